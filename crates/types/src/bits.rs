@@ -48,7 +48,8 @@ impl<const LIMIT: usize> BitList<LIMIT> {
     #[must_use]
     pub fn from_packed(bytes: Vec<u8>, length: usize) -> Option<Self> {
         let fits = length <= LIMIT && bytes.len() == length.div_ceil(8);
-        let clean = length % 8 == 0 || bytes.last().is_none_or(|last| last >> (length % 8) == 0);
+        let clean =
+            length.is_multiple_of(8) || bytes.last().is_none_or(|last| last >> (length % 8) == 0);
         (fits && clean).then_some(Self { bytes, length })
     }
 
@@ -98,7 +99,7 @@ impl<const LIMIT: usize> BitList<LIMIT> {
         assert!(length <= LIMIT, "{length} bits in a bitlist of at most {LIMIT}");
         self.bytes.resize(length.div_ceil(8), 0);
         self.length = length;
-        if length % 8 != 0
+        if !length.is_multiple_of(8)
             && let Some(last) = self.bytes.last_mut()
         {
             *last &= (1 << (length % 8)) - 1;
@@ -193,7 +194,7 @@ fn copy_bits(bytes: &[u8], start: usize, length: usize) -> Vec<u8> {
             copied.push(bytes[index] >> shift | high << (8 - shift));
         }
     }
-    if length % 8 != 0
+    if !length.is_multiple_of(8)
         && let Some(last) = copied.last_mut()
     {
         *last &= (1 << (length % 8)) - 1;

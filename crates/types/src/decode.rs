@@ -160,7 +160,7 @@ pub(crate) fn fixed_list_count(
     limit: usize,
 ) -> Result<usize, DecodeError> {
     let count = bytes.len() / element_bytes;
-    if bytes.len() % element_bytes != 0 {
+    if !bytes.len().is_multiple_of(element_bytes) {
         return Err(DecodeError::Length {
             what,
             got: bytes.len(),
@@ -186,7 +186,7 @@ pub(crate) fn variable_list<T: Decode>(
         return Err(DecodeError::Length { what, got: bytes.len(), expected: 4 });
     };
     let offsets_bytes = u32::from_le_bytes(*first) as usize;
-    if offsets_bytes == 0 || offsets_bytes % 4 != 0 || offsets_bytes > bytes.len() {
+    if offsets_bytes == 0 || !offsets_bytes.is_multiple_of(4) || offsets_bytes > bytes.len() {
         let high = bytes.len();
         return Err(DecodeError::Offset { what, offset: offsets_bytes, low: 4, high });
     }
