@@ -1,12 +1,16 @@
-//! Message to codeword: the digits that say how far up each chain a signature reaches (leanSpec `xmss/encoding.py`).
+//! Message to codeword: the digits that say how far up each chain a signature reaches (leanSpec
+//! `xmss/encoding.py`).
 //!
-//! The message hash gives uniform field elements; each is divided by 127 and written in eight base-8 digits. The one element without a
-//! quotient, p − 1, aborts. A codeword counts only if its digits sum to the target, so most randomness is refused and the signer tries on.
+//! The message hash gives uniform field elements; each is divided by 127 and written in eight
+//! base-8 digits. The one element without a quotient, p − 1, aborts. A codeword counts only if its
+//! digits sum to the target, so most randomness is refused and the signer tries on.
 
 use p3_field::PrimeField32;
 
 use crate::field::{Fp, ORDER, Parameter, Randomness};
-use crate::params::{BASE, DIGITS_PER_ELEMENT, DIMENSION_MAX, MESSAGE_ELEMENTS, Parameters, QUOTIENT};
+use crate::params::{
+    BASE, DIGITS_PER_ELEMENT, DIMENSION_MAX, MESSAGE_ELEMENTS, Parameters, QUOTIENT,
+};
 
 /// One digit per chain, each below `BASE`; entries past the dimension are zero.
 pub(crate) type Codeword = [u8; DIMENSION_MAX];
@@ -24,7 +28,9 @@ pub(crate) fn encode(
     let hash = parameters.hasher().message(parameter, slot, randomness, message);
 
     let mut codeword = [0; DIMENSION_MAX];
-    for (element, digits) in hash[..elements_used].iter().zip(codeword[..dimension].chunks_mut(DIGITS_PER_ELEMENT)) {
+    for (element, digits) in
+        hash[..elements_used].iter().zip(codeword[..dimension].chunks_mut(DIGITS_PER_ELEMENT))
+    {
         let value = element.as_canonical_u32();
         if value == ORDER - 1 {
             return None;

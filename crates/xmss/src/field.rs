@@ -1,9 +1,12 @@
-//! KoalaBear field elements: p = 2^31 − 2^24 + 1, four little-endian bytes each, always canonical (below p).
+//! KoalaBear field elements: p = 2^31 − 2^24 + 1, four little-endian bytes each, always canonical
+//! (below p).
 
 use p3_field::{PrimeCharacteristicRing, PrimeField32};
 use p3_koala_bear::KoalaBear;
 
-use crate::params::{DIGEST_ELEMENTS, MESSAGE_ELEMENTS, PARAMETER_ELEMENTS, RANDOMNESS_ELEMENTS, TWEAK_ELEMENTS};
+use crate::params::{
+    DIGEST_ELEMENTS, MESSAGE_ELEMENTS, PARAMETER_ELEMENTS, RANDOMNESS_ELEMENTS, TWEAK_ELEMENTS,
+};
 use crate::ssz::{DecodeError, Reader};
 
 /// A KoalaBear field element.
@@ -29,7 +32,8 @@ pub fn encode_fp(element: Fp) -> [u8; 4] {
 ///
 /// # Errors
 ///
-/// [`DecodeError::NonCanonical`] when the value is not below p: leanSpec refuses the second encoding of an element.
+/// [`DecodeError::NonCanonical`] when the value is not below p: leanSpec refuses the second
+/// encoding of an element.
 pub fn decode_fp(bytes: [u8; 4]) -> Result<Fp, DecodeError> {
     let value = u32::from_le_bytes(bytes);
     if value < ORDER { Ok(Fp::new(value)) } else { Err(DecodeError::NonCanonical { value }) }
@@ -51,7 +55,9 @@ pub(crate) fn write_elements(out: &mut Vec<u8>, elements: &[Fp]) {
 }
 
 /// Reads `N` consecutive elements.
-pub(crate) fn read_elements<const N: usize>(reader: &mut Reader<'_>) -> Result<[Fp; N], DecodeError> {
+pub(crate) fn read_elements<const N: usize>(
+    reader: &mut Reader<'_>,
+) -> Result<[Fp; N], DecodeError> {
     let mut elements = [Fp::ZERO; N];
     for element in &mut elements {
         *element = decode_fp(reader.array()?)?;
@@ -59,14 +65,14 @@ pub(crate) fn read_elements<const N: usize>(reader: &mut Reader<'_>) -> Result<[
     Ok(elements)
 }
 
-/// Splits a packed tweak into base-p limbs, least significant first (leanSpec `field.py` `int_to_base_p`).
-/// Tweaks are below 2^56, well within p^2.
-#[expect(clippy::cast_possible_truncation, reason = "both limbs are below p: the second by the bound on tweaks")]
+/// Splits a packed tweak into base-p limbs, least significant first (leanSpec `field.py`
+/// `int_to_base_p`). Tweaks are below 2^56, well within p^2.
 pub(crate) fn tweak_limbs(packed: u64) -> [Fp; TWEAK_ELEMENTS] {
     [Fp::new((packed % ORDER_U64) as u32), Fp::new((packed / ORDER_U64 % ORDER_U64) as u32)]
 }
 
-/// The message as a little-endian integer in base-p limbs (leanSpec `encoding.py` `encode_message`).
+/// The message as a little-endian integer in base-p limbs (leanSpec `encoding.py`
+/// `encode_message`).
 pub(crate) fn message_limbs(message: &[u8; 32]) -> [Fp; MESSAGE_ELEMENTS] {
     let mut words = [0_u32; 8];
     for (word, bytes) in words.iter_mut().zip(message.as_chunks::<4>().0) {
@@ -92,7 +98,8 @@ pub(crate) fn u128_limbs<const N: usize>(value: u128) -> [Fp; N] {
     limbs
 }
 
-/// Sixteen big-endian bytes reduced modulo p: 128 bits over a 31-bit prime leave no measurable bias.
+/// Sixteen big-endian bytes reduced modulo p: 128 bits over a 31-bit prime leave no measurable
+/// bias.
 #[expect(clippy::cast_possible_truncation, reason = "a remainder modulo p fits 32 bits")]
 pub(crate) fn reduce_wide(bytes: &[u8; 16]) -> Fp {
     let mut remainder = 0_u64;
@@ -103,7 +110,10 @@ pub(crate) fn reduce_wide(bytes: &[u8; 16]) -> Fp {
 }
 
 /// Divides little-endian words by p in place and returns the remainder.
-#[expect(clippy::cast_possible_truncation, reason = "quotient words and remainders fit 32 bits: each step's high part is below p")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "quotient words and remainders fit 32 bits: each step's high part is below p"
+)]
 fn divide_by_order(words: &mut [u32]) -> Fp {
     let mut remainder = 0_u64;
     for word in words.iter_mut().rev() {
@@ -130,7 +140,10 @@ mod tests {
         message[..16].copy_from_slice(&u128::MAX.to_le_bytes());
         let limbs = message_limbs(&message).map(|limb| u128::from(limb.as_canonical_u32()));
         let order = u128::from(ORDER);
-        let recomposed = limbs.iter().rev().try_fold(0_u128, |sum, limb| sum.checked_mul(order)?.checked_add(*limb));
+        let recomposed = limbs
+            .iter()
+            .rev()
+            .try_fold(0_u128, |sum, limb| sum.checked_mul(order)?.checked_add(*limb));
         assert_eq!(recomposed, Some(u128::MAX));
         assert_eq!(tweak_limbs(u64::from(ORDER) * 7 + 3), [Fp::new(3), Fp::new(7)]);
         assert_eq!(u128::from(reduce_wide(&[0xff; 16]).as_canonical_u32()), u128::MAX % order);

@@ -7,21 +7,26 @@
 //! | message | width-24 compression | message 9, parameter 5, tweak 2, ρ 7 |
 //! | leaf | width-24 sponge, rate 15 | parameter 5, tweak 2, one digest per chain |
 //!
-//! A tweak is one integer: a low byte naming the use, position fields above it, split into base-p limbs
-//! (leanSpec `xmss/poseidon.py` `tweak_hash`). Compression is `permute(x) + x`, truncated.
+//! A tweak is one integer: a low byte naming the use, position fields above it, split into base-p
+//! limbs (leanSpec `xmss/poseidon.py` `tweak_hash`). Compression is `permute(x) + x`, truncated.
 
 use p3_field::{Field, PackedValue, PrimeCharacteristicRing};
-use p3_koala_bear::{Poseidon1KoalaBear, default_koalabear_poseidon1_16, default_koalabear_poseidon1_24};
+use p3_koala_bear::{
+    Poseidon1KoalaBear, default_koalabear_poseidon1_16, default_koalabear_poseidon1_24,
+};
 use p3_symmetric::Permutation;
 
 use crate::field::{Digest, Fp, Parameter, Randomness, tweak_limbs, u128_limbs};
-use crate::params::{BASE, CAPACITY_ELEMENTS, DIGEST_ELEMENTS, MESSAGE_ELEMENTS, PARAMETER_ELEMENTS, TWEAK_ELEMENTS};
+use crate::params::{
+    BASE, CAPACITY_ELEMENTS, DIGEST_ELEMENTS, MESSAGE_ELEMENTS, PARAMETER_ELEMENTS, TWEAK_ELEMENTS,
+};
 
 const TWEAK_CHAIN: u64 = 0;
 const TWEAK_TREE: u64 = 1;
 const TWEAK_MESSAGE: u64 = 2;
 
-/// One element per chain: a single lane in portable builds, 4 to 16 lanes when the build targets NEON, AVX2 or AVX-512.
+/// One element per chain: a single lane in portable builds, 4 to 16 lanes when the build targets
+/// NEON, AVX2 or AVX-512.
 type Lanes = <Fp as Field>::Packing;
 
 /// Both permutations and the leaf sponge's initial capacity for one number of chains.
@@ -32,18 +37,31 @@ pub(crate) struct Hasher {
 }
 
 impl Hasher {
-    /// Builds both permutations (their sparse-round matrices take milliseconds) and the capacity value, once per process.
+    /// Builds both permutations, whose sparse-round matrices have to be derived first, and the
+    /// capacity value. Done once per [`crate::Parameters`].
     pub(crate) fn new(dimension: usize) -> Self {
         let width_24 = default_koalabear_poseidon1_24();
         // leanSpec `safe_domain_separator`: the shape of the absorbed data in 32-bit fields.
         let shape = [PARAMETER_ELEMENTS, TWEAK_ELEMENTS, dimension, DIGEST_ELEMENTS];
         let packed = shape.iter().fold(0_u128, |packed, length| packed << 32 | *length as u128);
         let capacity = compress_24(&width_24, u128_limbs(packed));
-        Self { width_16: default_koalabear_poseidon1_16(), width_24, leaf_capacity: first(&capacity) }
+        Self {
+            width_16: default_koalabear_poseidon1_16(),
+            width_24,
+            leaf_capacity: first(&capacity),
+        }
     }
 
     /// Walks one chain from `digest` at height `from` to height `to`.
-    pub(crate) fn walk(&self, parameter: &Parameter, slot: u32, chain: usize, from: u8, to: u8, mut digest: Digest) -> Digest {
+    pub(crate) fn walk(
+        &self,
+        parameter: &Parameter,
+        slot: u32,
+        chain: usize,
+        from: u8,
+        to: u8,
+        mut digest: Digest,
+    ) -> Digest {
         for step in from..to {
             let mut state = [Fp::ZERO; 16];
             state[..8].copy_from_slice(&digest);
@@ -57,7 +75,8 @@ impl Hasher {
         digest
     }
 
-    /// Walks every chain of a one-time key from its start to its end, in place. Chains are independent, so each occupies a lane.
+    /// Walks every chain of a one-time key from its start to its end, in place. Chains are
+    /// independent, so each occupies a lane.
     pub(crate) fn walk_all(&self, parameter: &Parameter, slot: u32, chains: &mut [Digest]) {
         for (group, members) in chains.chunks_mut(Lanes::WIDTH).enumerate() {
             let first_chain = group * Lanes::WIDTH;
@@ -71,7 +90,8 @@ impl Hasher {
                     *slot_of_state = Lanes::from(*element);
                 }
                 for limb in 0..TWEAK_ELEMENTS {
-                    state[13 + limb] = Lanes::from_fn(|lane| chain_tweak(slot, first_chain + lane, step)[limb]);
+                    state[13 + limb] =
+                        Lanes::from_fn(|lane| chain_tweak(slot, first_chain + lane, step)[limb]);
                 }
                 self.width_16.permute_mut(&mut state);
                 for (element, permuted) in digest.iter_mut().zip(&state) {
@@ -99,7 +119,8 @@ impl Hasher {
             }
         }
         if position > CAPACITY_ELEMENTS {
-            // The last block is zero-padded to the rate. 46 chains fill theirs exactly (375 = 25 · 15), 4 do not.
+            // The last block is zero-padded to the rate. 46 chains fill theirs exactly (375 = 25 ·
+            // 15), 4 do not.
             state[position..].fill(Fp::ZERO);
             self.width_24.permute_mut(&mut state);
         }
@@ -107,7 +128,14 @@ impl Hasher {
     }
 
     /// The node at `level` and `index` above its two children; leaves are level 0.
-    pub(crate) fn node(&self, parameter: &Parameter, level: u32, index: u64, left: &Digest, right: &Digest) -> Digest {
+    pub(crate) fn node(
+        &self,
+        parameter: &Parameter,
+        level: u32,
+        index: u64,
+        left: &Digest,
+        right: &Digest,
+    ) -> Digest {
         let mut input = [Fp::ZERO; 24];
         input[..5].copy_from_slice(parameter);
         input[5..7].copy_from_slice(&tree_tweak(level, index));
@@ -117,7 +145,13 @@ impl Hasher {
     }
 
     /// The message hash; the encoding reads its first elements.
-    pub(crate) fn message(&self, parameter: &Parameter, slot: u32, randomness: &Randomness, message: &[Fp; MESSAGE_ELEMENTS]) -> [Fp; 24] {
+    pub(crate) fn message(
+        &self,
+        parameter: &Parameter,
+        slot: u32,
+        randomness: &Randomness,
+        message: &[Fp; MESSAGE_ELEMENTS],
+    ) -> [Fp; 24] {
         let mut input = [Fp::ZERO; 24];
         input[..9].copy_from_slice(message);
         input[9..14].copy_from_slice(parameter);
@@ -144,7 +178,8 @@ fn chain_tweak(slot: u32, chain: usize, step: u8) -> [Fp; TWEAK_ELEMENTS] {
     tweak_limbs(u64::from(slot) << 24 | (chain as u64) << 16 | u64::from(step) << 8 | TWEAK_CHAIN)
 }
 
-/// `[level: 8 | index: 32 | use: 8]`. An index at level 0 is below 2^32, so it never reaches the level's bits.
+/// `[level: 8 | index: 32 | use: 8]`. An index at level 0 is below 2^32, so it never reaches the
+/// level's bits.
 fn tree_tweak(level: u32, index: u64) -> [Fp; TWEAK_ELEMENTS] {
     tweak_limbs(u64::from(level) << 40 | index << 8 | TWEAK_TREE)
 }
@@ -170,8 +205,11 @@ mod tests {
         let hasher = TEST.hasher();
         let parameter = [Fp::ONE; 5];
         let mut chains: Vec<Digest> = (0..21).map(|chain| [Fp::from_usize(chain); 8]).collect();
-        let each: Vec<Digest> =
-            chains.iter().enumerate().map(|(chain, start)| hasher.walk(&parameter, 9, chain, 0, BASE - 1, *start)).collect();
+        let each: Vec<Digest> = chains
+            .iter()
+            .enumerate()
+            .map(|(chain, start)| hasher.walk(&parameter, 9, chain, 0, BASE - 1, *start))
+            .collect();
         hasher.walk_all(&parameter, 9, &mut chains);
         assert_eq!(chains, each);
     }

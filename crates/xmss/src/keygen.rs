@@ -1,10 +1,12 @@
 //! Making keys, whole ones as leanSpec does and development keys that skip almost all of the work.
 //!
-//! The cost is leaves: each is every chain of one slot walked to its end. A whole production key has at least 131,072 of them. A development
-//! key computes the first N and lets random digests stand in for every other subtree, which no verifier can tell: a path only ever shows
-//! digests. Its signatures are ordinary production signatures; it just cannot sign at slot N or later.
+//! The cost is leaves: each is every chain of one slot walked to its end. A whole production key
+//! has at least 131,072 of them. A development key computes the first N and lets random digests
+//! stand in for every other subtree, which no verifier can tell: a path only ever shows digests.
+//! Its signatures are ordinary production signatures; it just cannot sign at slot N or later.
 //!
-//! Both kinds follow from a 32-byte seed, so whoever holds the seed holds the key. One key is made on one thread; make several at once on several.
+//! Both kinds follow from a 32-byte seed, so whoever holds the seed holds the key. One key is made
+//! on one thread; make several at once on several.
 
 use p3_field::PrimeCharacteristicRing;
 
@@ -47,7 +49,8 @@ pub enum KeyGenerationError {
     },
 }
 
-/// Makes a whole key active for at least the given slots, widened to whole bottom trees and to two of them (leanSpec `key_gen`).
+/// Makes a whole key active for at least the given slots, widened to whole bottom trees and to two
+/// of them (leanSpec `key_gen`).
 ///
 /// `progress` is given the number of leaves done so far, after each.
 ///
@@ -57,7 +60,8 @@ pub enum KeyGenerationError {
 ///
 /// # Cost
 ///
-/// One leaf per active slot: under half a millisecond each at production size, so a minute or more for the smallest production key.
+/// One leaf per active slot. At production size a leaf took 0.54 ms in a portable release build and
+/// 0.24 ms in one for AVX2, so the smallest key, 131,072 leaves, takes 71 or 31 seconds.
 pub fn generate(
     parameters: &'static Parameters,
     seed: &[u8; 32],
@@ -67,28 +71,38 @@ pub fn generate(
 ) -> Result<KeyPair, KeyGenerationError> {
     let lifetime = parameters.lifetime_slots();
     if first_slot.checked_add(slot_count).is_none_or(|end| end > lifetime) {
-        return Err(KeyGenerationError::OutsideLifetime { first: first_slot, count: slot_count, lifetime });
+        return Err(KeyGenerationError::OutsideLifetime {
+            first: first_slot,
+            count: slot_count,
+            lifetime,
+        });
     }
     let seed = Seed(seed);
     let (prf_key, parameter) = (seed.prf_key(), seed.parameter());
-    let builder = builder(parameters, &parameter, &|level, index| seed.padding(level, index));
+    let padding = |level, index| seed.padding(level, index);
+    let builder = builder(parameters, &parameter, &padding);
     let leaves_per_tree = parameters.leaves_per_bottom_tree();
     let trees = whole_bottom_trees(parameters, first_slot, slot_count);
-
-    let mut resident = Vec::with_capacity(2);
-    let mut roots = Vec::new();
-    for tree_index in trees.clone() {
+    let bottom_tree = |tree_index: u64| {
         let done = (tree_index - trees.start) * leaves_per_tree;
-        let leaves = leaves(parameters, &prf_key, &parameter, tree_index, leaves_per_tree, &|count| progress(done + count));
-        let tree = builder.bottom_tree(tree_index, leaves);
-        roots.extend(tree.root().copied());
-        if resident.len() < 2 {
-            resident.push(tree);
-        }
-    }
+        let progress = |count| progress(done + count);
+        let leaves =
+            leaves(parameters, &prf_key, &parameter, tree_index, leaves_per_tree, &progress);
+        builder.bottom_tree(tree_index, leaves)
+    };
+
+    let left_bottom_tree = bottom_tree(trees.start);
+    let right_bottom_tree = bottom_tree(trees.start + 1);
+    let mut roots: Vec<Digest> = [&left_bottom_tree, &right_bottom_tree]
+        .into_iter()
+        .filter_map(|tree| tree.root().copied())
+        .collect();
+    // Of every other bottom tree only the root is kept.
+    roots.extend(
+        (trees.start + 2..trees.end)
+            .filter_map(|tree_index| bottom_tree(tree_index).root().copied()),
+    );
     let top_tree = builder.top_tree(trees.start, roots);
-    let mut resident = resident.into_iter();
-    let mut next_tree = || resident.next().unwrap_or_else(|| empty_tree(parameters));
     let secret_key = SecretKey {
         parameters,
         prf_key,
@@ -97,18 +111,20 @@ pub fn generate(
         num_active_slots: (trees.end - trees.start) * leaves_per_tree,
         top_tree,
         left_bottom_tree_index: trees.start,
-        left_bottom_tree: next_tree(),
-        right_bottom_tree: next_tree(),
+        left_bottom_tree,
+        right_bottom_tree,
     };
     Ok(KeyPair { public_key: secret_key.public_key(), secret_key })
 }
 
-/// Makes a development key: real leaves for slots `0..slot_count`, random siblings elsewhere. Its signatures for those slots are ordinary
-/// ones. **For devnets**: the key is exactly as secret as the seed, and useless from slot `slot_count` on.
+/// Makes a development key: real leaves for slots `0..slot_count`, random siblings elsewhere. Its
+/// signatures for those slots are ordinary ones. **For devnets**: the key is exactly as secret as
+/// the seed, and useless from slot `slot_count` on.
 ///
 /// # Errors
 ///
-/// [`KeyGenerationError::DevelopmentSlots`] unless `slot_count` is between 1 and [`Parameters::leaves_per_bottom_tree`].
+/// [`KeyGenerationError::DevelopmentSlots`] unless `slot_count` is between 1 and
+/// [`Parameters::leaves_per_bottom_tree`].
 ///
 /// # Cost
 ///
@@ -125,7 +141,8 @@ pub fn generate_development(
     }
     let seed = Seed(seed);
     let (prf_key, parameter) = (seed.prf_key(), seed.parameter());
-    let builder = builder(parameters, &parameter, &|level, index| seed.padding(level, index));
+    let padding = |level, index| seed.padding(level, index);
+    let builder = builder(parameters, &parameter, &padding);
     let leaves = leaves(parameters, &prf_key, &parameter, 0, slot_count, progress);
     let left_bottom_tree = builder.bottom_tree(0, leaves);
     let top_tree = builder.top_tree(0, left_bottom_tree.root().copied().into_iter().collect());
@@ -144,8 +161,9 @@ pub fn generate_development(
 }
 
 impl SecretKey {
-    /// Slides the prepared window one bottom tree forward (leanSpec `advance_preparation`). Returns whether it moved: it does not past
-    /// the end of the active slots, hence never for a development key.
+    /// Slides the prepared window one bottom tree forward (leanSpec `advance_preparation`). Returns
+    /// whether it moved: it does not past the end of the active slots, hence never for a
+    /// development key.
     ///
     /// # Cost
     ///
@@ -156,7 +174,14 @@ impl SecretKey {
         if (next_index + 1) * leaves_per_tree > self.active_slots().end {
             return false;
         }
-        let leaves = leaves(self.parameters, &self.prf_key, &self.parameter, next_index, leaves_per_tree, progress);
+        let leaves = leaves(
+            self.parameters,
+            &self.prf_key,
+            &self.parameter,
+            next_index,
+            leaves_per_tree,
+            progress,
+        );
         // A complete tree needs no padding below its root, and the root's own is cut off.
         let zero = |_, _| [Fp::ZERO; DIGEST_ELEMENTS];
         let tree = builder(self.parameters, &self.parameter, &zero).bottom_tree(next_index, leaves);
@@ -166,7 +191,11 @@ impl SecretKey {
     }
 }
 
-fn builder<'a>(parameters: &'a Parameters, parameter: &'a Parameter, padding: &'a dyn Fn(u32, u64) -> Digest) -> Builder<'a> {
+fn builder<'a>(
+    parameters: &'a Parameters,
+    parameter: &'a Parameter,
+    padding: &'a dyn Fn(u32, u64) -> Digest,
+) -> Builder<'a> {
     Builder { hasher: parameters.hasher(), parameter, depth: parameters.log_lifetime(), padding }
 }
 
@@ -185,7 +214,10 @@ fn leaves(
     let chains = &mut chains[..parameters.dimension()];
     (0..count)
         .map(|position| {
-            #[expect(clippy::cast_possible_truncation, reason = "slots stay below the lifetime, at most 2^32")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "slots stay below the lifetime, at most 2^32"
+            )]
             let slot = (first_slot + position) as u32;
             for (chain, start) in chains.iter_mut().enumerate() {
                 *start = prf_key.chain_start(slot, chain);
@@ -198,9 +230,13 @@ fn leaves(
         .collect()
 }
 
-/// The bottom trees covering a range of slots, at least two, moved back where they would leave the lifetime
-/// (leanSpec `_expand_activation_time`).
-fn whole_bottom_trees(parameters: &Parameters, first_slot: u64, slot_count: u64) -> std::ops::Range<u64> {
+/// The bottom trees covering a range of slots, at least two, moved back where they would leave the
+/// lifetime (leanSpec `_expand_activation_time`).
+fn whole_bottom_trees(
+    parameters: &Parameters,
+    first_slot: u64,
+    slot_count: u64,
+) -> std::ops::Range<u64> {
     // There are as many bottom trees as leaves in each.
     let tree_count = parameters.leaves_per_bottom_tree();
     let start = first_slot / tree_count;

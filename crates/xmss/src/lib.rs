@@ -1,9 +1,11 @@
 //! leanSpec's generalized XMSS: one signature per slot and key, hash-based, on KoalaBear Poseidon1.
 //!
-//! The hard idea: a key is one Merkle tree over one-time keys, one leaf per slot. A one-time key is a row of hash chains; a signature releases
-//! one value of each chain, at the height a digit of the message's *codeword* selects. Codewords all have the same digit sum, so no codeword
-//! lies above another, and a released set cannot be turned into the signature of a second message. **Two messages signed at one slot break
-//! that slot's key**: whoever signs must record the slot durably before the signature leaves the process. This crate does not.
+//! The hard idea: a key is one Merkle tree over one-time keys, one leaf per slot. A one-time key is
+//! a row of hash chains; a signature releases one value of each chain, at the height a digit of the
+//! message's *codeword* selects. Codewords all have the same digit sum, so no codeword lies above
+//! another, and a released set cannot be turned into the signature of a second message. **Two
+//! messages signed at one slot break that slot's key**: whoever signs must record the slot durably
+//! before the signature leaves the process. This crate does not.
 //!
 //! | question | file |
 //! |---|---|
@@ -18,7 +20,8 @@
 //! | `hash_tree_root` | `merkleize` |
 //! | many signatures as one proof | [`scheme`] |
 //!
-//! Absent on purpose: leanVM aggregation, a slot guard, key files and their permissions, randomness (callers bring a seed).
+//! Absent on purpose: leanVM aggregation, a slot guard, key files and their permissions, randomness
+//! (callers bring a seed).
 
 mod encoding;
 mod field;

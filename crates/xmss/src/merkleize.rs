@@ -1,6 +1,7 @@
 //! `hash_tree_root` of this crate's containers: SHA-256 over 32-byte chunks.
 //!
-//! A digest list is merkleized to its limit, 2^17 in production and 2^5 in test, so roots belong to one instantiation.
+//! A digest list is merkleized to its limit, 2^17 in production and 2^5 in test, so roots belong to
+//! one instantiation.
 
 use sha2::{Digest as _, Sha256};
 
@@ -35,11 +36,13 @@ pub(crate) fn digest_list(digests: &[Digest], limit: usize) -> Root {
     pair(&merkleize(chunks, limit), &uint64_chunk(digests.len() as u64))
 }
 
-/// Root of the tree of `limit` chunks, absent ones zero. Costs about one hash per present chunk and one per level.
+/// Root of the tree of `limit` chunks, absent ones zero. Costs about one hash per present chunk and
+/// one per level.
 fn merkleize(mut layer: Vec<Root>, limit: usize) -> Root {
     let mut zero = [0; 32];
     for _ in 0..limit.next_power_of_two().trailing_zeros() {
-        layer = layer.chunks(2).map(|nodes| pair(&nodes[0], nodes.get(1).unwrap_or(&zero))).collect();
+        layer =
+            layer.chunks(2).map(|nodes| pair(&nodes[0], nodes.get(1).unwrap_or(&zero))).collect();
         zero = pair(&zero, &zero);
     }
     layer.first().copied().unwrap_or(zero)

@@ -1,7 +1,7 @@
 //! The two instantiations of the scheme, chosen at run time by reference.
 //!
-//! They differ in three numbers only, so those are fields and everything else is a constant shared by both
-//! (leanSpec `xmss/constants.py` `PROD_CONFIG`, `TEST_CONFIG`).
+//! They differ in three numbers only, so those are fields and everything else is a constant shared
+//! by both (leanSpec `xmss/constants.py` `PROD_CONFIG`, `TEST_CONFIG`).
 
 use std::sync::OnceLock;
 
@@ -11,9 +11,11 @@ use crate::hash::Hasher;
 pub(crate) const BASE: u8 = 8;
 /// Digits taken from one field element (8^8 · 127 = p − 1).
 pub(crate) const DIGITS_PER_ELEMENT: usize = 8;
-/// Quotient that makes the digits of a field element uniform: `QUOTIENT · BASE^DIGITS_PER_ELEMENT = p − 1`.
+/// Quotient that makes the digits of a field element uniform: `QUOTIENT · BASE^DIGITS_PER_ELEMENT =
+/// p − 1`.
 pub(crate) const QUOTIENT: u32 = 127;
-/// Randomness candidates a signer tries. About 900 are needed on average at production size, so the chance of running out is below e^-100.
+/// Randomness candidates a signer tries. About 900 are needed on average at production size, so the
+/// chance of running out is below e^-100.
 pub(crate) const MAX_TRIES: u64 = 100_000;
 /// Field elements of the public parameter mixed into every hash.
 pub(crate) const PARAMETER_ELEMENTS: usize = 5;
@@ -35,7 +37,8 @@ pub(crate) const DIMENSION_MAX: usize = 46;
 /// Production constants: 2^32 slots, 46 chains, 2,536-byte signatures.
 pub static PRODUCTION: Parameters = Parameters::new("production", 32, 46, 200);
 
-/// Test constants of leanSpec's `LEAN_ENV=test`: 2^8 slots, 4 chains, 424-byte signatures. No security.
+/// Test constants of leanSpec's `LEAN_ENV=test`: 2^8 slots, 4 chains, 424-byte signatures. No
+/// security.
 pub static TEST: Parameters = Parameters::new("test", 8, 4, 6);
 
 /// One instantiation of the scheme. There are exactly two: [`PRODUCTION`] and [`TEST`].
@@ -67,7 +70,8 @@ impl Parameters {
         self.log_lifetime
     }
 
-    /// Slots a key of this instantiation could ever sign, `2^log_lifetime`. A slot at or above it is never valid.
+    /// Slots a key of this instantiation could ever sign, `2^log_lifetime`. A slot at or above it
+    /// is never valid.
     #[must_use]
     pub fn lifetime_slots(&self) -> u64 {
         1 << self.log_lifetime
@@ -90,7 +94,8 @@ impl Parameters {
         1 << (self.log_lifetime / 2)
     }
 
-    /// SSZ limit of every digest list (leanSpec `types.py` `NODE_LIST_LIMIT`). It shapes roots, so those differ between instantiations.
+    /// SSZ limit of every digest list (leanSpec `types.py` `NODE_LIST_LIMIT`). It shapes roots, so
+    /// those differ between instantiations.
     #[must_use]
     pub fn node_list_limit(&self) -> usize {
         2 << (self.log_lifetime / 2)
@@ -98,7 +103,8 @@ impl Parameters {
 
     /// Exact bytes of a signature: 2,536 in production, 424 in test.
     ///
-    /// `[offset: 4 | ρ: 28 | offset: 4 | offset: 4 | siblings: 32 each | released chain values: 32 each]`.
+    /// `[offset: 4 | ρ: 28 | offset: 4 | offset: 4 | siblings: 32 each | released chain values: 32
+    /// each]`.
     #[must_use]
     pub fn signature_bytes(&self) -> usize {
         3 * 4 + 4 * RANDOMNESS_ELEMENTS + DIGEST_BYTES * (self.height() + self.dimension)

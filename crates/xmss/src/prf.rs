@@ -1,8 +1,9 @@
 //! Everything derived from a secret, through SHAKE128.
 //!
-//! Two families that never meet: leanSpec's PRF (chain starts and signing randomness from the key's PRF key, leanSpec `xmss/prf.py`), which fixes
-//! signatures byte for byte, and our own derivation of a key from a 32-byte seed, under a tag of its own. leanSpec draws the latter
-//! from the operating system; we derive it so that a development key can be made again from its seed.
+//! Two families that never meet: leanSpec's PRF (chain starts and signing randomness from the key's
+//! PRF key, leanSpec `xmss/prf.py`), which fixes signatures byte for byte, and our own derivation
+//! of a key from a 32-byte seed, under a tag of its own. leanSpec draws the latter from the
+//! operating system; we derive it so that a development key can be made again from its seed.
 
 use p3_field::PrimeCharacteristicRing;
 use shake::Shake128;
@@ -11,7 +12,9 @@ use shake::digest::{ExtendableOutput, Update, XofReader};
 use crate::field::{Digest, Fp, Parameter, Randomness, reduce_wide};
 
 /// leanSpec `PRF_DOMAIN_SEP`.
-const DOMAIN: [u8; 16] = [0xae, 0xae, 0x22, 0xff, 0x00, 0x01, 0xfa, 0xff, 0x21, 0xaf, 0x12, 0x00, 0x01, 0x11, 0xff, 0x00];
+const DOMAIN: [u8; 16] = [
+    0xae, 0xae, 0x22, 0xff, 0x00, 0x01, 0xfa, 0xff, 0x21, 0xaf, 0x12, 0x00, 0x01, 0x11, 0xff, 0x00,
+];
 const DOMAIN_CHAIN_START: u8 = 0;
 const DOMAIN_RANDOMNESS: u8 = 1;
 
@@ -25,7 +28,8 @@ const SEED_PADDING: u8 = 2;
 pub(crate) struct PrfKey(pub(crate) [u8; 32]);
 
 impl PrfKey {
-    /// The secret start of one chain. Input: `[domain: 16 | 0 | key: 32 | slot: u32 BE | chain: u64 BE]`, one Keccak permutation.
+    /// The secret start of one chain. Input: `[domain: 16 | 0 | key: 32 | slot: u32 BE | chain: u64
+    /// BE]`, one Keccak permutation.
     pub(crate) fn chain_start(&self, slot: u32, chain: usize) -> Digest {
         let mut shake = Shake128::default();
         shake.update(&DOMAIN);
@@ -36,7 +40,8 @@ impl PrfKey {
         squeeze(shake)
     }
 
-    /// The randomness of one signing attempt. Input: `[domain: 16 | 1 | key: 32 | slot: u32 BE | message: 32 | attempt: u64 BE]`.
+    /// The randomness of one signing attempt. Input: `[domain: 16 | 1 | key: 32 | slot: u32 BE |
+    /// message: 32 | attempt: u64 BE]`.
     pub(crate) fn randomness(&self, slot: u32, message: &[u8; 32], attempt: u64) -> Randomness {
         let mut shake = Shake128::default();
         shake.update(&DOMAIN);
@@ -63,7 +68,8 @@ impl Seed<'_> {
         squeeze(self.absorb(SEED_PARAMETER))
     }
 
-    /// The digest standing in for the node at `level` and `index`, under which no leaf was computed.
+    /// The digest standing in for the node at `level` and `index`, under which no leaf was
+    /// computed.
     pub(crate) fn padding(&self, level: u32, index: u64) -> Digest {
         let mut shake = self.absorb(SEED_PADDING);
         shake.update(&level.to_be_bytes());

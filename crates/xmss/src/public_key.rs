@@ -5,10 +5,12 @@ use crate::merkleize::{Root, chunk, container};
 use crate::params::{DIGEST_BYTES, PARAMETER_ELEMENTS};
 use crate::ssz::{DecodeError, Reader, expect_length};
 
-/// A public key as a validator registry holds it: `[root: 8 × Fp | parameter: 5 × Fp]`, elements four bytes little-endian.
+/// A public key as a validator registry holds it: `[root: 8 × Fp | parameter: 5 × Fp]`, elements
+/// four bytes little-endian.
 pub type PublicKeyBytes = [u8; PublicKey::BYTES];
 
-/// The root of a key's tree and the parameter its hashes are made with. The same 52 bytes under both instantiations.
+/// The root of a key's tree and the parameter its hashes are made with. The same 52 bytes under
+/// both instantiations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey {
     /// Root over the one-time keys of all slots.

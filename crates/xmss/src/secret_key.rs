@@ -1,9 +1,11 @@
 //! The secret key container: leanSpec's SSZ `SecretKey`, which key files hold.
 //!
-//! The signer keeps the whole top tree and two neighbouring bottom trees, enough for 2·W consecutive slots (W = leaves per bottom
-//! tree); the window slides by rebuilding one bottom tree from the PRF key. A production file is about 8.4 MB. A *development key* is the same
-//! container made smaller: `activation_slot` 0, `num_active_slots` N, `left_bottom_tree` with layers of N, N/2, N/4 … nodes (each rounded up to a
-//! pair), a `top_tree` of two nodes per layer, and a `right_bottom_tree` without layers.
+//! The signer keeps the whole top tree and two neighbouring bottom trees, enough for 2·W
+//! consecutive slots (W = leaves per bottom tree); the window slides by rebuilding one bottom tree
+//! from the PRF key. A production file is about 8.4 MB. A *development key* is the same container
+//! made smaller: `activation_slot` 0, `num_active_slots` N, `left_bottom_tree` with layers of N,
+//! N/2, N/4 … nodes (each rounded up to a pair), a `top_tree` of two nodes per layer, and a
+//! `right_bottom_tree` without layers.
 
 use crate::field::{Parameter, read_elements, write_elements};
 use crate::params::Parameters;
@@ -12,10 +14,12 @@ use crate::public_key::PublicKey;
 use crate::ssz::{DecodeError, Reader, span, write_offset};
 use crate::tree::HashSubTree;
 
-/// `[prf_key: 32 | parameter: 20 | activation_slot: u64 | num_active_slots: u64 | offset | left_index: u64 | offset | offset]`.
+/// `[prf_key: 32 | parameter: 20 | activation_slot: u64 | num_active_slots: u64 | offset |
+/// left_index: u64 | offset | offset]`.
 const HEAD_BYTES: usize = 32 + 20 + 8 + 8 + 4 + 8 + 4 + 4;
 
-/// The private half of a key, bound to its parameters. Its `Debug` shows the slots it covers and nothing secret.
+/// The private half of a key, bound to its parameters. Its `Debug` shows the slots it covers and
+/// nothing secret.
 pub struct SecretKey {
     pub(crate) parameters: &'static Parameters,
     pub(crate) prf_key: PrfKey,
@@ -31,8 +35,9 @@ pub struct SecretKey {
 impl SecretKey {
     /// Reads a key file of either kind, full or development.
     ///
-    /// Beyond strict SSZ it checks what signing relies on: the slots lie in the lifetime, the trees have the right heights and places.
-    /// It does not recompute the trees; a key file with a wrong node yields signatures that do not verify.
+    /// Beyond strict SSZ it checks what signing relies on: the slots lie in the lifetime, the trees
+    /// have the right heights and places. It does not recompute the trees; a key file with a wrong
+    /// node yields signatures that do not verify.
     ///
     /// # Errors
     ///
@@ -55,8 +60,14 @@ impl SecretKey {
             num_active_slots,
             top_tree: HashSubTree::decode(parameters, span("top_tree", bytes, HEAD_BYTES, left)?)?,
             left_bottom_tree_index,
-            left_bottom_tree: HashSubTree::decode(parameters, span("left_bottom_tree", bytes, left, right)?)?,
-            right_bottom_tree: HashSubTree::decode(parameters, span("right_bottom_tree", bytes, right, bytes.len())?)?,
+            left_bottom_tree: HashSubTree::decode(
+                parameters,
+                span("left_bottom_tree", bytes, left, right)?,
+            )?,
+            right_bottom_tree: HashSubTree::decode(
+                parameters,
+                span("right_bottom_tree", bytes, right, bytes.len())?,
+            )?,
         };
         key.check_shape()?;
         Ok(key)
@@ -65,7 +76,8 @@ impl SecretKey {
     /// The SSZ bytes: secret material, for a file only its owner can read.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let [top, left, right] = [&self.top_tree, &self.left_bottom_tree, &self.right_bottom_tree].map(HashSubTree::encode);
+        let [top, left, right] = [&self.top_tree, &self.left_bottom_tree, &self.right_bottom_tree]
+            .map(HashSubTree::encode);
         let mut out = Vec::with_capacity(HEAD_BYTES + top.len() + left.len() + right.len());
         out.extend_from_slice(&self.prf_key.0);
         write_elements(&mut out, &self.parameter);
@@ -83,7 +95,10 @@ impl SecretKey {
 
     /// The public key this secret key signs for.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "check_shape and key generation both require a root in the top tree")]
+    #[expect(
+        clippy::expect_used,
+        reason = "check_shape and key generation both require a root in the top tree"
+    )]
     pub fn public_key(&self) -> PublicKey {
         let root = self.top_tree.root().expect("the top tree of a checked key has a root");
         PublicKey { root: *root, parameter: self.parameter }
@@ -95,8 +110,8 @@ impl SecretKey {
         self.activation_slot..self.activation_slot + self.num_active_slots
     }
 
-    /// Slots the two resident bottom trees cover (leanSpec `get_prepared_interval`). A development key's later leaves are missing all the
-    /// same; its [`Self::active_slots`] end before them.
+    /// Slots the two resident bottom trees cover (leanSpec `get_prepared_interval`). A development
+    /// key's later leaves are missing all the same; its [`Self::active_slots`] end before them.
     #[must_use]
     pub fn prepared_slots(&self) -> std::ops::Range<u64> {
         let leaves = self.parameters.leaves_per_bottom_tree();
@@ -109,21 +124,40 @@ impl SecretKey {
         self.parameters
     }
 
-    /// What [`Self::sign`] takes for granted, so that it neither overflows nor opens a path of the wrong height.
+    /// What [`Self::sign`] takes for granted, so that it neither overflows nor opens a path of the
+    /// wrong height.
     fn check_shape(&self) -> Result<(), DecodeError> {
         let parameters = self.parameters;
         let half = u64::from(parameters.log_lifetime() / 2);
-        let rule = |holds: bool, rule: &'static str| if holds { Ok(()) } else { Err(DecodeError::SecretKeyShape { rule }) };
+        let rule = |holds: bool, rule: &'static str| {
+            if holds { Ok(()) } else { Err(DecodeError::SecretKeyShape { rule }) }
+        };
 
         let active_end = self.activation_slot.checked_add(self.num_active_slots);
-        rule(active_end.is_some_and(|end| end <= parameters.lifetime_slots()), "active slots must lie in the lifetime")?;
-        rule(self.left_bottom_tree_index < parameters.leaves_per_bottom_tree(), "left_bottom_tree_index must name a bottom tree")?;
+        rule(
+            active_end.is_some_and(|end| end <= parameters.lifetime_slots()),
+            "active slots must lie in the lifetime",
+        )?;
+        rule(
+            self.left_bottom_tree_index < parameters.leaves_per_bottom_tree(),
+            "left_bottom_tree_index must name a bottom tree",
+        )?;
         rule(self.top_tree.root().is_some(), "top_tree must have a root")?;
-        for (tree, lowest_layer) in [(&self.top_tree, half), (&self.left_bottom_tree, 0), (&self.right_bottom_tree, 0)] {
+        let left_slot = self.prepared_slots().start;
+        let right_slot = left_slot + parameters.leaves_per_bottom_tree();
+        for (tree, lowest_layer, first_slot) in [
+            (&self.top_tree, half, None),
+            (&self.left_bottom_tree, 0, Some(left_slot)),
+            (&self.right_bottom_tree, 0, Some(right_slot)),
+        ] {
+            let depth = u64::from(parameters.log_lifetime());
+            let begins_at = tree.layers.first().map(|layer| layer.start_index);
+            let begins = begins_at.is_none() || first_slot.is_none() || begins_at == first_slot;
             let height = tree.layers.len() as u64;
-            rule(tree.depth == u64::from(parameters.log_lifetime()), "a tree's depth must be the scheme's")?;
-            rule(tree.lowest_layer == lowest_layer, "the top tree begins at half the depth, bottom trees at layer 0")?;
-            rule(height == half + 1 || height == 0, "a tree has half the depth plus one layers, or none")?;
+            rule(tree.depth == depth, "a tree's depth is the scheme's")?;
+            rule(tree.lowest_layer == lowest_layer, "a tree begins at layer 0 or half the depth")?;
+            rule(height == half + 1 || height == 0, "a tree has half the depth + 1 layers, or 0")?;
+            rule(begins, "a bottom tree begins at its first slot")?;
         }
         Ok(())
     }

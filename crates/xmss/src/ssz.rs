@@ -1,8 +1,10 @@
 //! A reader over untrusted SSZ bytes, and the one error type of every decoder in this crate.
 //!
-//! Decoding is strict: an offset must point exactly where its field has to begin, so every value has one encoding and no byte is unread.
+//! Decoding is strict: an offset must point exactly where its field has to begin, so every value
+//! has one encoding and no byte is unread.
 
-/// Why bytes are not the encoding of a value. Bytes come from the network or a file; none of these is a fault of ours.
+/// Why bytes are not the encoding of a value. Bytes come from the network or a file; none of these
+/// is a fault of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// A fixed-size value of another size.
@@ -88,7 +90,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (head, rest) = self.bytes.split_first_chunk().ok_or(DecodeError::Truncated { missing: N - self.bytes.len() })?;
+        let (head, rest) = self
+            .bytes
+            .split_first_chunk()
+            .ok_or_else(|| DecodeError::Truncated { missing: N - self.bytes.len() })?;
         self.bytes = rest;
         Ok(*head)
     }
@@ -102,9 +107,17 @@ impl<'a> Reader<'a> {
     }
 
     /// An offset that can only have one value.
-    pub(crate) fn offset_at(&mut self, what: &'static str, expected: usize) -> Result<(), DecodeError> {
+    pub(crate) fn offset_at(
+        &mut self,
+        what: &'static str,
+        expected: usize,
+    ) -> Result<(), DecodeError> {
         let actual = self.offset()?;
-        if actual == expected { Ok(()) } else { Err(DecodeError::Offset { what, expected, actual }) }
+        if actual == expected {
+            Ok(())
+        } else {
+            Err(DecodeError::Offset { what, expected, actual })
+        }
     }
 
     /// What has not been read.
@@ -114,17 +127,39 @@ impl<'a> Reader<'a> {
 }
 
 /// Requires the exact size of a fixed-size value.
-pub(crate) fn expect_length(what: &'static str, expected: usize, bytes: &[u8]) -> Result<(), DecodeError> {
-    if bytes.len() == expected { Ok(()) } else { Err(DecodeError::Length { what, expected, actual: bytes.len() }) }
+pub(crate) fn expect_length(
+    what: &'static str,
+    expected: usize,
+    bytes: &[u8],
+) -> Result<(), DecodeError> {
+    if bytes.len() == expected {
+        Ok(())
+    } else {
+        Err(DecodeError::Length { what, expected, actual: bytes.len() })
+    }
 }
 
 /// `bytes[start..end]` for offsets read from those same bytes.
-pub(crate) fn span<'a>(what: &'static str, bytes: &'a [u8], start: usize, end: usize) -> Result<&'a [u8], DecodeError> {
-    bytes.get(start..end).ok_or(DecodeError::OffsetRange { what, minimum: start, maximum: bytes.len(), actual: end })
+pub(crate) fn span<'a>(
+    what: &'static str,
+    bytes: &'a [u8],
+    start: usize,
+    end: usize,
+) -> Result<&'a [u8], DecodeError> {
+    bytes.get(start..end).ok_or(DecodeError::OffsetRange {
+        what,
+        minimum: start,
+        maximum: bytes.len(),
+        actual: end,
+    })
 }
 
-/// Appends an offset. Everything this crate encodes is far below 4 GiB: limits on lists cap a secret key at about 25 MB.
-#[expect(clippy::cast_possible_truncation, reason = "list limits keep every encoding below 2^32 bytes")]
+/// Appends an offset. Everything this crate encodes is far below 4 GiB: limits on lists cap a
+/// secret key at about 25 MB.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "list limits keep every encoding below 2^32 bytes"
+)]
 pub(crate) fn write_offset(out: &mut Vec<u8>, offset: usize) {
     out.extend_from_slice(&(offset as u32).to_le_bytes());
 }

@@ -1,9 +1,11 @@
-//! Sparse Merkle subtrees: a key's tree cut into one top tree over many bottom trees (leanSpec `xmss/merkle.py`).
+//! Sparse Merkle subtrees: a key's tree cut into one top tree over many bottom trees (leanSpec
+//! `xmss/merkle.py`).
 //!
-//! A full production tree has 2^32 leaves, so a layer stores only a contiguous run of nodes and the index of the first. A run is *padded* to
-//! whole sibling pairs: it begins at an even index and ends at an odd one, so that its parents can be hashed. Only a bottom tree's last
-//! layer, the single root, is unpadded. Nothing says that a subtree's leaves are complete: a run of N leaves gives valid openings for
-//! those N, whatever stands in for the rest. Development keys are that.
+//! A full production tree has 2^32 leaves, so a layer stores only a contiguous run of nodes and the
+//! index of the first. A run is *padded* to whole sibling pairs: it begins at an even index and
+//! ends at an odd one, so that its parents can be hashed. Only a bottom tree's last layer, the
+//! single root, is unpadded. Nothing says that a subtree's leaves are complete: a run of N leaves
+//! gives valid openings for those N, whatever stands in for the rest. Development keys are that.
 
 use crate::field::{Digest, Parameter, read_elements, write_elements};
 use crate::hash::Hasher;
@@ -19,7 +21,8 @@ const SUBTREE_HEAD_BYTES: usize = 20;
 /// SSZ: `[offset: 4 | siblings: 32 each]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashTreeOpening {
-    /// One digest per level in a valid signature; any number up to the list limit as a container of its own.
+    /// One digest per level in a valid signature; any number up to the list limit as a container of
+    /// its own.
     pub siblings: Vec<Digest>,
 }
 
@@ -54,7 +57,7 @@ impl HashTreeOpening {
 /// A run of nodes of one tree level.
 ///
 /// SSZ: `[start_index: u64 | offset: 4 | nodes: 32 each]`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashTreeLayer {
     /// Index of the first node within its level of the whole tree.
     pub start_index: u64,
@@ -86,7 +89,10 @@ impl HashTreeLayer {
     /// SSZ `hash_tree_root`; the nodes' list limit depends on the parameters.
     #[must_use]
     pub fn hash_tree_root(&self, parameters: &Parameters) -> Root {
-        container(&[uint64_chunk(self.start_index), digest_list(&self.nodes, parameters.node_list_limit())])
+        container(&[
+            uint64_chunk(self.start_index),
+            digest_list(&self.nodes, parameters.node_list_limit()),
+        ])
     }
 
     /// The node at an index of the whole level, if this run holds it.
@@ -119,8 +125,9 @@ impl HashTreeLayer {
 
 /// Consecutive layers of the tree, lowest first, ending in one root.
 ///
-/// SSZ: `[depth: u64 | lowest_layer: u64 | offset: 4 | layers]`, the layers a list of variable-size items: one offset each, then the items.
-#[derive(Clone, PartialEq, Eq)]
+/// SSZ: `[depth: u64 | lowest_layer: u64 | offset: 4 | layers]`, the layers a list of variable-size
+/// items: one offset each, then the items.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashSubTree {
     /// Height of the whole tree.
     pub depth: u64,
@@ -162,12 +169,14 @@ impl HashSubTree {
         out
     }
 
-    /// The single node of the last layer. The top tree's last layer is padded to a pair; its root is the first.
+    /// The single node of the last layer. The top tree's last layer is padded to a pair; its root
+    /// is the first.
     pub(crate) fn root(&self) -> Option<&Digest> {
         self.layers.last()?.nodes.first()
     }
 
-    /// Appends the siblings of a node of the lowest layer, up to this subtree's root. `None` if the run lacks one.
+    /// Appends the siblings of a node of the lowest layer, up to this subtree's root. `None` if the
+    /// run lacks one.
     pub(crate) fn append_siblings(&self, mut index: u64, siblings: &mut Vec<Digest>) -> Option<()> {
         let (_, below_root) = self.layers.split_last()?;
         for layer in below_root {
@@ -193,7 +202,8 @@ pub(crate) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// The bottom tree over a run of leaves that begins at the tree's first slot (leanSpec `new_bottom_tree`).
+    /// The bottom tree over a run of leaves that begins at the tree's first slot (leanSpec
+    /// `new_bottom_tree`).
     pub(crate) fn bottom_tree(&self, tree_index: u64, leaves: Vec<Digest>) -> HashSubTree {
         let first_leaf = tree_index << (self.depth / 2);
         let mut tree = self.layers(0, self.depth / 2, first_leaf, leaves);
@@ -210,16 +220,26 @@ impl Builder<'_> {
         self.layers(self.depth / 2, self.depth, first_tree_index, roots)
     }
 
-    fn layers(&self, lowest: u32, highest: u32, start_index: u64, nodes: Vec<Digest>) -> HashSubTree {
-        let mut layers = vec![HashTreeLayer::padded(start_index, nodes, |index| (self.padding)(lowest, index))];
+    fn layers(
+        &self,
+        lowest: u32,
+        highest: u32,
+        start_index: u64,
+        nodes: Vec<Digest>,
+    ) -> HashSubTree {
+        let mut layers =
+            vec![HashTreeLayer::padded(start_index, nodes, |index| (self.padding)(lowest, index))];
         let mut current = &layers[0];
         for level in lowest + 1..=highest {
             let start = current.start_index / 2;
             let parents = (start..)
                 .zip(current.nodes.as_chunks::<2>().0)
-                .map(|(index, [left, right])| self.hasher.node(self.parameter, level, index, left, right))
+                .map(|(index, [left, right])| {
+                    self.hasher.node(self.parameter, level, index, left, right)
+                })
                 .collect();
-            layers.push(HashTreeLayer::padded(start, parents, |index| (self.padding)(level, index)));
+            layers
+                .push(HashTreeLayer::padded(start, parents, |index| (self.padding)(level, index)));
             current = &layers[layers.len() - 1];
         }
         HashSubTree { depth: self.depth.into(), lowest_layer: lowest.into(), layers }
@@ -227,10 +247,18 @@ impl Builder<'_> {
 }
 
 /// A list of digests filling `bytes`.
-pub(crate) fn read_digests(what: &'static str, parameters: &Parameters, bytes: &[u8]) -> Result<Vec<Digest>, DecodeError> {
+pub(crate) fn read_digests(
+    what: &'static str,
+    parameters: &Parameters,
+    bytes: &[u8],
+) -> Result<Vec<Digest>, DecodeError> {
     let (items, partial) = bytes.as_chunks::<DIGEST_BYTES>();
     if !partial.is_empty() {
-        return Err(DecodeError::PartialItem { what, bytes: bytes.len(), item_bytes: DIGEST_BYTES });
+        return Err(DecodeError::PartialItem {
+            what,
+            bytes: bytes.len(),
+            item_bytes: DIGEST_BYTES,
+        });
     }
     let limit = parameters.node_list_limit();
     if items.len() > limit {
@@ -249,7 +277,11 @@ fn read_layers(parameters: &Parameters, bytes: &[u8]) -> Result<Vec<HashTreeLaye
     let count = start / 4;
     let limit = parameters.height() + 1;
     if count == 0 || !start.is_multiple_of(4) {
-        return Err(DecodeError::Offset { what: "first layer", expected: (count * 4).max(4), actual: start });
+        return Err(DecodeError::Offset {
+            what: "first layer",
+            expected: (count * 4).max(4),
+            actual: start,
+        });
     }
     if count > limit {
         return Err(DecodeError::ListLimit { what: "layers", count, limit });

@@ -1,0 +1,122 @@
+//! Signing and verifying with whole keys of the test parameters, and the sliding window.
+
+use lamella_xmss::{KeyGenerationError, SecretKey, SignError, TEST, VerifyError, generate, verify};
+
+use crate::test_key;
+
+const MESSAGE: [u8; 32] = [7; 32];
+
+#[test]
+fn a_signature_verifies_for_its_slot_message_and_key_only() {
+    let key = test_key(1);
+    let public_key = key.public_key.encode();
+    for slot in [0, 1, 15, 16, 31] {
+        let signature = key.secret_key.sign(slot, &MESSAGE).unwrap().encode();
+        assert_eq!(verify(&TEST, &public_key, slot, &MESSAGE, &signature), Ok(()));
+        for other_slot in (0..40).filter(|other| *other != slot) {
+            assert!(verify(&TEST, &public_key, other_slot, &MESSAGE, &signature).is_err());
+        }
+        let other_key = test_key(2).public_key.encode();
+        assert!(verify(&TEST, &other_key, slot, &MESSAGE, &signature).is_err());
+    }
+}
+
+#[test]
+fn every_changed_bit_of_signature_message_and_key_is_refused() {
+    let key = test_key(1);
+    let public_key = key.public_key.encode();
+    let signature = key.secret_key.sign(5, &MESSAGE).unwrap().encode();
+    for bit in 0..8 * signature.len() {
+        let mut changed = signature.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(verify(&TEST, &public_key, 5, &MESSAGE, &changed).is_err(), "signature bit {bit}");
+    }
+    for bit in 0..8 * MESSAGE.len() {
+        let mut changed = MESSAGE;
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(verify(&TEST, &public_key, 5, &changed, &signature).is_err(), "message bit {bit}");
+    }
+    for bit in 0..8 * public_key.len() {
+        let mut changed = public_key;
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(verify(&TEST, &changed, 5, &MESSAGE, &signature).is_err(), "key bit {bit}");
+    }
+}
+
+#[test]
+fn slots_past_the_lifetime_are_refused_not_wrapped() {
+    let key = test_key(1);
+    let signature = key.secret_key.sign(5, &MESSAGE).unwrap().encode();
+    for slot in [256, 256 + 5, (1 << 32) + 5, u64::MAX] {
+        let refused = verify(&TEST, &key.public_key.encode(), slot, &MESSAGE, &signature);
+        assert_eq!(refused, Err(VerifyError::SlotOutsideLifetime { slot, lifetime: 256 }));
+        let not_signed = key.secret_key.sign(slot, &MESSAGE);
+        assert_eq!(not_signed, Err(SignError::NotActive { slot, first: 0, end: 256 }));
+    }
+}
+
+#[test]
+fn the_window_slides_over_every_active_slot() {
+    // Given a key whose trees begin at an odd index, so that both ends of the top tree are padded
+    let mut key = generate(&TEST, &[3; 32], 20, 60, &|_| ()).unwrap();
+    let public_key = key.public_key.encode();
+    let secret_key = &mut key.secret_key;
+    assert_eq!((secret_key.active_slots(), secret_key.prepared_slots()), (16..80, 16..48));
+
+    // When it advances as far as it can
+    let mut signed = 16;
+    loop {
+        while secret_key.prepared_slots().contains(&signed) {
+            let signature = secret_key.sign(signed, &MESSAGE).unwrap().encode();
+            assert_eq!(verify(&TEST, &public_key, signed, &MESSAGE, &signature), Ok(()));
+            signed += 1;
+        }
+        if !secret_key.advance_preparation(&|_| ()) {
+            break;
+        }
+    }
+
+    // Then every slot was signed, passed ones are no longer prepared and later ones were never
+    // active
+    assert_eq!((signed, secret_key.prepared_slots()), (80, 48..80));
+    assert_eq!(
+        secret_key.sign(47, &MESSAGE),
+        Err(SignError::NotPrepared { slot: 47, first: 48, end: 80 })
+    );
+    assert_eq!(
+        secret_key.sign(80, &MESSAGE),
+        Err(SignError::NotActive { slot: 80, first: 16, end: 80 })
+    );
+    assert_eq!(
+        secret_key.sign(15, &MESSAGE),
+        Err(SignError::NotActive { slot: 15, first: 16, end: 80 })
+    );
+}
+
+#[test]
+fn a_seed_makes_one_key_and_progress_counts_its_leaves() {
+    let leaves = std::sync::atomic::AtomicU64::new(0);
+    let progress = |done| leaves.store(done, std::sync::atomic::Ordering::Relaxed);
+    let first = generate(&TEST, &[4; 32], 0, 64, &progress).unwrap().secret_key.encode();
+    assert_eq!(leaves.into_inner(), 64);
+    assert_eq!(first, generate(&TEST, &[4; 32], 0, 64, &|_| ()).unwrap().secret_key.encode());
+    assert_ne!(first, generate(&TEST, &[5; 32], 0, 64, &|_| ()).unwrap().secret_key.encode());
+    assert_eq!(SecretKey::decode(&TEST, &first).unwrap().encode(), first);
+}
+
+#[test]
+fn ranges_past_the_lifetime_make_no_key() {
+    for (first, count) in [(0, 257), (256, 1), (u64::MAX, 1)] {
+        let refused = generate(&TEST, &[4; 32], first, count, &|_| ()).unwrap_err();
+        assert_eq!(refused, KeyGenerationError::OutsideLifetime { first, count, lifetime: 256 });
+    }
+}
+
+#[test]
+fn debug_output_shows_no_secret() {
+    let shown = format!("{:?}", test_key(1).secret_key);
+    assert_eq!(
+        shown,
+        r#"SecretKey { parameters: "test", active_slots: 0..256, prepared_slots: 0..32, .. }"#
+    );
+}
