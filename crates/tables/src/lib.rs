@@ -1,1 +1,27 @@
-//! Placeholder.
+//! Every stored table, declared once, and the transactions that read and write them.
+//!
+//! The engine (MDBX) keeps B-trees crash-safe but does not check data pages. So each value either hashes to
+//! its own key (headers, history segments, registries) or carries a checksum over table, key and value, and
+//! every read verifies it. A value that fails is [`Damage`], an error that names table and key: it is never
+//! returned, never taken for an absent row, and never deleted.
+//!
+//! This crate knows nothing of blocks and states beyond their bytes, and opens no transaction by itself.
+
+mod database;
+mod error;
+mod key;
+mod raw;
+mod schema;
+mod transaction;
+mod value;
+
+pub use database::{Database, DatabaseStats, Durability, OpenMode, Options};
+pub use error::{Damage, EngineError, Fault, OpenError, Operation, ReadError};
+pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
+pub use raw::RawRow;
+pub use schema::{
+    Anchors, Bodies, Canonical, Diffs, Headers, History, LiveChain, Meta, Registries, Seal,
+    SignGuard, Signatures, Slots, TABLES, Table, TableInfo, TableStats, Votes,
+};
+pub use transaction::{Read, ReadTxn, Row, WriteTxn};
+pub use value::{Bytes, Value};

@@ -1,0 +1,268 @@
+//! The tally of a diff: the pending votes in full, or their change from the base's.
+//!
+//! While finality stalls, the tally holds one run of votes for each pending root and grows to some 116 KB at
+//! 4,096 validators after 12 h; from block to block a few hundred bytes of it change. So the codec writes the
+//! change, unless the whole is no larger, and the whole at least every 32 blocks, which bounds a read to 31
+//! deltas.
+//!
+//! ```text
+//! tally    = number: u8 (0 = full, n = n-th delta since a full one)
+//! full     = roots: varint | (root: 32 | votes) each
+//! delta    = removed: varint | index gaps | added: varint | (root: 32 | votes) each
+//!          | changed: varint | (index: varint | votes newly set) each      indices into the base's roots
+//! votes    = 0 | bitmap of ceil(validators / 8) bytes  or  1 | count: varint | position gaps, whichever is shorter
+//! ```
+
+use lamella_types::{
+    JustificationValidators, Justifications, Root, VALIDATOR_REGISTRY_LIMIT,
+    bits::{count_ones, ones},
+    limits::HISTORICAL_ROOTS_LIMIT,
+};
+
+use crate::bytes::{FormatError, Reader, put_positions, put_varint, read_positions};
+
+/// Deltas that may follow one full tally.
+pub const TALLY_DELTAS_MAX: u8 = 31;
+
+/// The tally part of a diff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TallyDiff {
+    /// Every pending root with its votes, packed.
+    Full(Vec<(Root, Vec<u8>)>),
+    /// What differs from the base's tally.
+    Delta {
+        /// Number of deltas since the last full tally, this one included: 1 to 31.
+        number: u8,
+        /// Positions in the base's roots that are gone, ascending.
+        removed: Vec<usize>,
+        /// New roots with their votes, ascending.
+        added: Vec<(Root, Vec<u8>)>,
+        /// Positions in the base's roots with their newly set votes, ascending.
+        changed: Vec<(usize, Vec<u8>)>,
+    },
+}
+
+/// A delta that does not fit the tally it is applied to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "tally delta names root {index} of {roots}, or votes for other than {validators} validators"
+)]
+pub struct TallyError {
+    /// Position named (or the number of roots, where the base's own votes do not fit).
+    pub index: usize,
+    /// Roots in the base.
+    pub roots: usize,
+    /// Validators in the registry.
+    pub validators: usize,
+}
+
+impl TallyDiff {
+    /// All of a tally.
+    #[must_use]
+    pub fn full(tally: &Justifications, validators: usize) -> Self {
+        Self::Full(runs(tally, validators))
+    }
+
+    /// The change from `base` to `target`.
+    #[must_use]
+    pub fn delta(
+        number: u8,
+        base: &Justifications,
+        target: &Justifications,
+        validators: usize,
+    ) -> Self {
+        let (mut removed, mut added, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+        if !base.shares_memory_with(target) {
+            let mut base_runs = runs(base, validators).into_iter().enumerate().peekable();
+            for (root, votes) in runs(target, validators) {
+                while let Some((index, _)) =
+                    base_runs.next_if(|(_, (base_root, _))| *base_root < root)
+                {
+                    removed.push(index);
+                }
+                match base_runs.next_if(|(_, (base_root, _))| *base_root == root) {
+                    None => added.push((root, votes)),
+                    Some((_, (_, base_votes))) if base_votes == votes => {}
+                    Some((index, (_, base_votes))) => {
+                        if base_votes.iter().zip(&votes).any(|(old, new)| old & !new != 0) {
+                            // A vote went away, which no transition does: said as a new root.
+                            removed.push(index);
+                            added.push((root, votes));
+                        } else {
+                            let set = base_votes.iter().zip(&votes).map(|(old, new)| old ^ new);
+                            changed.push((index, set.collect()));
+                        }
+                    }
+                }
+            }
+            removed.extend(base_runs.map(|(index, _)| index));
+        }
+        Self::Delta { number, removed, added, changed }
+    }
+
+    /// Deltas between this tally and the last full one.
+    #[must_use]
+    pub const fn number(&self) -> u8 {
+        match self {
+            Self::Full(_) => 0,
+            Self::Delta { number, .. } => *number,
+        }
+    }
+
+    /// The tally itself. `base` is the base's tally; a full one ignores it.
+    ///
+    /// # Errors
+    /// [`TallyError`] if the delta was made from another base.
+    pub fn apply(
+        &self,
+        base: &Justifications,
+        validators: usize,
+    ) -> Result<Justifications, TallyError> {
+        let runs = match self {
+            Self::Full(full) => full.clone(),
+            Self::Delta { removed, added, changed, .. } => {
+                if removed.is_empty() && added.is_empty() && changed.is_empty() {
+                    return Ok(base.clone());
+                }
+                apply_delta(base, validators, removed, added, changed)?
+            }
+        };
+        let too_many = TallyError { index: runs.len(), roots: runs.len(), validators };
+        if runs.len() > HISTORICAL_ROOTS_LIMIT || validators > VALIDATOR_REGISTRY_LIMIT {
+            return Err(too_many);
+        }
+        let mut roots = Vec::with_capacity(runs.len());
+        let mut votes = JustificationValidators::default();
+        for (root, run) in runs {
+            if run.len() != validators.div_ceil(8) {
+                return Err(TallyError { index: roots.len(), roots: roots.len(), validators });
+            }
+            roots.push(root);
+            votes.extend_packed(&run, validators);
+        }
+        Ok(Justifications::new(roots, votes))
+    }
+
+    pub(crate) fn write(&self, buffer: &mut Vec<u8>) {
+        buffer.push(self.number());
+        match self {
+            Self::Full(full) => put_root_votes(buffer, full),
+            Self::Delta { removed, added, changed, .. } => {
+                put_varint(buffer, removed.len() as u64);
+                put_positions(buffer, removed.iter().copied());
+                put_root_votes(buffer, added);
+                put_varint(buffer, changed.len() as u64);
+                for (index, votes) in changed {
+                    put_varint(buffer, *index as u64);
+                    put_votes(buffer, votes);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>, validators: usize) -> Result<Self, FormatError> {
+        let error = reader.error("tally number");
+        let number = reader.byte("tally number")?;
+        match number {
+            0 => Ok(Self::Full(read_root_votes(reader, validators)?)),
+            1..=TALLY_DELTAS_MAX => {
+                let count = reader.count("removed roots", 1)?;
+                let removed = read_positions(reader, "removed roots", count, usize::MAX)?;
+                let added = read_root_votes(reader, validators)?;
+                let count = reader.count("changed roots", 2)?;
+                let mut changed = Vec::with_capacity(count);
+                for _ in 0..count {
+                    let index = usize::try_from(reader.varint("changed root")?);
+                    changed.push((index.map_err(|_| error)?, read_votes(reader, validators)?));
+                }
+                Ok(Self::Delta { number, removed, added, changed })
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+fn apply_delta(
+    base: &Justifications,
+    validators: usize,
+    removed: &[usize],
+    added: &[(Root, Vec<u8>)],
+    changed: &[(usize, Vec<u8>)],
+) -> Result<Vec<(Root, Vec<u8>)>, TallyError> {
+    let roots = base.roots().len();
+    let out_of_range = |index| TallyError { index, roots, validators };
+    let mut runs = runs(base, validators);
+    if runs.len() != roots {
+        return Err(out_of_range(roots));
+    }
+    for (index, set) in changed {
+        let (_, votes) = runs.get_mut(*index).ok_or(out_of_range(*index))?;
+        for (byte, bits) in votes.iter_mut().zip(set) {
+            *byte |= bits;
+        }
+    }
+    for index in removed.iter().rev() {
+        if *index >= runs.len() {
+            return Err(out_of_range(*index));
+        }
+        runs.remove(*index);
+    }
+    runs.extend(added.iter().cloned());
+    runs.sort_by_key(|(root, _)| *root);
+    Ok(runs)
+}
+
+/// The tally's roots with their packed votes; shorter than the roots if the votes do not fit them.
+fn runs(tally: &Justifications, validators: usize) -> Vec<(Root, Vec<u8>)> {
+    let votes = (0..).map_while(|index| tally.votes_of(index, validators));
+    tally.roots().iter().copied().zip(votes).collect()
+}
+
+fn put_root_votes(buffer: &mut Vec<u8>, runs: &[(Root, Vec<u8>)]) {
+    put_varint(buffer, runs.len() as u64);
+    for (root, votes) in runs {
+        buffer.extend_from_slice(root.as_bytes());
+        put_votes(buffer, votes);
+    }
+}
+
+fn read_root_votes(
+    reader: &mut Reader<'_>,
+    validators: usize,
+) -> Result<Vec<(Root, Vec<u8>)>, FormatError> {
+    let count = reader.count("roots", 33)?;
+    (0..count).map(|_| Ok((reader.root("root")?, read_votes(reader, validators)?))).collect()
+}
+
+fn put_votes(buffer: &mut Vec<u8>, votes: &[u8]) {
+    let start = buffer.len();
+    buffer.push(1);
+    put_varint(buffer, count_ones(votes) as u64);
+    put_positions(buffer, ones(votes));
+    if buffer.len() - start > 1 + votes.len() {
+        buffer.truncate(start);
+        buffer.push(0);
+        buffer.extend_from_slice(votes);
+    }
+}
+
+fn read_votes(reader: &mut Reader<'_>, validators: usize) -> Result<Vec<u8>, FormatError> {
+    let bitmap_bytes = validators.div_ceil(8);
+    let error = reader.error("votes");
+    match reader.byte("votes")? {
+        0 => {
+            let votes = reader.take("votes", bitmap_bytes)?.to_vec();
+            let padding_clean = ones(&votes).last().is_none_or(|last| last < validators);
+            if padding_clean { Ok(votes) } else { Err(error) }
+        }
+        1 => {
+            let count = reader.count("votes", 1)?;
+            let mut votes = vec![0; bitmap_bytes];
+            for position in read_positions(reader, "votes", count, validators)? {
+                votes[position / 8] |= 1 << (position % 8);
+            }
+            Ok(votes)
+        }
+        _ => Err(error),
+    }
+}

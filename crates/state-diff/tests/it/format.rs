@@ -1,0 +1,64 @@
+//! Exact bytes. A change here is a change of the stored format: bump the schema version in `chain`, say what
+//! happens to existing directories, then change the expectation in the same commit.
+
+use lamella_state_diff::{Anchor, StateDiff, TALLY_DELTAS_MAX};
+use lamella_types::Root;
+
+use crate::chain::{base, child, parent, root};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_diff_has_these_bytes() {
+    let (block, parent) = parent(3, 5, &vec![(root(1), vec![0, 3])]);
+    let after = vec![(root(1), vec![0, 1, 3]), (root(2), vec![4])];
+    let child = child(&parent, block, 1, &after);
+    let r = |seed| hex(root(seed).as_bytes());
+    let head = format!(
+        "010502{}05{}03{}05{}",
+        hex(block.root.as_bytes()),
+        r(99),
+        r(2),
+        hex(Root::ZERO.as_bytes())
+    );
+    // Bits 0 and 5 of 6; then the tally: bitmaps, since they are shorter than positions here.
+    let justified = "06020004";
+
+    let delta = StateDiff::build(&base(block, &parent, 4), &child).unwrap();
+    let tally = format!("050001{}0010010000{}", r(2), "02");
+    assert_eq!(hex(&delta.encode()), format!("{head}{justified}{tally}"));
+
+    let full = StateDiff::build(&base(block, &parent, TALLY_DELTAS_MAX), &child).unwrap();
+    let tally = format!("0002{}000b{}0010", r(1), r(2));
+    assert_eq!(hex(&full.encode()), format!("{head}{justified}{tally}"));
+}
+
+#[test]
+fn an_anchor_has_these_bytes() {
+    let (block, parent) = parent(1, 1, &vec![]);
+    let state = child(&parent, block, 0, &vec![(root(1), vec![0])]);
+    let h = |root: Root| hex(root.as_bytes());
+    let expected = [
+        "01".to_owned(),
+        "0700000000000000".to_owned(),
+        format!(
+            "0200000000000000{}{}{}{}",
+            "0200000000000000",
+            h(block.root),
+            h(Root::ZERO),
+            h(root(2))
+        ),
+        "0200000000000000".to_owned(),
+        format!("{}0200000000000000", h(root(2))),
+        format!("{}0000000000000000", h(Root::ZERO)),
+        h(state.validators.root()),
+        "010d".to_owned(),
+        format!("20{}", h(root(1))),
+        "0103".to_owned(),
+        "00".to_owned(),
+        format!("40{}{}", h(root(0)), h(block.root)),
+    ];
+    assert_eq!(hex(&Anchor::of(&state).encode()), expected.concat());
+}

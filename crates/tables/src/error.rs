@@ -1,0 +1,163 @@
+//! What can go wrong with the engine, with stored bytes, and with opening a directory.
+
+use std::{fmt, path::PathBuf};
+
+use lamella_types::{DecodeError, Root};
+
+/// What the engine was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Starting a transaction.
+    Begin,
+    /// Opening a table.
+    OpenTable,
+    /// Reading a row.
+    Get,
+    /// Walking rows.
+    Scan,
+    /// Writing a row.
+    Put,
+    /// Deleting a row.
+    Delete,
+    /// Committing.
+    Commit,
+    /// Reading statistics.
+    Stat,
+}
+
+/// The engine could not do its work. The store itself is as it was before the transaction.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation:?} on table {table}{}: {source}{}", KeyText(.key), Advice(*.full))]
+pub struct EngineError {
+    /// What was being done.
+    pub operation: Operation,
+    /// Table, or `-` for the whole database.
+    pub table: &'static str,
+    /// Key, where there was one.
+    pub key: Option<String>,
+    /// Whether space ran out (disk or map): the same call can succeed once there is room.
+    pub full: bool,
+    /// What the engine said.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl EngineError {
+    pub(crate) fn new(operation: Operation, table: &'static str, source: libmdbx::Error) -> Self {
+        /// `ENOSPC` and `EDQUOT` on Linux: no space left on the device, or none left for this user.
+        const NO_SPACE: [i32; 2] = [28, 122];
+        let full = match source {
+            libmdbx::Error::MapFull | libmdbx::Error::UnableExtendMapsize => true,
+            libmdbx::Error::Other(code) => NO_SPACE.contains(&code),
+            _ => false,
+        };
+        Self { operation, table, key: None, full, source: Box::new(source) }
+    }
+
+    pub(crate) fn at(mut self, key: impl fmt::Display) -> Self {
+        self.key = Some(key.to_string());
+        self
+    }
+}
+
+struct KeyText<'a>(&'a Option<String>);
+
+impl fmt::Display for KeyText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |key| write!(f, ", key {key}"))
+    }
+}
+
+struct Advice(bool);
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 { f.write_str("; free some disk space, then it is tried again") } else { Ok(()) }
+    }
+}
+
+/// What is wrong with a stored row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The checksum over table, key and value does not match.
+    #[error("checksum mismatch")]
+    Checksum,
+    /// The value is too short to hold its checksum.
+    #[error("{got} bytes are too few to hold a checksum")]
+    Short {
+        /// Bytes found.
+        got: usize,
+    },
+    /// The value does not hash to its key.
+    #[error("the value hashes to {computed}")]
+    Hash {
+        /// What it hashes to (zero if its key and value already disagree in plain sight).
+        computed: Root,
+    },
+    /// The bytes are not a value of the table.
+    #[error("{0}")]
+    Decode(DecodeError),
+    /// The key's bytes are not a key of the table.
+    #[error("not a key of this table")]
+    Key,
+    /// The row proves itself, but what it says cannot be: its reader's words.
+    #[error("{0}")]
+    Content(String),
+}
+
+/// A stored row that cannot be trusted. It is left exactly as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("damaged row in table {table}, key {key}: {fault}; run `lamella db verify`")]
+pub struct Damage {
+    /// The table.
+    pub table: &'static str,
+    /// The key, readable (hex where it is not a key).
+    pub key: String,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// Why a row could not be read. An absent row is `Ok(None)`.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The row is there and damaged.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+}
+
+/// Why a database could not be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no database, and none was to be created.
+    #[error("no database at {}; is this the right --data-dir?", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Another process writes to it.
+    #[error("{} is in use by process {holder}; stop it first", path.display())]
+    InUse {
+        /// The database directory.
+        path: PathBuf,
+        /// What the lock file says of the holder.
+        holder: String,
+    },
+    /// The file system refused.
+    #[error("cannot open {}: {source}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The engine refused the files.
+    #[error("cannot open the database at {}: {source}", path.display())]
+    Engine {
+        /// The database directory.
+        path: PathBuf,
+        /// What it said.
+        source: EngineError,
+    },
+}

@@ -1,0 +1,163 @@
+//! The tables. One declaration each; names, listings and statistics follow from it.
+
+use lamella_types::{BlockBody, BlockHeader, Root, Segment, Slot, Validators};
+
+use crate::{
+    error::Fault,
+    key::{DutyKey, Key, MetaName, SegmentKey, SlotRoot},
+    value::{Bytes, SelfAuthenticating, Value},
+};
+
+/// A declared table.
+pub trait Table {
+    /// Name in the engine, in errors and in metrics.
+    const NAME: &'static str;
+    /// Typed key.
+    type Key: Key;
+    /// Typed value.
+    type Value: Value;
+    /// How a value proves itself.
+    const SEAL: Seal;
+
+    /// The hash the value has and the hash its key says, for tables sealed by [`Seal::OwnHash`].
+    fn hashes(_value: &Self::Value, _key: &Self::Key) -> Option<(Root, Root)> {
+        None
+    }
+}
+
+/// How the values of a table prove themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seal {
+    /// `[value | checksum: u64 LE]`, XXH3-64 over table name, key and value.
+    Checksum,
+    /// The value hashes to (part of) its key.
+    OwnHash,
+}
+
+/// Name and purpose of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct TableInfo {
+    /// Name.
+    pub name: &'static str,
+    /// What it holds.
+    pub about: &'static str,
+    /// How its values prove themselves.
+    pub seal: Seal,
+}
+
+/// Size of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableStats {
+    /// Name.
+    pub name: &'static str,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of its pages.
+    pub bytes: u64,
+    /// Depth of its tree.
+    pub depth: u32,
+}
+
+/// Bytes of the checksum behind a value.
+pub(crate) const CHECKSUM_BYTES: usize = 8;
+
+/// The checksum of a row. Table and key are part of it, so a row that lands elsewhere does not pass.
+pub(crate) fn checksum(table: &str, key: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+    hasher.update(table.as_bytes());
+    hasher.update(&[0]);
+    hasher.update(key);
+    hasher.update(value);
+    hasher.digest().to_le_bytes()
+}
+
+/// The stored form of a value.
+pub(crate) fn seal<T: Table>(key: &[u8], value: &T::Value) -> Vec<u8> {
+    let mut bytes = value.encode();
+    if T::SEAL == Seal::Checksum {
+        let checksum = checksum(T::NAME, key, &bytes);
+        bytes.extend_from_slice(&checksum);
+    }
+    bytes
+}
+
+/// The value of a stored row, if it proves itself.
+pub(crate) fn unseal<T: Table>(key_bytes: &[u8], stored: &[u8]) -> Result<T::Value, Fault> {
+    match T::SEAL {
+        Seal::Checksum => {
+            let Some((value, sum)) = stored.split_last_chunk::<CHECKSUM_BYTES>() else {
+                return Err(Fault::Short { got: stored.len() });
+            };
+            if *sum != checksum(T::NAME, key_bytes, value) {
+                return Err(Fault::Checksum);
+            }
+            T::Value::decode(value)
+        }
+        Seal::OwnHash => {
+            let value = T::Value::decode(stored)?;
+            let key = T::Key::decode(key_bytes).ok_or(Fault::Key)?;
+            match T::hashes(&value, &key) {
+                Some((computed, expected)) if computed != expected => Err(Fault::Hash { computed }),
+                _ => Ok(value),
+            }
+        }
+    }
+}
+
+macro_rules! tables {
+    ($($(#[doc = $about:literal])+ $name:ident: $key:ty => $value:ty, $seal:ident;)+) => {
+        $(
+            $(#[doc = $about])+
+            #[derive(Debug, Clone, Copy)]
+            pub struct $name;
+
+            impl Table for $name {
+                const NAME: &'static str = stringify!($name);
+                type Key = $key;
+                type Value = $value;
+                const SEAL: Seal = Seal::$seal;
+                tables!(@hashes $seal, $key, $value);
+            }
+        )+
+
+        /// Every table, in the order of declaration.
+        pub const TABLES: &[TableInfo] = &[
+            $(TableInfo { name: stringify!($name), about: concat!($($about),+), seal: Seal::$seal },)+
+        ];
+    };
+    (@hashes OwnHash, $key:ty, $value:ty) => {
+        fn hashes(value: &$value, key: &$key) -> Option<(Root, Root)> {
+            Some(SelfAuthenticating::hashes(value, key))
+        }
+    };
+    (@hashes Checksum, $key:ty, $value:ty) => {};
+}
+
+tables! {
+    /// Block headers, for ever.
+    Headers: SlotRoot => BlockHeader, OwnHash;
+    /// Block bodies, for ever; the empty body has no row.
+    Bodies: SlotRoot => BlockBody, Checksum;
+    /// Block proofs, pruned below the signature window where that is finalized.
+    Signatures: SlotRoot => Bytes, Checksum;
+    /// Slot of each block root, for ever.
+    Slots: Root => Slot, Checksum;
+    /// Block root of each slot on the head's chain.
+    Canonical: Slot => Root, Checksum;
+    /// Full states, at the bootstrap block and wherever a block crosses a multiple of 1,024 slots, for ever.
+    Anchors: SlotRoot => Bytes, Checksum;
+    /// The change from its parent's state, for every other block, for ever.
+    Diffs: SlotRoot => Bytes, Checksum;
+    /// Runs of 1,024 block roots of a branch, for ever, written once.
+    History: SegmentKey => Segment, OwnHash;
+    /// Validator registries, normally one.
+    Registries: Root => Validators, OwnHash;
+    /// Parent of each block that fork choice holds.
+    LiveChain: SlotRoot => Root, Checksum;
+    /// Votes that fork choice holds, by slot and attestation data root.
+    Votes: SlotRoot => Bytes, Checksum;
+    /// Highest slot that each validator key has signed, for ever.
+    SignGuard: DutyKey => Slot, Checksum;
+    /// Single values: schema, identity, head, checkpoints, frontiers.
+    Meta: MetaName => Bytes, Checksum;
+}

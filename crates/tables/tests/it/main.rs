@@ -1,0 +1,15 @@
+//! Tables against a real database directory.
+
+mod damage;
+mod golden;
+mod opening;
+mod rows;
+
+use lamella_tables::{Database, OpenMode, Options};
+
+/// A new database in a directory that lives as long as the test.
+pub fn new_database() -> (tempfile::TempDir, Database) {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), Options::new(OpenMode::Create)).unwrap();
+    (directory, database)
+}

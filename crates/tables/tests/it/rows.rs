@@ -1,0 +1,80 @@
+//! Rows come back as they were written, in key order, and only once committed.
+
+use std::collections::BTreeMap;
+
+use lamella_tables::{Bytes, Canonical, Read, Signatures, SlotRoot};
+use lamella_types::{Root, hash_tree_root};
+use proptest::{collection::vec, prelude::*};
+
+use crate::new_database;
+
+#[test]
+fn a_dropped_transaction_never_happened() {
+    let (_directory, database) = new_database();
+    let mut txn = database.write().unwrap();
+    txn.put::<Canonical>(&7, &Root::new([7; 32])).unwrap();
+    assert_eq!(txn.get::<Canonical>(&7).unwrap(), Some(Root::new([7; 32])), "own writes are seen");
+    drop(txn);
+    assert_eq!(database.read().unwrap().get::<Canonical>(&7).unwrap(), None);
+}
+
+#[test]
+fn a_reader_keeps_its_snapshot() {
+    let (_directory, database) = new_database();
+    let before = database.read().unwrap();
+    let mut txn = database.write().unwrap();
+    txn.put::<Canonical>(&7, &Root::new([7; 32])).unwrap();
+    txn.commit().unwrap();
+    assert!(!before.has::<Canonical>(&7).unwrap());
+    assert!(database.read().unwrap().has::<Canonical>(&7).unwrap());
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put(u8, u8, Vec<u8>),
+    Delete(u8, u8),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let put =
+        (0..20_u8, 0..3_u8, vec(any::<u8>(), 0..9000)).prop_map(|(s, r, v)| Step::Put(s, r, v));
+    let delete = (0..20_u8, 0..3_u8).prop_map(|(s, r)| Step::Delete(s, r));
+    vec(prop_oneof![put, delete], 1..60)
+}
+
+fn key(slot: u8, fork: u8) -> SlotRoot {
+    SlotRoot::new(u64::from(slot) << 8, hash_tree_root(&u64::from(fork)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_table_is_an_ordered_map(steps in steps()) {
+        let (_directory, database) = new_database();
+        let mut model = BTreeMap::new();
+        for step in steps {
+            let mut txn = database.write().unwrap();
+            match step {
+                Step::Put(slot, fork, value) => {
+                    txn.put::<Signatures>(&key(slot, fork), &Bytes(value.clone())).unwrap();
+                    model.insert(key(slot, fork), Bytes(value));
+                }
+                Step::Delete(slot, fork) => {
+                    let existed = txn.delete::<Signatures>(&key(slot, fork)).unwrap();
+                    prop_assert_eq!(existed, model.remove(&key(slot, fork)).is_some());
+                }
+            }
+            txn.commit().unwrap();
+        }
+        let txn = database.read().unwrap();
+        let start = SlotRoot::first_of(5 << 8);
+        let rows: Vec<_> = txn.scan::<Signatures>(&start).unwrap().map(Result::unwrap).collect();
+        let expected: Vec<_> = model.range(start..).map(|(k, v)| (*k, v.clone())).collect();
+        prop_assert_eq!(&rows, &expected);
+        let keys: Vec<_> = txn.scan_keys::<Signatures>(&start).unwrap().map(Result::unwrap).collect();
+        prop_assert_eq!(keys, expected.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+        let last = model.last_key_value().map(|(k, v)| (*k, v.clone()));
+        prop_assert_eq!(txn.last::<Signatures>().unwrap().map(Result::unwrap), last);
+    }
+}
