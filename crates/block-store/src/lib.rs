@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Blocks by root and slot, the canonical index, and the pruning of signatures.
+//!
+//! A block is stored in three parts with different lives: its header and body are kept for ever, its proof
+//! (kilobytes to hundreds of them) only while peers may ask for it. Asking for a signed block therefore has
+//! four outcomes: found, unknown, pruned, and damaged, which is an error.
+//!
+//! Functions take a transaction and never open or commit one.
+
+mod blocks;
+mod canonical;
+mod signatures;
+
+pub use blocks::{block, body, header, header_at, put_block, roots_at, slot};
+pub use canonical::{canonical_root, put_canonical, remove_canonical};
+pub use signatures::{
+    PRUNE_ROWS_MAX, PruneStep, SIGNATURE_PRUNING_RANGE_SLOTS, SignedBlockRead, prune_signatures,
+    put_signature, signature_floor, signed_block,
+};
+
+use lamella_tables::{Damage, Fault, ReadError, Table};
+
+/// A row that proves itself but contradicts another one.
+fn contradiction<T: Table>(key: &T::Key, what: String) -> ReadError {
+    Damage { table: T::NAME, key: key.to_string(), fault: Fault::Content(what) }.into()
+}

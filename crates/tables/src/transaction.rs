@@ -36,7 +36,7 @@ pub trait Read {
     ///
     /// # Errors
     /// When the engine fails.
-    fn scan<T: Table>(&self, start: &T::Key) -> Result<impl Iterator<Item = Row<T>>, EngineError>;
+    fn scan<T: Table>(&self, start: T::Key) -> Result<impl Iterator<Item = Row<T>>, EngineError>;
 
     /// Keys from `start` on, in order, without reading values.
     ///
@@ -44,7 +44,7 @@ pub trait Read {
     /// When the engine fails.
     fn scan_keys<T: Table>(
         &self,
-        start: &T::Key,
+        start: T::Key,
     ) -> Result<impl Iterator<Item = Result<T::Key, ReadError>>, EngineError>;
 
     /// The last row, `None` for an empty table.
@@ -179,7 +179,7 @@ macro_rules! impl_read {
 
             fn scan<T: Table>(
                 &self,
-                start: &T::Key,
+                start: T::Key,
             ) -> Result<impl Iterator<Item = Row<T>>, EngineError> {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
                 let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
@@ -190,7 +190,7 @@ macro_rules! impl_read {
 
             fn scan_keys<T: Table>(
                 &self,
-                start: &T::Key,
+                start: T::Key,
             ) -> Result<impl Iterator<Item = Result<T::Key, ReadError>>, EngineError> {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
                 let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;

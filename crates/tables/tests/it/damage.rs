@@ -101,6 +101,6 @@ fn a_row_under_another_key_or_in_another_table_is_damaged() {
     txn.put_raw("LiveChain", &[0; 40], &row).unwrap();
     assert!(matches!(txn.get::<LiveChain>(&key), Err(ReadError::Damaged(_)) | Ok(None)));
     txn.put_raw("Canonical", b"short", &row).unwrap();
-    let bad: Vec<_> = txn.scan::<Canonical>(&0).unwrap().filter(Result::is_err).collect();
+    let bad: Vec<_> = txn.scan::<Canonical>(0).unwrap().filter(Result::is_err).collect();
     assert_eq!(bad.len(), 2, "a scan meets both bad rows and goes on");
 }

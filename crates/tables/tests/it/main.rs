@@ -1,5 +1,12 @@
 //! Tables against a real database directory.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod damage;
 mod golden;
 mod opening;

@@ -69,10 +69,10 @@ proptest! {
         }
         let txn = database.read().unwrap();
         let start = SlotRoot::first_of(5 << 8);
-        let rows: Vec<_> = txn.scan::<Signatures>(&start).unwrap().map(Result::unwrap).collect();
+        let rows: Vec<_> = txn.scan::<Signatures>(start).unwrap().map(Result::unwrap).collect();
         let expected: Vec<_> = model.range(start..).map(|(k, v)| (*k, v.clone())).collect();
         prop_assert_eq!(&rows, &expected);
-        let keys: Vec<_> = txn.scan_keys::<Signatures>(&start).unwrap().map(Result::unwrap).collect();
+        let keys: Vec<_> = txn.scan_keys::<Signatures>(start).unwrap().map(Result::unwrap).collect();
         prop_assert_eq!(keys, expected.iter().map(|(key, _)| *key).collect::<Vec<_>>());
         let last = model.last_key_value().map(|(k, v)| (*k, v.clone()));
         prop_assert_eq!(txn.last::<Signatures>().unwrap().map(Result::unwrap), last);

@@ -1,0 +1,138 @@
+//! Block proofs and their pruning.
+//!
+//! Proofs are needed by peers that catch up, within a window below the tip. Older ones go, a bounded number to a
+//! transaction, and only where finality has settled which branch won. The floor says below which key proofs
+//! may be missing; it moves in the transaction that deletes.
+
+use lamella_tables::{
+    Bytes, EngineError, Key as _, Meta, MetaName, Read, ReadError, Signatures, SlotRoot, WriteTxn,
+};
+use lamella_types::{
+    BlockHeader, DecodeError, MultiMessageAggregate, ProofBytes, Root, SignedBlock, Slot,
+};
+
+use crate::{blocks, contradiction};
+
+/// Slots of signatures kept below the tip: one day at 4 s per slot (86 400 / 4).
+pub const SIGNATURE_PRUNING_RANGE_SLOTS: u64 = 21_600;
+
+/// Proofs deleted in one transaction. At 3 KB each about 1 MB of pages is touched, well under 5 ms.
+pub const PRUNE_ROWS_MAX: usize = 256;
+
+/// Name of the floor in `Meta`.
+const FLOOR: &str = "signature_floor";
+
+/// What became of a request for a signed block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignedBlockRead {
+    /// No such block.
+    Unknown,
+    /// The block is here, its proof was pruned.
+    Pruned(BlockHeader),
+    /// The whole block.
+    Found(Box<SignedBlock>),
+}
+
+impl SignedBlockRead {
+    /// The whole block, if it was found.
+    #[must_use]
+    pub fn found(self) -> Option<SignedBlock> {
+        match self {
+            Self::Found(block) => Some(*block),
+            Self::Unknown | Self::Pruned(_) => None,
+        }
+    }
+}
+
+/// Writes a block's proof.
+///
+/// # Errors
+/// When the engine fails.
+pub fn put_signature(
+    txn: &mut WriteTxn<'_>,
+    key: &SlotRoot,
+    proof: &MultiMessageAggregate,
+) -> Result<(), EngineError> {
+    txn.put::<Signatures>(key, &Bytes(proof.proof.as_bytes().to_vec()))
+}
+
+/// The signed block of this root.
+///
+/// # Errors
+/// A damaged row, or the engine. A proof that is missing at or above the floor counts as damage: nobody
+/// may have pruned it (P1).
+pub fn signed_block(txn: &impl Read, root: &Root) -> Result<SignedBlockRead, ReadError> {
+    let Some(header) = blocks::header(txn, root)? else {
+        return Ok(SignedBlockRead::Unknown);
+    };
+    let key = SlotRoot::new(header.slot, *root);
+    let Some(Bytes(proof)) = txn.get::<Signatures>(&key)? else {
+        let floor = signature_floor(txn)?;
+        if key < floor {
+            return Ok(SignedBlockRead::Pruned(header));
+        }
+        let what = format!("no proof, yet proofs are pruned only below {floor}");
+        return Err(contradiction::<Signatures>(&key, what));
+    };
+    let too_long = |error: DecodeError| contradiction::<Signatures>(&key, error.to_string());
+    let proof = MultiMessageAggregate { proof: ProofBytes::new(proof).map_err(too_long)? };
+    let block = lamella_types::Block::from_parts(&header, blocks::body(txn, &key, &header)?);
+    Ok(SignedBlockRead::Found(Box::new(SignedBlock { block, proof })))
+}
+
+/// The key below which proofs may have been pruned: the least key before the first pruning.
+///
+/// # Errors
+/// A damaged row, or the engine.
+pub fn signature_floor(txn: &impl Read) -> Result<SlotRoot, ReadError> {
+    let name = MetaName::new(FLOOR);
+    match txn.get::<Meta>(&name)? {
+        None => Ok(SlotRoot::first_of(0)),
+        Some(Bytes(bytes)) => SlotRoot::decode(&bytes)
+            .ok_or_else(|| contradiction::<Meta>(&name, "not a slot and root".to_owned())),
+    }
+}
+
+/// What one bounded pruning step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PruneStep {
+    /// Proofs deleted.
+    pub deleted: usize,
+    /// The floor afterwards.
+    pub floor: SlotRoot,
+    /// Whether proofs below the cutoff are left for another step.
+    pub more: bool,
+}
+
+/// Deletes up to `rows_max` of the oldest proofs below `tip_slot - window`, if that is finalized.
+///
+/// # Errors
+/// A damaged row, or the engine.
+///
+/// # Cost
+/// Starts at the stored floor; touches only the rows it deletes and the one after them.
+pub fn prune_signatures(
+    txn: &mut WriteTxn<'_>,
+    tip_slot: Slot,
+    finalized_slot: Slot,
+    window: u64,
+    rows_max: usize,
+) -> Result<PruneStep, ReadError> {
+    let floor = signature_floor(txn)?;
+    let cutoff = tip_slot.saturating_sub(window);
+    // Upholds P1: in deep non-finality nothing is pruned, so the floor never passes the finalized slot.
+    if cutoff > finalized_slot || cutoff <= floor.slot {
+        return Ok(PruneStep { deleted: 0, floor, more: false });
+    }
+    let keys = txn.scan_keys::<Signatures>(floor)?;
+    let below = keys.take_while(|key| key.as_ref().map_or(true, |key| key.slot < cutoff));
+    let mut keys: Vec<SlotRoot> = below.take(rows_max + 1).collect::<Result<_, _>>()?;
+    let next = keys.get(rows_max).copied();
+    keys.truncate(rows_max);
+    for key in &keys {
+        txn.delete::<Signatures>(key)?;
+    }
+    let floor = next.unwrap_or(SlotRoot::first_of(cutoff));
+    txn.put::<Meta>(&MetaName::new(FLOOR), &Bytes(floor.encode()))?;
+    Ok(PruneStep { deleted: keys.len(), floor, more: next.is_some() })
+}

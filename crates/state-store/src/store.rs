@@ -1,0 +1,175 @@
+//! `StateStore`: reads through the cache, and the capture of diff bases.
+
+use std::sync::Arc;
+
+use lamella_state_diff::DiffBase;
+use lamella_tables::{Anchors, Bytes, Diffs, Headers, Read as _, ReadTxn, SlotRoot, Slots};
+use lamella_types::{BlockHeader, Checkpoint, Root, State};
+
+use crate::{
+    cache::Caches,
+    error::{StateReadError, content},
+    reconstruct,
+};
+
+/// A state and where it stands in the store.
+#[derive(Debug, Clone)]
+pub struct StoredState {
+    /// The post-state.
+    pub state: Arc<State>,
+    /// The nearest ancestor stored whole; the block itself, if it is.
+    pub anchor: Checkpoint,
+    /// Tally deltas between it and the last full tally.
+    pub tally_deltas: u8,
+}
+
+/// What the cache holds and how it has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// States.
+    pub states: usize,
+    /// Bytes of them that are not shared.
+    pub state_bytes: usize,
+    /// History segments of 32 KiB.
+    pub segments: usize,
+    /// Reads answered from the cache.
+    pub hits: u64,
+    /// Reads that went to the tables.
+    pub misses: u64,
+}
+
+/// Reads states. Shared between threads; holds no transaction.
+#[derive(Default)]
+pub struct StateStore {
+    pub(crate) caches: Caches,
+}
+
+impl StateStore {
+    /// A store whose cached states may hold this many bytes of their own.
+    #[must_use]
+    pub fn with_cache_bytes(bytes_max: usize) -> Self {
+        Self { caches: Caches::new(bytes_max) }
+    }
+
+    /// The post-state of a block; `None` if the block is unknown.
+    ///
+    /// # Errors
+    /// [`StateReadError`]: engine, damage, or a state that does not hash to its block's `state_root`.
+    ///
+    /// # Cost
+    /// Cached: a lookup. Otherwise one header, one diff, one anchor (cached as a rule), one scan of up to 1,024
+    /// canonical rows, at most 31 more diffs, two hashes for each root scanned.
+    pub fn state(
+        &self,
+        txn: &ReadTxn<'_>,
+        root: &Root,
+    ) -> Result<Option<Arc<State>>, StateReadError> {
+        Ok(self.stored(txn, root)?.map(|stored| stored.state))
+    }
+
+    /// As [`StateStore::state`], with the state's place in the store.
+    ///
+    /// # Errors
+    /// As [`StateStore::state`].
+    pub fn stored(
+        &self,
+        txn: &ReadTxn<'_>,
+        root: &Root,
+    ) -> Result<Option<StoredState>, StateReadError> {
+        if let Some(stored) = self.caches.state(root) {
+            return Ok(Some(stored));
+        }
+        let Some(slot) = txn.get::<Slots>(root)? else {
+            return Ok(None);
+        };
+        let stored = self.load(txn, SlotRoot::new(slot, *root))?;
+        self.caches.put_state(*root, stored.clone());
+        Ok(Some(stored))
+    }
+
+    /// Captures a block as the base of its children's diffs; `None` if it is unknown.
+    ///
+    /// # Errors
+    /// As [`StateStore::state`].
+    pub fn base(&self, txn: &ReadTxn<'_>, root: &Root) -> Result<Option<DiffBase>, StateReadError> {
+        Ok(self.stored(txn, root)?.map(|stored| stored.base(*root)))
+    }
+
+    /// Takes a committed state into the cache. Upholds A2: callers do this after the commit only.
+    pub fn publish(&self, root: Root, stored: StoredState) {
+        for segment in stored.state.historical_block_hashes.segments().iter().rev().take(1) {
+            self.caches.put_segment(segment);
+        }
+        self.caches.put_state(root, stored);
+    }
+
+    /// Forgets every cached state and segment.
+    pub fn clear(&self) {
+        self.caches.clear();
+    }
+
+    /// Forgets every cached state; segments stay.
+    pub fn clear_states(&self) {
+        self.caches.clear_states();
+    }
+
+    /// What the cache holds.
+    #[must_use]
+    pub fn cache_stats(&self) -> CacheStats {
+        self.caches.stats()
+    }
+
+    /// Reads and proves a stored state, past the cache of states. Upholds S3.
+    fn load(&self, txn: &ReadTxn<'_>, key: SlotRoot) -> Result<StoredState, StateReadError> {
+        let header = txn.get::<Headers>(&key)?;
+        let missing = || content::<Slots>(&key.root, format!("no header at slot {}", key.slot));
+        let header: BlockHeader = header.ok_or_else(missing)?;
+        let stored = if txn.has::<Anchors>(&key)? {
+            let state = Arc::new(self.anchor_state(txn, key)?);
+            StoredState { state, anchor: checkpoint(key), tally_deltas: 0 }
+        } else if let Some(Bytes(diff)) = txn.get::<Diffs>(&key)? {
+            reconstruct::from_diff(self, txn, key, &header, &diff)?
+        } else {
+            return Err(StateReadError::NoState { root: key.root, slot: key.slot });
+        };
+        prove(&stored.state, key.root, &header)?;
+        Ok(stored)
+    }
+
+    /// The state of an anchor block, cached or proved.
+    pub(crate) fn anchor(
+        &self,
+        txn: &ReadTxn<'_>,
+        key: SlotRoot,
+    ) -> Result<Arc<State>, StateReadError> {
+        if let Some(stored) = self.caches.peek(&key.root) {
+            return Ok(stored.state);
+        }
+        let stored = self.load(txn, key)?;
+        self.caches.put_state(key.root, stored.clone());
+        Ok(stored.state)
+    }
+}
+
+impl StoredState {
+    /// This state as the base of its children's diffs.
+    #[must_use]
+    pub fn base(&self, root: Root) -> DiffBase {
+        let block = Checkpoint { root, slot: self.state.slot };
+        DiffBase::capture(block, self.anchor, self.tally_deltas, Arc::clone(&self.state))
+    }
+}
+
+pub(crate) const fn checkpoint(key: SlotRoot) -> Checkpoint {
+    Checkpoint { root: key.root, slot: key.slot }
+}
+
+/// Each stored state authenticates itself: it hashes to its block's `state_root`.
+fn prove(state: &State, root: Root, header: &BlockHeader) -> Result<(), StateReadError> {
+    let computed = state.root();
+    if computed == header.state_root {
+        Ok(())
+    } else {
+        Err(StateReadError::RootMismatch { root, computed, expected: header.state_root })
+    }
+}
