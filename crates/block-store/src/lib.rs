@@ -13,8 +13,8 @@ mod signatures;
 pub use blocks::{block, body, header, header_at, put_block, roots_at, slot};
 pub use canonical::{canonical_root, put_canonical, remove_canonical};
 pub use signatures::{
-    PRUNE_ROWS_MAX, PruneStep, SIGNATURE_PRUNING_RANGE_SLOTS, SignedBlockRead, prune_signatures,
-    put_signature, signature_floor, signed_block,
+    PRUNE_ROWS_MAX, PruneStep, SIGNATURE_PRUNING_RANGE_SLOTS, SignatureFloor, SignedBlockRead,
+    prune_signatures, put_signature, signature_floor, signed_block,
 };
 
 use lamella_tables::{Damage, Fault, ReadError, Table};

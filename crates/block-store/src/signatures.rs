@@ -67,7 +67,7 @@ pub fn signed_block(txn: &impl Read, root: &Root) -> Result<SignedBlockRead, Rea
     };
     let key = SlotRoot::new(header.slot, *root);
     let Some(Bytes(proof)) = txn.get::<Signatures>(&key)? else {
-        let floor = signature_floor(txn)?;
+        let floor = signature_floor(txn)?.key;
         if key < floor {
             return Ok(SignedBlockRead::Pruned(header));
         }
@@ -80,16 +80,44 @@ pub fn signed_block(txn: &impl Read, root: &Root) -> Result<SignedBlockRead, Rea
     Ok(SignedBlockRead::Found(Box::new(SignedBlock { block, proof })))
 }
 
-/// The key below which proofs may have been pruned: the least key before the first pruning.
+/// How far proofs have been pruned. `[key: 40 | finalized_slot: u64 BE]` in `Meta`.
+///
+/// leanSpec's finalized checkpoint follows the head and may move back in a reorg, so the floor keeps the
+/// finalized slot that allowed it: P1 is `floor.slot <= finalized_slot`, for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignatureFloor {
+    /// Proofs below this key may be gone; none at or above it is.
+    pub key: SlotRoot,
+    /// Finalized slot when the floor got here.
+    pub finalized_slot: Slot,
+}
+
+impl SignatureFloor {
+    /// Nothing has been pruned.
+    const START: Self = Self { key: SlotRoot::first_of(0), finalized_slot: 0 };
+
+    fn encode(&self) -> Bytes {
+        let mut bytes = self.key.encode();
+        bytes.extend_from_slice(&self.finalized_slot.to_be_bytes());
+        Bytes(bytes)
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (key, finalized) = bytes.split_last_chunk()?;
+        Some(Self { key: SlotRoot::decode(key)?, finalized_slot: u64::from_be_bytes(*finalized) })
+    }
+}
+
+/// How far proofs have been pruned.
 ///
 /// # Errors
 /// A damaged row, or the engine.
-pub fn signature_floor(txn: &impl Read) -> Result<SlotRoot, ReadError> {
+pub fn signature_floor(txn: &impl Read) -> Result<SignatureFloor, ReadError> {
     let name = MetaName::new(FLOOR);
     match txn.get::<Meta>(&name)? {
-        None => Ok(SlotRoot::first_of(0)),
-        Some(Bytes(bytes)) => SlotRoot::decode(&bytes)
-            .ok_or_else(|| contradiction::<Meta>(&name, "not a slot and root".to_owned())),
+        None => Ok(SignatureFloor::START),
+        Some(Bytes(bytes)) => SignatureFloor::decode(&bytes)
+            .ok_or_else(|| contradiction::<Meta>(&name, "not a signature floor".to_owned())),
     }
 }
 
@@ -99,7 +127,7 @@ pub struct PruneStep {
     /// Proofs deleted.
     pub deleted: usize,
     /// The floor afterwards.
-    pub floor: SlotRoot,
+    pub floor: SignatureFloor,
     /// Whether proofs below the cutoff are left for another step.
     pub more: bool,
 }
@@ -121,10 +149,10 @@ pub fn prune_signatures(
     let floor = signature_floor(txn)?;
     let cutoff = tip_slot.saturating_sub(window);
     // Upholds P1: in deep non-finality nothing is pruned, so the floor never passes the finalized slot.
-    if cutoff > finalized_slot || cutoff <= floor.slot {
+    if cutoff > finalized_slot || cutoff <= floor.key.slot {
         return Ok(PruneStep { deleted: 0, floor, more: false });
     }
-    let keys = txn.scan_keys::<Signatures>(floor)?;
+    let keys = txn.scan_keys::<Signatures>(floor.key)?;
     let below = keys.take_while(|key| key.as_ref().map_or(true, |key| key.slot < cutoff));
     let mut keys: Vec<SlotRoot> = below.take(rows_max + 1).collect::<Result<_, _>>()?;
     let next = keys.get(rows_max).copied();
@@ -132,7 +160,8 @@ pub fn prune_signatures(
     for key in &keys {
         txn.delete::<Signatures>(key)?;
     }
-    let floor = next.unwrap_or(SlotRoot::first_of(cutoff));
-    txn.put::<Meta>(&MetaName::new(FLOOR), &Bytes(floor.encode()))?;
+    let key = next.unwrap_or(SlotRoot::first_of(cutoff));
+    let floor = SignatureFloor { key, finalized_slot };
+    txn.put::<Meta>(&MetaName::new(FLOOR), &floor.encode())?;
     Ok(PruneStep { deleted: keys.len(), floor, more: next.is_some() })
 }

@@ -2,7 +2,7 @@
 //! stored once; everything else is here.
 //!
 //! ```text
-//! anchor = format: u8 = 1 | genesis time: u64 LE | header: 112 (its state_root as in the state)
+//! anchor = format: u8 = 1 | validators: u64 LE | genesis time: u64 LE | header: 112 (its state_root as in the state)
 //!        | slot: u64 LE | justified: 40 | finalized: 40 | registry root: 32
 //!        | justified slots: run of SSZ | tracked roots: run, 32 each | their votes: run of SSZ
 //!        | segment roots: run, 32 each | history after them: run, 32 each
@@ -27,6 +27,8 @@ const FORMAT: u8 = 1;
 pub struct Anchor {
     /// The state with an empty registry and an empty history.
     small: State,
+    /// Validators in the registry.
+    pub validator_count: u64,
     /// Root of the registry.
     pub registry_root: Root,
     /// Roots of the complete history segments, oldest first.
@@ -64,10 +66,23 @@ impl Anchor {
                 validators: Validators::default(),
                 ..state.clone()
             },
+            validator_count: state.validators.len() as u64,
             registry_root: state.validators.root(),
             segment_roots: history.segments().iter().map(|segment| segment.root()).collect(),
             tail: history.tail().to_vec(),
         }
+    }
+
+    /// The state's latest justified checkpoint.
+    #[must_use]
+    pub const fn latest_justified(&self) -> Checkpoint {
+        self.small.latest_justified
+    }
+
+    /// The state's latest finalized checkpoint.
+    #[must_use]
+    pub const fn latest_finalized(&self) -> Checkpoint {
+        self.small.latest_finalized
     }
 
     /// The bytes of the anchor.
@@ -75,6 +90,7 @@ impl Anchor {
     pub fn encode(&self) -> Vec<u8> {
         let state = &self.small;
         let mut buffer = vec![FORMAT];
+        buffer.extend_from_slice(&self.validator_count.to_le_bytes());
         buffer.extend_from_slice(&state.config.genesis_time.to_le_bytes());
         buffer.extend(to_ssz(&state.latest_block_header));
         buffer.extend_from_slice(&state.slot.to_le_bytes());
@@ -98,6 +114,7 @@ impl Anchor {
         if reader.byte("format")? != FORMAT {
             return Err(FormatError { what: "format", position: 0 });
         }
+        let validator_count = u64_le(&mut reader, "validators")?;
         let genesis_time = u64_le(&mut reader, "genesis time")?;
         let latest_block_header =
             fixed::<BlockHeader>(&mut reader, "header", BlockHeader::SSZ_BYTES)?;
@@ -127,7 +144,7 @@ impl Anchor {
             justifications: Justifications::new(roots, votes),
             ..State::default()
         };
-        Ok(Self { small, registry_root, segment_roots, tail })
+        Ok(Self { small, validator_count, registry_root, segment_roots, tail })
     }
 
     /// The full state, given its registry and the segments named by [`Anchor::segment_roots`], in order.

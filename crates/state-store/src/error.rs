@@ -85,12 +85,9 @@ pub(crate) fn content<T: Table>(key: &T::Key, what: impl ToString) -> ReadError 
     .into()
 }
 
-/// Why a post-state was refused. The transaction must be dropped.
-#[derive(Debug, thiserror::Error)]
+/// Why a post-state was refused. Nothing has been written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateWriteError {
-    /// The engine failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
     /// The state is not its parent plus what a diff can say.
     #[error(transparent)]
     Build(#[from] BuildError),

@@ -21,8 +21,8 @@ mod store;
 mod write;
 
 pub use error::{StateReadError, StateWriteError};
-pub use store::{CacheStats, StateStore, StoredState};
-pub use write::{crosses_anchor, put_bootstrap, put_child};
+pub use store::{CacheStats, StateCheckpoints, StateStore, StoredState};
+pub use write::{PreparedState, crosses_anchor};
 
 /// Slots between the multiples at which a branch stores a full state. Equal to a segment's length, so that
 /// segments are complete exactly when an anchor needs them.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lamella_state_diff::DiffBase;
+use lamella_state_diff::{Anchor, DiffBase, StateDiff};
 use lamella_tables::{Anchors, Bytes, Diffs, Headers, Read as _, ReadTxn, SlotRoot, Slots};
 use lamella_types::{BlockHeader, Checkpoint, Root, State};
 
@@ -21,6 +21,17 @@ pub struct StoredState {
     pub anchor: Checkpoint,
     /// Tally deltas between it and the last full tally.
     pub tally_deltas: u8,
+}
+
+/// What fork choice wants to know of a post-state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateCheckpoints {
+    /// Latest justified checkpoint.
+    pub justified: Checkpoint,
+    /// Latest finalized checkpoint.
+    pub finalized: Checkpoint,
+    /// Validators in the registry.
+    pub validator_count: u64,
 }
 
 /// What the cache holds and how it has done.
@@ -93,6 +104,34 @@ impl StateStore {
     /// As [`StateStore::state`].
     pub fn base(&self, txn: &ReadTxn<'_>, root: &Root) -> Result<Option<DiffBase>, StateReadError> {
         Ok(self.stored(txn, root)?.map(|stored| stored.base(*root)))
+    }
+
+    /// The checkpoints of a stored post-state and its validator count, from its own row alone.
+    ///
+    /// # Errors
+    /// As [`StateStore::state`], except that nothing is reconstructed or hashed.
+    pub fn checkpoints(
+        txn: &ReadTxn<'_>,
+        key: SlotRoot,
+    ) -> Result<StateCheckpoints, StateReadError> {
+        if let Some(Bytes(bytes)) = txn.get::<Diffs>(&key)? {
+            let diff = StateDiff::decode(&bytes, key.slot);
+            let diff = diff.map_err(|error| StateReadError::content::<Diffs>(&key, error))?;
+            return Ok(StateCheckpoints {
+                justified: diff.latest_justified,
+                finalized: diff.latest_finalized,
+                validator_count: diff.validator_count as u64,
+            });
+        }
+        let missing = || StateReadError::NoState { root: key.root, slot: key.slot };
+        let Bytes(bytes) = txn.get::<Anchors>(&key)?.ok_or_else(missing)?;
+        let anchor = Anchor::decode(&bytes);
+        let anchor = anchor.map_err(|error| StateReadError::content::<Anchors>(&key, error))?;
+        Ok(StateCheckpoints {
+            justified: anchor.latest_justified(),
+            finalized: anchor.latest_finalized(),
+            validator_count: anchor.validator_count,
+        })
     }
 
     /// Takes a committed state into the cache. Upholds A2: callers do this after the commit only.

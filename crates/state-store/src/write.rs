@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use lamella_state_diff::{Anchor, DiffBase, StateDiff};
 use lamella_tables::{
-    Anchors, Bytes, Diffs, History, Read as _, Registries, SegmentKey, SlotRoot, WriteTxn,
+    Anchors, Bytes, Diffs, EngineError, History, Read as _, Registries, SegmentKey, SlotRoot,
+    WriteTxn,
 };
 use lamella_types::{BlockHeader, Root, Slot, State};
 
@@ -20,60 +21,96 @@ pub const fn crosses_anchor(parent_slot: Slot, slot: Slot) -> bool {
     slot / ANCHOR_INTERVAL_SLOTS > parent_slot / ANCHOR_INTERVAL_SLOTS
 }
 
-/// Stores the post-state of a child of `base`. Upholds S2: exactly one of anchor and diff.
-///
-/// # Errors
-/// [`StateWriteError`]; a state that is not the child's post-state is refused before anything is written.
-pub fn put_child(
-    txn: &mut WriteTxn<'_>,
-    base: &DiffBase,
-    root: Root,
-    header: &BlockHeader,
-    state: &Arc<State>,
-) -> Result<StoredState, StateWriteError> {
-    check_root(root, header, state)?;
-    let diff = StateDiff::build(base, state)?;
-    let key = SlotRoot::new(header.slot, root);
-    if crosses_anchor(base.block().slot, header.slot) {
-        return put_anchor(txn, key, state);
-    }
-    txn.put::<Diffs>(&key, &Bytes(diff.encode()))?;
-    let (anchor, tally_deltas) = (diff.anchor, diff.tally.number());
-    Ok(StoredState { state: Arc::clone(state), anchor, tally_deltas })
-}
-
-/// Stores the state that a directory begins with.
-///
-/// # Errors
-/// [`StateWriteError`].
-pub fn put_bootstrap(
-    txn: &mut WriteTxn<'_>,
-    root: Root,
-    header: &BlockHeader,
-    state: &Arc<State>,
-) -> Result<StoredState, StateWriteError> {
-    check_root(root, header, state)?;
-    put_anchor(txn, SlotRoot::new(header.slot, root), state)
-}
-
-fn put_anchor(
-    txn: &mut WriteTxn<'_>,
+/// A post-state ready to be stored: proved, encoded, not yet written.
+#[derive(Debug, Clone)]
+pub struct PreparedState {
     key: SlotRoot,
-    state: &Arc<State>,
-) -> Result<StoredState, StateWriteError> {
-    // Upholds S4: segments and registry are stored with the first anchor that names them.
-    for (index, segment) in (0..).zip(state.historical_block_hashes.segments()) {
-        let segment_key = SegmentKey { index, root: segment.root() };
-        if !txn.has::<History>(&segment_key)? {
-            txn.put::<History>(&segment_key, segment)?;
+    row: StateRow,
+    stored: StoredState,
+}
+
+#[derive(Debug, Clone)]
+enum StateRow {
+    Anchor(Vec<u8>),
+    Diff(Vec<u8>),
+}
+
+impl PreparedState {
+    /// Prepares the post-state of a child of `base`: a diff, or an anchor where the block crosses one.
+    ///
+    /// # Errors
+    /// [`StateWriteError`] for a state that is not the child's post-state.
+    ///
+    /// # Cost
+    /// The diff's bytes, and the state's root (cached in its parts as a rule).
+    pub fn child(
+        base: &DiffBase,
+        root: Root,
+        header: &BlockHeader,
+        state: Arc<State>,
+    ) -> Result<Self, StateWriteError> {
+        check_root(root, header, &state)?;
+        let diff = StateDiff::build(base, &state)?;
+        if crosses_anchor(base.block().slot, header.slot) {
+            return Ok(Self::anchor(SlotRoot::new(header.slot, root), state));
+        }
+        let stored = StoredState { state, anchor: diff.anchor, tally_deltas: diff.tally.number() };
+        let row = StateRow::Diff(diff.encode());
+        Ok(Self { key: SlotRoot::new(header.slot, root), row, stored })
+    }
+
+    /// Prepares the state that a directory begins with.
+    ///
+    /// # Errors
+    /// [`StateWriteError::RootMismatch`] for a state that the block does not commit to.
+    pub fn bootstrap(
+        root: Root,
+        header: &BlockHeader,
+        state: Arc<State>,
+    ) -> Result<Self, StateWriteError> {
+        check_root(root, header, &state)?;
+        Ok(Self::anchor(SlotRoot::new(header.slot, root), state))
+    }
+
+    fn anchor(key: SlotRoot, state: Arc<State>) -> Self {
+        let row = StateRow::Anchor(Anchor::of(&state).encode());
+        Self { key, row, stored: StoredState { state, anchor: checkpoint(key), tally_deltas: 0 } }
+    }
+
+    /// The state and its place in the store.
+    #[must_use]
+    pub const fn stored(&self) -> &StoredState {
+        &self.stored
+    }
+
+    /// Writes the anchor with the segments and registry that are new, or the diff. Upholds S2: exactly one of both.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), EngineError> {
+        match &self.row {
+            StateRow::Diff(diff) => txn.put::<Diffs>(&self.key, &Bytes(diff.clone())),
+            StateRow::Anchor(anchor) => {
+                put_parts(txn, &self.stored.state)?;
+                txn.put::<Anchors>(&self.key, &Bytes(anchor.clone()))
+            }
         }
     }
-    let registry_root = state.validators.root();
-    if !txn.has::<Registries>(&registry_root)? {
-        txn.put::<Registries>(&registry_root, &state.validators)?;
+}
+
+/// Upholds S4: segments and registry are stored with the first anchor that names them.
+fn put_parts(txn: &mut WriteTxn<'_>, state: &State) -> Result<(), EngineError> {
+    for (index, segment) in (0..).zip(state.historical_block_hashes.segments()) {
+        let key = SegmentKey { index, root: segment.root() };
+        if !txn.has::<History>(&key)? {
+            txn.put::<History>(&key, segment)?;
+        }
     }
-    txn.put::<Anchors>(&key, &Bytes(Anchor::of(state).encode()))?;
-    Ok(StoredState { state: Arc::clone(state), anchor: checkpoint(key), tally_deltas: 0 })
+    let root = state.validators.root();
+    if !txn.has::<Registries>(&root)? {
+        txn.put::<Registries>(&root, &state.validators)?;
+    }
+    Ok(())
 }
 
 fn check_root(root: Root, header: &BlockHeader, state: &State) -> Result<(), StateWriteError> {

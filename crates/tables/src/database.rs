@@ -126,8 +126,33 @@ impl Database {
         let engine = libmdbx::Database::open_with_options(path, engine_options(&options))
             .map_err(|error| failed(EngineError::new(Operation::Begin, "-", error)))?;
         let database = Self { engine, path: path.to_owned(), _lock: lock };
+        if options.mode != OpenMode::Create {
+            database.recognise()?;
+        }
         database.open_tables(options.mode).map_err(failed)?;
         Ok(database)
+    }
+
+    /// Refuses files that are not ours, before anything is written to them.
+    fn recognise(&self) -> Result<(), OpenError> {
+        let path = || self.path.clone();
+        let failed = |error| OpenError::Engine {
+            path: path(),
+            source: EngineError::new(Operation::OpenTable, "-", error),
+        };
+        let txn = self.engine.begin_ro_txn().map_err(failed)?;
+        match txn.open_table(Some(TABLES[0].name)) {
+            Ok(_) => return Ok(()),
+            Err(libmdbx::Error::NotFound) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let root_table = txn.open_table(None).map_err(failed)?;
+        let entries = txn.table_stat(&root_table).map_err(failed)?.entries();
+        Err(if entries == 0 {
+            OpenError::Empty { path: path() }
+        } else {
+            OpenError::Foreign { path: path() }
+        })
     }
 
     /// Opens every table once, so that later transactions find the handles.

@@ -25,9 +25,49 @@ pub enum Operation {
     Stat,
 }
 
+/// What an engine failure means. In each case the failed transaction has changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consequence {
+    /// Disk or map are full: the same call can succeed once there is room. Reads go on.
+    NoSpace,
+    /// The call can be tried again.
+    Retry,
+    /// The engine does not trust its files or itself any more: stop, and verify.
+    Unusable,
+}
+
+impl Consequence {
+    fn of(error: &libmdbx::Error) -> Self {
+        use libmdbx::Error as E;
+        /// `ENOSPC` and `EDQUOT` on Linux: no space left on the device, or none left for this user.
+        const NO_SPACE: [i32; 2] = [28, 122];
+        match error {
+            E::MapFull | E::UnableExtendMapsize => Self::NoSpace,
+            E::Other(code) if NO_SPACE.contains(code) => Self::NoSpace,
+            E::Panic
+            | E::Corrupted
+            | E::PageNotFound
+            | E::VersionMismatch
+            | E::Invalid
+            | E::WannaRecovery
+            | E::Problem
+            | E::BadSign => Self::Unusable,
+            _ => Self::Retry,
+        }
+    }
+
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::NoSpace => "; free some disk space, then it is tried again",
+            Self::Retry => "",
+            Self::Unusable => "; stop the node and run `lamella db verify`",
+        }
+    }
+}
+
 /// The engine could not do its work. The store itself is as it was before the transaction.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation:?} on table {table}{}: {source}{}", KeyText(.key), Advice(*.full))]
+#[error("{operation:?} on table {table}{}: {source}{}", KeyText(.key), consequence.advice())]
 pub struct EngineError {
     /// What was being done.
     pub operation: Operation,
@@ -35,22 +75,16 @@ pub struct EngineError {
     pub table: &'static str,
     /// Key, where there was one.
     pub key: Option<String>,
-    /// Whether space ran out (disk or map): the same call can succeed once there is room.
-    pub full: bool,
+    /// What it means for the caller.
+    pub consequence: Consequence,
     /// What the engine said.
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl EngineError {
     pub(crate) fn new(operation: Operation, table: &'static str, source: libmdbx::Error) -> Self {
-        /// `ENOSPC` and `EDQUOT` on Linux: no space left on the device, or none left for this user.
-        const NO_SPACE: [i32; 2] = [28, 122];
-        let full = match source {
-            libmdbx::Error::MapFull | libmdbx::Error::UnableExtendMapsize => true,
-            libmdbx::Error::Other(code) => NO_SPACE.contains(&code),
-            _ => false,
-        };
-        Self { operation, table, key: None, full, source: Box::new(source) }
+        let consequence = Consequence::of(&source);
+        Self { operation, table, key: None, consequence, source: Box::new(source) }
     }
 
     pub(crate) fn at(mut self, key: impl fmt::Display) -> Self {
@@ -64,14 +98,6 @@ struct KeyText<'a>(&'a Option<String>);
 impl fmt::Display for KeyText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_ref().map_or(Ok(()), |key| write!(f, ", key {key}"))
-    }
-}
-
-struct Advice(bool);
-
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 { f.write_str("; free some disk space, then it is tried again") } else { Ok(()) }
     }
 }
 
@@ -134,6 +160,18 @@ pub enum OpenError {
     #[error("no database at {}; is this the right --data-dir?", path.display())]
     Missing {
         /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The file is there, but its first transaction never happened: a kill while it was created.
+    #[error("the database at {} was never finished; start the node to create it", path.display())]
+    Empty {
+        /// The database directory.
+        path: PathBuf,
+    },
+    /// The file belongs to another program.
+    #[error("{} holds the database of another program; choose another --data-dir", path.display())]
+    Foreign {
+        /// The database directory.
         path: PathBuf,
     },
     /// Another process writes to it.

@@ -16,7 +16,7 @@ mod transaction;
 mod value;
 
 pub use database::{Database, DatabaseStats, Durability, OpenMode, Options};
-pub use error::{Damage, EngineError, Fault, OpenError, Operation, ReadError};
+pub use error::{Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError};
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
 pub use raw::RawRow;
 pub use schema::{

@@ -42,7 +42,7 @@ fn an_anchor_has_these_bytes() {
     let h = |root: Root| hex(root.as_bytes());
     let expected = [
         "01".to_owned(),
-        "0700000000000000".to_owned(),
+        "01000000000000000700000000000000".to_owned(),
         format!(
             "0200000000000000{}{}{}{}",
             "0200000000000000",

@@ -1,0 +1,11 @@
+//! leanSpec's vectors, one module for each group.
+
+mod fork_choice;
+mod justifiability;
+mod poseidon_permutation;
+mod slot_clock;
+mod ssz;
+mod ssz_types;
+mod state_transition;
+mod sync;
+mod xmss;
