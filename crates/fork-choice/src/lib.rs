@@ -5,7 +5,7 @@
 //! post-state that fork choice reads ([`BlockSummary`]).
 //!
 //! The hard idea: leanSpec derives every validator's latest vote and every weight from its pools each time.
-//! Here both are kept and adjusted ([`votes`], [`tree`]); the model test holds the two to the same answers.
+//! Here both are kept and adjusted (`votes`, `tree`); the model test holds the two to the same answers.
 //!
 //! Shape: nodes in insertion order (parents first) linked by index; one latest vote for each validator, resolved
 //! to a node; two ordered pools of distinct attestation data ([`pool`]); raw signatures ([`signatures`]).

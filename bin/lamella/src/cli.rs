@@ -1,0 +1,81 @@
+//! The command line: subcommands, what they print, and exit codes.
+//!
+//! Results go to stdout, everything else to stderr. The exit code is 0 for success, 2 if the command was used wrongly
+//! and 1 if it failed; an error is one line, `error: ...`.
+
+mod genesis;
+
+use std::{
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+/// Lamella, a lean consensus node built around its storage.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a network for development: validator keys, node identities and their configuration.
+    #[command(long_about = genesis::LONG_ABOUT, after_help = genesis::EXAMPLES)]
+    Genesis(genesis::GenesisArgs),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// No network was made.
+    #[error(transparent)]
+    Genesis(#[from] crate::genesis::GenesisError),
+    /// The result could not be printed.
+    #[error("cannot write to stdout: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl CommandError {
+    /// Whether the command was used wrongly: exit code 2 instead of 1.
+    fn is_usage(&self) -> bool {
+        match self {
+            Self::Genesis(error) => error.is_usage(),
+            Self::Output(_) => false,
+        }
+    }
+}
+
+impl Cli {
+    /// Runs the command and reports its failure.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let result = match self.command {
+            Command::Genesis(args) => args.run(),
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            // Whoever reads our output had enough of it.
+            Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                report(&error);
+                ExitCode::from(if error.is_usage() { 2 } else { 1 })
+            }
+        }
+    }
+}
+
+/// One line on stderr, whatever the error's text.
+fn report(error: &dyn fmt::Display) {
+    let text = error.to_string();
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Without a stderr there is nobody to tell.
+    let _ = writeln!(io::stderr(), "error: {line}");
+}

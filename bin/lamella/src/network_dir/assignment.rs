@@ -1,0 +1,206 @@
+//! Which validators a node runs, and in which files their keys are: `annotated_validators.yaml`, or the plainer
+//! `validators.yaml`.
+//!
+//! The annotated file has two rows for each validator, one a key. A row's role is in its file name (`attest`,
+//! `propos`); where no name says so, the first row is the attester's, as ream has it. Rows of other nodes are not
+//! judged, except that no two nodes may have the same validator: their keys sign once per slot.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use lamella_types::ValidatorIndex;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{
+    NetworkFileError,
+    read::{parse_yaml, read_yaml_text},
+};
+
+/// What a validator's key signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Attestation data.
+    Attester,
+    /// Blocks.
+    Proposer,
+}
+
+impl Role {
+    /// The secret key file's name where nothing else is said.
+    #[must_use]
+    pub fn default_key_file(self, index: ValidatorIndex) -> String {
+        format!("validator_{index}_{self}_key_sk.ssz")
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Attester => "attester",
+            Self::Proposer => "proposer",
+        })
+    }
+}
+
+/// A validator of one node and its key files, relative to the directory of the keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssignedValidator {
+    /// Position in the registry.
+    pub index: ValidatorIndex,
+    /// File of the key that signs attestations.
+    pub attester_key_file: PathBuf,
+    /// File of the key that signs blocks.
+    pub proposer_key_file: PathBuf,
+}
+
+/// Which node runs which validators.
+#[derive(Debug, Clone)]
+pub struct Assignments {
+    path: PathBuf,
+    nodes: BTreeMap<String, Vec<Row>>,
+}
+
+/// A row of the annotated file, or an index of the plain one.
+#[derive(Debug, Clone, Deserialize)]
+struct Row {
+    index: ValidatorIndex,
+    #[serde(default)]
+    privkey_file: Option<String>,
+}
+
+type ByNode<T> = BTreeMap<String, Option<Vec<T>>>;
+
+impl Assignments {
+    /// Reads `annotated_validators.yaml`.
+    ///
+    /// # Errors
+    /// A [`NetworkFileError`].
+    pub fn load_annotated(path: &Path) -> Result<Self, NetworkFileError> {
+        let text =
+            read_yaml_text(path, "a node without validators does not need it: leave it out")?;
+        Self::new(path, parse_by_node::<Row>(path, &text)?, |row| row)
+    }
+
+    /// Reads `validators.yaml`; the key files have their usual names.
+    ///
+    /// # Errors
+    /// A [`NetworkFileError`].
+    pub fn load_indices(path: &Path) -> Result<Self, NetworkFileError> {
+        let text =
+            read_yaml_text(path, "a node without validators does not need it: leave it out")?;
+        let nodes = parse_by_node::<ValidatorIndex>(path, &text)?;
+        Self::new(path, nodes, |index| Row { index, privkey_file: None })
+    }
+
+    fn new<T>(path: &Path, nodes: ByNode<T>, row: fn(T) -> Row) -> Result<Self, NetworkFileError> {
+        let nodes: BTreeMap<String, Vec<Row>> = nodes
+            .into_iter()
+            .map(|(node_id, rows)| (node_id, rows.into_iter().flatten().map(row).collect()))
+            .collect();
+        let mut owners: BTreeMap<ValidatorIndex, &String> = BTreeMap::new();
+        for (node_id, row) in
+            nodes.iter().flat_map(|(id, rows)| rows.iter().map(move |row| (id, row)))
+        {
+            let first = *owners.entry(row.index).or_insert(node_id);
+            if first != node_id {
+                return Err(NetworkFileError::SharedValidator {
+                    path: path.into(),
+                    index: row.index,
+                    first: first.clone(),
+                    second: node_id.clone(),
+                });
+            }
+        }
+        Ok(Self { path: path.into(), nodes })
+    }
+
+    /// The nodes named in the file.
+    pub fn node_ids(&self) -> impl Iterator<Item = &str> {
+        self.nodes.keys().map(String::as_str)
+    }
+
+    /// The validators of a node, ascending. `None`: the file does not name the node. It follows the chain.
+    ///
+    /// # Errors
+    /// [`NetworkFileError::KeyFiles`] if one of them has not exactly one key file per role.
+    pub fn of(&self, node_id: &str) -> Result<Option<Vec<AssignedValidator>>, NetworkFileError> {
+        let Some(rows) = self.nodes.get(node_id) else { return Ok(None) };
+        let mut files: BTreeMap<ValidatorIndex, Vec<Option<&str>>> = BTreeMap::new();
+        for row in rows {
+            files.entry(row.index).or_default().push(row.privkey_file.as_deref());
+        }
+        files
+            .into_iter()
+            .map(|(index, files)| self.validator(node_id, index, &files))
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    fn validator(
+        &self,
+        node_id: &str,
+        index: ValidatorIndex,
+        files: &[Option<&str>],
+    ) -> Result<AssignedValidator, NetworkFileError> {
+        let pair = match files {
+            [None, ..] if files.iter().all(Option::is_none) => Some((
+                Role::Attester.default_key_file(index),
+                Role::Proposer.default_key_file(index),
+            )),
+            [Some(first), Some(second)] => by_role(first, second)
+                .map(|(attester, proposer)| (attester.to_owned(), proposer.to_owned())),
+            _ => None,
+        };
+        let (attester, proposer) = pair.ok_or_else(|| NetworkFileError::KeyFiles {
+            path: self.path.clone(),
+            node_id: node_id.to_owned(),
+            index,
+            found: files.iter().map(|file| file.unwrap_or("(none)")).collect::<Vec<_>>().join(", "),
+        })?;
+        Ok(AssignedValidator {
+            index,
+            attester_key_file: attester.into(),
+            proposer_key_file: proposer.into(),
+        })
+    }
+}
+
+/// The two file names as (attester, proposer), unless both claim one role.
+fn by_role<'a>(first: &'a str, second: &'a str) -> Option<(&'a str, &'a str)> {
+    match (role_in_name(first), role_in_name(second)) {
+        (Some(first), Some(second)) if first == second => None,
+        (Some(Role::Proposer), _) | (None, Some(Role::Attester)) => Some((second, first)),
+        _ => Some((first, second)),
+    }
+}
+
+fn role_in_name(file: &str) -> Option<Role> {
+    let name = file.rsplit('/').next().unwrap_or(file).to_ascii_lowercase();
+    match (name.contains("attest"), name.contains("propos")) {
+        (true, false) => Some(Role::Attester),
+        (false, true) => Some(Role::Proposer),
+        _ => None,
+    }
+}
+
+/// Node to list, either at the top or, as older generators wrote it, under `validators:`.
+fn parse_by_node<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+) -> Result<ByNode<T>, NetworkFileError> {
+    #[derive(Deserialize)]
+    #[serde(bound = "T: DeserializeOwned")]
+    struct Wrapped<T> {
+        validators: ByNode<T>,
+    }
+    let plain = parse_yaml::<Option<ByNode<T>>>(path, text);
+    match plain {
+        Ok(nodes) => Ok(nodes.unwrap_or_default()),
+        Err(error) => parse_yaml::<Wrapped<T>>(path, text)
+            .map(|wrapped| wrapped.validators)
+            .map_err(|_| error),
+    }
+}

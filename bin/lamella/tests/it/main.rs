@@ -1,0 +1,20 @@
+//! What `lamella genesis` writes, read back; damaged files; the binary as a user meets it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod command;
+mod damage;
+mod genesis;
+
+use std::path::Path;
+
+use lamella::genesis::{GenesisOptions, GenesisSummary, create};
+
+/// A network of 2 nodes and 3 validators whose keys sign slots 0 to 3.
+fn small_network(out: &Path) -> GenesisSummary {
+    create(&options(out), &|_| {}).unwrap()
+}
+
+fn options(out: &Path) -> GenesisOptions {
+    GenesisOptions { nodes: 2, validators: 3, out: out.into(), genesis_time: None, key_slots: 4 }
+}
