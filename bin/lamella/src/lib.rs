@@ -8,4 +8,6 @@
 
 pub mod cli;
 pub mod genesis;
+pub mod import;
 pub mod network_dir;
+pub mod proofs;

@@ -1,1 +1,45 @@
-//! Placeholder.
+//! The chain: fork choice over the stores, and every commit.
+//!
+//! One imported block is one transaction: its header, body, proof, post-state, place in the live tree, the
+//! canonical rows that its arrival rewrites, votes, head and checkpoints, and one bounded step of signature pruning
+//! become durable together or not at all. Fork choice is changed on a copy; the copy is published, and the state
+//! cache filled, after the commit. So whatever a process dies of, disk and memory say the same.
+//!
+//! ## Invariants
+//!
+//! | | |
+//! |---|---|
+//! | S1 | every block in Slots has a header at `slot‖root` that hashes to root, and the body that the header names |
+//! | S2 | every block has exactly one of anchor or diff; a diff's base has one too, at a lower slot, within 1,024 slots of an anchor |
+//! | S3 | every reconstructed state hashes to its header's `state_root` |
+//! | S4 | every segment and registry hashes to its key; those that an anchor names exist |
+//! | C1 | Canonical, walked by parent links from the head, is exact and complete down to the bootstrap block |
+//! | L1 | LiveChain is the tree's root and all its stored descendants |
+//! | P1 | a missing proof lies below the signature floor, and the floor was finalized |
+//! | F1 | head, justified and finalized are stored blocks, finalized is an ancestor of the head, and fork choice recomputed from LiveChain and Votes gives the stored head |
+//! | G1 | no key signs two messages for one slot: the guard is durable before a signature leaves the process |
+//! | A1 | one import is one transaction |
+//! | A2 | caches and fork choice are published after the commit |
+//! | A3 | only this crate commits |
+//! | A4 | bytes from disk or network never panic |
+//!
+//! [`verify`] checks the first nine against a directory; the code upholds the others, and tests hold it to them.
+
+mod error;
+mod guard;
+mod identity;
+pub mod invariants;
+mod meta;
+mod open;
+mod persist;
+mod recover;
+mod view;
+mod vote_rows;
+
+pub use error::{ChainOpenError, PersistError};
+pub use guard::GuardError;
+pub use identity::{Identity, SCHEMA_VERSION};
+pub use invariants::{Finding, Progress, Report, verify};
+pub use meta::ForkChoiceRow;
+pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};
+pub use persist::{PRUNED_NODES_MAX, Persisted, PreparedBlock, Timings};

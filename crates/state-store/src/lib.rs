@@ -21,6 +21,8 @@ mod store;
 mod write;
 
 pub use error::{StateReadError, StateWriteError};
+pub use lamella_state_diff::{BuildError, DiffBase};
+pub use reconstruct::diff_base_of;
 pub use store::{CacheStats, StateCheckpoints, StateStore, StoredState};
 pub use write::{PreparedState, crosses_anchor};
 

@@ -1,0 +1,121 @@
+//! Why a chain cannot be opened, and why an import did not happen.
+
+use lamella_fork_choice::RestoreError;
+use lamella_state_store::{StateReadError, StateWriteError};
+use lamella_tables::{Consequence, EngineError, OpenError, ReadError};
+use lamella_types::{RejectionReason, Root};
+
+/// Why a directory cannot be used. It is exactly as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainOpenError {
+    /// The database itself.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A row needed at start cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A state needed at start cannot be read.
+    #[error(transparent)]
+    State(#[from] StateReadError),
+    /// The directory was written by a newer Lamella.
+    #[error(
+        "the database has schema {found}, this lamella knows up to {known}; run a newer lamella or choose another --data-dir"
+    )]
+    Newer {
+        /// Its schema.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// The directory was written by an older Lamella.
+    #[error(
+        "the database has schema {found}, this lamella needs {known}, and there is no migration"
+    )]
+    Older {
+        /// Its schema.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// The layout constants differ: the same schema built with other sizes.
+    #[error("the database was laid out with {what} {found}, this lamella with {ours}")]
+    Layout {
+        /// Which constant.
+        what: &'static str,
+        /// Its value in the directory.
+        found: u64,
+        /// Our value.
+        ours: u64,
+    },
+    /// The directory belongs to another chain.
+    #[error(
+        "the database holds another network: its {what} is {found}, the configured one is {configured}; choose another --data-dir"
+    )]
+    OtherNetwork {
+        /// What differs.
+        what: &'static str,
+        /// In the directory.
+        found: String,
+        /// In the configuration.
+        configured: String,
+    },
+    /// There is a database with rows but without identity.
+    #[error("the database does not say which chain it holds ({0}); run `lamella db verify`")]
+    NoIdentity(&'static str),
+    /// A directory was to be created over an existing chain.
+    #[error("there is a chain already; it is never overwritten")]
+    Exists,
+    /// The bootstrap state is not what its block commits to.
+    #[error("bootstrap: {0}")]
+    Bootstrap(#[from] StateWriteError),
+    /// Fork choice cannot be rebuilt from what is stored.
+    #[error("fork choice cannot be rebuilt: {0}; run `lamella db verify`")]
+    Restore(#[from] RestoreError),
+    /// Fork choice rebuilt from votes and blocks does not give the stored head (F1).
+    #[error(
+        "fork choice gives head {computed}, the database says {stored}; run `lamella db verify`"
+    )]
+    HeadMismatch {
+        /// The stored head.
+        stored: Root,
+        /// The head recomputed.
+        computed: Root,
+    },
+}
+
+impl From<EngineError> for ChainOpenError {
+    fn from(error: EngineError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+/// Why a change was not made. Disk and memory are as before in every case.
+#[derive(Debug, thiserror::Error)]
+pub enum PersistError {
+    /// The sender's fault.
+    #[error("rejected: {0}")]
+    Rejected(RejectionReason),
+    /// The state is not what its block and parent make it: a fault of ours, kept off the disk.
+    #[error(transparent)]
+    State(#[from] StateWriteError),
+    /// A row that had to be read cannot be trusted.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<EngineError> for PersistError {
+    fn from(error: EngineError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+impl PersistError {
+    /// What the engine's failure means, if that is what it was.
+    #[must_use]
+    pub const fn consequence(&self) -> Option<Consequence> {
+        match self {
+            Self::Read(ReadError::Engine(error)) => Some(error.consequence),
+            _ => None,
+        }
+    }
+}

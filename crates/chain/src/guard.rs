@@ -1,0 +1,44 @@
+//! The sign guard: both keys of a validator are one-time per slot, so a second message at one slot gives the key
+//! away. The highest slot signed is durable before any signature leaves the process (G1).
+
+use lamella_tables::{DutyKey, EngineError, Read as _, ReadError, SignGuard};
+use lamella_types::Slot;
+
+use crate::open::Chain;
+
+/// Why nothing may be signed now.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// The guard cannot be read or made durable. Not signing is always safe.
+    #[error("not signing: {0}")]
+    Store(#[from] ReadError),
+}
+
+impl From<EngineError> for GuardError {
+    fn from(error: EngineError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Chain {
+    /// Reserves `slot` for these keys and returns those that may sign at it: the ones that have not signed at it
+    /// or later. When this returns, the reservation is durable.
+    ///
+    /// # Errors
+    /// [`GuardError`]; nothing may be signed.
+    pub fn reserve_slot(&self, slot: Slot, keys: &[DutyKey]) -> Result<Vec<DutyKey>, GuardError> {
+        let mut txn = self.database.write()?;
+        let mut allowed = Vec::with_capacity(keys.len());
+        for key in keys {
+            let signed = txn.get::<SignGuard>(key)?;
+            if signed.is_none_or(|signed| signed < slot) && !allowed.contains(key) {
+                txn.put::<SignGuard>(key, &slot)?;
+                allowed.push(*key);
+            }
+        }
+        if !allowed.is_empty() {
+            txn.commit()?;
+        }
+        Ok(allowed)
+    }
+}

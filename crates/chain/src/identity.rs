@@ -1,0 +1,127 @@
+//! What a directory is: schema, layout constants, and the chain that it holds. Stored by the first transaction,
+//! compared before any later write.
+
+use lamella_state_store::ANCHOR_INTERVAL_SLOTS;
+use lamella_tables::{Bytes, Meta, MetaName, Read, ReadError, WriteTxn};
+use lamella_types::{Root, SEGMENT_ROOTS, State};
+
+use crate::{error::ChainOpenError, meta::content};
+
+/// Version of the stored formats. Raised by every change of stored bytes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Name of the schema row: `[schema: u32 BE | anchor interval: u64 BE | segment roots: u64 BE]`.
+const SCHEMA: &str = "schema";
+
+/// Name of the identity row: `[genesis time: u64 BE | registry root: 32 | proof scheme: UTF-8]`.
+const IDENTITY: &str = "identity";
+
+/// Which chain a directory holds, and how its proofs are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Unix seconds of slot 0.
+    pub genesis_time: u64,
+    /// Root of the registry, fixed at genesis.
+    pub registry_root: Root,
+    /// Name of the proof scheme: a chain of one scheme cannot go on under another.
+    pub proof_scheme: String,
+}
+
+impl Identity {
+    /// The identity of the chain that this state belongs to.
+    #[must_use]
+    pub fn of(state: &State, proof_scheme: &str) -> Self {
+        Self {
+            genesis_time: state.config.genesis_time,
+            registry_root: state.validators.root(),
+            proof_scheme: proof_scheme.to_owned(),
+        }
+    }
+
+    /// Reads and checks what a directory says of itself; `None` if it says nothing at all.
+    pub(crate) fn read(txn: &impl Read) -> Result<Option<Self>, ChainOpenError> {
+        let (schema, identity) = (MetaName::new(SCHEMA), MetaName::new(IDENTITY));
+        let Some(Bytes(schema_row)) = txn.get::<Meta>(&schema)? else {
+            return Ok(None);
+        };
+        check_schema(&schema_row)?;
+        let Some(Bytes(row)) = txn.get::<Meta>(&identity)? else {
+            return Err(ChainOpenError::NoIdentity("it has a schema but no identity"));
+        };
+        let decoded = Self::decode(&row);
+        decoded.map(Some).ok_or_else(|| bad_row(&identity).into())
+    }
+
+    pub(crate) fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), ReadError> {
+        let mut schema = SCHEMA_VERSION.to_be_bytes().to_vec();
+        for constant in [ANCHOR_INTERVAL_SLOTS, SEGMENT_ROOTS as u64] {
+            schema.extend_from_slice(&constant.to_be_bytes());
+        }
+        txn.put::<Meta>(&MetaName::new(SCHEMA), &Bytes(schema))?;
+        txn.put::<Meta>(&MetaName::new(IDENTITY), &Bytes(self.encode()))?;
+        Ok(())
+    }
+
+    /// Refuses another chain.
+    pub(crate) fn check(&self, configured: &Self) -> Result<(), ChainOpenError> {
+        let pairs = [
+            ("genesis time", self.genesis_time.to_string(), configured.genesis_time.to_string()),
+            (
+                "validator registry root",
+                self.registry_root.to_string(),
+                configured.registry_root.to_string(),
+            ),
+            ("proof scheme", self.proof_scheme.clone(), configured.proof_scheme.clone()),
+        ];
+        for (what, found, configured) in pairs {
+            if found != configured {
+                return Err(ChainOpenError::OtherNetwork { what, found, configured });
+            }
+        }
+        Ok(())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.genesis_time.to_be_bytes().to_vec();
+        bytes.extend_from_slice(self.registry_root.as_bytes());
+        bytes.extend_from_slice(self.proof_scheme.as_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (genesis_time, rest) = bytes.split_first_chunk()?;
+        let (registry_root, scheme) = rest.split_first_chunk()?;
+        Some(Self {
+            genesis_time: u64::from_be_bytes(*genesis_time),
+            registry_root: Root::new(*registry_root),
+            proof_scheme: String::from_utf8(scheme.to_vec()).ok()?,
+        })
+    }
+}
+
+fn check_schema(row: &[u8]) -> Result<(), ChainOpenError> {
+    let bad = || bad_row(&MetaName::new(SCHEMA));
+    let (version, constants) = row.split_first_chunk().ok_or_else(bad)?;
+    let found = u32::from_be_bytes(*version);
+    let known = SCHEMA_VERSION;
+    match found.cmp(&known) {
+        std::cmp::Ordering::Greater => return Err(ChainOpenError::Newer { found, known }),
+        std::cmp::Ordering::Less => return Err(ChainOpenError::Older { found, known }),
+        std::cmp::Ordering::Equal => {}
+    }
+    let (anchor, segment) = constants.split_first_chunk().ok_or_else(bad)?;
+    let segment = segment.try_into().map_err(|_| bad())?;
+    for (what, found, ours) in [
+        ("anchor interval", u64::from_be_bytes(*anchor), ANCHOR_INTERVAL_SLOTS),
+        ("segment length", u64::from_be_bytes(segment), SEGMENT_ROOTS as u64),
+    ] {
+        if found != ours {
+            return Err(ChainOpenError::Layout { what, found, ours });
+        }
+    }
+    Ok(())
+}
+
+fn bad_row(name: &MetaName) -> ReadError {
+    content::<Meta>(name, "not of this row's format")
+}

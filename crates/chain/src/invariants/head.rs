@@ -1,0 +1,165 @@
+//! C1, L1, F1: the head, the canonical index, the live tree and the votes, in one snapshot.
+
+use std::{collections::HashSet, ops::ControlFlow};
+
+use lamella_block_store as block_store;
+use lamella_fork_choice::limits::TREE_LAG_SLOTS;
+use lamella_tables::{
+    Canonical, EngineError, Headers, LiveChain, Read as _, ReadError, ReadTxn, SlotRoot,
+};
+use lamella_types::Root;
+
+use super::{Check, Progress, Stage};
+use crate::{error::ChainOpenError, meta::ForkChoiceRow, recover};
+
+impl Check<'_> {
+    pub(super) fn check_head(&mut self) -> Stage {
+        let txn = self.database.read()?;
+        // A damaged or missing row is a finding of `check_meta` already.
+        let Ok(Some(stored)) = ForkChoiceRow::read(&txn) else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        self.check_canonical(&txn, &stored)?;
+        self.check_live_chain(&txn, &stored)?;
+        self.check_fork_choice(&txn, &stored)?;
+        drop(txn);
+        Ok((self.progress)(Progress {
+            stage: "head, canonical index, live tree",
+            done: 1,
+            total: 1,
+        }))
+    }
+
+    /// C1: from the head down to the bootstrap block, each row names the parent of the one above, and no row more.
+    fn check_canonical(
+        &mut self,
+        txn: &ReadTxn<'_>,
+        stored: &ForkChoiceRow,
+    ) -> Result<(), EngineError> {
+        let Some(Some(mut slot)) =
+            self.report.check_read("C1", block_store::slot(txn, &stored.head))?
+        else {
+            self.report.check("C1", false, || format!("the head {} is not stored", stored.head));
+            return Ok(());
+        };
+        let bootstrap = recover::bootstrap_block(txn).ok().flatten();
+        let (mut root, mut steps) = (stored.head, 0_u64);
+        loop {
+            let row = txn.get::<Canonical>(&slot);
+            let row = self.report.check_read("C1", row)?.flatten();
+            self.report.check("C1", row == Some(root), || {
+                format!("Canonical has {row:?} at slot {slot}, the head's chain {root}")
+            });
+            steps += 1;
+            if bootstrap.is_some_and(|(key, _)| key.root == root) {
+                break;
+            }
+            let header = block_store::header_at(txn, &SlotRoot::new(slot, root));
+            let Some(Some(header)) = self.report.check_read("C1", header)? else {
+                self.report
+                    .check("C1", false, || format!("the head's chain ends at {root}, slot {slot}"));
+                break;
+            };
+            let parent =
+                self.report.check_read("C1", block_store::slot(txn, &header.parent_root))?;
+            let Some(Some(parent_slot)) =
+                parent.filter(|parent| parent.is_none_or(|parent| parent < slot))
+            else {
+                self.report.check("C1", false, || {
+                    format!(
+                        "the parent {} of block {root} is not stored below slot {slot}",
+                        header.parent_root
+                    )
+                });
+                break;
+            };
+            (root, slot) = (header.parent_root, parent_slot);
+        }
+        let rows = txn.table_stats()?;
+        let rows =
+            rows.iter().find(|stats| stats.name == "Canonical").map_or(0, |stats| stats.rows);
+        self.report.check("C1", rows == steps, || {
+            format!("Canonical has {rows} rows, the head's chain {steps} blocks")
+        });
+        Ok(())
+    }
+
+    /// L1: the tree's root and everything stored that descends from it, with true parents, and nothing else.
+    fn check_live_chain(
+        &mut self,
+        txn: &ReadTxn<'_>,
+        stored: &ForkChoiceRow,
+    ) -> Result<(), EngineError> {
+        let mut live = HashSet::new();
+        let mut first = None;
+        for row in txn.scan::<LiveChain>(SlotRoot::first_of(0))? {
+            let Some((key, parent)) = self.report.check_read("L1", row)? else { continue };
+            if first.is_none() {
+                first = Some(key);
+            } else {
+                self.report.check("L1", live.contains(&parent), || {
+                    format!("live block {key}: its parent {parent} is not live")
+                });
+            }
+            live.insert(key.root);
+        }
+        let Some(first) = first else {
+            self.report.check("L1", false, || "LiveChain is empty".to_owned());
+            return Ok(());
+        };
+        let bootstrap = recover::bootstrap_block(txn).ok().flatten();
+        let old_enough = first.slot.saturating_add(TREE_LAG_SLOTS) <= stored.finalized.slot
+            || bootstrap.is_some_and(|(key, _)| key == first);
+        self.report.check("L1", old_enough, || {
+            format!("the live tree begins at {first}, less than {TREE_LAG_SLOTS} slots below finalized slot {}", stored.finalized.slot)
+        });
+        for row in txn.scan::<Headers>(first)? {
+            // A header that cannot be read is a finding of `check_blocks` already.
+            let Ok((key, header)) = row else { continue };
+            let descends = key == first || live.contains(&header.parent_root);
+            self.report.check("L1", descends == live.contains(&key.root), || {
+                let which = if descends {
+                    "descends from the live tree and is not in it"
+                } else {
+                    "is in the live tree without its parent"
+                };
+                format!("block {key} {which}")
+            });
+        }
+        Ok(())
+    }
+
+    /// F1: checkpoints are stored blocks, finalized is an ancestor of the head, and recomputing gives the head.
+    fn check_fork_choice(
+        &mut self,
+        txn: &ReadTxn<'_>,
+        stored: &ForkChoiceRow,
+    ) -> Result<(), EngineError> {
+        for (what, checkpoint) in [("justified", stored.justified), ("finalized", stored.finalized)]
+        {
+            let slot = self.report.check_read("F1", block_store::slot(txn, &checkpoint.root))?;
+            self.report.check("F1", slot == Some(Some(checkpoint.slot)), || {
+                format!(
+                    "the {what} block {} at slot {} is not stored there",
+                    checkpoint.root, checkpoint.slot
+                )
+            });
+        }
+        let canonical =
+            self.report.check_read("F1", txn.get::<Canonical>(&stored.finalized.slot))?;
+        self.report.check("F1", canonical == Some(Some(stored.finalized.root)), || {
+            format!("the finalized block {} is not on the head's chain", stored.finalized.root)
+        });
+        match recover::restore(txn, stored) {
+            Ok(view) => {
+                let computed: Root = view.head();
+                self.report.check("F1", computed == stored.head, || {
+                    format!("fork choice gives head {computed}, stored is {}", stored.head)
+                });
+            }
+            Err(ChainOpenError::Read(ReadError::Engine(error))) => return Err(error),
+            Err(error) => self.report.check("F1", false, || error.to_string()),
+        }
+        Ok(())
+    }
+}

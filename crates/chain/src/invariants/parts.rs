@@ -1,0 +1,150 @@
+//! Rows that hang loose, and rows named by their hash: S1, S2, S4, P1, G1.
+
+use std::{collections::HashSet, ops::ControlFlow};
+
+use lamella_block_store as block_store;
+use lamella_tables::{
+    Anchors, Bodies, Diffs, DutyKey, EngineError, Headers, History, KeyKind, Read as _, Registries,
+    SegmentKey, SignGuard, Signatures, SlotRoot, Slots, Table,
+};
+use lamella_types::Root;
+
+use super::{CHUNK_ROWS, Check, Progress, Stage};
+
+impl Check<'_> {
+    /// S1 the other way: every indexed block has its header where the index says.
+    pub(super) fn check_slots_index(&mut self) -> Stage {
+        self.walk::<Slots>("slot index", "S1", Root::ZERO, |check, txn, root, slot| {
+            let key = SlotRoot::new(slot, root);
+            let stored = txn.has::<Headers>(&key)?;
+            check
+                .report
+                .check("S1", stored, || format!("Slots names block {key}, which has no header"));
+            Ok(())
+        })
+    }
+
+    /// No row of a block without the block.
+    pub(super) fn check_loose_rows(&mut self) -> Stage {
+        let stages =
+            [Self::check_loose::<Bodies>, Self::check_loose::<Anchors>, Self::check_loose::<Diffs>];
+        for stage in stages {
+            if stage(self)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn check_loose<T: Table<Key = SlotRoot>>(&mut self) -> Stage {
+        self.walk::<T>(T::NAME, "S1", SlotRoot::first_of(0), |check, txn, key, _| {
+            let stored = txn.has::<Headers>(&key)?;
+            check.report.check("S1", stored, || {
+                format!("{} holds a row of {key}, which is no block", T::NAME)
+            });
+            Ok(())
+        })
+    }
+
+    /// S4: reading a segment or registry hashes it against its key. That anchors find theirs, S3 has shown.
+    pub(super) fn check_content_addressed(&mut self) -> Stage {
+        let first = SegmentKey { index: 0, root: Root::ZERO };
+        if self.walk::<History>("history", "S4", first, |_, _, _, _| Ok(()))?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.walk::<Registries>("registries", "S4", Root::ZERO, |_, _, _, _| Ok(()))
+    }
+
+    /// P1: a block without proof lies below the floor; the floor was finalized; every proof has its block.
+    pub(super) fn check_signatures(&mut self) -> Stage {
+        let floor = block_store::signature_floor(&self.database.read()?);
+        // A damaged floor is a finding of `check_meta` already.
+        if let Ok(floor) = floor {
+            self.report.check("P1", floor.key.slot <= floor.finalized_slot, || {
+                format!(
+                    "the signature floor {} is above finalized slot {}",
+                    floor.key, floor.finalized_slot
+                )
+            });
+            let proofless = self.walk_keys::<Headers>("proofs", floor.key, |check, txn, key| {
+                let stored = txn.has::<Signatures>(&key)?;
+                check.report.check("P1", stored, || {
+                    format!("block {key} has no proof, the floor is {}", floor.key)
+                });
+                Ok(())
+            })?;
+            if proofless.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        self.check_loose::<Signatures>()
+    }
+
+    /// G1, as far as a directory can show it: every guard can be read.
+    pub(super) fn check_sign_guard(&mut self) -> Stage {
+        let first = DutyKey { validator_index: 0, kind: KeyKind::Attestation };
+        self.walk::<SignGuard>("sign guard", "G1", first, |_, _, _, _| Ok(()))
+    }
+
+    /// Reads every row of a table, in chunks of one transaction each.
+    fn walk<T: Table>(
+        &mut self,
+        stage: &'static str,
+        invariant: &'static str,
+        first: T::Key,
+        mut visit: impl FnMut(
+            &mut Self,
+            &lamella_tables::ReadTxn<'_>,
+            T::Key,
+            T::Value,
+        ) -> Result<(), EngineError>,
+    ) -> Stage {
+        self.walk_keys::<T>(stage, first, |check, txn, key| {
+            match check.report.check_read(invariant, txn.get::<T>(&key))? {
+                Some(Some(value)) => visit(check, txn, key, value),
+                Some(None) | None => Ok(()),
+            }
+        })
+    }
+
+    /// Visits every key of a table from `first` on, in chunks of one transaction each.
+    fn walk_keys<T: Table>(
+        &mut self,
+        stage: &'static str,
+        first: T::Key,
+        mut visit: impl FnMut(
+            &mut Self,
+            &lamella_tables::ReadTxn<'_>,
+            T::Key,
+        ) -> Result<(), EngineError>,
+    ) -> Stage {
+        let total = self.rows_of(T::NAME)?;
+        let (mut next, mut done) = (Some(first), 0);
+        let mut bad_keys = HashSet::new();
+        while let Some(start) = next.take() {
+            let txn = self.database.read()?;
+            for (index, key) in txn.scan_keys::<T>(start)?.enumerate() {
+                match key {
+                    Ok(key) if index >= CHUNK_ROWS => {
+                        next = Some(key);
+                        break;
+                    }
+                    Ok(key) => visit(self, &txn, key)?,
+                    // A chunk that starts over would count it again.
+                    Err(lamella_tables::ReadError::Damaged(damage)) => {
+                        if bad_keys.insert(damage.key.clone()) {
+                            self.report.check("S1", false, || damage.to_string());
+                        }
+                    }
+                    Err(lamella_tables::ReadError::Engine(error)) => return Err(error),
+                }
+                done += 1;
+            }
+            drop(txn);
+            if (self.progress)(Progress { stage, done, total }).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}

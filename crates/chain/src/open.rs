@@ -1,0 +1,320 @@
+//! `Chain`: opening a directory, creating one, and what can be read from it.
+
+use std::{path::Path, sync::Arc};
+
+use lamella_block_store as block_store;
+use lamella_fork_choice::{BlockSummary, ForkChoice};
+use lamella_state_store::{DiffBase, PreparedState, StateReadError, StateStore};
+use lamella_tables::{
+    Database, Durability, EngineError, LiveChain, OpenError, OpenMode, Options, ReadTxn, SlotRoot,
+};
+use lamella_types::{Root, SignedBlock, State, hash_tree_root};
+use parking_lot::{Mutex, RwLock};
+
+use crate::{error::ChainOpenError, identity::Identity, meta::ForkChoiceRow, recover};
+
+/// How a chain is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// When a commit returns.
+    pub durability: Durability,
+    /// Slots of proofs kept below the tip.
+    pub signature_window_slots: u64,
+    /// Largest size of the database file.
+    pub size_bytes_max: Option<usize>,
+    /// Page size of a new database file.
+    pub page_bytes: Option<usize>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Durable,
+            signature_window_slots: block_store::SIGNATURE_PRUNING_RANGE_SLOTS,
+            size_bytes_max: None,
+            page_bytes: None,
+        }
+    }
+}
+
+/// The block and state that a new directory begins with: genesis, or a trusted checkpoint.
+#[derive(Debug, Clone)]
+pub struct Bootstrap {
+    /// The block, with its proof (empty at genesis).
+    pub block: SignedBlock,
+    /// Its post-state.
+    pub state: Arc<State>,
+}
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// No chain: nothing, or a database whose first transaction never happened.
+    Nothing,
+    /// A chain.
+    Chain(Identity),
+}
+
+/// What opening found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened {
+    /// Whether the directory is new.
+    pub created: bool,
+    /// Head, checkpoints and time.
+    pub fork_choice: ForkChoiceRow,
+    /// Slot of the head.
+    pub head_slot: u64,
+    /// Blocks in the live tree.
+    pub live_blocks: usize,
+    /// Distinct votes in the pools.
+    pub votes: usize,
+}
+
+/// The chain of one directory: its tables, its states, and the published view of fork choice.
+pub struct Chain {
+    pub(crate) database: Database,
+    pub(crate) states: StateStore,
+    pub(crate) settings: Settings,
+    pub(crate) view: RwLock<Arc<ForkChoice>>,
+    /// Held by whoever changes the view, from its copy to its publication.
+    pub(crate) writer: Mutex<()>,
+    identity: Identity,
+}
+
+impl Chain {
+    /// Says what is at `path`, without changing it.
+    ///
+    /// # Errors
+    /// A database that this program cannot use.
+    pub fn find(path: &Path) -> Result<Found, ChainOpenError> {
+        let database = match Database::open(path, Options::new(OpenMode::ReadOnly)) {
+            Ok(database) => database,
+            Err(OpenError::Missing { .. } | OpenError::Empty { .. }) => return Ok(Found::Nothing),
+            Err(error) => return Err(error.into()),
+        };
+        let txn = database.read()?;
+        if let Some(identity) = Identity::read(&txn)? {
+            return Ok(Found::Chain(identity));
+        }
+        match recover::bootstrap_block(&txn)? {
+            None => Ok(Found::Nothing),
+            Some(_) => Err(ChainOpenError::NoIdentity("it has blocks but no schema")),
+        }
+    }
+
+    /// Goes on with the chain at `path`.
+    ///
+    /// # Errors
+    /// [`ChainOpenError`]: before anything is written, the directory's schema, layout and identity are compared
+    /// with ours; then fork choice is rebuilt and must give the stored head.
+    pub fn resume(
+        path: &Path,
+        configured: &Identity,
+        settings: Settings,
+    ) -> Result<(Self, Opened), ChainOpenError> {
+        match Self::find(path)? {
+            Found::Nothing => return Err(OpenError::Missing { path: path.to_owned() }.into()),
+            Found::Chain(identity) => identity.check(configured)?,
+        }
+        let database = Database::open(path, options(OpenMode::Existing, &settings))?;
+        let view = recover::fork_choice(&database.read()?)?;
+        Ok(Self::assemble(database, view, configured.clone(), settings, false))
+    }
+
+    /// Begins a chain at `path`.
+    ///
+    /// # Errors
+    /// [`ChainOpenError::Exists`] if there is one; it is not touched.
+    ///
+    /// # Atomicity
+    /// One transaction. Killed before it, the directory holds no chain, and the next start creates it.
+    pub fn create(
+        path: &Path,
+        bootstrap: Bootstrap,
+        proof_scheme: &str,
+        settings: Settings,
+    ) -> Result<(Self, Opened), ChainOpenError> {
+        if Self::find(path)? != Found::Nothing {
+            return Err(ChainOpenError::Exists);
+        }
+        let identity = Identity::of(&bootstrap.state, proof_scheme);
+        let header = bootstrap.block.block.header();
+        let root = header.root();
+        let prepared = PreparedState::bootstrap(root, &header, Arc::clone(&bootstrap.state))?;
+        let view = ForkChoice::from_anchor(BlockSummary {
+            root,
+            parent_root: header.parent_root,
+            slot: header.slot,
+            proposer_index: header.proposer_index,
+            justified: bootstrap.state.latest_justified,
+            finalized: bootstrap.state.latest_finalized,
+            validator_count: bootstrap.state.validators.len() as u64,
+        });
+
+        let database = Database::open(path, options(OpenMode::Create, &settings))?;
+        let mut txn = database.write()?;
+        let key = SlotRoot::new(header.slot, root);
+        identity.put(&mut txn)?;
+        block_store::put_block(&mut txn, root, &header, &bootstrap.block.block.body)?;
+        block_store::put_signature(&mut txn, &key, &bootstrap.block.proof)?;
+        block_store::put_canonical(&mut txn, header.slot, root)?;
+        prepared.put(&mut txn)?;
+        txn.put::<LiveChain>(&key, &header.parent_root)?;
+        ForkChoiceRow::of(&view).put(&mut txn)?;
+        txn.commit()?;
+        let (chain, opened) = Self::assemble(database, view, identity, settings, true);
+        chain.states.publish(root, prepared.stored().clone());
+        Ok((chain, opened))
+    }
+
+    /// Goes on with the chain at `path` if there is one, else begins one: disk beats checkpoint beats genesis.
+    ///
+    /// # Errors
+    /// As [`Chain::resume`] and [`Chain::create`].
+    pub fn open(
+        path: &Path,
+        bootstrap: Bootstrap,
+        proof_scheme: &str,
+        settings: Settings,
+    ) -> Result<(Self, Opened), ChainOpenError> {
+        match Self::find(path)? {
+            Found::Nothing => Self::create(path, bootstrap, proof_scheme, settings),
+            Found::Chain(_) => {
+                Self::resume(path, &Identity::of(&bootstrap.state, proof_scheme), settings)
+            }
+        }
+    }
+
+    fn assemble(
+        database: Database,
+        view: ForkChoice,
+        identity: Identity,
+        settings: Settings,
+        created: bool,
+    ) -> (Self, Opened) {
+        let opened = Opened {
+            created,
+            fork_choice: ForkChoiceRow::of(&view),
+            head_slot: view.head_summary().slot,
+            live_blocks: view.block_count(),
+            votes: view.known_pool().len() + view.pending_pool().len(),
+        };
+        let chain = Self {
+            database,
+            states: StateStore::default(),
+            settings,
+            view: RwLock::new(Arc::new(view)),
+            writer: Mutex::new(()),
+            identity,
+        };
+        (chain, opened)
+    }
+
+    /// The published view: what the last commit and the votes since then say.
+    #[must_use]
+    pub fn fork_choice(&self) -> Arc<ForkChoice> {
+        Arc::clone(&self.view.read())
+    }
+
+    /// A snapshot of the tables, for one request.
+    ///
+    /// # Errors
+    /// When the engine has no reader slot left.
+    pub fn read(&self) -> Result<ReadTxn<'_>, EngineError> {
+        self.database.read()
+    }
+
+    /// The post-state of a block, proved; `None` if the block is unknown.
+    ///
+    /// # Errors
+    /// [`StateReadError`].
+    pub fn state(&self, root: &Root) -> Result<Option<Arc<State>>, StateReadError> {
+        self.states.state(&self.database.read()?, root)
+    }
+
+    /// Captures a block as the base of a child's diff; `None` if it is unknown.
+    ///
+    /// # Errors
+    /// [`StateReadError`].
+    pub fn diff_base(&self, root: &Root) -> Result<Option<DiffBase>, StateReadError> {
+        self.states.base(&self.database.read()?, root)
+    }
+
+    /// The stores behind the chain, for statistics and benchmarks.
+    #[must_use]
+    pub const fn states(&self) -> &StateStore {
+        &self.states
+    }
+
+    /// The database behind the chain, for statistics.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Which chain this is.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+/// A chain opened beside its writer, or without one: it reads and verifies, and creates nothing.
+pub struct ReadOnlyChain {
+    database: Database,
+    states: StateStore,
+    identity: Identity,
+}
+
+impl ReadOnlyChain {
+    /// Opens the chain at `path` for reading.
+    ///
+    /// # Errors
+    /// [`ChainOpenError`].
+    pub fn open(path: &Path) -> Result<Self, ChainOpenError> {
+        let database = Database::open(path, Options::new(OpenMode::ReadOnly))?;
+        let identity = Identity::read(&database.read()?)?;
+        let identity = identity.ok_or(ChainOpenError::NoIdentity("it has no schema"))?;
+        Ok(Self { database, states: StateStore::default(), identity })
+    }
+
+    /// The tables.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The states.
+    #[must_use]
+    pub const fn states(&self) -> &StateStore {
+        &self.states
+    }
+
+    /// Which chain this is.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+fn options(mode: OpenMode, settings: &Settings) -> Options {
+    let defaults = Options::new(mode);
+    Options {
+        durability: settings.durability,
+        size_bytes_max: settings.size_bytes_max.unwrap_or(defaults.size_bytes_max),
+        page_bytes: settings.page_bytes,
+        ..defaults
+    }
+}
+
+/// The genesis bootstrap of a chain: the state of slot 0 and its block without proof.
+impl Bootstrap {
+    /// Begins at genesis.
+    #[must_use]
+    pub fn genesis(state: State) -> Self {
+        let block = lamella_types::genesis_block(&state);
+        debug_assert_eq!(hash_tree_root(&block), block.header().root(), "one root, two ways");
+        let block = SignedBlock { block, proof: lamella_types::MultiMessageAggregate::default() };
+        Self { block, state: Arc::new(state) }
+    }
+}

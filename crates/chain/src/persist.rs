@@ -1,0 +1,208 @@
+//! One import, one transaction; then, and only then, publish.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use lamella_block_store::{self as block_store, PRUNE_ROWS_MAX, PruneStep};
+use lamella_fork_choice::{BlockSummary, ForkChoice};
+use lamella_state_store::{DiffBase, PreparedState, StateWriteError, StoredState};
+use lamella_tables::{LiveChain, ReadError, SlotRoot, WriteTxn};
+use lamella_types::{AttestationData, BlockHeader, Root, SignedBlock, Slot, State};
+
+use crate::{
+    error::PersistError,
+    open::Chain,
+    view::{self, CanonicalChange},
+};
+
+/// Live tree nodes dropped by one import, unless its first step alone drops more. Healthy chains drop one.
+pub const PRUNED_NODES_MAX: usize = 256;
+
+/// A block with its post-state: proved against its parent, encoded, not yet written.
+#[derive(Debug, Clone)]
+pub struct PreparedBlock {
+    root: Root,
+    header: BlockHeader,
+    block: SignedBlock,
+    state: PreparedState,
+}
+
+impl PreparedBlock {
+    /// Prepares a child of `base`, whose proof and transition have been checked.
+    ///
+    /// # Errors
+    /// [`StateWriteError`] if `post_state` is anything but the post-state of this child of this base.
+    pub fn new(
+        base: &DiffBase,
+        block: SignedBlock,
+        post_state: Arc<State>,
+    ) -> Result<Self, StateWriteError> {
+        let header = block.block.header();
+        let root = header.root();
+        let state = PreparedState::child(base, root, &header, post_state)?;
+        Ok(Self { root, header, block, state })
+    }
+
+    /// Root of the block.
+    #[must_use]
+    pub const fn root(&self) -> Root {
+        self.root
+    }
+
+    /// This block as the base of a child that goes into the same transaction.
+    #[must_use]
+    pub fn base(&self) -> DiffBase {
+        self.state.stored().base(self.root)
+    }
+
+    const fn key(&self) -> SlotRoot {
+        SlotRoot::new(self.header.slot, self.root)
+    }
+
+    fn summary(&self) -> BlockSummary {
+        let state = &self.state.stored().state;
+        BlockSummary {
+            root: self.root,
+            parent_root: self.header.parent_root,
+            slot: self.header.slot,
+            proposer_index: self.header.proposer_index,
+            justified: state.latest_justified,
+            finalized: state.latest_finalized,
+            validator_count: state.validators.len() as u64,
+        }
+    }
+
+    fn attestation_data(&self) -> impl Iterator<Item = &AttestationData> {
+        self.block.block.attestations().iter().map(|attestation| &attestation.data)
+    }
+
+    fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), ReadError> {
+        let body = &self.block.block.body;
+        block_store::put_block(txn, self.root, &self.header, body)?;
+        block_store::put_signature(txn, &self.key(), &self.block.proof)?;
+        self.state.put(txn)?;
+        txn.put::<LiveChain>(&self.key(), &self.header.parent_root)?;
+        Ok(())
+    }
+}
+
+/// Where the time of a commit went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Fork choice on its copy.
+    pub fork_choice: Duration,
+    /// Writing rows into the transaction.
+    pub write: Duration,
+    /// The commit, flush included.
+    pub commit: Duration,
+}
+
+/// What a commit changed, now that it has happened.
+#[derive(Debug)]
+pub struct Persisted {
+    /// Blocks that were new, in order.
+    pub imported: Vec<Root>,
+    /// The view before.
+    pub before: Arc<ForkChoice>,
+    /// The view now.
+    pub after: Arc<ForkChoice>,
+    /// Blocks on the old head's chain that are not on the new one's.
+    pub reorg_depth: usize,
+    /// Live tree nodes dropped.
+    pub pruned_nodes: usize,
+    /// The signature pruning step. Damage there costs the step, not the import.
+    pub pruned_signatures: Result<PruneStep, ReadError>,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+impl Chain {
+    /// Makes blocks permanent, parents before children, in one transaction, and publishes them. Blocks that the
+    /// tree already holds are left out.
+    ///
+    /// # Errors
+    /// [`PersistError`]; disk and memory are exactly as before, for all of the blocks.
+    ///
+    /// # Atomicity
+    /// Upholds A1 and A2: rows, canonical index, votes, head, checkpoints and one bounded pruning step are one
+    /// transaction; fork choice and cache follow its commit.
+    pub fn persist(&self, blocks: Vec<PreparedBlock>) -> Result<Persisted, PersistError> {
+        let _writer = self.writer.lock();
+        let started = Instant::now();
+        let before = self.fork_choice();
+        let mut after = ForkChoice::clone(&before);
+        let blocks = new_blocks(&mut after, blocks)?;
+        let canonical = CanonicalChange::between(&before, &after);
+        let pruned = after.prune_tree(PRUNED_NODES_MAX);
+        let fork_choice = started.elapsed();
+
+        let mut txn = self.database.write()?;
+        for block in &blocks {
+            block.put(&mut txn)?;
+        }
+        drop_live(&mut txn, &pruned)?;
+        view::put(&mut txn, &canonical, &mut after)?;
+        let pruned_signatures = self.prune_signatures(&mut txn, &after)?;
+        let write = started.elapsed() - fork_choice;
+        txn.commit()?;
+        let commit = started.elapsed() - fork_choice - write;
+
+        let imported = blocks.iter().map(|block| block.root).collect();
+        for block in blocks {
+            self.states.publish(block.root, StoredState::clone(block.state.stored()));
+        }
+        let after = self.publish(after);
+        Ok(Persisted {
+            imported,
+            before,
+            after,
+            reorg_depth: canonical.reorg_depth(),
+            pruned_nodes: pruned.len(),
+            pruned_signatures,
+            timings: Timings { fork_choice, write, commit },
+        })
+    }
+
+    /// One bounded step. An engine failure fails the import; a damaged row is reported and costs only the step.
+    fn prune_signatures(
+        &self,
+        txn: &mut WriteTxn<'_>,
+        view: &ForkChoice,
+    ) -> Result<Result<PruneStep, ReadError>, PersistError> {
+        let (tip, finalized) = (view.head_summary().slot, view.latest_finalized().slot);
+        let window = self.settings.signature_window_slots;
+        match block_store::prune_signatures(txn, tip, finalized, window, PRUNE_ROWS_MAX) {
+            Err(error @ ReadError::Engine(_)) => Err(error.into()),
+            outcome => Ok(outcome),
+        }
+    }
+}
+
+/// Adds the blocks that are new to the view, in order.
+fn new_blocks(
+    view: &mut ForkChoice,
+    blocks: Vec<PreparedBlock>,
+) -> Result<Vec<PreparedBlock>, PersistError> {
+    let mut new = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        if view.contains(&block.root) {
+            continue;
+        }
+        let change = view
+            .on_block(block.summary(), block.attestation_data())
+            .map_err(PersistError::Rejected)?;
+        view::settle(view, change.finalized_changed);
+        new.push(block);
+    }
+    Ok(new)
+}
+
+/// Upholds L1: what left the tree leaves the table in the same commit.
+fn drop_live(txn: &mut WriteTxn<'_>, pruned: &[(Slot, Root)]) -> Result<(), PersistError> {
+    for (slot, root) in pruned {
+        txn.delete::<LiveChain>(&SlotRoot::new(*slot, *root))?;
+    }
+    Ok(())
+}
