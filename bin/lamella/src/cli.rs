@@ -4,6 +4,7 @@
 //! and 1 if it failed; an error is one line, `error: ...`.
 
 mod genesis;
+mod node;
 
 use std::{
     fmt,
@@ -28,6 +29,9 @@ pub enum Command {
     /// Make a network for development: validator keys, node identities and their configuration.
     #[command(long_about = genesis::LONG_ABOUT, after_help = genesis::EXAMPLES)]
     Genesis(genesis::GenesisArgs),
+    /// Run a node.
+    #[command(long_about = node::LONG_ABOUT, after_help = node::EXAMPLES)]
+    Node(node::NodeArgs),
 }
 
 /// Why a command failed.
@@ -36,6 +40,9 @@ pub enum CommandError {
     /// No network was made.
     #[error(transparent)]
     Genesis(#[from] crate::genesis::GenesisError),
+    /// The node could not start or go on.
+    #[error(transparent)]
+    Node(#[from] crate::node::NodeError),
     /// The result could not be printed.
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
@@ -46,7 +53,7 @@ impl CommandError {
     fn is_usage(&self) -> bool {
         match self {
             Self::Genesis(error) => error.is_usage(),
-            Self::Output(_) => false,
+            Self::Node(_) | Self::Output(_) => false,
         }
     }
 }
@@ -57,6 +64,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Genesis(args) => args.run(),
+            Command::Node(args) => args.run(),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

@@ -10,4 +10,5 @@ pub mod cli;
 pub mod genesis;
 pub mod import;
 pub mod network_dir;
+pub mod node;
 pub mod proofs;

@@ -15,6 +15,9 @@ mod schema;
 mod transaction;
 mod value;
 
+/// Where the engine's own log lines come from, for whoever filters them.
+pub const LOG_TARGET: &str = "libmdbx";
+
 pub use database::{Database, DatabaseStats, Durability, OpenMode, Options};
 pub use error::{Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError};
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};

@@ -1,0 +1,77 @@
+//! The prover of an aggregating node: folds signatures and child proofs into one proof for each vote.
+
+use std::sync::Arc;
+
+use lamella_fork_choice::{AggregationTask, Combine};
+use lamella_types::{
+    AggregationBits, AttestationData, ProofBytes, SingleMessageAggregate, ValidatorIndex,
+    Validators, bytes::PublicKeyBytes, hash_tree_root,
+};
+use lamella_xmss::scheme::{Child, ProofScheme, RawSignature};
+use tracing::warn;
+
+use crate::proofs::attestation_keys;
+
+/// Combines by a proof scheme, with keys from one registry.
+pub(super) struct Prover {
+    pub(super) scheme: Arc<dyn ProofScheme>,
+    pub(super) validators: Validators,
+}
+
+impl Combine for Prover {
+    fn combine(&mut self, task: &AggregationTask) -> Option<SingleMessageAggregate> {
+        self.fold(&task.data, &task.children, &task.raw)
+    }
+}
+
+impl Prover {
+    /// One proof over everyone in `children` and `raw`; `None` (with a warning) if the scheme cannot make it.
+    pub(super) fn fold(
+        &self,
+        data: &AttestationData,
+        children: &[Arc<SingleMessageAggregate>],
+        raw: &[(ValidatorIndex, Arc<[u8]>)],
+    ) -> Option<SingleMessageAggregate> {
+        let child_keys: Vec<Vec<PublicKeyBytes>> = children
+            .iter()
+            .map(|child| attestation_keys(&self.validators, &child.participants))
+            .collect::<Result<_, _>>()
+            .ok()?;
+        let key_refs: Vec<Vec<&[u8; 52]>> =
+            child_keys.iter().map(|keys| keys.iter().map(|key| &key.0).collect()).collect();
+        let participants: Vec<Vec<u64>> = children
+            .iter()
+            .map(|child| child.participants.ones().map(|index| index as u64).collect())
+            .collect();
+        let parts = children.iter().zip(&key_refs).zip(&participants);
+        let parts: Vec<_> = parts
+            .map(|((child, public_keys), participants)| Child {
+                participants,
+                public_keys,
+                proof: child.proof.as_bytes(),
+            })
+            .collect();
+        let raw_keys = raw.iter().map(|(index, _)| self.validators.get(*index));
+        let raw_keys: Vec<_> = raw_keys.collect::<Option<Vec<_>>>()?;
+        let raw: Vec<_> = raw
+            .iter()
+            .zip(&raw_keys)
+            .map(|((validator_index, signature), validator)| RawSignature {
+                validator_index: *validator_index,
+                public_key: &validator.attestation_public_key.0,
+                signature,
+            })
+            .collect();
+        let message = hash_tree_root(data);
+        match self.scheme.aggregate(&parts, &raw, message.as_bytes(), data.slot) {
+            Ok((participants, proof)) => Some(SingleMessageAggregate {
+                participants: AggregationBits::from_indices(participants)?,
+                proof: ProofBytes::new(proof).ok()?,
+            }),
+            Err(error) => {
+                warn!(slot = data.slot, %error, "Could not aggregate");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! From flags and network files to a node that can run.
+
+use std::{path::PathBuf, sync::Arc};
+
+use lamella_chain::{Bootstrap, Chain, ChainOpenError, PersistError, Settings};
+use lamella_types::{SlotClock, genesis_state};
+use lamella_xmss::{
+    PRODUCTION,
+    scheme::{ProofScheme, Raw, Trust},
+};
+use tracing::{info, warn};
+
+use super::{Node, report};
+use crate::{
+    import::Importer,
+    network_dir::{
+        GenesisConfig, NetworkDir, NetworkFileError, ValidatorConfig, ValidatorKeyError,
+        ValidatorKeys,
+    },
+};
+
+/// How the proofs of this chain are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProofSchemeName {
+    /// Concatenated signatures, every one verified. For own networks: at most 206 signatures a block.
+    Raw,
+    /// Proofs are stored and served unverified. For following a foreign network; no duties.
+    Trust,
+}
+
+impl ProofSchemeName {
+    fn scheme(self) -> Arc<dyn ProofScheme> {
+        match self {
+            Self::Raw => Arc::new(Raw { parameters: &PRODUCTION }),
+            Self::Trust => Arc::new(Trust),
+        }
+    }
+}
+
+/// What a node is to be.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Files of the network.
+    pub network: NetworkDir,
+    /// Which node of the network this is.
+    pub node_id: String,
+    /// Folder of the node's data; the database is its `db`.
+    pub data_dir: PathBuf,
+    /// Milliseconds of a slot.
+    pub slot_ms: u64,
+    /// Whether to aggregate whatever `validator-config.yaml` says.
+    pub is_aggregator: bool,
+    /// How proofs are made.
+    pub proof_scheme: ProofSchemeName,
+    /// How the chain is kept.
+    pub settings: Settings,
+}
+
+/// Why a node cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A file of the network.
+    #[error(transparent)]
+    Network(#[from] NetworkFileError),
+    /// A validator key.
+    #[error(transparent)]
+    Keys(#[from] ValidatorKeyError),
+    /// The data directory.
+    #[error(transparent)]
+    Open(#[from] ChainOpenError),
+    /// The store gave up while running.
+    #[error(transparent)]
+    Store(PersistError),
+    /// The signal handler cannot be installed.
+    #[error("cannot catch SIGINT and SIGTERM: {0}")]
+    Signals(#[from] ctrlc::Error),
+}
+
+impl Node {
+    /// Reads the network's files, opens or creates the data directory, and recovers fork choice from it.
+    ///
+    /// # Errors
+    /// [`NodeError`]; a directory of another network is left untouched.
+    pub fn open(config: &NodeConfig) -> Result<Self, NodeError> {
+        let genesis = GenesisConfig::load(&config.network.config)?;
+        let scheme = config.proof_scheme.scheme();
+        let keys = load_keys(config, &genesis, &*scheme)?;
+        let is_aggregator = config.is_aggregator || is_listed_aggregator(config)?;
+        let clock = SlotClock::new(genesis.genesis_time, config.slot_ms);
+        let state = genesis_state(genesis.genesis_time, genesis.validators);
+        let path = config.data_dir.join("db");
+        let bootstrap = Bootstrap::genesis(state);
+        let (chain, opened) = Chain::open(&path, bootstrap, scheme.name(), config.settings)?;
+        report::opened(&config.node_id, &path, &opened, &keys, is_aggregator, scheme.name());
+        let chain = Arc::new(chain);
+        let importer = Importer::new(Arc::clone(&chain), Arc::clone(&scheme));
+        Ok(Self { chain, importer, scheme, keys, clock, is_aggregator })
+    }
+
+    /// The chain it runs.
+    #[must_use]
+    pub const fn chain(&self) -> &Arc<Chain> {
+        &self.chain
+    }
+}
+
+/// The keys of the node's validators; none makes a follower.
+fn load_keys(
+    config: &NodeConfig,
+    genesis: &GenesisConfig,
+    scheme: &dyn ProofScheme,
+) -> Result<ValidatorKeys, NodeError> {
+    let assignments = config.network.assignments()?;
+    let assigned = match &assignments {
+        Some(assignments) => assignments.of(&config.node_id)?,
+        None => None,
+    };
+    let Some(assigned) = assigned else {
+        warn!(node_id = config.node_id, "Not listed in the network's validators: following only");
+        return Ok(ValidatorKeys::default());
+    };
+    if !scheme.can_sign_duties() && !assigned.is_empty() {
+        warn!(scheme = scheme.name(), "This proof scheme cannot sign: the validators stay idle");
+        return Ok(ValidatorKeys::default());
+    }
+    let keys = ValidatorKeys::load(&genesis.validators, &assigned, &config.network.keys_dir)?;
+    if let Some(end) = keys.last_slot_end() {
+        info!(
+            validators = assigned.len(),
+            last_slot = end.saturating_sub(1),
+            "Loaded validator keys"
+        );
+    }
+    Ok(keys)
+}
+
+fn is_listed_aggregator(config: &NodeConfig) -> Result<bool, NodeError> {
+    match ValidatorConfig::load(&config.network.validator_config) {
+        Ok(listed) => Ok(listed.node(&config.node_id).is_some_and(|node| node.is_aggregator)),
+        Err(NetworkFileError::Missing { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

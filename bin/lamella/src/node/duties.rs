@@ -1,0 +1,219 @@
+//! What the node's validators do: propose at interval 0, attest at interval 1, aggregate at interval 2.
+//!
+//! Before a key signs, the slot is reserved for it on disk (G1). A duty that fails is logged and missed; it never
+//! stops the node.
+
+use std::sync::Arc;
+
+use lamella_chain::PersistError;
+use lamella_fork_choice::Recorded;
+use lamella_state_transition::{BlockRequest, Candidate, build_block};
+use lamella_tables::{DutyKey, KeyKind};
+use lamella_types::{
+    AttestationData, Block, MultiMessageAggregate, ProofBytes, SignedBlock, SingleMessageAggregate,
+    Slot, ValidatorIndex, hash_tree_root, slot::proposer_for_slot,
+};
+use lamella_xmss::{SecretKey, SignError, scheme::PROOF_BYTES_MAX, scheme::ProofError};
+use tracing::{debug, error, info, warn};
+
+use super::{Node, combine::Prover, report};
+use crate::import::{ImportError, Imported};
+
+/// Why a block was not proposed.
+#[derive(Debug, thiserror::Error)]
+enum ProposalError {
+    #[error("the state of head {0} is not stored")]
+    NoHeadState(lamella_types::Root),
+    #[error(transparent)]
+    State(#[from] lamella_state_store::StateReadError),
+    #[error(transparent)]
+    Persist(#[from] PersistError),
+    #[error("cannot build: {0}")]
+    Build(lamella_types::RejectionReason),
+    #[error(transparent)]
+    Guard(#[from] lamella_chain::GuardError),
+    #[error("the proposal key of validator {0} has already signed at or after this slot")]
+    AlreadySigned(ValidatorIndex),
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
+}
+
+impl Node {
+    /// The validator that proposes at `slot`, if it is one of ours.
+    pub(super) fn own_proposer(&self, slot: Slot) -> Option<ValidatorIndex> {
+        let view = self.chain.fork_choice();
+        let proposer = proposer_for_slot(slot, view.head_summary().validator_count)?;
+        // A slot that already has our head is over: proposing for it would only fork it.
+        (self.keys.get(proposer).is_some() && view.head_summary().slot < slot).then_some(proposer)
+    }
+
+    /// The prover for interval 2, if this node aggregates.
+    pub(super) fn prover(&self) -> Option<Prover> {
+        if !self.is_aggregator || !self.scheme.can_sign_duties() {
+            return None;
+        }
+        let view = self.chain.fork_choice();
+        match self.chain.state(&view.head()) {
+            Ok(Some(state)) => Some(Prover {
+                scheme: Arc::clone(&self.scheme),
+                validators: state.validators.clone(),
+            }),
+            Ok(None) => None,
+            Err(error) => {
+                error!(%error, "Cannot aggregate: the head's state cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Builds, signs and imports a block, through the same path as anyone's.
+    pub(super) fn propose(&self, slot: Slot, proposer: ValidatorIndex) {
+        let outcome = self.signed_proposal(slot, proposer).and_then(|block| {
+            let attestations = block.block.attestations().len();
+            Ok((attestations, self.importer.import(block)?))
+        });
+        match outcome {
+            Ok((attestations, Imported::New(new))) => {
+                report::imported(slot, proposer, attestations, &new)
+            }
+            Ok((_, Imported::Known(root))) => {
+                debug!(slot, block_root = %root, "Proposed a known block")
+            }
+            Err(error) => error!(slot, proposer, %error, "Missed a proposal"),
+        }
+    }
+
+    fn signed_proposal(
+        &self,
+        slot: Slot,
+        proposer: ValidatorIndex,
+    ) -> Result<SignedBlock, ProposalError> {
+        let view = self.chain.fork_choice();
+        let parent_root = view.head();
+        let parent =
+            self.chain.state(&parent_root)?.ok_or(ProposalError::NoHeadState(parent_root))?;
+        let candidates = view.block_candidates().into_iter();
+        let candidates: Vec<_> =
+            candidates.map(|(data, proofs)| Candidate { data, proofs }).collect();
+        let known_block = |root: &_| view.contains(root);
+        let request = BlockRequest {
+            slot,
+            proposer_index: proposer,
+            parent_root,
+            known_block: &known_block,
+            participants_max: participants_max(),
+        };
+        let prover =
+            Prover { scheme: Arc::clone(&self.scheme), validators: parent.validators.clone() };
+        let mut combine = |data: &AttestationData, proofs: &[Arc<SingleMessageAggregate>]| {
+            prover.fold(data, proofs, &[]).map(Arc::new)
+        };
+        let built = build_block(&parent, &request, &candidates, &mut combine)
+            .map_err(ProposalError::Build)?;
+        self.sign_block(built.block, proposer, &built.proofs)
+    }
+
+    fn sign_block(
+        &self,
+        block: Block,
+        proposer: ValidatorIndex,
+        proofs: &[Arc<SingleMessageAggregate>],
+    ) -> Result<SignedBlock, ProposalError> {
+        let key = DutyKey { validator_index: proposer, kind: KeyKind::Proposal };
+        let keys = self.keys.get(proposer);
+        // Upholds G1: durable before the signature exists.
+        let allowed = self.chain.reserve_slot(block.slot, &[key])?;
+        let (Some(keys), false) = (keys, allowed.is_empty()) else {
+            return Err(ProposalError::AlreadySigned(proposer));
+        };
+        let signature = sign(&keys.proposer, block.slot, hash_tree_root(&block).as_bytes())?;
+        let mut parts: Vec<&[u8]> = proofs.iter().map(|proof| proof.proof.as_bytes()).collect();
+        parts.push(&signature);
+        let merged = self.scheme.merge(&parts)?;
+        let too_large = ProofError::TooLarge { bytes: merged.len() };
+        let proof = ProofBytes::new(merged).map_err(|_| too_large)?;
+        Ok(SignedBlock { block, proof: MultiMessageAggregate { proof } })
+    }
+
+    /// Votes with every validator of ours that has not voted at this slot.
+    pub(super) fn attest(&self, slot: Slot) -> Result<(), PersistError> {
+        if self.keys.validators.is_empty() {
+            return Ok(());
+        }
+        let before = self.chain.fork_choice();
+        self.chain.change(|view| view.update_head())?;
+        report::ticked(&before, &self.chain.fork_choice());
+        let Some(data) = self.chain.fork_choice().attestation_data(slot) else {
+            warn!(slot, "Not attesting: the head's justified block is after the target");
+            return Ok(());
+        };
+        let keys = self.keys.indices();
+        let keys: Vec<_> = keys
+            .map(|validator_index| DutyKey { validator_index, kind: KeyKind::Attestation })
+            .collect();
+        // Upholds G1: one durable reservation for all of them, before any signature exists.
+        match self.chain.reserve_slot(slot, &keys) {
+            Ok(allowed) => self.sign_votes(&data, &allowed),
+            Err(error) => error!(slot, %error, "Missed attestations"),
+        }
+        Ok(())
+    }
+
+    fn sign_votes(&self, data: &AttestationData, allowed: &[DutyKey]) {
+        let message = *hash_tree_root(data).as_bytes();
+        let mut signed = 0;
+        for DutyKey { validator_index, .. } in allowed {
+            let Some(keys) = self.keys.get(*validator_index) else { continue };
+            match sign(&keys.attester, data.slot, &message) {
+                Ok(signature) => {
+                    signed += 1;
+                    self.record_own_vote(data, *validator_index, signature.into());
+                }
+                Err(error) => {
+                    error!(slot = data.slot, validator = validator_index, %error, "Missed an attestation");
+                }
+            }
+        }
+        info!(
+            slot = data.slot,
+            validators = signed,
+            target = data.target.slot,
+            source = data.source.slot,
+            "Attested"
+        );
+    }
+
+    /// Our own votes take the checks that everyone's do; only an aggregator keeps them.
+    fn record_own_vote(
+        &self,
+        data: &AttestationData,
+        validator: ValidatorIndex,
+        signature: Arc<[u8]>,
+    ) {
+        let checked = self.chain.fork_choice().check_attestation(data, validator);
+        if let Err(reason) = checked {
+            warn!(slot = data.slot, validator, %reason, "Our own vote is not acceptable");
+            return;
+        }
+        if self.is_aggregator {
+            let recorded =
+                self.chain.change_pools(|view| view.record_signature(data, validator, signature));
+            if recorded == Recorded::Full {
+                warn!(slot = data.slot, validator, "The signature pool is full: vote not kept");
+            }
+        }
+    }
+}
+
+fn sign(key: &SecretKey, slot: Slot, message: &[u8; 32]) -> Result<Vec<u8>, SignError> {
+    key.sign(slot, message).map(|signature| signature.encode())
+}
+
+/// Votes that fit a block proof of the raw scheme beside the proposer's signature: 205.
+fn participants_max() -> usize {
+    PROOF_BYTES_MAX / lamella_xmss::PRODUCTION.signature_bytes() - 1
+}

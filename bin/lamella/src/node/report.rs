@@ -1,0 +1,105 @@
+//! What the log says. One line for each thing acknowledged; names and fields that tools of the field look for.
+
+use std::path::Path;
+
+use lamella_chain::Opened;
+use lamella_fork_choice::ForkChoice;
+use lamella_types::{Slot, ValidatorIndex};
+use tracing::{info, warn};
+
+use crate::{import::NewBlock, network_dir::ValidatorKeys};
+
+/// What was found on disk, and what was decided.
+pub(super) fn opened(
+    node_id: &str,
+    path: &Path,
+    opened: &Opened,
+    keys: &ValidatorKeys,
+    is_aggregator: bool,
+    proof_scheme: &str,
+) {
+    let row = &opened.fork_choice;
+    let found = if opened.created { "nothing, began at genesis" } else { "a chain, resumed" };
+    info!(
+        node_id,
+        database = %path.display(),
+        found,
+        head = %row.head,
+        head_slot = opened.head_slot,
+        justified = row.justified.slot,
+        finalized = row.finalized.slot,
+        votes = opened.votes,
+        live_blocks = opened.live_blocks,
+        validators = keys.validators.len(),
+        is_aggregator,
+        proof_scheme,
+        "Started"
+    );
+}
+
+/// A block is permanent.
+pub(super) fn imported(slot: Slot, proposer: ValidatorIndex, attestations: usize, new: &NewBlock) {
+    let persisted = &new.persisted;
+    let view = &persisted.after;
+    info!(
+        slot,
+        block_root = %new.root,
+        proposer,
+        attestations,
+        head = %view.head(),
+        head_slot = view.head_summary().slot,
+        justified = view.latest_justified().slot,
+        finalized = view.latest_finalized().slot,
+        votes = votes(view),
+        transition_us = micros(new.transition),
+        write_us = micros(persisted.timings.write),
+        commit_us = micros(persisted.timings.commit),
+        "Block imported successfully"
+    );
+    if persisted.reorg_depth > 0 {
+        let (old, new) = (persisted.before.head(), view.head());
+        warn!(slot, depth = persisted.reorg_depth, old_head = %old, new_head = %new, "Reorg");
+    }
+    if let Err(error) = &persisted.pruned_signatures {
+        warn!(%error, "Signatures are not pruned");
+    }
+    checkpoints(&persisted.before, view);
+}
+
+/// An interval changed the view, and that is permanent.
+pub(super) fn ticked(before: &ForkChoice, after: &ForkChoice) {
+    let moved = before.head() != after.head()
+        || before.safe_target() != after.safe_target()
+        || votes(before) != votes(after);
+    if moved {
+        info!(
+            interval = after.time(),
+            head = %after.head(),
+            head_slot = after.head_summary().slot,
+            justified = after.latest_justified().slot,
+            finalized = after.latest_finalized().slot,
+            safe_target = after.get(&after.safe_target()).map_or(0, |block| block.slot),
+            votes = votes(after),
+            "Fork choice updated"
+        );
+        checkpoints(before, after);
+    }
+}
+
+fn checkpoints(before: &ForkChoice, after: &ForkChoice) {
+    let (old, new) = (before.latest_finalized(), after.latest_finalized());
+    if old.slot < new.slot {
+        info!(slot = new.slot, block_root = %new.root, "Finalized");
+    } else if old != new {
+        warn!(from = old.slot, to = new.slot, "Finality moved back with the head");
+    }
+}
+
+/// Distinct votes in the pools.
+fn votes(view: &ForkChoice) -> usize {
+    view.known_pool().len() + view.pending_pool().len()
+}
+
+fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
