@@ -18,3 +18,4 @@ fn small_network(out: &Path) -> GenesisSummary {
 fn options(out: &Path) -> GenesisOptions {
     GenesisOptions { nodes: 2, validators: 3, out: out.into(), genesis_time: None, key_slots: 4 }
 }
+mod node;

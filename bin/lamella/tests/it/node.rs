@@ -1,0 +1,201 @@
+//! The node as a process: it finalizes, is killed, resumes where it was, and refuses other networks.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, ChildStderr, Command, Stdio},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use lamella_chain::ReadOnlyChain;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_lamella");
+
+/// Longest wait for anything; a healthy run needs a tenth of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Makes a one-node network of four validators that can sign 400 slots, with genesis now.
+fn network(root: &Path) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let genesis_time = (now + 3).to_string();
+    let out = Command::new(BINARY)
+        .args(["genesis", "--key-slots", "400", "--genesis-time", &genesis_time, "--out"])
+        .arg(root)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+struct Node {
+    process: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Node {
+    fn start(network: &Path, data: &Path) -> Self {
+        let mut process = Command::new(BINARY)
+            .args(["node", "--node-id", "lamella_0", "--slot-ms", "250", "--network-dir"])
+            .arg(network)
+            .arg("--data-dir")
+            .arg(data)
+            .env("NO_COLOR", "1")
+            .env_remove("RUST_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap());
+        Self { process, log }
+    }
+
+    /// The next log line; `None` at the end of the process.
+    fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = self.log.read_line(&mut line).unwrap();
+        (read > 0).then_some(line)
+    }
+
+    /// Reads on until a line says what is wanted.
+    fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = String::new();
+        while Instant::now() < deadline {
+            let Some(line) = self.line() else { break };
+            if wanted(&line) {
+                return line;
+            }
+            last = line;
+        }
+        panic!("the node ended or went on without it; last line: {last}");
+    }
+
+    fn kill(&mut self) -> Vec<String> {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        std::iter::from_fn(|| self.line()).collect()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What a log line acknowledges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Acknowledged {
+    head_slot: u64,
+    head: String,
+    justified: u64,
+    finalized: u64,
+    votes: u64,
+}
+
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let start = line.find(&format!(" {name}="))? + name.len() + 2;
+    line[start..].split_whitespace().next()
+}
+
+fn acknowledged(line: &str) -> Option<Acknowledged> {
+    let number = |name| field(line, name)?.parse().ok();
+    Some(Acknowledged {
+        head_slot: number("head_slot")?,
+        head: field(line, "head")?.to_owned(),
+        justified: number("justified")?,
+        finalized: number("finalized")?,
+        votes: number("votes")?,
+    })
+}
+
+fn verify(data: &Path) {
+    let chain = ReadOnlyChain::open(&data.join("db")).unwrap();
+    let report =
+        lamella_chain::verify(chain.database(), &mut |_| std::ops::ControlFlow::Continue(()));
+    let report = report.unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings);
+    assert!(report.check_count() > 30, "{report:?}");
+}
+
+#[test]
+fn a_node_finalizes_and_resumes_where_each_kill_left_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (net, data) = (directory.path().join("net"), directory.path().join("data"));
+    network(&net);
+    let mut last: Option<Acknowledged> = None;
+    for round in 0..4 {
+        let mut node = Node::start(&net, &data);
+        let started = node.wait_for(|line| line.contains(" Started "));
+        let found = acknowledged(&started).unwrap();
+        if let Some(last) = &last {
+            // A commit whose line was not printed yet may be newer; nothing may be older or different.
+            let newer = found.head_slot > last.head_slot || found.votes != last.votes;
+            assert!(
+                found == *last || newer,
+                "round {round}: found {found:?}, acknowledged {last:?}"
+            );
+            assert!(found.finalized >= last.finalized && found.justified >= last.justified);
+        }
+        verify(&data);
+        let mut seen = found.clone();
+        let goal = found.finalized + 3;
+        let reached =
+            node.wait_for(|line| acknowledged(line).is_some_and(|line| line.finalized >= goal));
+        if round == 0 {
+            assert!(acknowledged(&reached).unwrap().head_slot <= 20, "finality is late: {reached}");
+        }
+        let mut lines = vec![reached];
+        verify(&data);
+        lines.extend(node.kill());
+        for line in lines {
+            seen = acknowledged(&line).unwrap_or(seen);
+        }
+        assert!(seen.finalized > found.finalized, "round {round} finalized nothing");
+        last = Some(seen);
+        verify(&data);
+    }
+}
+
+#[test]
+fn sigterm_stops_it_cleanly() {
+    let directory = tempfile::tempdir().unwrap();
+    let (net, data) = (directory.path().join("net"), directory.path().join("data"));
+    network(&net);
+    let mut node = Node::start(&net, &data);
+    node.wait_for(|line| line.contains("Block imported successfully"));
+    let pid = node.process.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    node.wait_for(|line| line.contains("Stopped"));
+    assert_eq!(node.process.wait().unwrap().code(), Some(0));
+    verify(&data);
+}
+
+#[test]
+fn a_directory_of_another_network_is_refused_untouched() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let (ours, other) = (directory.path().join("ours"), directory.path().join("other"));
+    network(&ours);
+    network(&other);
+    let mut node = Node::start(&ours, &data);
+    node.wait_for(|line| line.contains(" Started "));
+    node.kill();
+    let before = std::fs::read(data.join("db/mdbx.dat")).unwrap();
+    let mut stranger = Node::start(&other, &data);
+    let line = stranger.wait_for(|line| line.starts_with("error:"));
+    assert!(line.contains("another network") && line.contains("--data-dir"), "{line}");
+    assert_eq!(stranger.process.wait().unwrap().code(), Some(1));
+    assert_eq!(std::fs::read(data.join("db/mdbx.dat")).unwrap(), before);
+}
+
+#[test]
+fn a_second_node_on_the_same_directory_is_told_who_holds_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (net, data) = (directory.path().join("net"), directory.path().join("data"));
+    network(&net);
+    let mut first = Node::start(&net, &data);
+    first.wait_for(|line| line.contains(" Started "));
+    let mut second = Node::start(&net, &data);
+    let line = second.wait_for(|line| line.starts_with("error:"));
+    assert!(line.contains(&format!("in use by process {}", first.process.id())), "{line}");
+}
