@@ -4,6 +4,7 @@
 
 mod command;
 mod damage;
+mod full;
 mod genesis;
 
 use std::path::Path;
