@@ -10,7 +10,7 @@ use lamella_xmss::{
 };
 use tracing::{info, warn};
 
-use super::{Node, report};
+use super::{Node, report, unix_ms};
 use crate::{
     import::Importer,
     network_dir::{

@@ -1,0 +1,40 @@
+# Two commands do everything: `make devnet` and `make test`. `make help` lists the rest.
+
+.PHONY: help deps build devnet test lint bench clean-devnet
+.DEFAULT_GOAL := help
+
+# Folder of the local network, and milliseconds of its slots.
+DEVNET ?= devnet
+SLOT_MS ?= 500
+LAMELLA := target/release/lamella
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## Install what is missing from the system (libclang for bindgen), or say what to install
+	@sh .ci/deps
+
+build: deps ## Build the node, optimised
+	cargo build --release -p lamella
+
+devnet: build ## Run a local network of one node with four validators; Ctrl-C stops it
+	@# An existing network goes on: the node resumes from what it stored.
+	@if [ -e "$(DEVNET)/config.yaml" ]; then \
+		echo "going on with the network in ./$(DEVNET); make clean-devnet deletes it, then this makes a new one"; \
+	else $(LAMELLA) genesis --nodes 1 --validators 4 --out "$(DEVNET)"; fi
+	@echo "look inside while it runs: $(LAMELLA) db info --data-dir $(DEVNET)/data/lamella_0"
+	@exec $(LAMELLA) node --network-dir "$(DEVNET)" --node-id lamella_0 --data-dir "$(DEVNET)/data/lamella_0" --slot-ms $(SLOT_MS)
+
+clean-devnet: ## Delete the local network
+	rm -rf "$(DEVNET)"
+
+test: deps ## Run every test, official vectors included
+	cargo test --workspace
+
+lint: deps ## Check formatting, lints and documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+bench: deps ## Run the benchmarks
+	cargo bench -p lamella-benches
