@@ -76,10 +76,14 @@ fn run_cases(group: &str, cases: &[Case], check: impl Fn(&Case) -> Result<Outcom
 
 /// Says that `group` is skipped because its vectors are not there; where `CI` is set it fails for that.
 fn report_absence(group: &str) {
+    /// Files that leanSpec's `fill` does not write.
+    const NOT_FILLED: [&str; 3] =
+        ["prod-scheme-ssz", "xmss_test_scheme.json", "xmss_prod_scheme.json"];
     let directory = vectors::directory();
     let variable = vectors::DIRECTORY_VARIABLE;
+    let is_plain_fill = std::env::var_os("LEANSPEC_VECTORS_ARE_FILLED").is_some();
     assert!(
-        !vectors::required(),
+        !vectors::required() || (is_plain_fill && NOT_FILLED.contains(&group)),
         "{group}: no vectors in {} and CI is set; point {variable} at them",
         directory.display()
     );
