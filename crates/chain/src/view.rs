@@ -65,7 +65,7 @@ impl Chain {
 /// leanSpec computes a head under the finalized slot before it and then moves that slot. Computing it once
 /// more makes the stored head the one that a restart computes. Upholds F1.
 pub(crate) fn settle(view: &mut ForkChoice, finalized_changed: bool) {
-    /// Finality can follow the head back and forth only as often as votes leave the pool; three rounds are ample.
+    /// One round settles an honest chain. Votes made for it can keep head and finality moving for ever.
     const ROUNDS_MAX: usize = 8;
     let mut changed = finalized_changed;
     for _ in 0..ROUNDS_MAX {
@@ -73,6 +73,9 @@ pub(crate) fn settle(view: &mut ForkChoice, finalized_changed: bool) {
             break;
         }
         changed = view.update_head().finalized_changed;
+    }
+    if changed {
+        view.update_head_keeping_finality();
     }
 }
 
@@ -131,5 +134,83 @@ impl CanonicalChange {
             block_store::put_canonical(txn, block.slot, block.root)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lamella_types::{
+        AggregationBits, AttestationData, Checkpoint, ProofBytes, Root, SingleMessageAggregate,
+    };
+
+    use super::*;
+
+    fn checkpoint(slot: u64) -> Checkpoint {
+        Checkpoint { root: Root::new([u8::try_from(slot + 1).unwrap_or(0); 32]), slot }
+    }
+
+    /// A block named by its slot.
+    fn block(slot: u64, parent: u64, justified: u64, finalized: u64) -> BlockSummary {
+        BlockSummary {
+            root: checkpoint(slot).root,
+            parent_root: checkpoint(parent).root,
+            slot,
+            proposer_index: 0,
+            justified: checkpoint(justified),
+            finalized: checkpoint(finalized),
+            validator_count: 4,
+        }
+    }
+
+    /// A vote of validator 0.
+    fn vote(view: &mut ForkChoice, slot: u64, head: u64) {
+        let (head, genesis) = (checkpoint(head), checkpoint(0));
+        let data = AttestationData { slot, head, target: genesis, source: genesis };
+        let participants = AggregationBits::from_indices([0]).unwrap();
+        let proof = SingleMessageAggregate { participants, proof: ProofBytes::default() };
+        view.insert_known_aggregate(&data, Arc::new(proof));
+    }
+
+    /// Symptom: after two odd votes of one validator a node cannot restart: `HeadMismatch`.
+    /// Mechanism: it votes at slot 15 for block 12 and at slot 20 for block 10. Under finality at 10 only the first
+    /// counts, block 12 is the head, and its state says that 5 is finalized; under finality at 5 the second displaces
+    /// the first, block 13 is the head, and it finalizes 10. Head and finality chase each other for ever, and the
+    /// rounds ended with a head that the finality stored beside it does not give.
+    /// Fix: where the rounds run out, finality stays, and the head is the one it gives.
+    #[test]
+    fn a_head_and_a_finality_that_chase_each_other_are_stored_so_that_a_restart_agrees() {
+        for votes_first in [false, true] {
+            let mut view = ForkChoice::from_anchor(block(0, 99, 0, 0));
+            let settled = |view: &mut ForkChoice, change: &dyn Fn(&mut ForkChoice)| {
+                let finalized = view.latest_finalized();
+                change(view);
+                let finalized_changed = finalized != view.latest_finalized();
+                settle(view, finalized_changed);
+            };
+            let votes = |view: &mut ForkChoice| {
+                vote(view, 15, 12);
+                vote(view, 20, 10);
+                view.update_head();
+            };
+            let blocks = [
+                block(5, 0, 0, 0),
+                block(10, 5, 0, 0),
+                block(11, 10, 10, 5),
+                block(12, 11, 10, 5),
+                block(13, 11, 11, 10),
+            ];
+            for block in blocks {
+                if votes_first && block.slot == 13 {
+                    settled(&mut view, &votes);
+                }
+                settled(&mut view, &|view| {
+                    view.on_block(block, []).unwrap();
+                });
+            }
+            settled(&mut view, &votes);
+            assert!(view.is_ancestor(&view.latest_finalized().root, &view.head()));
+            let restored = ForkChoice::restore(view.snapshot()).unwrap();
+            assert_eq!(restored.head(), view.head());
+        }
     }
 }

@@ -30,11 +30,22 @@ impl ForkChoice {
         if !self.contains(&block.parent_root) {
             return Err(RejectionReason::UnknownParentBlock);
         }
-        let mut distinct = HashSet::new();
-        if !block.attestations().iter().all(|attestation| distinct.insert(attestation.data)) {
-            return Err(RejectionReason::DuplicateAttestationData);
-        }
+        Self::check_votes_distinct(block)?;
         Ok(BlockStatus::New)
+    }
+
+    /// The part of [`ForkChoice::check_block`] that needs no tree: for a block whose parent is not in it yet, but
+    /// goes before it into the same transaction.
+    ///
+    /// # Errors
+    /// `DUPLICATE_ATTESTATION_DATA`.
+    pub fn check_votes_distinct(block: &Block) -> Result<(), RejectionReason> {
+        let mut distinct = HashSet::new();
+        if block.attestations().iter().all(|attestation| distinct.insert(attestation.data)) {
+            Ok(())
+        } else {
+            Err(RejectionReason::DuplicateAttestationData)
+        }
     }
 
     /// Whether a vote names known blocks on one chain, in order, and not from the future. leanSpec

@@ -31,6 +31,13 @@ impl ForkChoice {
         change
     }
 
+    /// Recomputes the head from the justified block and leaves finality as it is: the head that
+    /// [`ForkChoice::restore`] computes. leanSpec's head and finality can chase each other for ever.
+    pub fn update_head_keeping_finality(&mut self) {
+        let start = self.tree.find(&self.latest_justified.root).unwrap_or(0);
+        self.head = self.tree.heaviest_leaf(start);
+    }
+
     /// [`ForkChoice::update_head`] without the recount that a change of finality asks for.
     pub(crate) fn select_head(&mut self) -> HeadChange {
         let old_head = self.head;
@@ -50,10 +57,17 @@ impl ForkChoice {
         }
     }
 
-    /// The block on the head's chain at the slot that its post-state calls finalized. A view that began at a
-    /// trusted anchor may not have one; it keeps the finalized checkpoint it has.
+    /// The block on the head's chain at the slot that its post-state calls finalized.
+    ///
+    /// That slot may lie below the tree's root, in a view that began at a trusted anchor or after a reorg deeper
+    /// than the tree's lag. leanSpec then keeps the checkpoint it has, which may be off the head's chain; the root is
+    /// on every chain, and nothing below it can change any more.
     fn finalized_of_head(&self) -> Option<Checkpoint> {
         let slot = self.head_summary().finalized.slot;
+        let root = self.tree_root();
+        if slot < root.slot {
+            return Some(root.checkpoint());
+        }
         let mut chain = self.tree.chain(self.head).map(|index| self.tree.get(index));
         chain
             .find(|block| block.slot <= slot)

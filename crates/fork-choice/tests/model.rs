@@ -142,7 +142,11 @@ impl Model {
     pub fn update_head(&mut self) {
         self.head = self.ghost_head();
         let slot = self.blocks[&self.head].finalized.slot;
-        if let Some(block) = self.chain(self.head).iter().find(|block| block.slot == slot) {
+        let root = &self.blocks[&self.tree_root];
+        if slot < root.slot {
+            // Ours, not leanSpec's: finality below the tree is its root, which is on every chain.
+            self.finalized = root.checkpoint();
+        } else if let Some(block) = self.chain(self.head).iter().find(|block| block.slot == slot) {
             self.finalized = block.checkpoint();
         }
     }

@@ -34,7 +34,6 @@ pub const LAYERS: &[Layer] = &[
     layer("crates/state-store", &["tables", "state-diff", "types"], false),
     layer("crates/chain", &["fork-choice", "block-store", "state-store", "tables", "types"], false),
     layer("crates/xmss", &["types"], false),
-    layer("crates/network", &["types"], false),
 ];
 
 /// What a pure crate does not name.

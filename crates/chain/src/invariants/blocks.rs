@@ -21,7 +21,8 @@ impl Check<'_> {
             Err(error) => error.to_string(),
             Ok(_) => "the database has no identity".to_owned(),
         });
-        self.report.check_read("F1", ForkChoiceRow::read(&txn))?;
+        let row = self.report.check_read("F1", ForkChoiceRow::read(&txn))?;
+        self.report.check("F1", row != Some(None), || "Meta has no fork choice row".to_owned());
         self.report.check_read("P1", block_store::signature_floor(&txn))?;
         Ok(ControlFlow::Continue(()))
     }

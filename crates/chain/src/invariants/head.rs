@@ -3,7 +3,6 @@
 use std::{collections::HashSet, ops::ControlFlow};
 
 use lamella_block_store as block_store;
-use lamella_fork_choice::limits::TREE_LAG_SLOTS;
 use lamella_tables::{
     Canonical, EngineError, Headers, LiveChain, Read as _, ReadError, ReadTxn, SlotRoot,
 };
@@ -107,11 +106,8 @@ impl Check<'_> {
             self.report.check("L1", false, || "LiveChain is empty".to_owned());
             return Ok(());
         };
-        let bootstrap = recover::bootstrap_block(txn).ok().flatten();
-        let old_enough = first.slot.saturating_add(TREE_LAG_SLOTS) <= stored.finalized.slot
-            || bootstrap.is_some_and(|(key, _)| key == first);
-        self.report.check("L1", old_enough, || {
-            format!("the live tree begins at {first}, less than {TREE_LAG_SLOTS} slots below finalized slot {}", stored.finalized.slot)
+        self.report.check("L1", live.contains(&stored.finalized.root), || {
+            format!("the finalized block {} is not in the live tree", stored.finalized.root)
         });
         for row in txn.scan::<Headers>(first)? {
             // A header that cannot be read is a finding of `check_blocks` already.
