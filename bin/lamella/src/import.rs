@@ -6,7 +6,7 @@ use std::{
 };
 
 use lamella_chain::{Chain, PersistError, Persisted, PreparedBlock};
-use lamella_fork_choice::BlockStatus;
+use lamella_fork_choice::{BlockStatus, ForkChoice};
 use lamella_state_store::{DiffBase, StateReadError, StateWriteError};
 use lamella_state_transition::state_transition;
 use lamella_tables::EngineError;
@@ -112,7 +112,11 @@ impl Importer {
             let root = hash_tree_root(&block.block);
             let previous = prepared.last().filter(|last| last.root() == block.block.parent_root);
             let base = match previous {
-                Some(parent) => parent.base(),
+                Some(parent) => {
+                    ForkChoice::check_votes_distinct(&block.block)
+                        .map_err(|reason| ImportError::Rejected { root, reason })?;
+                    parent.base()
+                }
                 None if self.is_known(&root, &block)? => continue,
                 None => self.base(&root, &block)?,
             };

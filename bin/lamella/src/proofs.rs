@@ -58,15 +58,12 @@ pub(crate) fn attestation_keys(
     validators: &Validators,
     bits: &AggregationBits,
 ) -> Result<Vec<PublicKeyBytes>, RejectionReason> {
-    let keys: Option<Vec<_>> = bits
-        .ones()
-        .map(|index| validators.get(index as u64).map(|validator| validator.attestation_public_key))
-        .collect();
-    match keys {
-        None => Err(RejectionReason::ValidatorIndexOutOfRange),
-        Some(keys) if keys.is_empty() => Err(RejectionReason::EmptyAggregationBits),
-        Some(keys) => Ok(keys),
+    let mut keys = Vec::with_capacity(bits.count_ones());
+    for index in bits.ones() {
+        let key = validators.attestation_public_key(index as u64);
+        keys.push(key.ok_or(RejectionReason::ValidatorIndexOutOfRange)?);
     }
+    if keys.is_empty() { Err(RejectionReason::EmptyAggregationBits) } else { Ok(keys) }
 }
 
 fn component(parts: &(Vec<PublicKeyBytes>, [u8; 32], u64)) -> Component<'_> {

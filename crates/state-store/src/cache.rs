@@ -1,6 +1,12 @@
 //! Two caches: states by block root, bounded by the bytes they do not share, and history segments by root.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use lamella_types::{Root, Segment, State, Validators};
 use lru::LruCache;
@@ -23,6 +29,9 @@ pub(crate) struct Caches {
     segments: Mutex<LruCache<Root, Arc<Segment>>>,
     /// The registry last used; a chain has one.
     registry: Mutex<Option<Validators>>,
+    /// For statistics only.
+    replays: AtomicU64,
+    replayed_rows: AtomicU64,
 }
 
 struct States {
@@ -47,6 +56,8 @@ impl Caches {
             states: Mutex::new(states),
             segments: Mutex::new(LruCache::new(SEGMENTS_MAX)),
             registry: Mutex::new(None),
+            replays: AtomicU64::new(0),
+            replayed_rows: AtomicU64::new(0),
         }
     }
 
@@ -96,6 +107,12 @@ impl Caches {
         *self.registry.lock() = Some(validators.clone());
     }
 
+    /// Counts a state put together from a diff, and the rows that took.
+    pub(crate) fn count_replay(&self, rows: usize) {
+        self.replays.fetch_add(1, Ordering::Relaxed);
+        self.replayed_rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn clear(&self) {
         *self.registry.lock() = None;
         let mut states = self.states.lock();
@@ -118,6 +135,8 @@ impl Caches {
             segments: self.segments.lock().len(),
             hits: states.hits,
             misses: states.misses,
+            replays: self.replays.load(Ordering::Relaxed),
+            replayed_rows: self.replayed_rows.load(Ordering::Relaxed),
         }
     }
 }

@@ -22,8 +22,9 @@ pub(crate) fn from_diff(
 ) -> Result<StoredState, StateReadError> {
     let diff = decode(key, bytes)?;
     let anchor = store.anchor(txn, at(diff.anchor))?;
-    let tally = tally(store, txn, key, &diff, &anchor)?;
-    let history = history(txn, key, &diff, &anchor)?;
+    let (tally, diffs) = tally(store, txn, key, &diff, &anchor)?;
+    let (history, roots) = history(txn, key, &diff, &anchor)?;
+    store.caches.count_replay(diffs + roots);
     let state = Arc::new(diff.reconstruct(&anchor, header, history, tally));
     Ok(StoredState { state, anchor: diff.anchor, tally_deltas: diff.tally.number() })
 }
@@ -64,14 +65,15 @@ fn diff_at(
     decode(at, &bytes)
 }
 
-/// The pending votes: back to the last full tally, the anchor or a cached ancestor, then forward again.
+/// The pending votes: back to the last full tally, the anchor or a cached ancestor, then forward again. And the
+/// number of earlier diffs read for them.
 fn tally(
     store: &StateStore,
     txn: &ReadTxn<'_>,
     key: SlotRoot,
     diff: &StateDiff,
     anchor: &State,
-) -> Result<Justifications, StateReadError> {
+) -> Result<(Justifications, usize), StateReadError> {
     let mut deltas = vec![diff.clone()];
     let mut tally = anchor.justifications.clone();
     // The last delta of a chain of 31 rests on a full tally, so the loop reads at most 31 rows.
@@ -94,17 +96,17 @@ fn tally(
         let applied = step.tally.apply(&tally, diff.validator_count);
         tally = applied.map_err(|source| StateReadError::Tally { root: key.root, source })?;
     }
-    Ok(tally)
+    Ok((tally, deltas.len() - 1))
 }
 
 /// The block roots of the branch up to the block: the anchor's history, then one scan of the canonical index. A
-/// block off the canonical chain walks its parents only until it meets it.
+/// block off the canonical chain walks its parents only until it meets it. And the number of rows read for them.
 fn history(
     txn: &ReadTxn<'_>,
     key: SlotRoot,
     diff: &StateDiff,
     anchor: &State,
-) -> Result<BlockHashes, StateReadError> {
+) -> Result<(BlockHashes, usize), StateReadError> {
     let mut side = Vec::new();
     let mut meet = diff.base;
     while meet.root != diff.anchor.root && txn.get::<Canonical>(&meet.slot)? != Some(meet.root) {
@@ -116,6 +118,7 @@ fn history(
         side.push(meet);
         meet = diff_at(txn, key, diff.anchor, steps, at(meet))?.base;
     }
+    let mut rows = side.len();
     let mut history = History { hashes: anchor.historical_block_hashes.clone(), key };
     if meet.root != diff.anchor.root {
         for row in txn.scan::<Canonical>(diff.anchor.slot)? {
@@ -124,6 +127,7 @@ fn history(
                 break;
             }
             history.push(slot, root)?;
+            rows += 1;
         }
     }
     history.push(meet.slot, meet.root)?;
@@ -131,7 +135,7 @@ fn history(
         history.push(block.slot, block.root)?;
     }
     history.skip_to(key.slot)?;
-    Ok(history.hashes)
+    Ok((history.hashes, rows))
 }
 
 /// A history that grows by blocks in slot order, with zeros between them.

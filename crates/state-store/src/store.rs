@@ -47,6 +47,10 @@ pub struct CacheStats {
     pub hits: u64,
     /// Reads that went to the tables.
     pub misses: u64,
+    /// States put together from a diff.
+    pub replays: u64,
+    /// Rows read for that beyond the state's own: earlier diffs for the tally or a side branch, canonical roots.
+    pub replayed_rows: u64,
 }
 
 /// Reads states. Shared between threads; holds no transaction.

@@ -4,6 +4,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use libmdbx::{
@@ -12,6 +13,7 @@ use libmdbx::{
 
 use crate::{
     error::{EngineError, OpenError, Operation},
+    readers::Readers,
     schema::TABLES,
     transaction::{ReadTxn, WriteTxn},
 };
@@ -91,8 +93,10 @@ pub struct DatabaseStats {
     pub free_pages: u64,
     /// Number of the last committed transaction.
     pub last_transaction: u64,
-    /// Read transactions now open, over all processes.
-    pub readers: u64,
+    /// Read transactions of this process that are open now.
+    pub open_reads: u64,
+    /// For how long the oldest of them has been open; zero without one.
+    pub oldest_read: Duration,
 }
 
 /// An open database. Dropping it closes it; nothing is lost either way.
@@ -100,6 +104,7 @@ pub struct DatabaseStats {
 pub struct Database {
     engine: libmdbx::Database<NoWriteMap>,
     path: PathBuf,
+    readers: Readers,
     /// Held while this process may write.
     _lock: Option<File>,
 }
@@ -125,7 +130,8 @@ impl Database {
         let failed = |source| OpenError::Engine { path: path.to_owned(), source };
         let engine = libmdbx::Database::open_with_options(path, engine_options(&options))
             .map_err(|error| failed(EngineError::new(Operation::Begin, "-", error)))?;
-        let database = Self { engine, path: path.to_owned(), _lock: lock };
+        let database =
+            Self { engine, path: path.to_owned(), readers: Readers::default(), _lock: lock };
         if options.mode != OpenMode::Create {
             database.recognise()?;
         }
@@ -182,7 +188,8 @@ impl Database {
     /// When the engine has no reader slot left.
     pub fn read(&self) -> Result<ReadTxn<'_>, EngineError> {
         let begin = |error| EngineError::new(Operation::Begin, "-", error);
-        self.engine.begin_ro_txn().map(ReadTxn::new).map_err(begin)
+        let txn = self.engine.begin_ro_txn().map_err(begin)?;
+        Ok(ReadTxn::new(txn, self.readers.begin()))
     }
 
     /// Starts the write transaction, waiting for the one before it. Dropping it undoes it.
@@ -213,6 +220,7 @@ impl Database {
     pub fn stats(&self) -> Result<DatabaseStats, EngineError> {
         let failed = |error| EngineError::new(Operation::Stat, "-", error);
         let info = self.engine.info().map_err(failed)?;
+        let (open_reads, oldest_read) = self.readers.open();
         let page_bytes = u64::from(self.engine.stat().map_err(failed)?.page_size());
         Ok(DatabaseStats {
             page_bytes,
@@ -220,7 +228,8 @@ impl Database {
             used_bytes: (info.last_pgno() as u64 + 1) * page_bytes,
             free_pages: self.engine.freelist().map_err(failed)? as u64,
             last_transaction: info.last_txnid(),
-            readers: info.num_readers() as u64,
+            open_reads,
+            oldest_read,
         })
     }
 

@@ -11,6 +11,7 @@ mod database;
 mod error;
 mod key;
 mod raw;
+mod readers;
 mod schema;
 mod transaction;
 mod value;
@@ -21,7 +22,7 @@ pub const LOG_TARGET: &str = "libmdbx";
 pub use database::{Database, DatabaseStats, Durability, OpenMode, Options};
 pub use error::{Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError};
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
-pub use raw::RawRow;
+pub use raw::{RawKey, RawRow};
 pub use schema::{
     Anchors, Bodies, Canonical, Diffs, Headers, History, LiveChain, Meta, Registries, Seal,
     SignGuard, Signatures, Slots, TABLES, Table, TableInfo, TableStats, Votes,

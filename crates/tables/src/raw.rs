@@ -1,6 +1,6 @@
 //! Rows as bytes, for tools that inspect a table and for tests that damage one.
 
-use libmdbx::WriteFlags;
+use libmdbx::{ObjectLength, WriteFlags};
 
 use crate::{
     error::{EngineError, Operation},
@@ -17,7 +17,39 @@ pub struct RawRow {
     pub stored: Vec<u8>,
 }
 
+/// A row's key and size. Its value has not been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawKey {
+    /// Key bytes.
+    pub key: Vec<u8>,
+    /// Size of what is stored, checksum included.
+    pub stored_bytes: usize,
+}
+
 impl ReadTxn<'_> {
+    /// Keys and sizes of the rows of the table of this name, from `start` on, in key order; `None` for an unknown
+    /// name. Empty start bytes begin at the first row.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn raw_keys(
+        &self,
+        name: &str,
+        start: &[u8],
+    ) -> Result<Option<impl Iterator<Item = Result<RawKey, EngineError>>>, EngineError> {
+        let Some(info) = TABLES.iter().find(|info| info.name == name) else {
+            return Ok(None);
+        };
+        let failed = |error| EngineError::new(Operation::Scan, info.name, error);
+        let table = self.0.open_table(Some(info.name)).map_err(failed)?;
+        let cursor = self.0.cursor(&table).map_err(failed)?;
+        let rows = cursor.into_iter_from::<Vec<u8>, ObjectLength>(start);
+        Ok(Some(rows.map(move |row| {
+            let (key, ObjectLength(stored_bytes)) = row.map_err(failed)?;
+            Ok(RawKey { key, stored_bytes })
+        })))
+    }
+
     /// The rows of the table of this name, in key order, unverified; `None` for an unknown name.
     ///
     /// # Errors

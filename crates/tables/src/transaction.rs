@@ -7,12 +7,18 @@ use libmdbx::{NoWriteMap, ObjectLength, RO, RW, TransactionKind, WriteFlags};
 use crate::{
     error::{Damage, EngineError, Fault, Operation, ReadError},
     key::Key,
+    readers::Reader,
     schema::{TABLES, Table, TableStats, seal, unseal},
 };
 
 /// A read transaction: one snapshot.
 #[derive(Debug)]
-pub struct ReadTxn<'db>(pub(crate) libmdbx::Transaction<'db, RO, NoWriteMap>);
+pub struct ReadTxn<'db>(
+    pub(crate) libmdbx::Transaction<'db, RO, NoWriteMap>,
+    /// Counts it while it is open.
+    #[expect(dead_code, reason = "held for its drop")]
+    Reader,
+);
 
 /// The write transaction. It reads its own writes; dropping it undoes them.
 #[derive(Debug)]
@@ -64,8 +70,11 @@ pub trait Read {
 pub type Row<T> = Result<(<T as Table>::Key, <T as Table>::Value), ReadError>;
 
 impl<'db> ReadTxn<'db> {
-    pub(crate) const fn new(txn: libmdbx::Transaction<'db, RO, NoWriteMap>) -> Self {
-        Self(txn)
+    pub(crate) const fn new(
+        txn: libmdbx::Transaction<'db, RO, NoWriteMap>,
+        reader: Reader,
+    ) -> Self {
+        Self(txn, reader)
     }
 }
 

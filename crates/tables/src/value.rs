@@ -8,6 +8,7 @@ use lamella_types::{
 use crate::{
     error::Fault,
     key::{SegmentKey, SlotRoot},
+    schema::CHECKSUM_BYTES,
 };
 
 /// A typed table value.
@@ -34,7 +35,10 @@ pub struct Bytes(pub Vec<u8>);
 
 impl Value for Bytes {
     fn encode(&self) -> Vec<u8> {
-        self.0.clone()
+        // Room for the checksum: a proof of 190 KB would be copied once more to make it.
+        let mut bytes = Vec::with_capacity(self.0.len() + CHECKSUM_BYTES);
+        bytes.extend_from_slice(&self.0);
+        bytes
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
