@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. The exit code is 0 for success, 2 if the command was used wrongly
 //! and 1 if it failed; an error is one line, `error: ...`.
 
+mod db;
 mod genesis;
 mod node;
 
@@ -32,6 +33,9 @@ pub enum Command {
     /// Run a node.
     #[command(long_about = node::LONG_ABOUT, after_help = node::EXAMPLES)]
     Node(node::NodeArgs),
+    /// Look into a node's database.
+    #[command(after_help = db::EXIT_CODES)]
+    Db(db::DbArgs),
 }
 
 /// Why a command failed.
@@ -43,17 +47,21 @@ pub enum CommandError {
     /// The node could not start or go on.
     #[error(transparent)]
     Node(#[from] crate::node::NodeError),
+    /// A database tool has no answer.
+    #[error(transparent)]
+    Db(#[from] crate::db::DbError),
     /// The result could not be printed.
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
 }
 
 impl CommandError {
-    /// Whether the command was used wrongly: exit code 2 instead of 1.
-    fn is_usage(&self) -> bool {
+    /// 2 if the command was used wrongly, 1 if it failed; the database tools tell more apart.
+    fn exit_code(&self) -> u8 {
         match self {
-            Self::Genesis(error) => error.is_usage(),
-            Self::Node(_) | Self::Output(_) => false,
+            Self::Genesis(error) => 1 + u8::from(error.is_usage()),
+            Self::Db(error) => error.exit_code() as u8,
+            Self::Node(_) | Self::Output(_) => 1,
         }
     }
 }
@@ -65,6 +73,7 @@ impl Cli {
         let result = match self.command {
             Command::Genesis(args) => args.run(),
             Command::Node(args) => args.run(),
+            Command::Db(args) => args.run(),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,
@@ -74,7 +83,7 @@ impl Cli {
             }
             Err(error) => {
                 report(&error);
-                ExitCode::from(if error.is_usage() { 2 } else { 1 })
+                ExitCode::from(error.exit_code())
             }
         }
     }

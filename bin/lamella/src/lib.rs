@@ -3,12 +3,17 @@
 //! | question | module |
 //! |---|---|
 //! | flags, messages, exit codes | [`cli`] |
+//! | looking into a database | [`db`], [`json`] |
 //! | making a network for development | [`genesis`] |
 //! | reading a network's files | [`network_dir`] |
+//! | importing a block | [`import`], [`proofs`] |
+//! | running | [`node`] |
 
 pub mod cli;
+pub mod db;
 pub mod genesis;
 pub mod import;
+pub mod json;
 pub mod network_dir;
 pub mod node;
 pub mod proofs;

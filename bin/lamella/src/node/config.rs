@@ -125,11 +125,12 @@ fn load_keys(
     }
     let keys = ValidatorKeys::load(&genesis.validators, &assigned, &config.network.keys_dir)?;
     if let Some(end) = keys.last_slot_end() {
-        info!(
-            validators = assigned.len(),
-            last_slot = end.saturating_sub(1),
-            "Loaded validator keys"
-        );
+        let (validators, last_slot) = (assigned.len(), end.saturating_sub(1));
+        info!(validators, last_slot, "Loaded validator keys");
+        let slot = SlotClock::new(genesis.genesis_time, config.slot_ms).current_slot(unix_ms());
+        if slot >= end {
+            warn!(slot, "The validator keys are used up: no more duties; make a new network");
+        }
     }
     Ok(keys)
 }

@@ -1,0 +1,219 @@
+//! `lamella db`.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use lamella_chain::Report;
+use serde::Serialize;
+use serde_json::json;
+
+use super::CommandError;
+use crate::db::{self, DbError, get::Part, which::Which};
+
+/// What `lamella db --help` says last.
+pub(super) const EXIT_CODES: &str = "\
+Everything here is read-only, works beside a running node, and creates nothing.
+
+Exit codes: 0 done, 1 failed or findings, 2 wrong usage, 3 not stored (unknown root, skipped slot, beyond the head),
+4 pruned, 5 damaged, 130 stopped by a signal.
+
+Examples:
+  lamella db info --data-dir data/lamella_0
+  lamella db get state 1023 --ssz state.ssz --data-dir data/lamella_0
+  lamella db verify --json --data-dir data/lamella_0";
+
+/// The flags.
+#[derive(Debug, Args)]
+pub struct DbArgs {
+    #[command(subcommand)]
+    command: DbCommand,
+
+    /// Folder of the node's data; the database is its `db`.
+    #[arg(long, value_name = "DIR", alias = "datadir", default_value = "./data", global = true)]
+    data_dir: PathBuf,
+
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum DbCommand {
+    /// Which chain the directory holds, how far it is, and what of it can be served.
+    Info,
+    /// Rows and bytes of each table.
+    Stats,
+    /// Check every numbered invariant: each row is read, each state reconstructed and hashed.
+    Verify,
+    /// One block, header, state or diff.
+    Get {
+        /// What to get.
+        #[arg(value_enum)]
+        part: Part,
+        /// A slot, a root (0x and 64 hex digits), head, justified, finalized or genesis.
+        which: Which,
+        /// Write the exact SSZ bytes to this file; `-` is stdout. For a diff, the bytes stored.
+        #[arg(long, value_name = "FILE")]
+        ssz: Option<PathBuf>,
+        /// With --ssz: the block with its proof.
+        #[arg(long)]
+        signed: bool,
+        /// Replace the file if it exists.
+        #[arg(long)]
+        force: bool,
+    },
+    /// One digest over the canonical chain; equal on two nodes exactly if they hold the same one.
+    Checksum {
+        /// First slot [default: the oldest].
+        #[arg(long, value_name = "SLOT")]
+        from: Option<u64>,
+        /// Last slot [default: the finalized one].
+        #[arg(long, value_name = "SLOT")]
+        to: Option<u64>,
+    },
+    /// Rows of a table, unverified.
+    Inspect {
+        /// Name of the table, as `lamella db stats` lists it.
+        table: String,
+        /// Rows to leave out first.
+        #[arg(long, value_name = "ROWS", default_value_t = 0)]
+        skip: usize,
+        /// Rows to show, at most 10000.
+        #[arg(long, value_name = "ROWS", default_value_t = 20)]
+        limit: usize,
+        /// Show the stored bytes too.
+        #[arg(long)]
+        values: bool,
+    },
+}
+
+impl DbArgs {
+    /// Runs the tool and prints what it found.
+    pub(super) fn run(self) -> Result<(), CommandError> {
+        let (dir, json) = (&self.data_dir, self.json);
+        match self.command {
+            DbCommand::Info => print(&db::info::read(dir)?, json),
+            DbCommand::Stats => print(&db::stats::read(dir)?, json),
+            DbCommand::Verify => verify(dir, json),
+            DbCommand::Get { part, which, ssz, signed, force } => {
+                let got = db::get::get(dir, part, which, signed)?;
+                match ssz {
+                    Some(file) => Ok(db::export::write(&file, &got.ssz, force)?),
+                    None if json => print_line(&got.json),
+                    None => print_line(&got.text),
+                }
+            }
+            DbCommand::Checksum { from, to } => {
+                let checksum = db::checksum::compute(dir, from, to)?;
+                if json {
+                    return print_line(&json!(checksum));
+                }
+                let db::checksum::Checksum { from_slot, to_slot, blocks, digest } = checksum;
+                print_line(&format!("{digest}  {blocks} blocks, slots {from_slot} to {to_slot}"))
+            }
+            DbCommand::Inspect { table, skip, limit, values } => {
+                let rows = db::inspect::rows(dir, &table, skip, limit, values)?;
+                if json {
+                    return print_line(&json!(rows));
+                }
+                for row in rows {
+                    let stored = row.stored.map(|bytes| format!("  {bytes}")).unwrap_or_default();
+                    print_line(&format!("{}  {} bytes{stored}", row.key, row.stored_bytes))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn print<T: Serialize + std::fmt::Display>(value: &T, json: bool) -> Result<(), CommandError> {
+    if json { print_line(&json!(value)) } else { print_line(value) }
+}
+
+fn print_line(value: &dyn std::fmt::Display) -> Result<(), CommandError> {
+    Ok(writeln!(io::stdout().lock(), "{value}")?)
+}
+
+fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)).map_err(DbError::from)?;
+    let bar = progress_bar();
+    let report = db::verify::run(dir, &mut |progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        bar.set_message(progress.stage);
+        if stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    bar.finish_and_clear();
+    let report = report?;
+    if json {
+        print_line(&report_json(&report))?
+    } else {
+        print_report(&report)?
+    }
+    if report.stopped {
+        return Err(DbError::Stopped.into());
+    }
+    match report.finding_count {
+        0 => Ok(()),
+        count => Err(DbError::Findings { count }.into()),
+    }
+}
+
+fn progress_bar() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}, {eta} left");
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn print_report(report: &Report) -> Result<(), CommandError> {
+    for (name, meaning) in db::verify::MEANINGS {
+        let checks = report.checks.get(name).copied().unwrap_or(0);
+        print_line(&format!("{name}  {checks:>9} checks  {meaning}"))?;
+    }
+    for finding in &report.findings {
+        print_line(finding)?;
+    }
+    let count = report.check_count();
+    let verdict = match (report.finding_count, report.stopped) {
+        (0, false) => "clean".to_owned(),
+        (0, true) => "stopped, clean so far".to_owned(),
+        (findings, _) => format!("{findings} findings"),
+    };
+    print_line(&format!("{count} checks: {verdict}"))
+}
+
+fn report_json(report: &Report) -> serde_json::Value {
+    let findings: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| json!({ "invariant": finding.invariant, "what": finding.what }))
+        .collect();
+    json!({
+        "checks": report.checks,
+        "check_count": report.check_count(),
+        "findings": findings,
+        "finding_count": report.finding_count,
+        "stopped": report.stopped,
+    })
+}

@@ -1,0 +1,33 @@
+//! Bytes into a file: whole or not at all, and never over another one unasked.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+};
+
+use super::DbError;
+
+/// Writes `bytes` to `path`; `-` is stdout. A file appears under its name only when it is complete.
+///
+/// # Errors
+/// [`DbError::FileExists`] unless `force`, or what the system says.
+pub fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), DbError> {
+    let failed = |source| DbError::File { path: path.into(), source };
+    if path.as_os_str() == "-" {
+        return io::stdout().lock().write_all(bytes).map_err(failed);
+    }
+    if !force && path.try_exists().map_err(failed)? {
+        return Err(DbError::FileExists { path: path.into() });
+    }
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".part");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&unfinished)
+        .map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&unfinished, path).map_err(failed)
+}

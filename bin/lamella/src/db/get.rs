@@ -1,0 +1,190 @@
+//! One block, header, state or diff: for a person, as JSON, or as its exact SSZ bytes.
+
+use std::{fmt::Write as _, path::Path};
+
+use lamella_block_store::{self as block_store, SignedBlockRead};
+use lamella_state_diff::{StateDiff, TallyDiff};
+use lamella_tables::{Bytes, Damage, Diffs, Fault, Read as _, ReadError, ReadTxn, Table as _};
+use lamella_types::{Block, BlockHeader, State, to_ssz};
+use serde_json::{Value, json};
+
+use super::{
+    DbError, NotStored, open_chain,
+    which::{Located, Which, locate},
+};
+use crate::json::Json;
+
+/// What to get of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// The block: header and votes.
+    Block,
+    /// Its header.
+    Header,
+    /// Its full post-state.
+    State,
+    /// What it changed in its parent's state.
+    Diff,
+}
+
+/// Something that was got.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Got {
+    /// For a person, several lines.
+    pub text: String,
+    /// As JSON.
+    pub json: Value,
+    /// SSZ; for a diff, the bytes stored.
+    pub ssz: Vec<u8>,
+}
+
+/// Gets a part of a block. `signed` asks for the block with its proof.
+///
+/// # Errors
+/// [`DbError`]: not stored, pruned and damaged are told apart.
+pub fn get(data_dir: &Path, part: Part, which: Which, signed: bool) -> Result<Got, DbError> {
+    let chain = open_chain(data_dir)?;
+    let txn = chain.database().read()?;
+    let block = locate(&txn, which)?;
+    match part {
+        Part::Header => Ok(header(&block)),
+        Part::Block => get_block(&txn, &block, signed),
+        Part::Diff => get_diff(&txn, &block),
+        Part::State => {
+            let state = chain.states().state(&txn, &block.key.root)?;
+            let state = state.ok_or(NotStored::UnknownRoot { root: block.key.root })?;
+            state_of(&block, &state)
+        }
+    }
+}
+
+fn heading(block: &Located) -> String {
+    let standing = match (block.canonical, block.finalized) {
+        (true, true) => "canonical, finalized",
+        (true, false) => "canonical",
+        (false, _) => "on another branch",
+    };
+    format!("block        slot {}  {}  ({standing})\n", block.header.slot, block.key.root)
+}
+
+fn header_lines(header: &BlockHeader) -> String {
+    format!(
+        "proposer     {}\nparent       {}\nstate root   {}\nbody root    {}",
+        header.proposer_index, header.parent_root, header.state_root, header.body_root
+    )
+}
+
+fn as_json(value: impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+fn header(block: &Located) -> Got {
+    let header = &block.header;
+    Got {
+        text: heading(block) + &header_lines(header),
+        json: as_json(Json(header)),
+        ssz: to_ssz(header),
+    }
+}
+
+fn get_block(txn: &ReadTxn<'_>, located: &Located, signed: bool) -> Result<Got, DbError> {
+    let (key, slot) = (located.key, located.header.slot);
+    let body = block_store::body(txn, &key, &located.header)?;
+    let block = Block::from_parts(&located.header, body);
+    let ssz = if signed {
+        match block_store::signed_block(txn, &key.root)? {
+            SignedBlockRead::Found(signed) => to_ssz(&*signed),
+            SignedBlockRead::Pruned(_) => {
+                let floor = block_store::signature_floor(txn)?.key.slot;
+                return Err(DbError::Pruned { root: key.root, slot, floor });
+            }
+            SignedBlockRead::Unknown => {
+                return Err(NotStored::UnknownRoot { root: key.root }.into());
+            }
+        }
+    } else {
+        to_ssz(&block)
+    };
+    let mut text = heading(located) + &header_lines(&located.header);
+    for attestation in block.attestations() {
+        let data = &attestation.data;
+        let voters = attestation.aggregation_bits.count_ones();
+        let _ = write!(
+            text,
+            "\nvote         {voters} for slot {}: head {}, target {}, source {}",
+            data.slot, data.head.slot, data.target.slot, data.source.slot
+        );
+    }
+    Ok(Got { text, json: as_json(Json(&block)), ssz })
+}
+
+fn state_of(block: &Located, state: &State) -> Result<Got, DbError> {
+    let mut text = heading(block);
+    let root = state.root();
+    let _ = write!(
+        text,
+        "state root   {root} (the block's own: {})\nslot         {}\njustified    slot {}  {}\n\
+         finalized    slot {}  {}\nhistory      {} block roots\njustified slots tracked {}, set {}\n\
+         pending      {} roots with votes\nvalidators   {}",
+        if root == block.header.state_root { "yes" } else { "NO" },
+        state.slot,
+        state.latest_justified.slot,
+        state.latest_justified.root,
+        state.latest_finalized.slot,
+        state.latest_finalized.root,
+        state.historical_block_hashes.len(),
+        state.justified_slots.len(),
+        state.justified_slots.count_ones(),
+        state.justifications.roots().len(),
+        state.validators.len(),
+    );
+    Ok(Got { text, json: as_json(Json(state)), ssz: state.to_ssz() })
+}
+
+fn get_diff(txn: &ReadTxn<'_>, block: &Located) -> Result<Got, DbError> {
+    let (root, slot) = (block.key.root, block.header.slot);
+    let Some(Bytes(bytes)) = txn.get::<Diffs>(&block.key)? else {
+        return Err(NotStored::NoDiff { root, slot }.into());
+    };
+    let diff = StateDiff::decode(&bytes, slot).map_err(|error| {
+        let fault = Fault::Content(error.to_string());
+        ReadError::from(Damage { table: Diffs::NAME, key: block.key.to_string(), fault })
+    })?;
+    let (kind, added, removed, changed) = match &diff.tally {
+        TallyDiff::Full(roots) => ("full", roots.len(), 0, 0),
+        TallyDiff::Delta { added, removed, changed, .. } => {
+            ("delta", added.len(), removed.len(), changed.len())
+        }
+    };
+    let text = format!(
+        "{}base         slot {}  {}\nanchor       slot {}  {}\njustified    slot {}\nfinalized    slot {}\n\
+         tally        {kind} {}: {added} roots added, {removed} removed, {changed} with new votes\nbytes        {}",
+        heading(block),
+        diff.base.slot,
+        diff.base.root,
+        diff.anchor.slot,
+        diff.anchor.root,
+        diff.latest_justified.slot,
+        diff.latest_finalized.slot,
+        diff.tally.number(),
+        bytes.len(),
+    );
+    let json = json!({
+        "slot": slot,
+        "block_root": root.to_string(),
+        "base": Json(&diff.base),
+        "anchor": Json(&diff.anchor),
+        "latest_justified": Json(&diff.latest_justified),
+        "latest_finalized": Json(&diff.latest_finalized),
+        "justified_slots": Json(&diff.justified_slots),
+        "tally": {
+            "kind": kind,
+            "number": diff.tally.number(),
+            "added": added,
+            "removed": removed,
+            "changed": changed,
+        },
+        "bytes": bytes.len(),
+    });
+    Ok(Got { text, json, ssz: bytes })
+}
