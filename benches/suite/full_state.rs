@@ -1,0 +1,59 @@
+//! The baseline of the store: every post-state written whole, into the same kind of database.
+
+use std::sync::Arc;
+
+use lamella_benches::BenchChain;
+use lamella_tables::{
+    Anchors, Bytes, Database, Durability, OpenMode, Options, Read as _, SlotRoot,
+};
+use lamella_types::{Decode as _, Root, Slot, State};
+use tempfile::TempDir;
+
+/// Full states kept before the directory is begun anew, so that disks do not fill up.
+const ROWS_MAX: usize = 32;
+
+/// A database of full states.
+pub struct FullStates {
+    database: Database,
+    rows: usize,
+    _directory: TempDir,
+}
+
+impl FullStates {
+    pub fn begin() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { durability: Durability::Lazy, ..Options::new(OpenMode::Create) };
+        let database = Database::open(directory.path(), options).unwrap();
+        Self { database, rows: 0, _directory: directory }
+    }
+
+    /// Begins anew if there are too many rows for another one.
+    pub fn make_room(&mut self) {
+        if self.rows >= ROWS_MAX {
+            *self = Self::begin();
+        }
+    }
+
+    pub fn write(&mut self, root: Root, state: &State) {
+        self.rows += 1;
+        let mut txn = self.database.write().unwrap();
+        let key = SlotRoot::new(state.slot, root);
+        txn.put::<Anchors>(&key, &Bytes(state.to_ssz())).unwrap();
+        txn.commit().unwrap();
+    }
+
+    /// Reads a state and proves it, as our own store does.
+    pub fn read(&self, slot: Slot, root: Root, state_root: &Root) -> State {
+        let txn = self.database.read().unwrap();
+        let Bytes(bytes) = txn.get::<Anchors>(&SlotRoot::new(slot, root)).unwrap().unwrap();
+        let state = State::from_ssz(&bytes).unwrap();
+        assert_eq!(state.root(), *state_root, "a state that proves itself");
+        state
+    }
+}
+
+/// The head's root, slot and state.
+pub fn head(chain: &BenchChain) -> (Root, Slot, Arc<State>) {
+    let head = *chain.chain.fork_choice().head_summary();
+    (head.root, head.slot, chain.chain.state(&head.root).unwrap().unwrap())
+}

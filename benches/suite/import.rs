@@ -1,0 +1,233 @@
+//! `import_block` and `import_batch`: proof and transition checked, written, committed, published.
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput};
+use lamella::import::{BATCH_BLOCKS_MAX, Imported, NewBlock};
+use lamella_benches::{
+    BenchChain, BlockSource, Finality, LARGE, LONG, SHORT, SMALL, anchor, timed,
+};
+use lamella_chain::{Bootstrap, Timings};
+use lamella_tables::{
+    Durability::{self, Durable, Lazy},
+    Read as _, TableStats,
+};
+use lamella_types::{SignedBlock, hash_tree_root, latest_block_root};
+
+use crate::full_state::FullStates;
+
+/// Blocks after which a chain is begun anew: short of the slot limit, past an anchor.
+const BLOCKS_MAX: u64 = 2_000;
+
+/// A chain that blocks are imported into, and the source of its next blocks.
+struct Import {
+    bootstrap: Bootstrap,
+    finality: Finality,
+    durability: Durability,
+    source: BlockSource,
+    chain: BenchChain,
+    parts: Parts,
+}
+
+/// Where the time of the blocks went. The median beside the mean: a database without flushes still makes one now and
+/// then, when it has no page left to reuse that the disk does not need.
+#[derive(Default)]
+struct Parts {
+    /// Transition, fork choice, write, commit of each block.
+    blocks: Vec<[Duration; 4]>,
+}
+
+impl Parts {
+    fn add(&mut self, block: &NewBlock) {
+        let Timings { fork_choice, write, commit } = block.persisted.timings;
+        self.blocks.push([block.transition, fork_choice, write, commit]);
+    }
+
+    fn report(&self, name: &str) {
+        let count = self.blocks.len().max(1);
+        let summary = |mut times: Vec<Duration>| {
+            times.sort_unstable();
+            let mean = times.iter().sum::<Duration>().as_micros() / count as u128;
+            let median = times.get(count / 2).map_or(0, Duration::as_micros);
+            format!("{mean}/{median}")
+        };
+        let part = |index: usize| summary(self.blocks.iter().map(|parts| parts[index]).collect());
+        let whole = summary(self.blocks.iter().map(|parts| parts.iter().sum()).collect());
+        let [transition, fork_choice, write, commit] = [0, 1, 2, 3].map(part);
+        eprintln!(
+            "import_block/{name}, µs mean/median of {count} blocks: {whole} = {transition} transition + {fork_choice} fork choice + {write} write + {commit} commit"
+        );
+    }
+}
+
+impl Import {
+    fn new(validators: u64, slot: u64, finality: Finality, durability: Durability) -> Self {
+        let bootstrap = anchor(validators, slot, finality);
+        let source = BlockSource::new(&bootstrap.state, finality);
+        let chain = BenchChain::begin(bootstrap.clone(), durability);
+        let mut import =
+            Self { bootstrap, finality, durability, source, chain, parts: Parts::default() };
+        let blocks = import.next_blocks(BATCH_BLOCKS_MAX);
+        import.chain.import_all(blocks);
+        import
+    }
+
+    /// The next blocks; of a new chain if this one has no room for them.
+    fn next_blocks(&mut self, count: usize) -> Vec<SignedBlock> {
+        let first_slot = self.bootstrap.state.slot;
+        if self.source.state().slot + count as u64 > first_slot + BLOCKS_MAX {
+            self.source = BlockSource::new(&self.bootstrap.state, self.finality);
+            self.chain = BenchChain::begin(self.bootstrap.clone(), self.durability);
+        }
+        self.source.take(count)
+    }
+
+    fn commits(&self) -> u64 {
+        self.chain.chain.database().stats().unwrap().last_transaction
+    }
+
+    /// Bytes of the pages that a block fills, but for its proof and what is written once in a thousand blocks.
+    fn report_bytes(&self, name: &str) {
+        let state = self.source.state();
+        let blocks = state.slot - self.bootstrap.state.slot;
+        let tables = self.chain.chain.read().unwrap().table_stats().unwrap();
+        let grows = |table: &&TableStats| {
+            !["Signatures", "Anchors", "History", "Registries"].contains(&table.name)
+        };
+        let bytes: u64 = tables.iter().filter(grows).map(|table| table.bytes).sum();
+        eprintln!(
+            "import_batch/{name}: {} B of pages a block without proofs, {blocks} blocks; its full state has {} B",
+            bytes / blocks,
+            state.to_ssz().len()
+        );
+    }
+
+    /// Imports blocks one by one, a commit for each.
+    fn blocks(&mut self, count: u64) -> Duration {
+        let mut total = Duration::ZERO;
+        for _ in 0..count {
+            let block = self.next_blocks(1).remove(0);
+            let root = hash_tree_root(&block.block);
+            let commits = self.commits();
+            let started = Instant::now();
+            let imported = self.chain.importer.import(block).unwrap();
+            total += started.elapsed();
+            let Imported::New(new) = imported else { panic!("a block that is known already") };
+            assert_eq!(new.root, root);
+            self.parts.add(&new);
+            assert_eq!(self.chain.chain.fork_choice().head(), root, "the new head");
+            assert_eq!(self.commits(), commits + 1, "one commit for a block");
+        }
+        total
+    }
+
+    /// Imports blocks in the largest transactions that catch-up uses.
+    fn batches(&mut self, count: u64) -> Duration {
+        let mut total = Duration::ZERO;
+        for _ in 0..count {
+            let blocks = self.next_blocks(BATCH_BLOCKS_MAX);
+            let last = hash_tree_root(&blocks[BATCH_BLOCKS_MAX - 1].block);
+            let commits = self.commits();
+            let started = Instant::now();
+            let persisted = self.chain.importer.import_batch(blocks).unwrap().unwrap();
+            total += started.elapsed();
+            assert_eq!(persisted.imported.len(), BATCH_BLOCKS_MAX);
+            assert_eq!(self.chain.chain.fork_choice().head(), last, "the new head");
+            assert_eq!(self.commits(), commits + 1, "one commit for a batch");
+        }
+        total
+    }
+}
+
+/// Twelve hours without finality, at 4 s a slot.
+const STALL: Finality = Finality::Stalled(10_800);
+
+const CASES: [(&str, u64, u64, Finality, Durability); 6] = [
+    ("lazy/V8_H1k", SMALL, SHORT, Finality::Healthy, Lazy),
+    ("lazy/V4096_H1k", LARGE, SHORT, Finality::Healthy, Lazy),
+    ("lazy/V4096_H261k", LARGE, LONG, Finality::Healthy, Lazy),
+    ("lazy/V4096_H261k_stalled_12h", LARGE, LONG, STALL, Lazy),
+    ("durable/V8_H1k", SMALL, SHORT, Finality::Healthy, Durable),
+    ("durable/V4096_H261k", LARGE, LONG, Finality::Healthy, Durable),
+];
+
+pub fn import_block(c: &mut Criterion) {
+    let mut group = c.benchmark_group("import_block");
+    group.throughput(Throughput::Elements(1));
+    for (name, validators, slot, finality, durability) in CASES {
+        let mut import = None;
+        group.bench_function(name, |b| {
+            let import =
+                import.get_or_insert_with(|| Import::new(validators, slot, finality, durability));
+            b.iter_custom(|count| import.blocks(count));
+        });
+        if let Some(import) = import {
+            import.parts.report(name);
+        }
+    }
+    // The write alone, without transition, block or fork choice.
+    let mut full = None;
+    group.sample_size(10);
+    group.bench_function("baseline_full_state_write/V4096_H261k", |b| {
+        let (source, states) = full.get_or_insert_with(|| {
+            let state = anchor(LARGE, LONG, Finality::Healthy).state;
+            (BlockSource::new(&state, Finality::Healthy), FullStates::begin())
+        });
+        let first_slot = LONG;
+        b.iter_custom(|count| {
+            let mut total = Duration::ZERO;
+            for _ in 0..count {
+                if source.state().slot >= first_slot + BLOCKS_MAX {
+                    let state = anchor(LARGE, LONG, Finality::Healthy).state;
+                    *source = BlockSource::new(&state, Finality::Healthy);
+                }
+                let block = source.next_block();
+                let root = latest_block_root(source.state());
+                states.make_room();
+                let started = Instant::now();
+                states.write(root, source.state());
+                total += started.elapsed();
+                assert_eq!(states.read(block.slot, root, &block.state_root), *source.state());
+            }
+            total
+        });
+    });
+    group.finish();
+}
+
+pub fn import_batch(c: &mut Criterion) {
+    let mut group = c.benchmark_group("import_batch");
+    group.throughput(Throughput::Elements(BATCH_BLOCKS_MAX as u64));
+    group.sample_size(10);
+    for (name, validators, slot, durability) in [
+        ("lazy/V8_H1k", SMALL, SHORT, Lazy),
+        ("lazy/V4096_H261k", LARGE, LONG, Lazy),
+        ("durable/V4096_H261k", LARGE, LONG, Durable),
+    ] {
+        let mut import = None;
+        group.bench_function(name, |b| {
+            let import = import.get_or_insert_with(|| {
+                Import::new(validators, slot, Finality::Healthy, durability)
+            });
+            b.iter_custom(|count| import.batches(count));
+        });
+        if let Some(import) = import {
+            import.report_bytes(name);
+        }
+    }
+    // What a peer's repetition costs.
+    let mut known = None;
+    group.bench_function("known_blocks/V4096_H261k", |b| {
+        let (chain, blocks) = known.get_or_insert_with(|| {
+            let bootstrap = anchor(LARGE, LONG, Finality::Healthy);
+            let blocks =
+                BlockSource::new(&bootstrap.state, Finality::Healthy).take(BATCH_BLOCKS_MAX);
+            (BenchChain::grown(bootstrap, blocks.clone()), blocks)
+        });
+        b.iter_custom(|count| {
+            let import = |blocks| chain.importer.import_batch(blocks).unwrap();
+            timed(count, || blocks.clone(), import, |imported| assert!(imported.is_none()))
+        });
+    });
+    group.finish();
+}

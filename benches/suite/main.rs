@@ -1,0 +1,51 @@
+//! What a node does, measured. `cargo bench -p lamella-benches -- import_block` runs one group.
+//!
+//! Baselines that a user would otherwise pick run beside what they stand against: `ssz_rs` containers, and a full
+//! state written for each block. Sizes, which criterion cannot plot, are printed before the group that they belong to.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a benchmark fails by panicking, and criterion's macros make undocumented functions"
+)]
+
+mod diffs;
+mod full_state;
+mod head;
+mod import;
+mod prune;
+mod read;
+mod restart;
+mod state;
+
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+
+/// Short runs: the whole suite takes a few minutes.
+fn settings() -> Criterion {
+    Criterion::default()
+        .sample_size(15)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1500))
+}
+
+criterion_group! {
+    name = node;
+    config = settings();
+    targets =
+        import::import_block,
+        import::import_batch,
+        read::read_state_cold,
+        read::read_state_hot,
+        diffs::diff_encode,
+        diffs::diff_apply,
+        state::state_root,
+        state::state_ssz,
+        prune::prune_signatures,
+        restart::restart,
+        head::head_update,
+}
+criterion_main!(node);

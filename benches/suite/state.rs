@@ -1,0 +1,113 @@
+//! `state_root` and `state_ssz`: a state as a value, beside the same state as plain `ssz_rs` containers.
+
+use std::cell::LazyCell;
+
+use criterion::{Criterion, Throughput};
+use lamella_benches::{BlockSource, Finality, LARGE, LONG, PlainState, SHORT, anchor, timed};
+use lamella_state_transition::{process_block, process_slots};
+use lamella_types::{Decode as _, State};
+
+/// A parent's post-state and its child block.
+struct Child {
+    parent: State,
+    source: BlockSource,
+    block: lamella_types::Block,
+}
+
+impl Child {
+    /// The ninth child of an anchor, or a later one: in a stall, the next whose votes change the tally, which is then
+    /// hashed anew.
+    fn new(slot: u64, finality: Finality) -> Self {
+        let mut source = BlockSource::new(&anchor(LARGE, slot, finality).state, finality);
+        for _ in 0..8 {
+            source.next_block();
+        }
+        loop {
+            let parent = source.state().clone();
+            let block = source.next_block();
+            let same_tally =
+                source.state().justifications.shares_memory_with(&parent.justifications);
+            if finality == Finality::Healthy || !same_tally {
+                return Self { parent, source, block };
+            }
+        }
+    }
+
+    /// The child's post-state before anybody asked for its root.
+    fn post_state(&self) -> State {
+        let advanced = process_slots(&self.parent, self.block.slot).unwrap();
+        process_block(&advanced, &self.block).unwrap()
+    }
+}
+
+pub fn state_root(c: &mut Criterion) {
+    let mut group = c.benchmark_group("state_root");
+    for (name, slot, finality) in [
+        ("V4096_H1k", SHORT, Finality::Healthy),
+        ("V4096_H261k", LONG, Finality::Healthy),
+        ("V4096_H261k_stalled_12h_new_votes", LONG, Finality::Stalled(10_800)),
+    ] {
+        let child = LazyCell::new(|| Child::new(slot, finality));
+        group.bench_function(format!("new_post_state/{name}"), |b| {
+            b.iter_custom(|count| {
+                let check = |(root, state): (_, State)| {
+                    assert_eq!(root, child.block.state_root);
+                    drop(state);
+                };
+                let setup = || child.post_state();
+                timed(count, setup, |state| (state.root(), state), check)
+            });
+        });
+        group.sample_size(10);
+        let plain = LazyCell::new(|| PlainState::of(child.source.state()));
+        group.bench_function(format!("baseline_ssz_rs/{name}"), |b| {
+            b.iter_custom(|count| {
+                let check = |root| assert_eq!(root, child.block.state_root);
+                timed(count, || plain.clone(), |mut state| state.root(), check)
+            });
+        });
+        group.sample_size(15);
+    }
+    group.finish();
+}
+
+pub fn state_ssz(c: &mut Criterion) {
+    let mut group = c.benchmark_group("state_ssz");
+    for (name, slot) in [("V4096_H1k", SHORT), ("V4096_H261k", LONG)] {
+        let state = LazyCell::new(|| State::clone(&anchor(LARGE, slot, Finality::Healthy).state));
+        let bytes = LazyCell::new(|| state.to_ssz());
+        let plain = LazyCell::new(|| PlainState::of(&state));
+        // Fixed part, registry, history, one justified slot, an empty tally.
+        group.throughput(Throughput::Bytes(228 + LARGE * 112 + slot * 32 + 2));
+        let encoded = |found: Vec<u8>| assert!(found == **bytes, "the same bytes");
+        group.bench_function(format!("encode/{name}"), |b| {
+            LazyCell::force(&bytes);
+            b.iter_custom(|count| timed(count, || (), |()| state.to_ssz(), encoded));
+        });
+        group.bench_function(format!("decode/{name}"), |b| {
+            b.iter_custom(|count| {
+                let decode = |()| State::from_ssz(&bytes).unwrap();
+                timed(count, || (), decode, |decoded| assert_eq!(decoded, *state))
+            });
+        });
+        group.bench_function(format!("decode_and_root/{name}"), |b| {
+            let root = state.root();
+            b.iter_custom(|count| {
+                let decode = |()| State::from_ssz(&bytes).unwrap().root();
+                timed(count, || (), decode, |found| assert_eq!(found, root))
+            });
+        });
+        group.sample_size(10);
+        group.bench_function(format!("baseline_ssz_rs_encode/{name}"), |b| {
+            b.iter_custom(|count| timed(count, || (), |()| plain.encode(), encoded));
+        });
+        group.bench_function(format!("baseline_ssz_rs_decode/{name}"), |b| {
+            b.iter_custom(|count| {
+                let decode = |()| PlainState::decode(&bytes);
+                timed(count, || (), decode, |decoded| assert!(decoded == *plain))
+            });
+        });
+        group.sample_size(15);
+    }
+    group.finish();
+}
