@@ -4,6 +4,7 @@
 
 mod command;
 mod damage;
+mod db;
 mod full;
 mod genesis;
 
