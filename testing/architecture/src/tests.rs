@@ -1,110 +1,181 @@
-//! The rules, held to this workspace; and each rule, shown a violation.
+//! The rules, held to this workspace; and each rule, shown what it must find.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+use std::{fs, path::PathBuf, process::Command};
 
-use std::{fs, path::Path, process::Command};
+use super::{
+    LAYERS, Layer, commits, engine_dependencies, engine_names, forbidden_arrows, impurities,
+    leftovers,
+    source::Code,
+    takes_workspace_lints,
+    workspace::{Dependency, Package, packages, root},
+};
 
-use super::{LAYERS, dependencies, impurities, lines_with, root, sources, without_tests};
+/// What `rule` finds in the sources of the packages that `is_held` names, with their files.
+fn violations<T: std::fmt::Debug>(
+    is_held: impl Fn(&Package) -> bool,
+    rule: impl Fn(&Code) -> Vec<T>,
+) -> Vec<String> {
+    let (mut read, mut found) = (0, Vec::new());
+    for package in packages().unwrap().iter().filter(|package| is_held(package)) {
+        for (path, code) in package.sources().unwrap() {
+            read += 1;
+            let lines = rule(&code);
+            if !lines.is_empty() {
+                found.push(format!("{}: {lines:?}", path.display()));
+            }
+        }
+    }
+    assert!(read > 0, "no source was read");
+    found
+}
 
-fn manifest(folder: &str) -> String {
-    fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap()
+fn none() -> Vec<String> {
+    Vec::new()
 }
 
 #[test]
 fn no_crate_depends_on_another_than_its_layer_allows() {
-    let mut folders: Vec<_> = fs::read_dir(root().join("crates"))
-        .unwrap()
-        .map(|entry| format!("crates/{}", entry.unwrap().file_name().to_str().unwrap()))
-        .collect();
-    folders.sort();
-    let mut declared: Vec<_> = LAYERS.iter().map(|layer| layer.folder.to_owned()).collect();
-    declared.sort();
-    assert_eq!(folders, declared, "every crate has its layer");
-    for layer in LAYERS {
-        for name in dependencies(&manifest(layer.folder)) {
-            assert!(layer.may_use.contains(&&*name), "{} must not use {name}", layer.folder);
-        }
-    }
+    assert_eq!(forbidden_arrows(&packages().unwrap(), LAYERS), none());
 }
 
 #[test]
 fn only_chain_commits() {
-    for folder in LAYERS.iter().map(|layer| layer.folder).chain(["bin/lamella"]) {
-        if matches!(folder, "crates/chain" | "crates/tables") {
-            continue;
-        }
-        for (path, text) in sources(&root().join(folder).join("src")).unwrap() {
-            let found = lines_with(without_tests(&text), &[".commit("]);
-            assert!(found.is_empty(), "{}: {found:?}", path.display());
-        }
-    }
+    let is_held = |package: &Package| {
+        !package.is_for_tests() && !matches!(package.short_name(), "chain" | "tables")
+    };
+    assert_eq!(violations(is_held, commits), none());
 }
 
 #[test]
 fn only_tables_names_the_engine() {
-    for folder in LAYERS.iter().map(|layer| layer.folder).chain(["bin/lamella"]) {
-        if folder == "crates/tables" {
-            continue;
-        }
-        assert!(!manifest(folder).contains("mdbx"), "{folder} depends on the engine");
-        for (path, text) in sources(&root().join(folder).join("src")).unwrap() {
-            let found = lines_with(&text, &["mdbx"]);
-            assert!(found.is_empty(), "{}: {found:?}", path.display());
-        }
-    }
+    assert_eq!(engine_dependencies(&packages().unwrap()), none());
+    let is_held =
+        |package: &Package| !matches!(package.short_name(), "tables" | "testing-architecture");
+    assert_eq!(violations(is_held, engine_names), none());
 }
 
 #[test]
 fn pure_crates_reach_for_nothing_outside() {
-    for layer in LAYERS.iter().filter(|layer| layer.is_pure) {
-        for (path, text) in sources(&root().join(layer.folder).join("src")).unwrap() {
-            if path.components().any(|part| part.as_os_str() == "tests") {
-                continue;
-            }
-            let found = impurities(&text);
-            assert!(found.is_empty(), "{}: {found:?}", path.display());
-        }
-    }
+    let is_held = |package: &Package| {
+        LAYERS.iter().any(|layer| layer.is_pure && layer.name == package.short_name())
+    };
+    assert_eq!(violations(is_held, impurities), none());
 }
 
 #[test]
 fn every_package_takes_the_workspace_lints() {
-    for parent in ["crates", "bin", "testing"] {
-        for entry in fs::read_dir(root().join(parent)).unwrap() {
-            let path = entry.unwrap().path().join("Cargo.toml");
-            let text = fs::read_to_string(&path).unwrap_or_default();
-            let exempt = path.components().any(|part| part.as_os_str() == "fuzz");
-            assert!(exempt || text.contains("[lints]\nworkspace = true"), "{}", path.display());
-        }
+    for package in packages().unwrap() {
+        let manifest = fs::read_to_string(root().join(package.folder).join("Cargo.toml")).unwrap();
+        assert!(takes_workspace_lints(&manifest), "{}", package.name);
     }
 }
 
 #[test]
-fn tracked_files_name_no_machine() {
+fn tracked_files_hold_no_leftovers() {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
-    let Ok(listed) = listed else {
-        println!("skipped: git is not here to list the files");
+    let Some(listed) = listed.ok().filter(|listed| listed.status.success()) else {
+        println!("skipped: git does not list the files");
         return;
     };
-    let here = format!("{}machine path", "a ");
-    for name in
-        String::from_utf8(listed.stdout).unwrap().split('\0').filter(|name| !name.is_empty())
-    {
-        let Ok(text) = fs::read_to_string(root().join(Path::new(name))) else { continue };
-        for path in ["/work", "/root"].map(|folder| format!("{folder}/")) {
-            assert!(!text.contains(&path), "{name} holds {here} below {path}");
-        }
+    let names = String::from_utf8(listed.stdout).unwrap();
+    for name in names.split('\0').filter(|name| !name.is_empty()) {
+        // Deleted but not committed, or not text.
+        let Ok(text) = fs::read_to_string(root().join(name)) else { continue };
+        assert_eq!(leftovers(&text), Vec::<&str>::new(), "{name}");
+    }
+}
+
+fn package(name: &str, folder: &str, dependencies: &[(&str, bool)]) -> Package {
+    let dependency =
+        |(name, is_dev): &(&str, bool)| Dependency { name: (*name).to_owned(), is_dev: *is_dev };
+    Package {
+        name: name.to_owned(),
+        folder: PathBuf::from(folder),
+        dependencies: dependencies.iter().map(dependency).collect(),
     }
 }
 
 #[test]
-fn each_rule_can_fail() {
-    let manifest = "[package]\nname = \"x\"\n[dependencies]\nlamella-tables.workspace = true\n\
-        lamella-types = { path = \"y\" }\nlru = \"1\"\n[dev-dependencies]\nlamella-chain.workspace = true\n";
-    assert_eq!(dependencies(manifest), ["tables", "types"]);
-    let source =
-        "fn f() {\n    txn.commit()?; // txn.commit()\n}\n// uses Libmdbx\nuse libMDBX::Error;\n";
-    assert_eq!(lines_with(source, &[".commit("]).len(), 1);
-    assert_eq!(lines_with(source, &["mdbx"]), ["use libMDBX::Error;"]);
-    assert_eq!(impurities("use std::time::Instant;\n#[cfg(test)]\nuse std::fs;").len(), 1);
+fn a_forbidden_arrow_is_found() {
+    let low = Layer { name: "low", may_use: &[], tests_may_use: &["high"], is_pure: true };
+    let high = Layer { name: "high", may_use: &["low"], tests_may_use: &[], is_pure: false };
+    let found = |packages: &[Package]| forbidden_arrows(packages, &[low, high]);
+    let packages = |low: &[(&str, bool)], more: &[Package]| {
+        let high = package("lamella-high", "crates/high", &[("lamella-low", false)]);
+        [&[package("lamella-low", "crates/low", low), high], more].concat()
+    };
+    assert_eq!(found(&packages(&[("serde", false), ("lamella-high", true)], &[])), none());
+    assert_eq!(
+        found(&packages(&[("lamella-high", false)], &[])),
+        ["lamella-low must not use lamella-high at all"]
+    );
+    let model = package("lamella-testing-model", "testing/model", &[("lamella-high", false)]);
+    assert_eq!(
+        found(&packages(&[("lamella-testing-model", true)], std::slice::from_ref(&model))),
+        ["lamella-low must not use lamella-testing-model in its tests"]
+    );
+    let binary = package("lamella", "bin/lamella", &[("lamella-testing-model", false)]);
+    assert_eq!(
+        found(&packages(&[], &[binary, model])),
+        ["lamella must not use lamella-testing-model at all"]
+    );
+    let unknown = package("lamella-new", "crates/new", &[]);
+    assert_eq!(found(&packages(&[], &[unknown])), ["lamella-new has no layer"]);
+    assert_eq!(found(&packages(&[], &[])[..1]), ["the layer high has no crate"]);
+}
+
+#[test]
+fn the_engine_is_found_as_dependency_and_in_source() {
+    let tables = package("lamella-tables", "crates/tables", &[("libmdbx", false)]);
+    let chain = package("lamella-chain", "crates/chain", &[("mdbx-sys", true)]);
+    assert_eq!(engine_dependencies(&[tables, chain]), ["lamella-chain depends on the engine"]);
+    let code = Code::of("// MDBX\n/* mdbx */ fn f() {}\nuse libMDBX::Error;\nlet a = \"mdbx\";\n");
+    assert_eq!(engine_names(&code), [3, 4]);
+}
+
+#[test]
+fn a_commit_is_found_however_it_is_called() {
+    let source = "fn commit(self) {}\ntxn.commit()?; // txn.commit()\nlet s = \"txn.commit()\";\n\
+        WriteTxn::commit(txn);\ntxn\n    .commit ();\nlast_commit();\nmap(WriteTxn::commit)\n\
+        micros(timings.commit);\n";
+    assert_eq!(commits(&Code::of(source)), [2, 4, 6, 8]);
+}
+
+#[test]
+fn an_impurity_is_found_however_it_is_imported() {
+    let source = "use std::{sync::Arc, time::{Duration, Instant}};\nuse std::{\n    fs,\n    \
+        collections::{BTreeMap},\n};\nstd :: thread::sleep(a);\ntracing::info!(\"\");\n\
+        println!(\"\");\nlet log = tracing;\n// std::fs\nlet a = \"std::net\";\n";
+    let expected = [
+        "line 1: std::time",
+        "line 2: std::fs",
+        "line 6: std::thread",
+        "line 8: println",
+        "line 7: tracing",
+    ];
+    let mut expected = expected.map(str::to_owned);
+    let mut found = impurities(&Code::of(source));
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn only_unit_tests_are_left_out() {
+    let source = "#[cfg(test)]\nmod tests;\nfn a() { txn.commit(); }\n#[cfg(test)]\n\
+        use std::{fs, io};\n#[cfg(test)]\nmod b { fn c() { \"}\"; '}'; txn.commit(); } }\n\
+        fn d<'a>() { r#\"}\"# ; txn.commit(); }\n";
+    let code = Code::of(source);
+    assert_eq!(commits(&code), [3, 8]);
+    assert_eq!(impurities(&code), none());
+}
+
+#[test]
+fn missing_lints_and_leftovers_are_found() {
+    assert!(takes_workspace_lints("[package]\n\n[lints]\nworkspace = true\n\n[dependencies]\n"));
+    assert!(!takes_workspace_lints("[package]\nworkspace = true\n[dependencies]\n"));
+    assert!(!takes_workspace_lints("[lints.rust]\n[lib]\nworkspace = true\n"));
+    let text = concat!("see /wo", "rk/main\n// TO", "DO: more");
+    assert_eq!(leftovers(text), ["a machine's path", "work left"]);
+    assert_eq!(leftovers("a workshop, rooted, to do"), Vec::<&str>::new());
 }

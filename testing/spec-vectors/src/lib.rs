@@ -13,5 +13,5 @@ mod run;
 pub mod vectors;
 
 pub use json::{FormatError, FromJson, HexBytes, field, optional};
-pub use run::{Outcome, run_group, run_list};
+pub use run::{Outcome, run_group, run_list, say};
 pub use vectors::{Case, load_group};

@@ -10,7 +10,7 @@ mod store;
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use lamella_testing_spec_vectors::{Case, FromJson, Outcome, field, optional, run_group};
+use lamella_testing_spec_vectors::{Case, FromJson, Outcome, field, optional, run_group, say};
 use lamella_types::{
     Block, RejectionReason, SignedAggregatedAttestation, SignedAttestation, State, hash_tree_root,
 };
@@ -31,8 +31,8 @@ fn fork_choice_vectors() {
     let list = |counts: Vec<(&String, &usize)>| {
         counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
     };
-    println!("fork_choice: {}", list(steps));
-    println!("fork_choice: checks: {}", list(checks));
+    say(&format!("fork_choice: {}", list(steps)));
+    say(&format!("fork_choice: checks: {}", list(checks)));
 }
 
 fn check(case: &Case, counts: &mut Counts) -> Result<Outcome, String> {

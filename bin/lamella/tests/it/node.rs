@@ -34,7 +34,7 @@ struct Node {
 impl Node {
     fn start(network: &Path, data: &Path) -> Self {
         let mut process = Command::new(BINARY)
-            .args(["node", "--node-id", "lamella_0", "--slot-ms", "250", "--network-dir"])
+            .args(["node", "--node-id", "lamella_0", "--slot-ms", "400", "--network-dir"])
             .arg(network)
             .arg("--data-dir")
             .arg(data)

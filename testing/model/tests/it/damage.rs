@@ -1,7 +1,11 @@
 //! Rows damaged one by one in a real directory: every read gives the right bytes or an error, never a panic, never
 //! another value, and the checker finds it.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    ops::ControlFlow,
+};
 
 use lamella_block_store as block_store;
 use lamella_chain::{Settings, verify};
@@ -146,7 +150,12 @@ fn damage_is_an_error_a_finding_and_never_a_wrong_answer() {
         }
     }
     assert_eq!((findings(), errors_of_all_reads(&database, &expected, false).len()), (0, 0));
-    println!("damage: {} rows and ways tried: {tried:?}", tried.values().sum::<i32>());
+    writeln!(
+        io::stdout().lock(),
+        "damage: {} rows and ways tried: {tried:?}",
+        tried.values().sum::<i32>()
+    )
+    .unwrap();
     let must = ["Headers", "Diffs", "Anchors", "History"];
     assert!(must.iter().all(|table| tried.contains_key(table)), "{tried:?}");
 }

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    io::{self, Write as _},
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -94,6 +95,6 @@ fn random_chains_answer_like_the_naive_model() {
         }
     });
     let (figures, failures) = results.into_inner().unwrap();
-    println!("model: {} seeds, {figures:?}", seeds.end - seeds.start);
+    writeln!(io::stdout().lock(), "model: {} seeds, {figures:?}", seeds.end - seeds.start).unwrap();
     assert!(failures.is_empty(), "{} seeds failed:\n{}", failures.len(), failures.join("\n"));
 }
