@@ -16,8 +16,11 @@ use crate::{
 /// The greatest slot that a run reaches: four anchors, and states that still fit a test's memory.
 const SLOT_MAX: u64 = 5_000;
 
+/// One thing that can happen.
+type Step = fn(&mut Run);
+
 /// What can happen: how often, what it is called in the report of a failure, and the step.
-const STEPS: &[(u64, &str, fn(&mut Run))] = &[
+const STEPS: &[(u64, &str, Step)] = &[
     (34, "extend the head", Run::extend_head),
     (10, "fork", Run::fork),
     (5, "equivocate", Run::equivocate),
