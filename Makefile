@@ -29,7 +29,8 @@ clean-devnet: ## Delete the local network
 	rm -rf "$(DEVNET)"
 
 test: deps ## Run every test, official vectors included
-	cargo test --workspace
+	cargo test --workspace --doc
+	cargo test --workspace --lib --bins --tests
 
 lint: deps ## Check formatting, lints and documentation
 	cargo fmt --all --check
