@@ -19,9 +19,13 @@ build: deps ## Build the node, optimised
 
 devnet: build ## Run a local network of one node with four validators; Ctrl-C stops it
 	@# An existing network goes on: the node resumes from what it stored.
+	@# The shell becomes the node (exec), so a signal to make reaches it and no process is left.
 	@if [ -e "$(DEVNET)/config.yaml" ]; then \
-		echo "going on with the network in ./$(DEVNET); make clean-devnet deletes it, then this makes a new one"; \
-	else $(LAMELLA) genesis --nodes 1 --validators 4 --out "$(DEVNET)"; fi
+		echo "going on with the network in $(DEVNET); make clean-devnet deletes it, then this makes a new one"; \
+	elif ! $(LAMELLA) genesis --nodes 1 --validators 4 --out "$(DEVNET)"; then \
+		echo "if all of $(DEVNET) is from an earlier run, make clean-devnet deletes it" >&2; exit 1; \
+	fi
+	@echo "its keys sign 4096 slots: at $(SLOT_MS) ms a slot, until $$((4096 * $(SLOT_MS) / 60000)) min after its genesis"
 	@echo "look inside while it runs: $(LAMELLA) db info --data-dir $(DEVNET)/data/lamella_0"
 	@exec $(LAMELLA) node --network-dir "$(DEVNET)" --node-id lamella_0 --data-dir "$(DEVNET)/data/lamella_0" --slot-ms $(SLOT_MS)
 

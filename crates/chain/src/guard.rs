@@ -1,7 +1,7 @@
 //! The sign guard: both keys of a validator are one-time per slot, so a second message at one slot gives the key
 //! away. The highest slot signed is durable before any signature leaves the process (G1).
 
-use lamella_tables::{DutyKey, EngineError, Read as _, ReadError, SignGuard};
+use lamella_tables::{Durability, DutyKey, EngineError, Read as _, ReadError, SignGuard};
 use lamella_types::Slot;
 
 use crate::open::Chain;
@@ -38,6 +38,10 @@ impl Chain {
         }
         if !allowed.is_empty() {
             txn.commit()?;
+            // Lazy commits are for blocks, which can be had again; a one-time key cannot.
+            if self.settings.durability == Durability::Lazy {
+                self.database.flush()?;
+            }
         }
         Ok(allowed)
     }

@@ -88,7 +88,7 @@ rejection_reasons! {
     AnchorStateRootMismatch = "ANCHOR_STATE_ROOT_MISMATCH",
     /// The bytes do not encode a value of the type.
     DecodeError = "DECODE_ERROR",
-    /// The pre-state's tally does not hold one run of votes for each root (an assertion in leanSpec).
+    /// The pre-state's tally does not hold one run of votes for each root.
     JustificationVotesLengthMismatch = "JUSTIFICATION_VOTES_LENGTH_MISMATCH",
     /// The pre-state's tally tracks the zero hash (an assertion in leanSpec).
     ZeroHashJustificationRoot = "ZERO_HASH_JUSTIFICATION_ROOT",

@@ -41,6 +41,7 @@ pub const LAYERS: &[Layer] = &[
     layer("state-store", &["tables", "state-diff", "types"], false),
     layer("chain", &["fork-choice", "block-store", "state-store", "tables", "types"], false),
     layer("xmss", &["types"], false),
+    layer("network", &["types"], false),
 ];
 
 /// Modules of `std` that a pure crate does not name.

@@ -23,8 +23,14 @@ use crate::db::{self, DbError, get::Part, which::Which};
 pub(super) const EXIT_CODES: &str = "\
 Everything here is read-only, works beside a running node, and creates nothing.
 
-Exit codes: 0 done, 1 failed or findings, 2 wrong usage, 3 not stored (unknown root, skipped slot, beyond the head),
-4 pruned, 5 damaged, 130 stopped by a signal.
+Exit codes:
+  0  done
+  1  failed, or verify has findings
+  2  wrong usage
+  3  not stored: an unknown root, a skipped slot, a slot beyond the head
+  4  pruned
+  5  damaged
+  130  stopped by a signal
 
 Examples:
   lamella db info --data-dir data/lamella_0

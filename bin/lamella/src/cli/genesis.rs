@@ -100,7 +100,7 @@ fn print(out: &mut impl Write, summary: &GenesisSummary) -> io::Result<()> {
     writeln!(out, "  state root  {}", summary.genesis_state_root)?;
     writeln!(
         out,
-        "  keys        sign slots 0 to {last}, until {hours} h {minutes} min after genesis"
+        "  keys        sign slots 0 to {last}, until {hours} h {minutes} min after genesis at 4 s a slot"
     )?;
     let each =
         if nodes == 1 { "Start the node:" } else { "Start each node in a terminal of its own:" };
