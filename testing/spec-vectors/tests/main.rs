@@ -2,6 +2,7 @@
 
 mod fork_choice;
 mod justifiability;
+mod networking_codec;
 mod poseidon_permutation;
 mod slot_clock;
 mod ssz;
