@@ -22,7 +22,7 @@ use lamella_types::{
 use crate::{
     base::{BuildError, DiffBase},
     bytes::{FormatError, Reader, put_checkpoint_below, put_positions, put_varint, read_positions},
-    tally::TallyDiff,
+    tally::{ROOT_VOTES_BYTES_MIN, TallyDiff},
 };
 
 /// Format byte of a diff.
@@ -57,15 +57,7 @@ impl StateDiff {
     pub fn build(base: &DiffBase, target: &State) -> Result<Self, BuildError> {
         base.check_extension(target)?;
         let validators = target.validators.len();
-        let full = TallyDiff::full(&target.justifications, validators);
-        let tally = match base.tally_delta_number() {
-            None => full,
-            Some(number) => {
-                let before = &base.state().justifications;
-                let delta = TallyDiff::delta(number, before, &target.justifications, validators);
-                if written(&full) <= written(&delta) { full } else { delta }
-            }
-        };
+        let tally = shorter_tally(base, target);
         Ok(Self {
             base: base.block(),
             anchor: base.anchor(),
@@ -150,6 +142,23 @@ impl StateDiff {
             justifications,
         }
     }
+}
+
+/// The tally in full or as a delta. A full one is only written out where it might be the shorter: at 209 pending
+/// roots that takes 1.2 ms, a delta 0.1 ms.
+fn shorter_tally(base: &DiffBase, target: &State) -> TallyDiff {
+    let (after, validators) = (&target.justifications, target.validators.len());
+    let full = || TallyDiff::full(after, validators);
+    let Some(number) = base.tally_delta_number() else {
+        return full();
+    };
+    let delta = TallyDiff::delta(number, &base.state().justifications, after, validators);
+    let delta_bytes = written(&delta);
+    if delta_bytes < ROOT_VOTES_BYTES_MIN * after.roots().len() {
+        return delta;
+    }
+    let full = full();
+    if written(&full) <= delta_bytes { full } else { delta }
 }
 
 fn written(tally: &TallyDiff) -> usize {

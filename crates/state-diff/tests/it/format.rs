@@ -36,6 +36,25 @@ fn a_diff_has_these_bytes() {
 }
 
 #[test]
+fn runs_that_are_much_alike_have_these_bytes() {
+    // 64 validators: a crowd is a bitmap, few are positions, and a run like the one before is what differs.
+    let (block, parent) = parent(3, 64, &vec![]);
+    let crowd: Vec<usize> = (0..32).collect();
+    let mut sorted: Vec<_> = (1..=3).map(root).collect();
+    sorted.sort();
+    let votes = vec![
+        (sorted[0], crowd.clone()),
+        (sorted[1], [&crowd[1..], &[40]].concat()),
+        (sorted[2], vec![7]),
+    ];
+    let child = child(&parent, block, 0, &votes);
+    let full = StateDiff::build(&base(block, &parent, TALLY_DELTAS_MAX), &child).unwrap();
+    let h = |index: usize| hex(sorted[index].as_bytes());
+    let tally = format!("0003{}00ffffffff00000000{}02020027{}010107", h(0), h(1), h(2));
+    assert!(hex(&full.encode()).ends_with(&tally), "{}", hex(&full.encode()));
+}
+
+#[test]
 fn an_anchor_has_these_bytes() {
     let (block, parent) = parent(1, 1, &vec![]);
     let state = child(&parent, block, 0, &vec![(root(1), vec![0])]);
