@@ -127,7 +127,9 @@ mod tests {
             "test_1" => Err("expected 1, got 2".to_owned()),
             _ => panic!("boom"),
         };
-        let run = catch_unwind(AssertUnwindSafe(|| run_cases("group", &cases(3), check)));
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            run_cases("self-test of the runner", &cases(3), check)
+        }));
         let text = panic_text(&*run.unwrap_err());
         assert!(text.contains("2 of 3 failed"), "{text}");
         assert!(text.contains("expected 1, got 2") && text.contains("boom"), "{text}");
@@ -135,7 +137,9 @@ mod tests {
 
     #[test]
     fn a_group_of_skips_fails() {
-        let run = catch_unwind(|| run_cases("group", &cases(2), |_| Ok(Outcome::Skipped("x"))));
+        let run = catch_unwind(|| {
+            run_cases("self-test of the runner", &cases(2), |_| Ok(Outcome::Skipped("x")))
+        });
         assert!(run.is_err());
     }
 }
