@@ -8,12 +8,15 @@
 //! | reading a network's files | [`network_dir`] |
 //! | importing a block | [`import`], [`proofs`] |
 //! | running | [`node`] |
+//! | the HTTP API, the metrics | [`api`], [`metrics`] |
 
+pub mod api;
 pub mod cli;
 pub mod db;
 pub mod genesis;
 pub mod import;
 pub mod json;
+pub mod metrics;
 pub mod network_dir;
 pub mod node;
 pub mod proofs;

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal},
+    net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     sync::mpsc::channel,
 };
@@ -15,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::CommandError;
 use crate::{
+    api::ServerConfig,
     network_dir::NetworkDir,
     node::{Event, Node, NodeConfig, NodeError, ProofSchemeName},
 };
@@ -65,6 +67,18 @@ pub struct NodeArgs {
     #[arg(long, value_name = "SLOTS", default_value_t = Settings::default().signature_window_slots)]
     signature_window: u64,
 
+    /// Serve the HTTP API and the metrics on this TCP port; 0 picks a free one. Not served unless given.
+    #[arg(long, value_name = "PORT", alias = "http-port")]
+    api_port: Option<u16>,
+
+    /// Serve the metrics on a port of their own too.
+    #[arg(long, value_name = "PORT", requires = "api_port")]
+    metrics_port: Option<u16>,
+
+    /// Address of these ports. Whoever reaches it may switch the aggregator role.
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    http_address: IpAddr,
+
     /// Do not wait for the disk at each commit. A power cut then takes the newest blocks; for throw-away networks.
     #[arg(long)]
     lazy_commits: bool,
@@ -93,7 +107,13 @@ impl NodeArgs {
             signature_window_slots: self.signature_window,
             ..Settings::default()
         };
+        let api = self.api_port.map(|api_port| ServerConfig {
+            address: self.http_address,
+            api_port,
+            metrics_port: self.metrics_port,
+        });
         NodeConfig {
+            api,
             network: NetworkDir::find(&self.network_dir),
             node_id: self.node_id,
             data_dir: self.data_dir,

@@ -12,12 +12,17 @@ use tracing::{info, warn};
 
 use super::{Node, report, unix_ms};
 use crate::{
+    api::{ApiContext, Events, Limits, NodeFacts, ServeError, ServerConfig, serve, version},
     import::Importer,
+    metrics::Metrics,
     network_dir::{
         GenesisConfig, NetworkDir, NetworkFileError, ValidatorConfig, ValidatorKeyError,
         ValidatorKeys,
     },
 };
+
+/// What the node calls itself in metrics.
+const NAME: &str = "lamella";
 
 /// How the proofs of this chain are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -54,6 +59,8 @@ pub struct NodeConfig {
     pub proof_scheme: ProofSchemeName,
     /// How the chain is kept.
     pub settings: Settings,
+    /// Where to serve the HTTP API and the metrics; nowhere if `None`.
+    pub api: Option<ServerConfig>,
 }
 
 /// Why a node cannot start or go on.
@@ -71,6 +78,9 @@ pub enum NodeError {
     /// The store gave up while running.
     #[error(transparent)]
     Store(PersistError),
+    /// The HTTP API cannot be served.
+    #[error(transparent)]
+    Api(#[from] ServeError),
     /// The signal handler cannot be installed.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(#[from] ctrlc::Error),
@@ -94,7 +104,19 @@ impl Node {
         report::opened(&config.node_id, &path, &opened, &keys, is_aggregator, scheme.name());
         let chain = Arc::new(chain);
         let importer = Importer::new(Arc::clone(&chain), Arc::clone(&scheme));
-        Ok(Self { chain, importer, scheme, keys, clock, is_aggregator })
+        let facts = Arc::new(NodeFacts::new(&config.node_id, None, clock, is_aggregator));
+        let metrics = Arc::new(Metrics::new(NAME, &version(), keys.validators.len()));
+        let events = Events::new();
+        let server = config
+            .api
+            .map(|api| {
+                let (chain, facts) = (Arc::clone(&chain), Arc::clone(&facts));
+                let (metrics, events) = (Arc::clone(&metrics), events.clone());
+                let context = ApiContext::new(chain, facts, metrics, events, Limits::default());
+                serve(&api, Arc::new(context))
+            })
+            .transpose()?;
+        Ok(Self { chain, importer, scheme, keys, clock, facts, metrics, events, _server: server })
     }
 
     /// The chain it runs.

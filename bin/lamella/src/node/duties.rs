@@ -53,7 +53,7 @@ impl Node {
 
     /// The prover for interval 2, if this node aggregates.
     pub(super) fn prover(&self) -> Option<Prover> {
-        if !self.is_aggregator || !self.scheme.can_sign_duties() {
+        if !self.facts.is_aggregator() || !self.scheme.can_sign_duties() {
             return None;
         }
         let view = self.chain.fork_choice();
@@ -73,12 +73,15 @@ impl Node {
     /// Builds, signs and imports a block, through the same path as anyone's.
     pub(super) fn propose(&self, slot: Slot, proposer: ValidatorIndex) {
         let outcome = self.signed_proposal(slot, proposer).and_then(|block| {
-            let attestations = block.block.attestations().len();
-            Ok((attestations, self.importer.import(block)?))
+            let proposed = block.block.clone();
+            Ok((proposed, self.importer.import(block)?))
         });
         match outcome {
-            Ok((attestations, Imported::New(new))) => {
-                report::imported(slot, proposer, attestations, &new)
+            Ok((block, Imported::New(new))) => {
+                report::imported(slot, proposer, block.attestations().len(), &new);
+                self.metrics.observe_import(&new);
+                self.metrics.observe_block(&block);
+                self.events.imported(&self.chain, &new.persisted, slot);
             }
             Ok((_, Imported::Known(root))) => {
                 debug!(slot, block_root = %root, "Proposed a known block")
@@ -146,7 +149,7 @@ impl Node {
         }
         let before = self.chain.fork_choice();
         self.chain.change(|view| view.update_head())?;
-        report::ticked(&before, &self.chain.fork_choice());
+        self.observe_view(&before);
         let Some(data) = self.chain.fork_choice().attestation_data(slot) else {
             warn!(slot, "Not attesting: the head's justified block is after the target");
             return Ok(());
@@ -199,7 +202,7 @@ impl Node {
             warn!(slot = data.slot, validator, %reason, "Our own vote is not acceptable");
             return;
         }
-        if self.is_aggregator {
+        if self.facts.is_aggregator() {
             let recorded =
                 self.chain.change_pools(|view| view.record_signature(data, validator, signature));
             if recorded == Recorded::Full {

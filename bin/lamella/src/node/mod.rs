@@ -24,12 +24,18 @@ use std::{
 };
 
 use lamella_chain::{Chain, PersistError};
+use lamella_fork_choice::ForkChoice;
 use lamella_tables::Consequence;
 use lamella_types::{SlotClock, limits::INTERVALS_PER_SLOT};
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{error, info, warn};
 
-use crate::{import::Importer, network_dir::ValidatorKeys};
+use crate::{
+    api::{ApiServer, Events, NodeFacts},
+    import::Importer,
+    metrics::Metrics,
+    network_dir::ValidatorKeys,
+};
 
 pub use config::{NodeConfig, NodeError, ProofSchemeName};
 
@@ -47,7 +53,11 @@ pub struct Node {
     scheme: Arc<dyn ProofScheme>,
     keys: ValidatorKeys,
     clock: SlotClock,
-    is_aggregator: bool,
+    facts: Arc<NodeFacts>,
+    metrics: Arc<Metrics>,
+    events: Events,
+    /// Serves until the node ends.
+    _server: Option<ApiServer>,
 }
 
 impl Node {
@@ -107,7 +117,7 @@ impl Node {
         let aggregator =
             prover.as_mut().map(|prover| prover as &mut dyn lamella_fork_choice::Combine);
         self.chain.tick_interval(proposer.is_some(), aggregator)?;
-        report::ticked(&before, &self.chain.fork_choice());
+        self.observe_view(&before);
         if let Some(proposer) = proposer {
             self.propose(slot, proposer);
         }
@@ -115,6 +125,15 @@ impl Node {
             self.attest(slot)?;
         }
         Ok(())
+    }
+
+    /// Tells log, metrics and listeners what an interval changed.
+    fn observe_view(&self, before: &ForkChoice) {
+        let after = self.chain.fork_choice();
+        report::ticked(before, &after);
+        self.metrics.observe_view(before, &after);
+        let slot = self.clock.current_slot(unix_ms());
+        self.events.view_changed(&self.chain, before, &after, slot);
     }
 
     /// A change that could not be made permanent pauses the node's progress; only a store that is unusable ends it.

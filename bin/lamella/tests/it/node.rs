@@ -1,13 +1,15 @@
 //! The node as a process: it finalizes, is killed, resumes where it was, and refuses other networks.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use lamella_chain::ReadOnlyChain;
+use lamella_types::{Decode, State};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_lamella");
 
@@ -33,11 +35,16 @@ struct Node {
 
 impl Node {
     fn start(network: &Path, data: &Path) -> Self {
+        Self::start_with(network, data, &[])
+    }
+
+    fn start_with(network: &Path, data: &Path, flags: &[&str]) -> Self {
         let mut process = Command::new(BINARY)
             .args(["node", "--node-id", "lamella_0", "--slot-ms", "400", "--network-dir"])
             .arg(network)
             .arg("--data-dir")
             .arg(data)
+            .args(flags)
             .env("NO_COLOR", "1")
             .env_remove("RUST_LOG")
             .stderr(Stdio::piped())
@@ -198,4 +205,42 @@ fn a_second_node_on_the_same_directory_is_told_who_holds_it() {
     let mut second = Node::start(&net, &data);
     let line = second.wait_for(|line| line.starts_with("error:"));
     assert!(line.contains(&format!("in use by process {}", first.process.id())), "{line}");
+}
+
+/// The status line and body of a GET.
+fn get(address: &str, path: &str) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let status = String::from_utf8(answer[..head].to_vec()).unwrap();
+    (status.lines().next().unwrap().to_owned(), answer[head + 4..].to_vec())
+}
+
+#[test]
+fn the_api_serves_what_the_running_node_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let (net, data) = (directory.path().join("net"), directory.path().join("data"));
+    network(&net);
+    let mut node = Node::start_with(&net, &data, &["--api-port", "0"]);
+    let line = node.wait_for(|line| line.contains("HTTP API listening"));
+    let address = field(&line, "api").unwrap().to_owned();
+    node.wait_for(|line| line.contains("Finalized slot=2"));
+
+    let ok = "HTTP/1.1 200 OK";
+    assert_eq!(get(&address, "/lean/v0/health").0, ok);
+    let (status, ssz) = get(&address, "/lean/v0/states/finalized");
+    assert_eq!(status, ok);
+    let state = State::from_ssz(&ssz).unwrap();
+    let (_, header) = get(&address, &format!("/lean/v0/headers/{}", state.slot));
+    let header = String::from_utf8(header).unwrap();
+    assert!(header.contains(&state.root().to_string()), "{header} is not of {}", state.root());
+    let (status, metrics) = get(&address, "/metrics");
+    assert_eq!(status, ok);
+    let metrics = String::from_utf8(metrics).unwrap();
+    for name in ["lean_head_slot", "lean_table_bytes", "lean_storage_", "lean_connected_peers"] {
+        assert!(metrics.contains(name), "{name} is not in the metrics");
+    }
+    assert!(get(&address, "/lean/v0/states/999999").0.starts_with("HTTP/1.1 404"));
 }

@@ -1,0 +1,107 @@
+//! What handlers share, and how they read the chain.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use lamella_chain::Chain;
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, spawn_blocking},
+    time::timeout,
+};
+
+use super::{ApiError, Events, NodeFacts};
+use crate::metrics::Metrics;
+
+/// Bounds of what clients can make the server do at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Reads of the chain, each with at most one open transaction and one unfinished answer (20 MB, the largest
+    /// state as JSON).
+    pub reads: usize,
+    /// Longest wait for a turn before the client is told to come back.
+    pub read_wait: Duration,
+    /// Bytes of finished answers that wait for their clients: six of the largest.
+    pub answer_bytes: usize,
+    /// Streams of events.
+    pub event_streams: usize,
+    /// Connections to each port. Further ones wait in the system's queue.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            reads: 8,
+            read_wait: Duration::from_millis(500),
+            answer_bytes: 128 << 20,
+            event_streams: 64,
+            connections: 256,
+        }
+    }
+}
+
+/// What every handler works with.
+pub struct ApiContext {
+    pub(super) chain: Arc<Chain>,
+    pub(super) facts: Arc<NodeFacts>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) events: Events,
+    pub(super) limits: Limits,
+    reads: Arc<Semaphore>,
+    /// In KiB, rounded up.
+    pub(super) answers: Arc<Semaphore>,
+    pub(super) event_streams: Arc<Semaphore>,
+}
+
+impl ApiContext {
+    /// The context of a node's API.
+    #[must_use]
+    pub fn new(
+        chain: Arc<Chain>,
+        facts: Arc<NodeFacts>,
+        metrics: Arc<Metrics>,
+        events: Events,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            chain,
+            facts,
+            metrics,
+            events,
+            limits,
+            reads: Arc::new(Semaphore::new(limits.reads)),
+            answers: Arc::new(Semaphore::new(limits.answer_bytes / 1024)),
+            event_streams: Arc::new(Semaphore::new(limits.event_streams)),
+        }
+    }
+
+    /// Runs a read of the chain on a blocking thread, when it is its turn.
+    ///
+    /// A client that goes away does not end it: its turn lasts until the read itself is over, so there are never
+    /// more than [`Limits::reads`].
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Chain) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let turn = timeout(self.limits.read_wait, Arc::clone(&self.reads).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            self.metrics.storage.count_refused_read();
+            return Err(ApiError::Busy);
+        };
+        let (chain, metrics) = (Arc::clone(&self.chain), Arc::clone(&self.metrics));
+        let outcome = spawn_blocking(move || {
+            let started = Instant::now();
+            let outcome = read(&chain);
+            metrics.storage.observe_read(started.elapsed());
+            if matches!(outcome, Err(ApiError::Corrupt(_))) {
+                metrics.storage.count_corrupt_read();
+            }
+            drop(turn);
+            outcome
+        });
+        outcome.await.map_err(|error: JoinError| ApiError::Internal(error.to_string()))?
+    }
+}

@@ -1,0 +1,155 @@
+//! Why a request has no answer. Unknown, pruned and corrupt are different answers.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use lamella_state_store::StateReadError;
+use lamella_tables::{EngineError, ReadError};
+use lamella_types::{Root, Slot};
+use serde::Serialize;
+use tracing::error;
+
+/// Seconds after which a refused client may try again: a read takes milliseconds.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The block id is none.
+    #[error(
+        "invalid block id {0:?}: a slot in decimal, a 0x block root, head, justified, finalized or genesis"
+    )]
+    InvalidId(String),
+    /// Something else of the request is wrong.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// The client accepts no form that this resource has.
+    #[error("this resource is {0}; Accept allows neither")]
+    NotAcceptable(&'static str),
+    /// No such route.
+    #[error("no such route")]
+    NoRoute,
+    /// The route knows no such method.
+    #[error("method not allowed")]
+    MethodNotAllowed,
+    /// No block of this root was ever imported.
+    #[error("block {0} is unknown")]
+    Unknown(Root),
+    /// The head's chain has no block at this slot.
+    #[error("slot {0} is empty on the head's chain")]
+    SkippedSlot(Slot),
+    /// The slot lies after the head.
+    #[error("slot {slot} is beyond the head at slot {head}")]
+    BeyondHead {
+        /// The slot asked for.
+        slot: Slot,
+        /// The head's.
+        head: Slot,
+    },
+    /// This node began later, at a trusted checkpoint.
+    #[error("this node began at slot {first}, slot {slot} was never here")]
+    BeforeBootstrap {
+        /// The slot asked for.
+        slot: Slot,
+        /// The first slot here.
+        first: Slot,
+    },
+    /// The block is here, its proof was pruned.
+    #[error(
+        "the proof of block {root} at slot {slot} was pruned, proofs are kept from slot {floor}; its application/json needs none"
+    )]
+    Pruned {
+        /// The block.
+        root: Root,
+        /// Its slot.
+        slot: Slot,
+        /// The first slot whose proofs are all here.
+        floor: Slot,
+    },
+    /// What is stored cannot be trusted; it is not served.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The engine failed.
+    #[error("{0}")]
+    Engine(EngineError),
+    /// Too many reads run, or too many answers wait for their clients.
+    #[error("too many requests at once, try again")]
+    Busy,
+    /// The request took too long to arrive or to answer.
+    #[error("the request took too long")]
+    Timeout,
+    /// A fault of ours.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl ApiError {
+    /// Status and code, the two things a program looks at.
+    const fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::InvalidId(_) => (StatusCode::BAD_REQUEST, "invalid_id"),
+            Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
+            Self::NoRoute => (StatusCode::NOT_FOUND, "no_route"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Unknown(_) => (StatusCode::NOT_FOUND, "unknown"),
+            Self::SkippedSlot(_) => (StatusCode::NOT_FOUND, "skipped_slot"),
+            Self::BeyondHead { .. } => (StatusCode::NOT_FOUND, "beyond_head"),
+            Self::BeforeBootstrap { .. } => (StatusCode::NOT_FOUND, "before_bootstrap"),
+            Self::Pruned { .. } => (StatusCode::GONE, "pruned"),
+            Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
+            Self::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Engine(error) => Self::Engine(error),
+            ReadError::Damaged(damage) => Self::Corrupt(damage.to_string()),
+        }
+    }
+}
+
+impl From<StateReadError> for ApiError {
+    fn from(error: StateReadError) -> Self {
+        match error {
+            StateReadError::Read(error) => error.into(),
+            // Every other variant is a store that contradicts itself.
+            other => Self::Corrupt(other.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Body {
+    error: String,
+    code: &'static str,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.kind();
+        let error = self.to_string();
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            error!(code, %error, "HTTP request failed");
+        }
+        let mut response = (status, Json(Body { error, code })).into_response();
+        if matches!(self, Self::Busy) {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        response
+    }
+}

@@ -1,0 +1,128 @@
+//! The HTTP API: leanSpec's routes exactly, ethlambda's beside them, and any block and state ever imported.
+//!
+//! The hard idea: no client, however slow or however many, may hold the database or the node. So every read of the
+//! chain runs on a blocking thread, a bounded number at once, in one short transaction; the answer is finished and
+//! the transaction over before the first byte goes out; answers that wait for their clients share a byte budget.
+//! The server has a thread and a runtime of its own, so the consensus never waits for it.
+//!
+//! | question | file |
+//! |---|---|
+//! | what a handler works with | `context`, `facts` |
+//! | `head`, `0x12..`, `17`: which block is that | `block_id` |
+//! | SSZ or JSON | `accept`, `answer` |
+//! | blocks and headers, states, fork choice | `blocks`, `states`, `fork_choice` |
+//! | the node itself, the aggregator role | `node`, `admin` |
+//! | server-sent events | `events` |
+//! | unknown, pruned, corrupt, busy | `error` |
+//! | sockets, timeouts, connections, the thread | `server`, `stall` |
+//!
+//! Absent on purpose: authentication and TLS. As in leanSpec the admin route is open to whoever reaches the port;
+//! bind it where only operators are.
+
+mod accept;
+mod admin;
+mod answer;
+mod block_id;
+mod blocks;
+mod context;
+mod error;
+mod events;
+mod facts;
+mod fork_choice;
+mod node;
+mod server;
+mod stall;
+mod states;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::header::CONTENT_TYPE,
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::time::timeout;
+
+pub use context::{ApiContext, Limits};
+pub use error::ApiError;
+pub use events::{EVENT_CAPACITY, Events};
+pub use facts::{NodeFacts, Peer, SyncStatus};
+pub use node::version;
+pub use server::{ApiServer, ServeError, ServerConfig, serve};
+
+use crate::metrics::Scraped;
+
+/// Bytes of a request body: the only one taken is `{"enabled":true}`.
+const REQUEST_BYTES_MAX: usize = 4096;
+
+/// Longest time from the request's head to the answer's: a cold read of the largest state as JSON takes a tenth of
+/// a second.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Prometheus' text format. leanSpec `METRICS_CONTENT_TYPE`.
+const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Every route of the API port, `/metrics` included as in leanSpec.
+pub fn router(context: Arc<ApiContext>) -> Router {
+    let routes = Router::new()
+        .route("/lean/v0/health", get(node::health))
+        .route("/v0/health", get(node::health))
+        .route("/health", get(node::health))
+        .route("/lean/v0/config/spec", get(node::spec))
+        .route("/lean/v0/genesis", get(node::genesis))
+        .route("/lean/v0/blocks/{id}", get(blocks::block))
+        .route("/lean/v0/blocks/{id}/header", get(blocks::header))
+        .route("/lean/v0/headers/{id}", get(blocks::header))
+        .route("/lean/v0/states/{id}", get(states::state))
+        .route("/lean/v0/checkpoints/justified", get(fork_choice::justified))
+        .route("/lean/v0/fork_choice", get(fork_choice::fork_choice))
+        .route("/lean/v0/node/identity", get(node::identity))
+        .route("/lean/v0/node/syncing", get(node::syncing))
+        .route("/lean/v0/node/peers", get(node::peers))
+        .route("/lean/v0/node/database", get(node::database))
+        .route("/lean/v0/admin/aggregator", get(admin::aggregator).post(admin::set_aggregator))
+        .route("/lean/v0/events", get(events::events))
+        .route("/metrics", get(metrics));
+    finish(routes, context)
+}
+
+/// The routes of a metrics port of its own.
+pub fn metrics_router(context: Arc<ApiContext>) -> Router {
+    finish(
+        Router::new().route("/metrics", get(metrics)).route("/health", get(node::health)),
+        context,
+    )
+}
+
+fn finish(routes: Router<Arc<ApiContext>>, context: Arc<ApiContext>) -> Router {
+    routes
+        .fallback(|| async { ApiError::NoRoute })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .layer(from_fn(limit_time))
+        .with_state(context)
+}
+
+/// Bounds the time of everything but the sending of the body: reading the request, waiting for a turn, answering.
+async fn limit_time(request: Request, next: Next) -> Response {
+    match timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::Timeout.into_response(),
+    }
+}
+
+/// `GET /metrics`. leanSpec `metrics`.
+async fn metrics(State(context): State<Arc<ApiContext>>) -> Response {
+    let facts = &context.facts;
+    let text = context.metrics.scrape(&Scraped {
+        view: &context.chain.fork_choice(),
+        current_slot: facts.current_slot(),
+        is_aggregator: facts.is_aggregator(),
+        sync_status: facts.sync_status(),
+        peers: &facts.peers(),
+    });
+    ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response()
+}

@@ -1,0 +1,191 @@
+//! The node itself: health, constants, identity, sync, peers, database.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State, response::Response};
+use lamella_block_store as block_store;
+use lamella_chain::{Chain, SCHEMA_VERSION};
+use lamella_tables::Read as _;
+use lamella_types::{
+    Slot,
+    limits::{HISTORICAL_ROOTS_LIMIT, INTERVALS_PER_SLOT},
+};
+use serde::Serialize;
+
+use super::{ApiContext, ApiError, Peer, SyncStatus, answer::Answer, block_id::first_slot};
+
+/// The constant in every gossip topic. leanSpec `GOSSIP_DIGEST`.
+const FORK_DIGEST: &str = "12345678";
+
+/// leanSpec `HealthBody`.
+#[derive(Serialize)]
+pub(super) struct Health {
+    status: &'static str,
+    service: &'static str,
+}
+
+/// `GET /lean/v0/health`, `/v0/health` and `/health`. leanSpec `health`.
+pub(super) async fn health() -> Json<Health> {
+    Json(Health { status: "healthy", service: "lean-rpc-api" })
+}
+
+/// Constants under leanSpec's names, as ethlambda gives them.
+#[derive(Serialize)]
+#[expect(non_snake_case, reason = "the names on the wire")]
+pub(super) struct Spec {
+    MILLISECONDS_PER_SLOT: u64,
+    INTERVALS_PER_SLOT: u64,
+    MILLISECONDS_PER_INTERVAL: u64,
+    HISTORICAL_ROOTS_LIMIT: usize,
+    FORK_DIGEST: &'static str,
+}
+
+/// `GET /lean/v0/config/spec`.
+pub(super) async fn spec(State(context): State<Arc<ApiContext>>) -> Json<Spec> {
+    let interval_ms = context.facts.clock.interval_ms;
+    Json(Spec {
+        MILLISECONDS_PER_SLOT: interval_ms.saturating_mul(INTERVALS_PER_SLOT),
+        INTERVALS_PER_SLOT,
+        MILLISECONDS_PER_INTERVAL: interval_ms,
+        HISTORICAL_ROOTS_LIMIT,
+        FORK_DIGEST,
+    })
+}
+
+#[derive(Serialize)]
+pub(super) struct Genesis {
+    genesis_time: u64,
+    validator_count: u64,
+}
+
+/// `GET /lean/v0/genesis`.
+pub(super) async fn genesis(State(context): State<Arc<ApiContext>>) -> Json<Genesis> {
+    Json(Genesis {
+        genesis_time: context.chain.identity().genesis_time,
+        validator_count: context.chain.fork_choice().head_summary().validator_count,
+    })
+}
+
+#[derive(Serialize)]
+pub(super) struct Identity {
+    version: String,
+    node_id: String,
+    peer_id: Option<String>,
+}
+
+/// What this program calls itself, to peers, metrics and the API.
+#[must_use]
+pub fn version() -> String {
+    let (architecture, system) = (std::env::consts::ARCH, std::env::consts::OS);
+    format!("lamella/v{}/{architecture}-{system}", env!("CARGO_PKG_VERSION"))
+}
+
+/// `GET /lean/v0/node/identity`.
+pub(super) async fn identity(State(context): State<Arc<ApiContext>>) -> Json<Identity> {
+    let facts = &context.facts;
+    Json(Identity {
+        version: version(),
+        node_id: facts.node_id.clone(),
+        peer_id: facts.peer_id.clone(),
+    })
+}
+
+#[derive(Serialize)]
+pub(super) struct Syncing {
+    is_syncing: bool,
+    head_slot: Slot,
+    sync_distance: u64,
+    finalized_slot: Slot,
+    status: &'static str,
+}
+
+/// `GET /lean/v0/node/syncing`. `is_syncing` is the node's own decision, `sync_distance` slots behind the clock.
+pub(super) async fn syncing(State(context): State<Arc<ApiContext>>) -> Json<Syncing> {
+    let view = context.chain.fork_choice();
+    let (head_slot, status) = (view.head_summary().slot, context.facts.sync_status());
+    Json(Syncing {
+        is_syncing: status == SyncStatus::Syncing,
+        head_slot,
+        sync_distance: context.facts.current_slot().saturating_sub(head_slot),
+        finalized_slot: view.latest_finalized().slot,
+        status: status.name(),
+    })
+}
+
+#[derive(Serialize)]
+pub(super) struct Peers {
+    count: usize,
+    peers: Vec<Peer>,
+}
+
+/// `GET /lean/v0/node/peers`.
+pub(super) async fn peers(State(context): State<Arc<ApiContext>>) -> Json<Peers> {
+    let peers = context.facts.peers();
+    Json(Peers { count: peers.len(), peers })
+}
+
+#[derive(Serialize)]
+struct DatabaseBody {
+    schema_version: u32,
+    genesis_time: u64,
+    registry_root: String,
+    proof_scheme: String,
+    /// Blocks and states are here from this slot on.
+    first_slot: Slot,
+    head_slot: Slot,
+    /// Proofs are all here from this slot on.
+    proofs_from_slot: Slot,
+    file_bytes: u64,
+    used_bytes: u64,
+    page_bytes: u64,
+    free_pages: u64,
+    last_transaction: u64,
+    open_readers: u64,
+    cached_states: usize,
+    cached_bytes: usize,
+    tables: Vec<TableBody>,
+}
+
+#[derive(Serialize)]
+struct TableBody {
+    name: &'static str,
+    rows: u64,
+    bytes: u64,
+    depth: u32,
+}
+
+/// `GET /lean/v0/node/database`.
+pub(super) async fn database(State(context): State<Arc<ApiContext>>) -> Result<Response, ApiError> {
+    context.read(database_body).await?.respond(&context)
+}
+
+fn database_body(chain: &Chain) -> Result<Answer, ApiError> {
+    // First the readers, of which this request is one afterwards.
+    let stats = chain.database().stats()?;
+    let (identity, cache) = (chain.identity(), chain.states().cache_stats());
+    let txn = chain.read()?;
+    let tables = txn.table_stats()?.into_iter().map(|table| TableBody {
+        name: table.name,
+        rows: table.rows,
+        bytes: table.bytes,
+        depth: table.depth,
+    });
+    Answer::json(&DatabaseBody {
+        schema_version: SCHEMA_VERSION,
+        genesis_time: identity.genesis_time,
+        registry_root: identity.registry_root.to_string(),
+        proof_scheme: identity.proof_scheme.clone(),
+        first_slot: first_slot(&txn)?.unwrap_or(0),
+        head_slot: chain.fork_choice().head_summary().slot,
+        proofs_from_slot: block_store::signature_floor(&txn)?.key.slot,
+        file_bytes: stats.file_bytes,
+        used_bytes: stats.used_bytes,
+        page_bytes: stats.page_bytes,
+        free_pages: stats.free_pages,
+        last_transaction: stats.last_transaction,
+        open_readers: stats.open_reads,
+        cached_states: cache.states,
+        cached_bytes: cache.state_bytes,
+        tables: tables.collect(),
+    })
+}

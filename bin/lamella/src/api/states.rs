@@ -1,0 +1,42 @@
+//! States.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+};
+
+use super::{
+    ApiContext, ApiError,
+    accept::{Form, negotiate},
+    answer::Answer,
+    block_id::BlockId,
+};
+use crate::json::Json;
+
+/// `GET /lean/v0/states/{id}`: the post-state of a block, as SSZ unless JSON is asked for. leanSpec
+/// `finalized_state`.
+///
+/// It is the state as the transition leaves it, its latest header's `state_root` still zero, so it hashes to its
+/// block's `state_root`; the store has checked that before it is served.
+pub(super) async fn state(
+    State(context): State<Arc<ApiContext>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id: BlockId = id.parse()?;
+    let form = negotiate(&headers, Form::Ssz)?;
+    let answer = context.read(move |chain| {
+        let (root, txn) = id.resolve(chain)?;
+        let state = chain.states().state(&txn, &root)?.ok_or(ApiError::Unknown(root))?;
+        drop(txn);
+        let answer = match form {
+            Form::Ssz => Answer::ssz(state.to_ssz()),
+            Form::Json => Answer::json(&Json(&*state))?,
+        };
+        Ok(answer.about(root))
+    });
+    answer.await?.respond(&context)
+}

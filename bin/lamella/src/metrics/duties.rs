@@ -1,0 +1,91 @@
+//! leanMetrics: the state transition, and what this node's validators do.
+
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+
+use super::register::{AGGREGATION, BUILDING, PAYLOADS, Register, SHORT, TRANSITION};
+
+/// Why an aggregation was not done: label `reason`.
+pub const SKIPPED_REASONS: [&str; 3] = ["not_aggregator", "no_state", "cannot_prove"];
+
+/// The state transition.
+#[derive(Debug)]
+pub struct TransitionMetrics {
+    pub(super) time: Histogram,
+    pub(super) slots: IntCounter,
+    pub(super) attestations: IntCounter,
+}
+
+impl TransitionMetrics {
+    pub(super) fn new(r: &Register<'_>) -> Self {
+        let counter = |tail: &str, help: &str| {
+            r.counter(&format!("lean_state_transition_{tail}_processed_total"), help)
+        };
+        Self {
+            time: r.histogram(
+                "lean_state_transition_time_seconds",
+                "Time to check a block's proof and process its state transition.",
+                TRANSITION,
+            ),
+            slots: counter("slots", "Slots between imported blocks and their parents."),
+            attestations: counter("attestations", "Attestations in imported blocks."),
+        }
+    }
+}
+
+/// What this node's validators do.
+#[derive(Debug)]
+pub struct ValidatorMetrics {
+    pub(super) count: IntGauge,
+    pub(super) is_aggregator: IntGauge,
+    pub(super) aggregated_payloads: Histogram,
+    /// Making the votes of a slot.
+    pub attestations_production: Histogram,
+    /// Building a block.
+    pub block_building: Histogram,
+    /// Choosing and folding the votes of a block.
+    pub payload_aggregation: Histogram,
+    /// Blocks built.
+    pub block_building_success: IntCounter,
+    /// Proposals missed.
+    pub block_building_failures: IntCounter,
+    /// Aggregations not done, by `reason`: [`SKIPPED_REASONS`].
+    pub aggregator_skipped: IntCounterVec,
+}
+
+impl ValidatorMetrics {
+    pub(super) fn new(r: &Register<'_>) -> Self {
+        let building = |tail: &str| format!("lean_block_building_{tail}");
+        Self {
+            count: r.gauge("lean_validators_count", "Validators managed by this node."),
+            is_aggregator: r.gauge("lean_is_aggregator", "Whether this node aggregates."),
+            aggregated_payloads: r.histogram(
+                "lean_block_aggregated_payloads",
+                "Aggregates in an imported block.",
+                PAYLOADS,
+            ),
+            attestations_production: r.histogram(
+                "lean_attestations_production_time_seconds",
+                "Time taken to make a slot's attestations.",
+                SHORT,
+            ),
+            block_building: r.histogram(
+                &building("time_seconds"),
+                "Time taken to build a block.",
+                BUILDING,
+            ),
+            payload_aggregation: r.histogram(
+                &building("payload_aggregation_time_seconds"),
+                "Time taken to fold the votes of a block.",
+                AGGREGATION,
+            ),
+            block_building_success: r.counter(&building("success_total"), "Blocks built."),
+            block_building_failures: r.counter(&building("failures_total"), "Blocks not built."),
+            aggregator_skipped: r.counters(
+                "lean_aggregator_skipped_total",
+                "Aggregations not done.",
+                "reason",
+                &SKIPPED_REASONS,
+            ),
+        }
+    }
+}

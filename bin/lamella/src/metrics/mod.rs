@@ -1,0 +1,244 @@
+//! Metrics in Prometheus' text format: leanMetrics' names, and `lean_storage_*`.
+//!
+//! A scrape costs the same whatever the chain. What happens is counted when it happens (`observe_*`); what the
+//! published view says is read at the scrape, a handful of fields; what would cost a transaction is sampled every
+//! few seconds by the API's own thread ([`StorageSample`]).
+//!
+//! The registry is the node's, not the process's, so that tests run nodes side by side.
+//!
+//! | question | file |
+//! |---|---|
+//! | fork choice, votes, coverage | `fork_choice` |
+//! | state transition, validators | `duties` |
+//! | peers, gossip, signatures | `network` |
+//! | the store | `storage` |
+//! | buckets, and making a metric | `register` |
+
+mod duties;
+mod fork_choice;
+mod network;
+mod register;
+mod storage;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lamella_chain::Persisted;
+use lamella_fork_choice::ForkChoice;
+use lamella_types::{AggregationBits, Block, Slot};
+use parking_lot::Mutex;
+use prometheus::{Registry, TextEncoder};
+
+pub use duties::{SKIPPED_REASONS, TransitionMetrics, ValidatorMetrics};
+pub use fork_choice::{COVERAGE_DIRECTIONS, COVERAGE_SECTIONS, ForkChoiceMetrics, SOURCES};
+pub use network::{NetworkMetrics, SignatureMetrics};
+pub use storage::{StorageMetrics, StorageSample};
+
+use crate::{
+    api::{Peer, SyncStatus},
+    import::NewBlock,
+};
+use register::{Register, gauge};
+
+/// Every metric of a node. Shared by whoever has something to count.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Held by a scrape, so that two do not count peers into each other.
+    scraping: Mutex<()>,
+    /// Fork choice.
+    pub fork_choice: ForkChoiceMetrics,
+    /// The state transition.
+    pub transition: TransitionMetrics,
+    /// This node's validators.
+    pub validator: ValidatorMetrics,
+    /// Peers and gossip.
+    pub network: NetworkMetrics,
+    /// Signatures and proofs.
+    pub signatures: SignatureMetrics,
+    /// The store.
+    pub storage: StorageMetrics,
+}
+
+/// What a scrape reads instead of being told.
+#[derive(Debug)]
+pub struct Scraped<'a> {
+    /// The published view.
+    pub view: &'a ForkChoice,
+    /// The slot of the wall clock.
+    pub current_slot: Slot,
+    /// Whether the node aggregates.
+    pub is_aggregator: bool,
+    /// Whether it is catching up.
+    pub sync_status: SyncStatus,
+    /// Its peers.
+    pub peers: &'a [Peer],
+}
+
+impl Metrics {
+    /// The metrics of a node that starts now, with this many validators of its own.
+    #[must_use]
+    pub fn new(name: &str, version: &str, validators: usize) -> Self {
+        let registry = Registry::new();
+        let r = Register(&registry);
+        let info = r.gauges("lean_node_info", "Node information, always 1.", &["name", "version"]);
+        info.with_label_values(&[name, version]).set(1);
+        let start = r.gauge("lean_node_start_time_seconds", "Unix time of the node's start.");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        start.set(gauge(now.as_secs()));
+        let metrics = Self {
+            fork_choice: ForkChoiceMetrics::new(&r),
+            transition: TransitionMetrics::new(&r),
+            validator: ValidatorMetrics::new(&r),
+            network: NetworkMetrics::new(&r),
+            signatures: SignatureMetrics::new(&r),
+            storage: StorageMetrics::new(&r),
+            registry,
+            scraping: Mutex::new(()),
+        };
+        metrics.validator.count.set(gauge(validators as u64));
+        metrics
+    }
+
+    /// A block was imported on its own, by anyone. A batch has [`Metrics::observe_commit`].
+    pub fn observe_import(&self, new: &NewBlock) {
+        let timings = &new.persisted.timings;
+        let commit = timings.fork_choice + timings.write + timings.commit;
+        self.transition.time.observe(new.transition.as_secs_f64());
+        self.fork_choice.block_processing.observe((new.transition + commit).as_secs_f64());
+        self.observe_commit(&new.persisted);
+    }
+
+    /// One transaction brought blocks. [`Metrics::observe_import`] calls it.
+    pub fn observe_commit(&self, persisted: &Persisted) {
+        self.storage.observe_commit(persisted);
+        for root in &persisted.imported {
+            let block = persisted.after.get(root);
+            let parent = block.and_then(|block| persisted.after.get(&block.parent_root));
+            let slots = block.zip(parent).map_or(1, |(block, parent)| block.slot - parent.slot);
+            self.transition.slots.inc_by(slots);
+        }
+        self.observe_reorg(persisted.reorg_depth as u64);
+        self.observe_view(&persisted.before, &persisted.after);
+    }
+
+    /// The votes of a block that was imported.
+    pub fn observe_block(&self, block: &Block) {
+        let votes = block.attestations();
+        let count = u32::try_from(votes.len()).unwrap_or(u32::MAX);
+        self.validator.aggregated_payloads.observe(f64::from(count));
+        self.transition.attestations.inc_by(count.into());
+        let valid = &self.fork_choice.attestations_valid;
+        valid.with_label_values(&["block"]).inc_by(count.into());
+        self.observe_coverage("block", votes.iter().map(|vote| &vote.aggregation_bits));
+    }
+
+    /// The validators that the aggregates of a section cover. With one subnet all of them are in it.
+    pub fn observe_coverage<'a>(
+        &self,
+        section: &str,
+        aggregates: impl IntoIterator<Item = &'a AggregationBits>,
+    ) {
+        debug_assert!(COVERAGE_SECTIONS.contains(&section), "{section} is no section");
+        let mut covered = AggregationBits::default();
+        for bits in aggregates {
+            if bits.len() > covered.len() {
+                covered.resize(bits.len());
+            }
+            for index in bits.ones() {
+                covered.set(index, true);
+            }
+        }
+        let count = covered.count_ones() as u64;
+        let metrics = &self.fork_choice;
+        metrics.coverage_validators.with_label_values(&[section, "combined"]).set(gauge(count));
+        metrics.coverage_subnets.with_label_values(&[section]).set(i64::from(count > 0));
+    }
+
+    /// An interval or accepted votes changed the view.
+    pub fn observe_view(&self, before: &ForkChoice, after: &ForkChoice) {
+        if after.latest_finalized().slot > before.latest_finalized().slot {
+            self.fork_choice.finalizations.with_label_values(&["success"]).inc();
+        }
+    }
+
+    /// A change of head left this many blocks behind; 0 is no reorg.
+    pub fn observe_reorg(&self, depth: u64) {
+        if depth > 0 {
+            self.fork_choice.reorgs.inc();
+            let depth = u32::try_from(depth).unwrap_or(u32::MAX);
+            self.fork_choice.reorg_depth.observe(f64::from(depth));
+        }
+    }
+
+    /// A vote was accepted or refused in this time; `source` is one of [`SOURCES`].
+    pub fn observe_vote(&self, source: &str, valid: bool, time: Duration) {
+        debug_assert!(SOURCES.contains(&source), "{source} is no source");
+        let metrics = &self.fork_choice;
+        metrics.attestation_validation.observe(time.as_secs_f64());
+        let count = if valid { &metrics.attestations_valid } else { &metrics.attestations_invalid };
+        count.with_label_values(&[source]).inc();
+    }
+
+    /// Sizes of the store, as last read.
+    pub fn observe_storage(&self, sample: &StorageSample) {
+        self.storage.observe_sample(sample);
+    }
+
+    /// The text of a scrape.
+    #[must_use]
+    pub fn scrape(&self, now: &Scraped<'_>) -> String {
+        let _scraping = self.scraping.lock();
+        self.refresh(now);
+        // Writing to a string does not fail.
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+
+    fn refresh(&self, now: &Scraped<'_>) {
+        let (metrics, view) = (&self.fork_choice, now.view);
+        let head = view.head_summary();
+        let safe_target = view.get(&view.safe_target()).map_or(0, |block| block.slot);
+        for (metric, value) in [
+            (&metrics.head_slot, head.slot),
+            (&metrics.current_slot, now.current_slot),
+            (&metrics.safe_target_slot, safe_target),
+            (&metrics.latest_justified_slot, view.latest_justified().slot),
+            (&metrics.latest_finalized_slot, view.latest_finalized().slot),
+            (&metrics.justified_slot, head.justified.slot),
+            (&metrics.finalized_slot, head.finalized.slot),
+            (&metrics.gossip_signatures, view.signature_pool().count() as u64),
+            (&metrics.new_payloads, view.pending_pool().len() as u64),
+            (&metrics.known_payloads, view.known_pool().len() as u64),
+            (&self.validator.is_aggregator, u64::from(now.is_aggregator)),
+        ] {
+            metric.set(gauge(value));
+        }
+        for status in SyncStatus::ALL {
+            let metric = self.network.sync_status.with_label_values(&[status.name()]);
+            metric.set(i64::from(status == now.sync_status));
+        }
+        let connected = &self.network.connected_peers;
+        // A client whose last peer has left must not keep its old number.
+        connected.reset();
+        connected.with_label_values(&["unknown"]);
+        for peer in now.peers {
+            connected.with_label_values(&[peer.client.as_deref().unwrap_or("unknown")]).inc();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coverage_counts_each_validator_once() {
+        let metrics = Metrics::new("lamella_0", "v", 4);
+        let bits = |indices: &[u64]| AggregationBits::from_indices(indices.iter().copied());
+        let (first, second) = (bits(&[0, 9]).unwrap(), bits(&[9, 2]).unwrap());
+        metrics.observe_coverage("block", [&first, &second]);
+        let gauges = &metrics.fork_choice.coverage_validators;
+        assert_eq!(gauges.with_label_values(&["block", "combined"]).get(), 3);
+        metrics.observe_coverage("block", []);
+        assert_eq!(gauges.with_label_values(&["block", "combined"]).get(), 0);
+    }
+}
