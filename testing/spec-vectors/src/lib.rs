@@ -5,7 +5,7 @@
 //! `shared/leanspec-vectors`. Without them every group says that it is skipped and passes, except where `CI` is
 //! set: there their absence fails. The checks themselves are in `tests/`, one module for each group.
 //!
-//! Absent on purpose: the groups of the network and the HTTP interface, which belong to those crates.
+//! Absent on purpose: `gossipsub_handler`, whose subject is libp2p's here.
 
 pub mod containers;
 pub mod json;

@@ -1,5 +1,6 @@
 //! leanSpec's vectors, one module for each group.
 
+mod api_endpoint;
 mod fork_choice;
 mod justifiability;
 mod networking_codec;

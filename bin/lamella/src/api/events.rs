@@ -211,11 +211,7 @@ pub(super) async fn events(
     let place = Arc::clone(&context.event_streams).try_acquire_owned();
     let place = place.map_err(|_| ApiError::Busy)?;
     let listener = Listener { topics, ring: context.events.0.subscribe(), _place: place };
-    let frames = stream::unfold(listener, |mut listener| async {
-        let frame = listener.next().await?;
-        Some((Ok(frame), listener))
-    });
-    Ok(Sse::new(frames).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(Sse::new(frames(listener)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 fn parse_topics(query: &[(String, String)]) -> Result<Vec<Topic>, ApiError> {
@@ -247,6 +243,13 @@ struct Listener {
     _place: OwnedSemaphorePermit,
 }
 
+fn frames(listener: Listener) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(listener, |mut listener| async {
+        let frame = listener.next().await?;
+        Some((Ok(frame), listener))
+    })
+}
+
 impl Listener {
     /// The next frame; `None` when the node is gone.
     async fn next(&mut self) -> Option<Event> {
@@ -263,5 +266,36 @@ impl Listener {
                 Err(RecvError::Closed) => return None,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::to_bytes, response::IntoResponse as _};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_falls_behind_is_told_how_much_it_missed() {
+        let (events, root) = (Events::new(), Root::new([1; 32]));
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let topics = vec![Topic::BlockGossip];
+        let listener = Listener { topics, ring: events.0.subscribe(), _place: place };
+        let published = EVENT_CAPACITY as u64 + 5;
+        for slot in 0..published {
+            events.block_gossip(slot, &root);
+        }
+        drop(events);
+        let body = Sse::new(frames(listener)).into_response().into_body();
+        let text = to_bytes(body, usize::MAX).await.unwrap();
+        let text = std::str::from_utf8(&text).unwrap();
+        let first = format!("event: block_gossip\ndata: {{\"slot\":5,\"block\":\"{root}\"}}\n\n");
+        assert!(
+            text.starts_with(&format!(": error - dropped 5 messages\n\n{first}")),
+            "{}",
+            &text[..200]
+        );
+        assert_eq!(text.matches("event: ").count(), EVENT_CAPACITY);
     }
 }

@@ -88,3 +88,43 @@ impl AsyncWrite for Impatient {
         pin!(&mut self.socket).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// A connection: our impatient end, and the client's.
+    async fn pair(patience: Duration) -> (Impatient, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Impatient::new(listener.accept().await.unwrap().0, patience), client)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_is_given_up() {
+        let (mut ours, _client) = pair(Duration::from_millis(20)).await;
+        let written = ours.write_all(&vec![0; 64 << 20]).await;
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_slow_client_that_reads_gets_everything() {
+        // Patience for one buffer, not for all of it.
+        let (mut ours, mut client) = pair(Duration::from_millis(500)).await;
+        let bytes = 32 << 20;
+        let reading = tokio::spawn(async move {
+            let (mut read, mut buffer) = (0, vec![0; 1 << 20]);
+            while read < bytes {
+                read += client.read(&mut buffer).await.unwrap();
+                sleep(Duration::from_millis(20)).await;
+            }
+        });
+        ours.write_all(&vec![0; bytes]).await.unwrap();
+        reading.await.unwrap();
+    }
+}
