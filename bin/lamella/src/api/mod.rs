@@ -58,8 +58,8 @@ use crate::metrics::Scraped;
 /// Bytes of a request body: the only one taken is `{"enabled":true}`.
 const REQUEST_BYTES_MAX: usize = 4096;
 
-/// Longest time from the request's head to the answer's: a cold read of the largest state as JSON takes a tenth of
-/// a second.
+/// Longest time from the request's head to the answer's: the largest state as JSON (19 MB) takes 0.7 s even in an
+/// unoptimised build.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Prometheus' text format. leanSpec `METRICS_CONTENT_TYPE`.
