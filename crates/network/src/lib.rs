@@ -1,3 +1,16 @@
-//! What lean consensus nodes say to each other, as bytes. Peers, gossip and sync are not here yet.
+//! What lean consensus nodes say to each other: bytes, connections, and who owes whom an answer.
+//!
+//! | question | module |
+//! |---|---|
+//! | bytes on the wire | [`wire`] |
+//! | libp2p: gossip, requests, answers | [`service`] |
+//! | what a peer may do, and what is held against it | [`peers`] |
+//!
+//! Knows nothing of tables or of consensus: blocks to serve come through [`service::BlockSource`], what arrives goes
+//! to a [`service::Listener`], and whether it is any good is for the node to say.
 
+pub mod peers;
+pub mod service;
 pub mod wire;
+
+pub use libp2p::PeerId;

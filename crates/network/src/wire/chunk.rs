@@ -127,7 +127,7 @@ pub fn decode_payload(bytes: &[u8], limit: usize) -> Result<Vec<u8>, WireError> 
 }
 
 /// An announced length, if it is within `limit`.
-pub(super) fn within(declared: u64, limit: usize) -> Result<usize, WireError> {
+pub(crate) fn within(declared: u64, limit: usize) -> Result<usize, WireError> {
     let fits = usize::try_from(declared).ok().filter(|declared| *declared <= limit);
     fits.ok_or(WireError::TooLarge { declared, limit })
 }

@@ -1,0 +1,206 @@
+//! What goes between the node and its network: events in, commands out.
+
+use std::{fmt, sync::Arc};
+
+use lamella_types::{
+    AttestationData, Root, SignedAggregatedAttestation, SignedAttestation, SignedBlock, Slot,
+    Status,
+};
+use libp2p::{PeerId, gossipsub};
+
+use crate::{
+    peers::Offence,
+    wire::topic::{Topic, TopicKind},
+};
+
+/// What is gossiped. Decoded from SSZ, not yet believed.
+#[derive(Debug, Clone)]
+pub enum GossipMessage {
+    /// On `block`.
+    Block(Arc<SignedBlock>),
+    /// On `attestation_{subnet}`.
+    Attestation {
+        /// Where it came, or belongs.
+        subnet: u64,
+        /// The vote.
+        attestation: Arc<SignedAttestation>,
+    },
+    /// On `aggregation`.
+    Aggregate(Arc<SignedAggregatedAttestation>),
+}
+
+impl GossipMessage {
+    /// The topic that it belongs to.
+    #[must_use]
+    pub fn topic(&self) -> Topic {
+        Topic::new(match self {
+            Self::Block(_) => TopicKind::Block,
+            Self::Attestation { subnet, .. } => TopicKind::Attestation { subnet: *subnet },
+            Self::Aggregate(_) => TopicKind::Aggregation,
+        })
+    }
+
+    /// Its SSZ bytes.
+    #[must_use]
+    pub fn to_ssz(&self) -> Vec<u8> {
+        match self {
+            Self::Block(block) => lamella_types::to_ssz(&**block),
+            Self::Attestation { attestation, .. } => attestation.to_ssz(),
+            Self::Aggregate(aggregate) => lamella_types::to_ssz(&**aggregate),
+        }
+    }
+
+    /// The vote, if it is not a block.
+    #[must_use]
+    pub fn data(&self) -> Option<&AttestationData> {
+        match self {
+            Self::Block(_) => None,
+            Self::Attestation { attestation, .. } => Some(&attestation.data),
+            Self::Aggregate(aggregate) => Some(&aggregate.data),
+        }
+    }
+}
+
+/// Names a gossiped message until its verdict.
+#[derive(Debug, Clone)]
+pub struct GossipId {
+    pub(crate) message: gossipsub::MessageId,
+    pub(crate) peer: PeerId,
+}
+
+impl GossipId {
+    /// Who forwarded it.
+    #[must_use]
+    pub const fn peer(&self) -> PeerId {
+        self.peer
+    }
+}
+
+/// What the node thinks of a gossiped message. Each [`NetworkEvent::Gossip`] gets exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Valid: goes on to others.
+    Accept,
+    /// Invalid whatever one knows: its forwarder is at fault.
+    Reject,
+    /// Not to be judged here and now: goes nowhere, is nobody's fault.
+    Ignore,
+}
+
+/// A request for blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlocksRequest {
+    /// Canonical blocks of `count` slots.
+    Range {
+        /// First slot.
+        start_slot: Slot,
+        /// Slots.
+        count: u64,
+    },
+    /// These blocks.
+    Roots(Vec<Root>),
+}
+
+impl BlocksRequest {
+    /// Most blocks that an honest answer has.
+    #[must_use]
+    pub fn blocks_max(&self) -> usize {
+        match self {
+            Self::Range { count, .. } => usize::try_from(*count).unwrap_or(usize::MAX),
+            Self::Roots(roots) => roots.len(),
+        }
+    }
+}
+
+/// Names a request of ours; the node chooses it.
+pub type RequestId = u64;
+
+/// Why a request brought no blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestFailure {
+    /// RESOURCE_UNAVAILABLE: the peer does not have them (any more), as it says.
+    Unavailable(String),
+    /// No whole answer in time.
+    Timeout,
+    /// The connection is gone.
+    Disconnected,
+    /// The answer breaks the protocol.
+    Misbehaved(String),
+    /// The peer failed, or does not like the request, as it says.
+    Refused(String),
+}
+
+impl fmt::Display for RequestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(text) => write!(f, "not available: {text}"),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Disconnected => f.write_str("disconnected"),
+            Self::Misbehaved(what) => write!(f, "breaks the protocol: {what}"),
+            Self::Refused(text) => write!(f, "refused: {text}"),
+        }
+    }
+}
+
+/// What the network tells the node.
+#[derive(Debug)]
+pub enum NetworkEvent {
+    /// A peer said where its chain is: at connection, and whenever asked.
+    Status {
+        /// The peer.
+        peer: PeerId,
+        /// Its claim.
+        status: Status,
+    },
+    /// The last connection to a peer ended.
+    Gone {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A message was gossiped; it goes no further before its verdict.
+    Gossip {
+        /// For the verdict.
+        id: GossipId,
+        /// What was said.
+        message: GossipMessage,
+        /// Its bytes uncompressed.
+        ssz_bytes: usize,
+    },
+    /// The answer to a request. Blocks are decoded, at most as many as were asked for, and otherwise unchecked.
+    Blocks {
+        /// Which request.
+        request: RequestId,
+        /// The answer.
+        outcome: Result<Vec<SignedBlock>, RequestFailure>,
+    },
+}
+
+impl NetworkEvent {
+    /// Whether nobody waits for it, so that it may be dropped by a node that is too busy.
+    #[must_use]
+    pub const fn is_optional(&self) -> bool {
+        matches!(self, Self::Gossip { .. })
+    }
+}
+
+/// What the node tells the network.
+#[derive(Debug)]
+pub enum Command {
+    /// Gossip this. Only what is committed is published.
+    Publish(GossipMessage),
+    /// The verdict on a message.
+    Verdict(GossipId, Verdict),
+    /// Ask a peer for blocks.
+    Request {
+        /// Comes back with the answer.
+        request: RequestId,
+        /// Whom.
+        peer: PeerId,
+        /// For what.
+        blocks: BlocksRequest,
+    },
+    /// Ask a peer where its chain is.
+    AskStatus(PeerId),
+    /// Hold something against a peer.
+    Penalise(PeerId, Offence),
+}

@@ -1,0 +1,109 @@
+//! The blocks that a node serves, asked for through a trait: this crate knows nothing of tables.
+
+use std::sync::Arc;
+
+use lamella_types::{Root, Slot, Status};
+use tokio::task::spawn_blocking;
+
+use super::BlocksRequest;
+use crate::wire::chunk::{ResponseChunk, ResponseCode};
+
+/// A block as the store has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceBlock {
+    /// No such block.
+    Unknown,
+    /// The block is there, its proof is pruned; the text says so to a peer.
+    Pruned(String),
+    /// SSZ of the signed block.
+    Found(Vec<u8>),
+}
+
+/// The store cannot answer. Peers learn no details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot answer; its log says why")]
+pub struct SourceFailure;
+
+/// What the network reads from a node. Each call is one short read of its own: nothing is held between two, so a
+/// peer that reads its answer slowly pins nothing. Called on threads that may block.
+pub trait BlockSource: Send + Sync + 'static {
+    /// Where our chain is. Cheap: called for every peer that connects or asks.
+    fn status(&self) -> Status;
+
+    /// One block.
+    ///
+    /// # Errors
+    /// [`SourceFailure`].
+    fn block(&self, root: &Root) -> Result<SourceBlock, SourceFailure>;
+
+    /// Roots of the canonical blocks of `count` slots, ascending; empty slots have none.
+    ///
+    /// # Errors
+    /// [`SourceFailure`].
+    fn canonical_roots(&self, start_slot: Slot, count: u64) -> Result<Vec<Root>, SourceFailure>;
+}
+
+/// An answer that is read block by block as it is written, so that one block at a time is in memory.
+pub struct Serving {
+    source: Arc<dyn BlockSource>,
+    request: BlocksRequest,
+    roots: Option<std::vec::IntoIter<Root>>,
+    has_ended: bool,
+}
+
+impl Serving {
+    /// The answer to a request, of which nothing is read yet.
+    pub(super) fn new(source: Arc<dyn BlockSource>, request: BlocksRequest) -> Self {
+        Self { source, request, roots: None, has_ended: false }
+    }
+
+    /// The next chunk; an error chunk is the last.
+    pub(super) async fn next(mut self) -> (Self, Option<ResponseChunk>) {
+        if self.has_ended {
+            return (self, None);
+        }
+        // The read may touch the disk, and connections share their threads.
+        let read = spawn_blocking(move || {
+            let chunk = self.read();
+            self.has_ended = chunk.as_ref().is_none_or(|chunk| chunk.code != ResponseCode::Success);
+            (self, chunk)
+        });
+        match read.await {
+            Ok(done) => done,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+
+    fn read(&mut self) -> Option<ResponseChunk> {
+        let failed = || ResponseChunk::error(ResponseCode::ServerError, "storage failure");
+        if self.roots.is_none() {
+            let roots = match &self.request {
+                BlocksRequest::Roots(roots) => Ok(roots.clone()),
+                BlocksRequest::Range { start_slot, count } => {
+                    self.source.canonical_roots(*start_slot, *count)
+                }
+            };
+            let Ok(roots) = roots else { return Some(failed()) };
+            self.roots = Some(roots.into_iter());
+        }
+        for root in self.roots.as_mut()? {
+            return match self.source.block(&root) {
+                // A root that is not here is skipped, as leanSpec does.
+                Ok(SourceBlock::Unknown) => continue,
+                Ok(SourceBlock::Found(ssz)) => Some(ResponseChunk::success(ssz)),
+                // What cannot be served whole ends the answer: an answer never looks complete when it is not.
+                Ok(SourceBlock::Pruned(text)) => {
+                    Some(ResponseChunk::error(ResponseCode::ResourceUnavailable, &text))
+                }
+                Err(SourceFailure) => Some(failed()),
+            };
+        }
+        None
+    }
+}
+
+impl std::fmt::Debug for Serving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serving").field("request", &self.request).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! Who finds whom, and what they learn of each other.
+
+use lamella_network::service::{Direction, NetworkError, Observation};
+use lamella_types::{Checkpoint, Root, Status};
+
+use crate::support::{Node, config};
+
+fn status(slot: u64) -> Status {
+    let root = Root::from_slice(&[7; 32]).unwrap();
+    Status { finalized: Checkpoint::default(), head: Checkpoint { root, slot } }
+}
+
+#[test]
+fn two_nodes_tell_each_other_where_they_are_and_when_they_go() {
+    let first = Node::start(1, &[]);
+    first.chain(|chain| chain.status = status(11));
+    let second = Node::start(2, &[&first]);
+    assert_eq!(second.wait_status(first.peer()), status(11));
+    assert_eq!(first.wait_status(second.peer()), Status::default());
+    Node::until("both to know the other's name", || {
+        let seen = |node: &Node| node.network.peers().all().first().and_then(|p| p.agent.clone());
+        seen(&first).as_deref() == Some("lamella-test/2")
+            && seen(&second).as_deref() == Some("lamella-test/1")
+    });
+    let seen = second.network.peers().all();
+    assert_eq!(
+        (seen.len(), seen[0].peer, seen[0].direction),
+        (1, first.peer(), Direction::Outbound)
+    );
+    assert_eq!(seen[0].status, Some(status(11)));
+    assert!(first.has_observed(|seen| *seen == Observation::Connected(Direction::Inbound)));
+    let peer = second.peer();
+    drop(second);
+    first.wait_gone(peer);
+    assert_eq!(first.network.peers().count(), 0);
+}
+
+#[test]
+fn a_node_that_comes_back_is_dialled_again() {
+    let first = Node::start(3, &[]);
+    let second = Node::start(4, &[&first]);
+    second.wait_status(first.peer());
+    let (port, peer) = (first.network.address().port(), first.peer());
+    drop(first);
+    second.wait_gone(peer);
+    let first = Node::with(config(3, port, vec![]));
+    second.wait_status(peer);
+    first.wait_status(second.peer());
+}
+
+#[test]
+fn a_node_does_not_dial_itself() {
+    let first = Node::start(5, &[]);
+    let mut own = config(6, 0, vec![first.dial()]);
+    own.dial.push(Node::start(6, &[]).dial());
+    let second = Node::with(own);
+    second.wait_status(first.peer());
+    assert_eq!(second.network.peers().count(), 1);
+}
+
+#[test]
+fn a_port_in_use_and_an_impossible_key_are_named() {
+    let first = Node::start(7, &[]);
+    let start = |config| {
+        let (source, queue) = (first.source.clone(), first.queue.clone());
+        lamella_network::service::Network::start(&config, source, queue).unwrap_err()
+    };
+    let error = start(config(8, first.network.address().port(), vec![]));
+    assert!(error.to_string().contains("--gossipsub-port"), "{error}");
+    assert!(matches!(start(config(0, 0, vec![])), NetworkError::Key));
+    let mut dial = first.dial();
+    dial.public_key = [9; 33];
+    assert!(matches!(start(config(8, 0, vec![dial])), NetworkError::DialKey(_)));
+}
