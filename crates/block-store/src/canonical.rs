@@ -11,6 +11,30 @@ pub fn canonical_root(txn: &impl Read, slot: Slot) -> Result<Option<Root>, ReadE
     txn.get::<Canonical>(&slot)
 }
 
+/// Roots of the canonical blocks of `count` slots from `start_slot` on, ascending; skipped slots have none.
+///
+/// # Errors
+/// A damaged row, or the engine.
+///
+/// # Cost
+/// One scan of at most `count` rows.
+pub fn canonical_roots(
+    txn: &impl Read,
+    start_slot: Slot,
+    count: u64,
+) -> Result<Vec<Root>, ReadError> {
+    let end = start_slot.saturating_add(count);
+    let mut roots = Vec::new();
+    for row in txn.scan::<Canonical>(start_slot)? {
+        let (slot, root) = row?;
+        if slot >= end {
+            break;
+        }
+        roots.push(root);
+    }
+    Ok(roots)
+}
+
 /// Puts a block on the canonical chain.
 ///
 /// # Errors

@@ -51,7 +51,7 @@ pub use message::{
     Verdict,
 };
 pub use protocols::REQUEST_BLOCKS_MAX;
-pub use source::{BlockSource, Serving, SourceBlock, SourceFailure};
+pub use source::{BlockSource, Serving, SourceBlock, SourceFailure, SourceRange};
 
 use gossip::Gossip;
 use protocols::{BlocksCodec, StatusCodec};

@@ -19,6 +19,15 @@ pub enum SourceBlock {
     Found(Vec<u8>),
 }
 
+/// Which blocks a range of slots has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceRange {
+    /// The canonical blocks, ascending; empty slots have none.
+    Roots(Vec<Root>),
+    /// The range begins where this node has no blocks to serve; the text says so to a peer.
+    Unavailable(String),
+}
+
 /// The store cannot answer. Peers learn no details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store cannot answer; its log says why")]
@@ -36,11 +45,11 @@ pub trait BlockSource: Send + Sync + 'static {
     /// [`SourceFailure`].
     fn block(&self, root: &Root) -> Result<SourceBlock, SourceFailure>;
 
-    /// Roots of the canonical blocks of `count` slots, ascending; empty slots have none.
+    /// The canonical blocks of `count` slots.
     ///
     /// # Errors
     /// [`SourceFailure`].
-    fn canonical_roots(&self, start_slot: Slot, count: u64) -> Result<Vec<Root>, SourceFailure>;
+    fn canonical_roots(&self, start_slot: Slot, count: u64) -> Result<SourceRange, SourceFailure>;
 }
 
 /// An answer that is read block by block as it is written, so that one block at a time is in memory.
@@ -77,14 +86,19 @@ impl Serving {
     fn read(&mut self) -> Option<ResponseChunk> {
         let failed = || ResponseChunk::error(ResponseCode::ServerError, "storage failure");
         if self.roots.is_none() {
-            let roots = match &self.request {
-                BlocksRequest::Roots(roots) => Ok(roots.clone()),
+            let range = match &self.request {
+                BlocksRequest::Roots(roots) => Ok(SourceRange::Roots(roots.clone())),
                 BlocksRequest::Range { start_slot, count } => {
                     self.source.canonical_roots(*start_slot, *count)
                 }
             };
-            let Ok(roots) = roots else { return Some(failed()) };
-            self.roots = Some(roots.into_iter());
+            match range {
+                Ok(SourceRange::Roots(roots)) => self.roots = Some(roots.into_iter()),
+                Ok(SourceRange::Unavailable(text)) => {
+                    return Some(ResponseChunk::error(ResponseCode::ResourceUnavailable, &text));
+                }
+                Err(SourceFailure) => return Some(failed()),
+            }
         }
         for root in self.roots.as_mut()? {
             return match self.source.block(&root) {

@@ -45,9 +45,12 @@ fn pruned_failed_and_refused_are_different_answers() {
     assert_eq!(client.ask(peer, range(15, 10)).unwrap(), blocks[15..]);
     let refused = RequestFailure::Refused("count must be 1 to 1024".to_owned());
     assert_eq!(client.ask(peer, range(15, 0)), Err(refused));
+    server.chain(|chain| chain.first_slot = 16);
+    let told = RequestFailure::Unavailable("begins at 16".to_owned());
+    assert_eq!(client.ask(peer, range(15, 10)), Err(told));
     server.chain(|chain| chain.is_broken = true);
     let failed = RequestFailure::Refused("storage failure".to_owned());
-    assert_eq!(client.ask(peer, range(15, 10)), Err(failed));
+    assert_eq!(client.ask(peer, range(16, 10)), Err(failed));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use lamella_network::{
     PeerId,
     service::{
         BlockSource, BlocksRequest, Command, Dial, Listener, Network, NetworkConfig, NetworkEvent,
-        Observation, RequestFailure, SourceBlock, SourceFailure, peer_id,
+        Observation, RequestFailure, SourceBlock, SourceFailure, SourceRange, peer_id,
     },
 };
 use lamella_types::{Block, Checkpoint, Root, SignedBlock, Slot, Status, hash_tree_root, to_ssz};
@@ -33,6 +33,8 @@ pub struct Chain {
     pub blocks: HashMap<Root, SourceBlock>,
     pub canonical: Vec<(Slot, Root)>,
     pub is_broken: bool,
+    /// First slot that it can serve by range.
+    pub first_slot: Slot,
 }
 
 pub struct Source(pub Mutex<Chain>);
@@ -50,11 +52,14 @@ impl BlockSource for Source {
         Ok(chain.blocks.get(root).cloned().unwrap_or(SourceBlock::Unknown))
     }
 
-    fn canonical_roots(&self, start_slot: Slot, count: u64) -> Result<Vec<Root>, SourceFailure> {
+    fn canonical_roots(&self, start_slot: Slot, count: u64) -> Result<SourceRange, SourceFailure> {
         let chain = self.0.lock().unwrap();
+        if start_slot < chain.first_slot {
+            return Ok(SourceRange::Unavailable(format!("begins at {}", chain.first_slot)));
+        }
         let is_asked = |slot: Slot| (start_slot..start_slot + count).contains(&slot);
         let asked = chain.canonical.iter().filter(|(slot, _)| is_asked(*slot));
-        Ok(asked.map(|(_, root)| *root).collect())
+        Ok(SourceRange::Roots(asked.map(|(_, root)| *root).collect()))
     }
 }
 
