@@ -32,7 +32,7 @@ pub enum Command {
     Genesis(genesis::GenesisArgs),
     /// Run a node.
     #[command(long_about = node::LONG_ABOUT, after_help = node::EXAMPLES)]
-    Node(node::NodeArgs),
+    Node(Box<node::NodeArgs>),
     /// Look into a node's database.
     #[command(after_help = db::EXIT_CODES)]
     Db(db::DbArgs),
@@ -44,6 +44,9 @@ pub enum CommandError {
     /// No network was made.
     #[error(transparent)]
     Genesis(#[from] crate::genesis::GenesisError),
+    /// The flags do not make a node.
+    #[error(transparent)]
+    Flags(#[from] node::FlagError),
     /// The node could not start or go on.
     #[error(transparent)]
     Node(#[from] crate::node::NodeError),
@@ -61,6 +64,7 @@ impl CommandError {
         match self {
             Self::Genesis(error) => 1 + u8::from(error.is_usage()),
             Self::Db(error) => error.exit_code() as u8,
+            Self::Flags(error) => 1 + u8::from(error.is_usage()),
             Self::Node(_) | Self::Output(_) => 1,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! | question | module |
 //! |---|---|
-//! | flags, messages, exit codes | [`cli`] |
+//! | flags, messages, exit codes | [`cli`], [`config`] |
 //! | looking into a database | [`db`], [`json`] |
 //! | making a network for development | [`genesis`] |
 //! | reading a network's files | [`network_dir`] |
@@ -12,6 +12,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod config;
 pub mod db;
 pub mod genesis;
 pub mod import;

@@ -6,6 +6,7 @@ mod api;
 mod command;
 mod damage;
 mod db;
+mod flags;
 mod full;
 mod genesis;
 
