@@ -23,6 +23,8 @@ mod orphans;
 mod ranges;
 mod session;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 use std::{
