@@ -7,7 +7,6 @@ use std::{
     io::{self, IsTerminal},
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
-    sync::mpsc::channel,
 };
 
 use clap::{ArgAction, ArgGroup, Args};
@@ -17,7 +16,7 @@ use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 use super::CommandError;
-use crate::node::{Event, Node, NodeError, ProofSchemeName};
+use crate::node::{Inbox, Node, NodeError, ProofSchemeName};
 
 pub use resolve::FlagError;
 
@@ -168,23 +167,25 @@ impl NodeArgs {
     /// Runs the node until it is told to stop.
     pub(super) fn run(self) -> Result<(), CommandError> {
         start_logging();
-        let (sender, events) = channel();
-        ctrlc::set_handler(move || {
-            // A node that is gone needs no telling.
-            let _ = sender.send(Event::Stop);
-        })
-        .map_err(NodeError::from)?;
+        let inbox = Inbox::default();
+        let sender = inbox.sender();
+        ctrlc::set_handler(move || sender.stop()).map_err(NodeError::from)?;
         self.ignored.warn();
-        let node = Node::open(&self.resolve()?)?;
-        node.run(&events)?;
+        let mut node = Node::open(&self.resolve()?, &inbox)?;
+        node.run(&inbox)?;
         info!("Stopped");
         Ok(())
     }
 }
 
 fn start_logging() {
-    // The engine tells of every file it opens at the level at which we tell of blocks.
-    let default = || EnvFilter::new(format!("info,{}=warn", lamella_tables::LOG_TARGET));
+    // The engine and libp2p tell of files and addresses at the level at which we tell of blocks.
+    let default = || {
+        EnvFilter::new(format!(
+            "info,{}=warn,libp2p=warn,libp2p_swarm=warn",
+            lamella_tables::LOG_TARGET
+        ))
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // A second subscriber can only mean that this process logs already.

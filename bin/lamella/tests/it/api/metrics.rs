@@ -73,6 +73,7 @@ fn imports_votes_peers_and_the_view_are_in_the_next_scrape() {
         client: client.map(str::to_owned),
         head_slot: None,
         finalized_slot: None,
+        is_in_mesh: true,
     };
     node.facts.set_peers(vec![peer(Some("zeam")), peer(Some("zeam")), peer(None)]);
     node.facts.set_sync_status(SyncStatus::Synced);
