@@ -17,7 +17,10 @@ use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 use super::CommandError;
-use crate::node::{Event, Node, NodeError, ProofSchemeName};
+use crate::{
+    checkpoint::{CheckpointError, Interrupt, bootstrap},
+    node::{Event, Node, NodeError, ProofSchemeName},
+};
 
 pub use resolve::FlagError;
 
@@ -169,13 +172,24 @@ impl NodeArgs {
     pub(super) fn run(self) -> Result<(), CommandError> {
         start_logging();
         let (sender, events) = channel();
+        let interrupt = Interrupt::default();
+        let stop = interrupt.clone();
         ctrlc::set_handler(move || {
+            stop.trigger();
             // A node that is gone needs no telling.
             let _ = sender.send(Event::Stop);
         })
         .map_err(NodeError::from)?;
         self.ignored.warn();
-        let node = Node::open(&self.resolve()?)?;
+        let config = self.resolve()?;
+        let bootstrap = match bootstrap(&config, &interrupt) {
+            Err(CheckpointError::Interrupted) => {
+                info!("Stopped");
+                return Ok(());
+            }
+            found => found?,
+        };
+        let node = Node::open(&config, bootstrap)?;
         node.run(&events)?;
         info!("Stopped");
         Ok(())
