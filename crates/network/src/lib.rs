@@ -5,12 +5,14 @@
 //! | bytes on the wire | [`wire`] |
 //! | libp2p: gossip, requests, answers | [`service`] |
 //! | what a peer may do, and what is held against it | [`peers`] |
+//! | whom to ask for which blocks, and when to import them | [`sync`] |
 //!
 //! Knows nothing of tables or of consensus: blocks to serve come through [`service::BlockSource`], what arrives goes
 //! to a [`service::Listener`], and whether it is any good is for the node to say.
 
 pub mod peers;
 pub mod service;
+pub mod sync;
 pub mod wire;
 
 pub use libp2p::PeerId;

@@ -1,0 +1,98 @@
+//! What sync allows itself: every queue, buffer, wait and number of tries.
+
+use lamella_types::limits::PROOF_BYTES_MAX;
+
+use crate::service::REQUEST_BLOCKS_MAX;
+
+/// Slots behind a claimed head up to which blocks are fetched one by one; beyond it, in ranges. Two times leanSpec's
+/// usual lag of a few slots: a node that merely missed some gossip asks for exactly the blocks that it missed.
+pub const BEHIND_SLOTS: u64 = 8;
+
+/// Slots by which a claimed head or a block may be ahead of our clock: one, as for gossip.
+pub const FUTURE_SLOTS_MAX: u64 = 1;
+
+/// Slots of one range request, which is also the most blocks of its answer.
+pub const RANGE_SLOTS: u64 = REQUEST_BLOCKS_MAX as u64;
+
+/// Ranges asked for, or waiting for their turn to be imported, at once: 1,024 slots.
+pub const RANGES_MAX: usize = 16;
+
+/// Range requests in flight at once. Answers are 64 blocks each; four keep a link busy across the round trip.
+pub const RANGES_IN_FLIGHT_MAX: usize = 4;
+
+/// Bytes of a signed block as the wire lets it through: the largest proof and 64 KiB of body.
+pub const BLOCK_BYTES_MAX: usize = PROOF_BYTES_MAX + (64 << 10);
+
+/// Bytes of the largest answer to a range: 36 MiB.
+pub const RANGE_BYTES_MAX: usize = REQUEST_BLOCKS_MAX * BLOCK_BYTES_MAX;
+
+/// Bytes of range blocks in memory, answers in flight taken as the largest possible: seven of them.
+pub const RANGE_BUFFER_BYTES_MAX: usize = 7 * RANGE_BYTES_MAX;
+
+/// First step back from a range that does not connect; it doubles each time.
+pub const STEP_BACK_SLOTS: u64 = RANGE_SLOTS;
+
+/// Steps back in one session after which it stays with one peer to its end.
+pub const FORKS_MAX: u32 = 4;
+
+/// Blocks whose parent is missing.
+pub const ORPHANS_MAX: usize = 256;
+
+/// Bytes of them: 64 MiB, 330 blocks of 190 KiB.
+pub const ORPHAN_BYTES_MAX: usize = 64 << 20;
+
+/// Parents fetched one by one for one orphan; a longer gap is fetched in ranges. leanSpec goes 512 deep, each a round
+/// trip; a range brings 64 in one.
+pub const ORPHAN_DEPTH_MAX: u32 = 32;
+
+/// Peers asked for one missing block.
+pub const ROOT_TRIES_MAX: usize = 4;
+
+/// Missing blocks looked for at once, and requests for them in flight.
+pub const MISSING_MAX: usize = 64;
+/// See [`MISSING_MAX`].
+pub const ROOTS_IN_FLIGHT_MAX: usize = 4;
+
+/// Answers that do not show what a peer claims, after which its claims are ignored.
+pub const DOUBTS_MAX: u32 = 3;
+
+/// Empty ranges in a row below a claimed head, after which the claim is ignored: 32,768 slots, 36 h at 4 s. A chain may
+/// really have stood still that long, and one that lies gains nothing by it: doubted claims hold nobody up.
+pub const EMPTY_RANGES_MAX: u32 = 512;
+
+/// Failed requests in a row after which a peer's claims are ignored: four minutes of backing off.
+pub const FAILURES_MAX: u32 = 8;
+
+/// How long claims are ignored: 10 minutes, as long as a ban.
+pub const IGNORE_MS: u64 = 600_000;
+
+/// Wait after a first failure; it doubles each time, up to a minute.
+pub const BACK_OFF_MS: u64 = 1_000;
+/// See [`BACK_OFF_MS`].
+pub const BACK_OFF_MS_MAX: u64 = 64_000;
+
+/// Age at which a status is asked for again: 8 slots of 4 s.
+pub const STATUS_AGE_MS: u64 = 32_000;
+
+/// Least time between two questions for one peer's status.
+pub const STATUS_ASK_MS: u64 = 5_000;
+
+/// Blocks asked of one peer at once, and per second: under what this node would itself allow a peer.
+pub const PACE_BLOCKS_BURST: u64 = 1_024;
+/// See [`PACE_BLOCKS_BURST`].
+pub const PACE_BLOCKS_PER_SECOND: u64 = 192;
+
+/// How long a peer that says it pruned a range is not asked for it again: 5 minutes.
+pub const UNAVAILABLE_MS: u64 = 300_000;
+
+/// How long the store is left alone when it cannot write.
+pub const PAUSE_MS: u64 = 2_000;
+
+/// Least time between two reports to the operator: 10 minutes.
+pub const REPORT_MS: u64 = 600_000;
+
+/// Peers known at once: twice what the service connects to.
+pub const PEERS_MAX: usize = 256;
+
+/// Judgements and reports that wait to be polled: a few for each peer. A node that polls after each call leaves none.
+pub const SAID_MAX: usize = 4 * PEERS_MAX;

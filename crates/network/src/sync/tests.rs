@@ -1,0 +1,489 @@
+//! Each rule of sync by itself. Where they meet is `simulation`.
+
+use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
+
+use lamella_types::{
+    Block, Checkpoint, RejectionReason, Root, SignedBlock, Slot, Status, hash_tree_root,
+};
+
+use super::{limits::*, *};
+use crate::peers::Offence;
+
+const NOW_SLOT: Slot = 10_000;
+
+/// A node whose chain is slots 1 to `head`, and the chain that its peers have.
+struct Node {
+    syncer: Syncer<u8>,
+    tree: RefCell<BTreeSet<Root>>,
+    chain: Vec<SignedBlock>,
+}
+
+fn chain(parent: Root, slots: impl Iterator<Item = Slot>, salt: u64) -> Vec<SignedBlock> {
+    let mut parent_root = parent;
+    let blocks = slots.map(|slot| {
+        let block = Block { slot, proposer_index: salt, parent_root, ..Block::default() };
+        parent_root = hash_tree_root(&block);
+        SignedBlock { block, ..SignedBlock::default() }
+    });
+    blocks.collect()
+}
+
+fn root(block: &SignedBlock) -> Root {
+    hash_tree_root(&block.block)
+}
+
+fn checkpoint(block: &SignedBlock) -> Checkpoint {
+    Checkpoint { root: root(block), slot: block.block.slot }
+}
+
+impl Node {
+    /// Everybody's chain has a block in each slot from 1 to `length`; the node has those up to `head`.
+    fn new(length: Slot, head: Slot, finalized: Slot) -> Self {
+        let chain = chain(Root::ZERO, 1..=length, 0);
+        let at = |slot: Slot| checkpoint(&chain[usize::try_from(slot - 1).unwrap()]);
+        let view = View { head: at(head), finalized: at(finalized), current_slot: NOW_SLOT };
+        let here = chain.iter().filter(|block| block.block.slot <= head).map(root).collect();
+        Self { syncer: Syncer::new(view, 64), tree: RefCell::new(here), chain }
+    }
+
+    fn connect(&mut self, peer: u8, head: Checkpoint, now_ms: u64) {
+        self.syncer.peer_status(peer, Status { finalized: Checkpoint::default(), head }, now_ms);
+    }
+
+    fn tip(&self) -> Checkpoint {
+        checkpoint(self.chain.last().unwrap())
+    }
+
+    fn poll(&mut self, now_ms: u64) -> Option<Action<u8>> {
+        let tree = self.tree.borrow();
+        self.syncer.poll(now_ms, &|root| tree.contains(root))
+    }
+
+    fn request(&mut self, now_ms: u64) -> (RequestId, u8, BlocksRequest) {
+        match self.poll(now_ms) {
+            Some(Action::Request { request, peer, blocks }) => (request, peer, blocks),
+            other => panic!("not a request: {other:?}"),
+        }
+    }
+
+    fn import(&mut self, now_ms: u64) -> (BatchId, Vec<Slot>) {
+        match self.poll(now_ms) {
+            Some(Action::Import { batch, blocks, .. }) => {
+                (batch, blocks.iter().map(|block| block.block.slot).collect())
+            }
+            other => panic!("not an import: {other:?}"),
+        }
+    }
+
+    fn penalty(&mut self, now_ms: u64) -> (u8, Offence) {
+        match self.poll(now_ms) {
+            Some(Action::Penalise { peer, offence, .. }) => (peer, offence),
+            other => panic!("not a penalty: {other:?}"),
+        }
+    }
+
+    /// Polls until nothing but judgements are left; these.
+    fn settle(&mut self, now_ms: u64) -> Vec<(u8, Offence)> {
+        let mut said = Vec::new();
+        while let Some(action) = self.poll(now_ms) {
+            match action {
+                Action::Penalise { peer, offence, .. } => said.push((peer, offence)),
+                Action::AskStatus { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        said
+    }
+
+    fn answer(&mut self, request: RequestId, blocks: Vec<SignedBlock>, now_ms: u64) {
+        self.respond(request, Ok(blocks), now_ms);
+    }
+
+    fn respond(
+        &mut self,
+        request: RequestId,
+        outcome: Result<Vec<SignedBlock>, RequestFailure>,
+        now_ms: u64,
+    ) {
+        let tree = self.tree.borrow();
+        self.syncer.response(request, outcome, now_ms, &|root| tree.contains(root));
+    }
+
+    fn orphan(&mut self, peer: u8, block: &SignedBlock) -> bool {
+        let tree = self.tree.borrow();
+        self.syncer.orphan(peer, root(block), Arc::new(block.clone()), &|r| tree.contains(r))
+    }
+
+    fn blocks(&self, blocks: &BlocksRequest) -> Vec<SignedBlock> {
+        let is_asked = |block: &&SignedBlock| match blocks {
+            BlocksRequest::Range { start_slot, count } => {
+                (*start_slot..start_slot + count).contains(&block.block.slot)
+            }
+            BlocksRequest::Roots(roots) => roots.contains(&root(block)),
+        };
+        self.chain.iter().filter(is_asked).cloned().collect()
+    }
+
+    /// The importer takes a batch of our chain up to `last`.
+    fn imported(&mut self, batch: BatchId, last: Slot, now_ms: u64) {
+        let here = self.chain.iter().filter(|block| block.block.slot <= last);
+        self.tree.borrow_mut().extend(here.map(root));
+        let head = checkpoint(&self.chain[usize::try_from(last - 1).unwrap()]);
+        self.syncer.view.head = head;
+        self.syncer.imported(batch, Outcome::Imported, now_ms);
+    }
+}
+
+fn range(start_slot: Slot, count: u64) -> BlocksRequest {
+    BlocksRequest::Range { start_slot, count }
+}
+
+#[test]
+fn ranges_start_after_our_head_one_for_each_peer_and_end_at_its_head() {
+    let mut node = Node::new(200, 10, 5);
+    let (low, high) = (checkpoint(&node.chain[39]), node.tip());
+    node.connect(1, high, 0);
+    node.connect(2, low, 0);
+    let (first, peer, blocks) = node.request(0);
+    assert_eq!((peer, blocks), (1, range(11, 64)));
+    assert!(node.poll(0).is_none(), "the other has nothing from slot 75 on, and the first is busy");
+    assert_eq!(node.syncer.state(), State::Syncing { head: 10, target: 200 });
+    node.respond(first, Err(RequestFailure::Refused("busy".to_owned())), 0);
+    let (_, peer, blocks) = node.request(0);
+    assert_eq!((peer, blocks), (2, range(11, 30)), "what it has of the range");
+    assert!(node.poll(0).is_none());
+    assert_eq!(node.request(BACK_OFF_MS).2, range(41, 34), "the rest, after the wait");
+}
+
+#[test]
+fn answers_that_come_in_any_order_are_imported_in_slot_order() {
+    let mut node = Node::new(138, 10, 5);
+    node.connect(1, node.tip(), 0);
+    node.connect(2, node.tip(), 0);
+    let (first, _, first_range) = node.request(0);
+    let (second, _, second_range) = node.request(0);
+    assert_eq!((&first_range, &second_range), (&range(11, 64), &range(75, 64)));
+    node.answer(second, node.blocks(&second_range), 1);
+    assert!(node.poll(1).is_none());
+    node.answer(first, node.blocks(&first_range), 2);
+    let (batch, slots) = node.import(2);
+    assert_eq!(slots, (11..75).collect::<Vec<Slot>>());
+    assert!(node.poll(2).is_none(), "one batch at a time");
+    node.imported(batch, 74, 3);
+    let (batch, slots) = node.import(3);
+    assert_eq!(slots, (75..139).collect::<Vec<Slot>>());
+    node.imported(batch, 138, 4);
+    assert!(node.poll(4).is_none());
+    assert_eq!(node.syncer.state(), State::Synced);
+}
+
+#[test]
+fn a_fork_is_found_by_stepping_back_twice_as_far_each_time_not_below_finality() {
+    let mut node = Node::new(400, 399, 100);
+    let fork = chain(root(&node.chain[104]), 106..=500, 1);
+    node.connect(1, checkpoint(fork.last().unwrap()), 0);
+    for (start, count) in [(400, 64), (336, 64), (208, 64)] {
+        let (request, _, blocks) = node.request(0);
+        assert_eq!(blocks, range(start, count));
+        let slots = start..start + count;
+        let blocks = fork.iter().filter(|b| slots.contains(&b.block.slot)).cloned().collect();
+        node.answer(request, blocks, 0);
+    }
+    let (request, _, blocks) = node.request(0);
+    assert_eq!(blocks, range(101, 64), "256 slots further would be below finality");
+    let both = node.chain[100..105].iter().chain(&fork[..59]).cloned().collect();
+    node.answer(request, both, 0);
+    let (_, slots) = node.import(0);
+    assert_eq!(slots, (101..165).collect::<Vec<Slot>>());
+}
+
+#[test]
+fn a_chain_that_does_not_meet_ours_above_finality_is_its_peers_fault() {
+    let mut node = Node::new(120, 110, 100);
+    let foreign = chain(Root::ZERO, 50..=200, 1);
+    node.connect(1, checkpoint(foreign.last().unwrap()), 0);
+    for start in [111, 101] {
+        let (request, _, blocks) = node.request(0);
+        assert_eq!(blocks, range(start, 64));
+        let slots = start..start + 64;
+        let blocks = foreign.iter().filter(|b| slots.contains(&b.block.slot)).cloned().collect();
+        node.answer(request, blocks, 0);
+    }
+    assert_eq!(node.settle(0), [(1, Offence::Lied)]);
+    assert_eq!(node.syncer.state(), State::Idle, "nobody else is there");
+}
+
+#[test]
+fn an_answer_whose_blocks_are_no_chain_is_misbehaviour_and_its_range_goes_to_another() {
+    let mut node = Node::new(200, 10, 5);
+    let good = node.blocks(&range(11, 64));
+    let mut gap = good.clone();
+    gap.remove(9);
+    let mut twice = good.clone();
+    twice.insert(1, good[0].clone());
+    let outside = node.blocks(&range(12, 64));
+    for (peer, blocks) in [(1, gap), (2, twice), (3, outside)] {
+        node.connect(peer, node.tip(), 0);
+        let (request, asked, what) = node.request(0);
+        assert_eq!((asked, what), (peer, range(11, 64)));
+        node.answer(request, blocks, 0);
+        assert_eq!(node.penalty(0), (peer, Offence::BrokeProtocol));
+    }
+    node.connect(4, node.tip(), 0);
+    let (request, peer, _) = node.request(0);
+    node.answer(request, good, 0);
+    assert_eq!((peer, node.import(0).1.len()), (4, 64));
+}
+
+#[test]
+fn a_claim_that_is_not_shown_holds_no_duties_and_is_ignored_in_the_end() {
+    let mut node = Node::new(100, 100, 50);
+    node.connect(1, node.tip(), 0);
+    node.connect(2, node.tip(), 0);
+    node.connect(3, Checkpoint { root: Root::ZERO, slot: 120 }, 0);
+    for doubts in 1..=DOUBTS_MAX {
+        let (request, peer, what) = node.request(0);
+        assert_eq!((peer, what), (3, range(101, 20)));
+        let is_first = doubts == 1;
+        let syncing = State::Syncing { head: 100, target: 120 };
+        assert_eq!(node.syncer.state(), if is_first { syncing } else { State::Synced });
+        node.answer(request, Vec::new(), 0);
+    }
+    assert_eq!(node.settle(0), [(3, Offence::Lied)]);
+    assert!(node.poll(0).is_none());
+    assert_eq!(node.syncer.state(), State::Synced);
+}
+
+#[test]
+fn empty_ranges_below_a_claimed_head_are_followed_so_far_and_no_further() {
+    let mut node = Node::new(100, 100, 50);
+    node.syncer.view.current_slot = 1_000_000;
+    node.connect(1, Checkpoint { root: Root::ZERO, slot: 1_000_000 }, 0);
+    let (mut asked, mut now_ms) = (0, 0);
+    let penalty = loop {
+        // A second each, so that the peer's share of requests lasts.
+        now_ms += 1_000;
+        match node.poll(now_ms) {
+            Some(Action::Request { request, .. }) => {
+                asked += 1;
+                node.answer(request, Vec::new(), now_ms);
+            }
+            Some(Action::Penalise { offence, .. }) => break offence,
+            Some(Action::AskStatus { .. }) | None => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((penalty, asked), (Offence::Lied, EMPTY_RANGES_MAX));
+}
+
+#[test]
+fn a_staller_waits_twice_as_long_each_time_while_others_are_asked() {
+    let mut node = Node::new(200, 10, 5);
+    node.connect(1, node.tip(), 0);
+    let mut now_ms = 0;
+    for failures in 0..FAILURES_MAX {
+        let (request, ..) = node.request(now_ms);
+        node.respond(request, Err(RequestFailure::Timeout), now_ms);
+        assert_eq!(node.penalty(now_ms), (1, Offence::Stalled));
+        let wait_ms = (BACK_OFF_MS << failures).min(BACK_OFF_MS_MAX);
+        if failures == 1 {
+            node.connect(2, node.tip(), now_ms);
+            let (request, peer, _) = node.request(now_ms);
+            assert_eq!(peer, 2);
+            node.syncer.peer_gone(2, now_ms);
+            node.respond(request, Ok(Vec::new()), now_ms);
+        }
+        if failures + 1 < FAILURES_MAX {
+            assert!(!matches!(node.poll(now_ms + wait_ms - 1), Some(Action::Request { .. })));
+        }
+        now_ms += wait_ms;
+        node.connect(1, node.tip(), now_ms);
+    }
+    assert_eq!(node.settle(now_ms), [(1, Offence::Stalled)]);
+    assert_eq!(node.syncer.state(), State::Idle);
+}
+
+#[test]
+fn a_range_that_every_peer_has_pruned_is_reported_once() {
+    let mut node = Node::new(200, 10, 5);
+    for peer in [1, 2] {
+        node.connect(peer, node.tip(), 0);
+    }
+    for _ in 0..4 {
+        match node.poll(0) {
+            Some(Action::Request { request, blocks, .. }) => {
+                let is_old = blocks == range(11, 64);
+                let text = "before slot 60".to_owned();
+                let pruned = Err(RequestFailure::Unavailable(text));
+                let outcome = if is_old { pruned } else { Ok(node.blocks(&blocks)) };
+                node.respond(request, outcome, 0);
+            }
+            Some(Action::Report(Report::Pruned { start_slot, target_slot, said })) => {
+                assert_eq!((start_slot, target_slot, said.as_str()), (11, 200, "before slot 60"));
+                assert!(node.poll(0).is_none(), "once");
+                assert_eq!(node.syncer.state(), State::Syncing { head: 10, target: 200 });
+                return;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("no report");
+}
+
+#[test]
+fn parents_are_asked_of_the_sender_first_and_imported_oldest_first() {
+    let mut node = Node::new(20, 10, 5);
+    for peer in [1, 2, 3] {
+        node.connect(peer, checkpoint(&node.chain[9]), 0);
+    }
+    assert!(node.poll(0).is_none());
+    let orphan = node.chain[12].clone();
+    assert!(node.orphan(3, &orphan));
+    let (request, peer, what) = node.request(0);
+    assert_eq!((peer, &what), (3, &BlocksRequest::Roots(vec![root(&node.chain[11])])));
+    node.answer(request, Vec::new(), 0);
+    let (request, peer, again) = node.request(0);
+    assert_eq!((peer, &again), (1, &what), "then of others");
+    node.answer(request, vec![node.chain[11].clone()], 0);
+    let (request, peer, what) = node.request(0);
+    assert_eq!((peer, &what), (1, &BlocksRequest::Roots(vec![root(&node.chain[10])])));
+    node.answer(request, vec![node.chain[10].clone()], 0);
+    assert_eq!(node.import(0).1, [11, 12, 13]);
+}
+
+#[test]
+fn a_block_that_nobody_has_takes_its_orphans_with_it() {
+    let mut node = Node::new(20, 10, 5);
+    for peer in 1..=9 {
+        node.connect(peer, checkpoint(&node.chain[9]), 0);
+    }
+    let orphan = node.chain[12].clone();
+    assert!(node.orphan(1, &orphan));
+    for _ in 0..ROOT_TRIES_MAX {
+        let (request, ..) = node.request(0);
+        node.answer(request, Vec::new(), 0);
+    }
+    assert!(node.poll(0).is_none());
+    assert_eq!(node.syncer.orphans.len(), 0);
+}
+
+#[test]
+fn orphans_of_the_future_and_below_finality_are_not_kept() {
+    let mut node = Node::new(20, 10, 5);
+    let at = |slot| chain(Root::ZERO, slot..=slot, 9).remove(0);
+    assert!(!node.orphan(1, &at(NOW_SLOT + FUTURE_SLOTS_MAX + 1)));
+    assert!(!node.orphan(1, &at(5)));
+    assert!(node.orphan(1, &at(6)));
+    node.connect(1, checkpoint(&node.chain[9]), 0);
+    node.syncer.view.finalized = checkpoint(&node.chain[5]);
+    assert!(node.poll(0).is_none(), "nothing to ask for");
+    assert_eq!(node.syncer.orphans.len(), 0);
+}
+
+#[test]
+fn orphans_are_bounded_and_the_oldest_go_first() {
+    let mut node = Node::new(20, 10, 5);
+    let far = chain(Root::ZERO, 100..101 + ORPHANS_MAX as u64, 9);
+    for block in &far {
+        assert!(node.orphan(1, block));
+    }
+    assert_eq!(node.syncer.orphans.len(), ORPHANS_MAX);
+    let weight = |block: &SignedBlock| super::held::Held::new(Arc::new(block.clone()), 1).bytes;
+    assert_eq!(node.syncer.orphans.bytes(), far[1..].iter().map(weight).sum::<usize>());
+    assert!(!node.syncer.orphans.contains(&root(&far[0])));
+    assert!(node.syncer.orphans.contains(&root(&far[1])));
+}
+
+#[test]
+fn a_gap_too_deep_for_single_blocks_becomes_a_range_of_its_sender() {
+    let mut node = Node::new(200, 110, 50);
+    let fork = chain(root(&node.chain[59]), 61..=112, 1);
+    let tip = fork.last().unwrap().clone();
+    for (peer, head) in [(1, checkpoint(&node.chain[109])), (2, checkpoint(&tip))] {
+        node.connect(peer, head, 0);
+    }
+    assert!(node.orphan(2, &tip));
+    for depth in 1..=ORPHAN_DEPTH_MAX as usize {
+        let parent = &fork[fork.len() - 1 - depth];
+        let (request, peer, what) = node.request(0);
+        assert_eq!((peer, what), (2, BlocksRequest::Roots(vec![root(parent)])));
+        node.answer(request, vec![parent.clone()], 0);
+    }
+    let lowest = 112 - u64::from(ORPHAN_DEPTH_MAX);
+    let (_, peer, what) = node.request(0);
+    let start = (lowest - STEP_BACK_SLOTS).max(51);
+    assert_eq!((peer, what), (2, range(start, 112 - start + 1)));
+}
+
+#[test]
+fn a_rejected_block_is_the_deliverers_fault_and_those_before_it_are_imported() {
+    let mut node = Node::new(200, 10, 5);
+    node.connect(1, node.tip(), 0);
+    let (request, _, what) = node.request(0);
+    node.answer(request, node.blocks(&what), 0);
+    let (batch, _) = node.import(0);
+    let reason = RejectionReason::InvalidBlockProof;
+    node.syncer.imported(batch, Outcome::Rejected { index: 20, reason }, 0);
+    assert_eq!(node.penalty(0), (1, Offence::Invalid));
+    let (batch, slots) = node.import(0);
+    assert_eq!(slots, (11..31).collect::<Vec<Slot>>());
+    node.imported(batch, 30, 0);
+    assert!(node.poll(0).is_none(), "its claim is ignored");
+    node.connect(2, node.tip(), 0);
+    assert_eq!(node.request(0).2, range(31, 64));
+}
+
+#[test]
+fn a_store_that_pauses_gets_the_same_batch_again() {
+    let mut node = Node::new(74, 10, 5);
+    node.connect(1, node.tip(), 0);
+    let (request, _, what) = node.request(0);
+    node.answer(request, node.blocks(&what), 0);
+    let (batch, slots) = node.import(0);
+    node.syncer.imported(batch, Outcome::Paused, 0);
+    assert!(node.poll(PAUSE_MS - 1).is_none());
+    assert_eq!(node.import(PAUSE_MS).1, slots);
+    node.syncer.imported(batch, Outcome::Imported, PAUSE_MS);
+    assert!(node.syncer.batch.is_some(), "an outcome counts for its own batch only");
+}
+
+#[test]
+fn an_old_status_is_asked_for_again_at_a_polite_pace() {
+    let mut node = Node::new(20, 20, 5);
+    node.connect(1, node.tip(), 0);
+    assert!(node.poll(STATUS_AGE_MS - 1).is_none());
+    assert!(matches!(node.poll(STATUS_AGE_MS), Some(Action::AskStatus { peer: 1 })));
+    assert!(node.poll(STATUS_AGE_MS + STATUS_ASK_MS - 1).is_none());
+    assert!(matches!(node.poll(STATUS_AGE_MS + STATUS_ASK_MS), Some(Action::AskStatus { .. })));
+}
+
+#[test]
+fn a_head_of_the_future_is_not_believed() {
+    let mut node = Node::new(20, 20, 5);
+    let slot = NOW_SLOT + FUTURE_SLOTS_MAX + 1;
+    node.connect(1, Checkpoint { root: Root::ZERO, slot }, 0);
+    assert!(node.poll(0).is_none());
+    assert_eq!(node.syncer.state(), State::Idle);
+}
+
+#[test]
+fn a_peer_is_asked_for_no_more_than_its_share() {
+    let mut node = Node::new(5_000, 10, 5);
+    node.connect(1, node.tip(), 0);
+    let mut asked = 0;
+    while let Some(action) = node.poll(0) {
+        match action {
+            Action::Request { request, blocks, .. } => {
+                asked += 1;
+                node.answer(request, node.blocks(&blocks), 0);
+            }
+            Action::Import { batch, blocks, .. } => {
+                let last = blocks.last().unwrap().block.slot;
+                node.imported(batch, last, 0);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(asked, PACE_BLOCKS_BURST / RANGE_SLOTS);
+    assert!(matches!(node.poll(1_000), Some(Action::Request { .. })));
+}
