@@ -47,6 +47,9 @@ pub enum CommandError {
     /// The flags do not make a node.
     #[error(transparent)]
     Flags(#[from] node::FlagError),
+    /// There is no checkpoint to begin at.
+    #[error(transparent)]
+    Checkpoint(#[from] crate::checkpoint::CheckpointError),
     /// The node could not start or go on.
     #[error(transparent)]
     Node(#[from] crate::node::NodeError),
@@ -65,7 +68,7 @@ impl CommandError {
             Self::Genesis(error) => 1 + u8::from(error.is_usage()),
             Self::Db(error) => error.exit_code() as u8,
             Self::Flags(error) => 1 + u8::from(error.is_usage()),
-            Self::Node(_) | Self::Output(_) => 1,
+            Self::Checkpoint(_) | Self::Node(_) | Self::Output(_) => 1,
         }
     }
 }

@@ -49,6 +49,14 @@ pub struct NodeConfig {
     pub checkpoint_urls: Vec<String>,
 }
 
+impl NodeConfig {
+    /// Where the database is. Beside it the data directory may hold anything.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("db")
+    }
+}
+
 /// How to take part in the network.
 #[derive(Debug, Clone)]
 pub struct GossipConfig {

@@ -7,10 +7,11 @@
 //! | making a network for development | [`genesis`] |
 //! | reading a network's files | [`network_dir`] |
 //! | importing a block | [`import`], [`proofs`] |
-//! | running | [`node`] |
+//! | running; beginning elsewhere than at genesis | [`node`]; [`checkpoint`] |
 //! | the HTTP API, the metrics | [`api`], [`metrics`] |
 
 pub mod api;
+pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod db;

@@ -16,7 +16,10 @@ use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 use super::CommandError;
-use crate::node::{Inbox, Node, NodeError, ProofSchemeName};
+use crate::{
+    checkpoint::{CheckpointError, Interrupt, bootstrap},
+    node::{Inbox, Node, NodeError, ProofSchemeName},
+};
 
 pub use resolve::FlagError;
 
@@ -167,11 +170,23 @@ impl NodeArgs {
     /// Runs the node until it is told to stop.
     pub(super) fn run(self) -> Result<(), CommandError> {
         start_logging();
-        let inbox = Inbox::default();
-        let sender = inbox.sender();
-        ctrlc::set_handler(move || sender.stop()).map_err(NodeError::from)?;
+        let (inbox, interrupt) = (Inbox::default(), Interrupt::default());
+        let (sender, stop) = (inbox.sender(), interrupt.clone());
+        ctrlc::set_handler(move || {
+            stop.trigger();
+            sender.stop();
+        })
+        .map_err(NodeError::from)?;
         self.ignored.warn();
-        let mut node = Node::open(&self.resolve()?, &inbox)?;
+        let config = self.resolve()?;
+        let bootstrap = match bootstrap(&config, &interrupt) {
+            Err(CheckpointError::Interrupted) => {
+                info!("Stopped");
+                return Ok(());
+            }
+            found => found?,
+        };
+        let mut node = Node::open(&config, bootstrap, &inbox)?;
         node.run(&inbox)?;
         info!("Stopped");
         Ok(())

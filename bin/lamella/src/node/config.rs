@@ -49,7 +49,7 @@ impl ProofSchemeName {
         self.scheme().name()
     }
 
-    fn scheme(self) -> Arc<dyn ProofScheme> {
+    pub(crate) fn scheme(self) -> Arc<dyn ProofScheme> {
         match self {
             Self::Raw => Arc::new(Raw { parameters: &PRODUCTION }),
             Self::Trust => Arc::new(Trust),
@@ -85,19 +85,24 @@ pub enum NodeError {
 
 impl Node {
     /// Loads the validators' keys, opens or creates the data directory, recovers fork choice from it, and takes its
-    /// place among its peers.
+    /// place among its peers. An empty directory begins at `bootstrap`, or at genesis without one.
     ///
     /// # Errors
     /// [`NodeError`]; a directory of another network is left untouched.
-    pub fn open(config: &NodeConfig, inbox: &Inbox) -> Result<Self, NodeError> {
+    pub fn open(
+        config: &NodeConfig,
+        bootstrap: Option<Bootstrap>,
+        inbox: &Inbox,
+    ) -> Result<Self, NodeError> {
         let genesis = &config.genesis;
         let scheme = config.proof_scheme.scheme();
         let keys = load_keys(config, &*scheme)?;
         let clock = SlotClock::new(genesis.genesis_time, config.slot_ms);
-        let state = genesis_state(genesis.genesis_time, genesis.validators.clone());
-        let path = config.data_dir.join("db");
-        let bootstrap = Bootstrap::genesis(state);
-        let (chain, opened) = Chain::open(&path, bootstrap, scheme.name(), config.settings)?;
+        let bootstrap = bootstrap.unwrap_or_else(|| {
+            Bootstrap::genesis(genesis_state(genesis.genesis_time, genesis.validators.clone()))
+        });
+        let (chain, opened) =
+            Chain::open(&config.database(), bootstrap, scheme.name(), config.settings)?;
         config.gossip.identity.keep()?;
         report::opened(config, &opened, &keys);
         let chain = Arc::new(chain);

@@ -12,11 +12,15 @@ use crate::{config::NodeConfig, import::NewBlock, network_dir::ValidatorKeys};
 /// What was found on disk, and what was decided.
 pub(super) fn opened(config: &NodeConfig, opened: &Opened, keys: &ValidatorKeys) {
     let row = &opened.fork_choice;
-    let found = if opened.created { "nothing, began at genesis" } else { "a chain, resumed" };
+    let found = match (opened.created, opened.head_slot) {
+        (false, _) => "a chain, resumed",
+        (true, 0) => "nothing, began at genesis",
+        (true, _) => "nothing, began at a checkpoint",
+    };
     let gossip = &config.gossip;
     info!(
         node_id = config.node_id,
-        database = %config.data_dir.join("db").display(),
+        database = %config.database().display(),
         found,
         head = %row.head,
         head_slot = opened.head_slot,

@@ -158,8 +158,11 @@ fn one_port_serves_api_and_metrics() {
     let dir = tempfile::tempdir().unwrap();
     let (net, data) = (dir.path().join("net"), dir.path().join("data"));
     two_nodes(&net);
-    // A port that was free a moment ago: nobody else is given it so soon.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    // Below the range from which the system gives other tests theirs.
+    let start = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let mut ports = start..32_768;
+    let port = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
+    let port = port.to_string();
     let (_node, _, listening) = decided(&[
         "--network-dir",
         text(&net),
