@@ -6,6 +6,7 @@
 mod db;
 mod genesis;
 mod node;
+mod parent;
 
 use std::{
     fmt,

@@ -14,7 +14,7 @@ use lamella_types::limits::SLOT_MS;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
-use super::CommandError;
+use super::{CommandError, parent::stop_when_stdin_closes};
 use crate::{
     api::ServerConfig,
     network_dir::NetworkDir,
@@ -82,6 +82,10 @@ pub struct NodeArgs {
     /// Do not wait for the disk at each commit. A power cut then takes the newest blocks; for throw-away networks.
     #[arg(long)]
     lazy_commits: bool,
+
+    /// Stop when standard input closes, so that no node outlives the program that started it.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
 }
 
 impl NodeArgs {
@@ -89,6 +93,14 @@ impl NodeArgs {
     pub(super) fn run(self) -> Result<(), CommandError> {
         start_logging();
         let (sender, events) = channel();
+        if self.exit_with_parent {
+            let sender = sender.clone();
+            let stop = move || {
+                // A node that is gone needs no telling.
+                let _ = sender.send(Event::Stop);
+            };
+            stop_when_stdin_closes(stop).map_err(NodeError::Parent)?;
+        }
         ctrlc::set_handler(move || {
             // A node that is gone needs no telling.
             let _ = sender.send(Event::Stop);
