@@ -5,6 +5,7 @@
 //! | flags, messages, exit codes | [`cli`] |
 //! | looking into a database | [`db`], [`json`] |
 //! | making a network for development | [`genesis`] |
+//! | running a whole network on one machine | [`devnet`] |
 //! | reading a network's files | [`network_dir`] |
 //! | importing a block | [`import`], [`proofs`] |
 //! | running | [`node`] |
@@ -13,6 +14,7 @@
 pub mod api;
 pub mod cli;
 pub mod db;
+pub mod devnet;
 pub mod genesis;
 pub mod import;
 pub mod json;

@@ -6,6 +6,7 @@ mod api;
 mod command;
 mod damage;
 mod db;
+mod devnet;
 mod full;
 mod genesis;
 
