@@ -37,7 +37,7 @@ pub enum Command {
     Devnet(devnet::DevnetArgs),
     /// Run a node.
     #[command(long_about = node::LONG_ABOUT, after_help = node::EXAMPLES)]
-    Node(node::NodeArgs),
+    Node(Box<node::NodeArgs>),
     /// Look into a node's database.
     #[command(after_help = db::EXIT_CODES)]
     Db(db::DbArgs),
@@ -52,6 +52,9 @@ pub enum CommandError {
     /// A local network did not run, or ran badly.
     #[error(transparent)]
     Devnet(#[from] crate::devnet::DevnetError),
+    /// The flags do not make a node.
+    #[error(transparent)]
+    Flags(#[from] node::FlagError),
     /// The node could not start or go on.
     #[error(transparent)]
     Node(#[from] crate::node::NodeError),
@@ -70,6 +73,7 @@ impl CommandError {
             Self::Devnet(error) => error.exit_code(),
             Self::Genesis(error) => 1 + u8::from(error.is_usage()),
             Self::Db(error) => error.exit_code() as u8,
+            Self::Flags(error) => 1 + u8::from(error.is_usage()),
             Self::Node(_) | Self::Output(_) => 1,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! | question | module |
 //! |---|---|
-//! | flags, messages, exit codes | [`cli`] |
+//! | flags, messages, exit codes | [`cli`], [`config`] |
 //! | looking into a database | [`db`], [`json`] |
 //! | making a network for development | [`genesis`] |
 //! | running a whole network on one machine | [`devnet`] |
@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod config;
 pub mod db;
 pub mod devnet;
 pub mod genesis;

@@ -15,6 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::genesis::NodePorts;
+
 /// Time for a node to finish the import under way and close its database; then it is killed, which loses nothing.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -39,8 +41,8 @@ pub struct NodeCommand {
     pub log: PathBuf,
     /// Milliseconds of a slot.
     pub slot_ms: u64,
-    /// TCP port of API and metrics.
-    pub api_port: u16,
+    /// Its ports, on the loopback address; the API's has the metrics too.
+    pub ports: NodePorts,
     /// Flags beyond these.
     pub flags: Vec<String>,
 }
@@ -74,7 +76,8 @@ impl NodeProcess {
         }
         let log = OpenOptions::new().create(true).append(true).open(&command.log)?;
         let log_start = log.metadata()?.len();
-        let (slot_ms, api_port) = (command.slot_ms.to_string(), command.api_port.to_string());
+        let slot_ms = command.slot_ms.to_string();
+        let [api_port, quic_port] = [command.ports.api, command.ports.quic].map(|p| p.to_string());
         let child = Command::new(&command.program)
             .arg("node")
             .arg("--network-dir")
@@ -82,7 +85,9 @@ impl NodeProcess {
             .args(["--node-id", &command.node_id])
             .arg("--data-dir")
             .arg(&command.data_dir)
-            .args(["--slot-ms", &slot_ms, "--api-port", &api_port, "--exit-with-parent"])
+            .args(["--slot-ms", &slot_ms, "--api-port", &api_port, "--metrics-port", &api_port])
+            .args(["--gossipsub-port", &quic_port, "--gossipsub-address", "127.0.0.1"])
+            .arg("--exit-with-parent")
             .args(&command.flags)
             .env("NO_COLOR", "1")
             .stdin(Stdio::piped())

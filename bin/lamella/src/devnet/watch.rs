@@ -80,7 +80,7 @@ impl<'a> Watch<'a> {
                 log: folder.log(&node_id),
                 node_id: node_id.clone(),
                 slot_ms: folder.record.slot_ms,
-                api_port: place.ports.api,
+                ports: place.ports,
                 flags: flags.unwrap_or_default(),
             };
             place.release();

@@ -46,7 +46,7 @@ impl Node {
     /// A node with a new identity.
     pub(super) fn new(number: u16, ports: NodePorts) -> Result<Self, GenesisError> {
         let node_id = format!("{NODE_PREFIX}{number}");
-        let private_key = random_node_key()?;
+        let private_key = NodeKey::random()?;
         let enr = Enr::builder()
             .ip4(Self::IP)
             .add_value("quic", &ports.quic)
@@ -56,16 +56,5 @@ impl Node {
                 reason: error.to_string(),
             })?;
         Ok(Self { node_id, private_key, ports, enr: enr.to_base64() })
-    }
-}
-
-/// Random bytes until they are a private key: the chance that the first are not is below 2^-127.
-fn random_node_key() -> Result<NodeKey, GenesisError> {
-    loop {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes)?;
-        if let Ok(key) = NodeKey::from_bytes(bytes) {
-            return Ok(key);
-        }
     }
 }

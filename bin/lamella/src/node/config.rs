@@ -1,8 +1,8 @@
-//! From flags and network files to a node that can run.
+//! From a [`NodeConfig`] to a node that can run: keys, database, servers.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use lamella_chain::{Bootstrap, Chain, ChainOpenError, PersistError, Settings};
+use lamella_chain::{Bootstrap, Chain, ChainOpenError, PersistError};
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::{
     PRODUCTION,
@@ -12,14 +12,14 @@ use tracing::{info, warn};
 
 use super::{Node, report, unix_ms};
 use crate::{
-    api::{ApiContext, Events, Limits, NodeFacts, ServeError, ServerConfig, serve, version},
+    api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version},
+    config::IdentityKeyError,
     import::Importer,
     metrics::Metrics,
-    network_dir::{
-        GenesisConfig, NetworkDir, NetworkFileError, ValidatorConfig, ValidatorKeyError,
-        ValidatorKeys,
-    },
+    network_dir::{ValidatorKeyError, ValidatorKeys},
 };
+
+pub use crate::config::NodeConfig;
 
 /// What the node calls itself in metrics.
 const NAME: &str = "lamella";
@@ -34,6 +34,12 @@ pub enum ProofSchemeName {
 }
 
 impl ProofSchemeName {
+    /// Its name on the command line and in the data directory.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.scheme().name()
+    }
+
     fn scheme(self) -> Arc<dyn ProofScheme> {
         match self {
             Self::Raw => Arc::new(Raw { parameters: &PRODUCTION }),
@@ -42,39 +48,18 @@ impl ProofSchemeName {
     }
 }
 
-/// What a node is to be.
-#[derive(Debug, Clone)]
-pub struct NodeConfig {
-    /// Files of the network.
-    pub network: NetworkDir,
-    /// Which node of the network this is.
-    pub node_id: String,
-    /// Folder of the node's data; the database is its `db`.
-    pub data_dir: PathBuf,
-    /// Milliseconds of a slot.
-    pub slot_ms: u64,
-    /// Whether to aggregate whatever `validator-config.yaml` says.
-    pub is_aggregator: bool,
-    /// How proofs are made.
-    pub proof_scheme: ProofSchemeName,
-    /// How the chain is kept.
-    pub settings: Settings,
-    /// Where to serve the HTTP API and the metrics; nowhere if `None`.
-    pub api: Option<ServerConfig>,
-}
-
 /// Why a node cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// A file of the network.
-    #[error(transparent)]
-    Network(#[from] NetworkFileError),
     /// A validator key.
     #[error(transparent)]
     Keys(#[from] ValidatorKeyError),
     /// The data directory.
     #[error(transparent)]
     Open(#[from] ChainOpenError),
+    /// The node's key cannot be kept.
+    #[error(transparent)]
+    Identity(#[from] IdentityKeyError),
     /// The store gave up while running.
     #[error(transparent)]
     Store(PersistError),
@@ -90,24 +75,24 @@ pub enum NodeError {
 }
 
 impl Node {
-    /// Reads the network's files, opens or creates the data directory, and recovers fork choice from it.
+    /// Loads the validators' keys, opens or creates the data directory, and recovers fork choice from it.
     ///
     /// # Errors
     /// [`NodeError`]; a directory of another network is left untouched.
     pub fn open(config: &NodeConfig) -> Result<Self, NodeError> {
-        let genesis = GenesisConfig::load(&config.network.config)?;
+        let genesis = &config.genesis;
         let scheme = config.proof_scheme.scheme();
-        let keys = load_keys(config, &genesis, &*scheme)?;
-        let is_aggregator = config.is_aggregator || is_listed_aggregator(config)?;
+        let keys = load_keys(config, &*scheme)?;
         let clock = SlotClock::new(genesis.genesis_time, config.slot_ms);
-        let state = genesis_state(genesis.genesis_time, genesis.validators);
+        let state = genesis_state(genesis.genesis_time, genesis.validators.clone());
         let path = config.data_dir.join("db");
         let bootstrap = Bootstrap::genesis(state);
         let (chain, opened) = Chain::open(&path, bootstrap, scheme.name(), config.settings)?;
-        report::opened(&config.node_id, &path, &opened, &keys, is_aggregator, scheme.name());
+        config.gossip.identity.keep()?;
+        report::opened(config, &opened, &keys);
         let chain = Arc::new(chain);
         let importer = Importer::new(Arc::clone(&chain), Arc::clone(&scheme));
-        let facts = Arc::new(NodeFacts::new(&config.node_id, None, clock, is_aggregator));
+        let facts = Arc::new(NodeFacts::new(&config.node_id, None, clock, config.is_aggregator));
         let metrics = Arc::new(Metrics::new(NAME, &version(), keys.validators.len()));
         let events = Events::new();
         let server = config
@@ -130,17 +115,9 @@ impl Node {
 }
 
 /// The keys of the node's validators; none makes a follower.
-fn load_keys(
-    config: &NodeConfig,
-    genesis: &GenesisConfig,
-    scheme: &dyn ProofScheme,
-) -> Result<ValidatorKeys, NodeError> {
-    let assignments = config.network.assignments()?;
-    let assigned = match &assignments {
-        Some(assignments) => assignments.of(&config.node_id)?,
-        None => None,
-    };
-    let Some(assigned) = assigned else {
+fn load_keys(config: &NodeConfig, scheme: &dyn ProofScheme) -> Result<ValidatorKeys, NodeError> {
+    let genesis = &config.genesis;
+    let Some(assigned) = &config.assigned else {
         warn!(node_id = config.node_id, "Not listed in the network's validators: following only");
         return Ok(ValidatorKeys::default());
     };
@@ -148,7 +125,7 @@ fn load_keys(
         warn!(scheme = scheme.name(), "This proof scheme cannot sign: the validators stay idle");
         return Ok(ValidatorKeys::default());
     }
-    let keys = ValidatorKeys::load(&genesis.validators, &assigned, &config.network.keys_dir)?;
+    let keys = ValidatorKeys::load(&genesis.validators, assigned, &config.keys_dir)?;
     if let Some(end) = keys.last_slot_end() {
         let (validators, last_slot) = (assigned.len(), end.saturating_sub(1));
         info!(validators, last_slot, "Loaded validator keys");
@@ -158,12 +135,4 @@ fn load_keys(
         }
     }
     Ok(keys)
-}
-
-fn is_listed_aggregator(config: &NodeConfig) -> Result<bool, NodeError> {
-    match ValidatorConfig::load(&config.network.validator_config) {
-        Ok(listed) => Ok(listed.node(&config.node_id).is_some_and(|node| node.is_aggregator)),
-        Err(NetworkFileError::Missing { .. }) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -1,28 +1,20 @@
 //! What the log says. One line for each thing acknowledged; names and fields that tools of the field look for.
 
-use std::path::Path;
-
 use lamella_chain::Opened;
 use lamella_fork_choice::ForkChoice;
 use lamella_types::{Slot, ValidatorIndex};
 use tracing::{info, warn};
 
-use crate::{import::NewBlock, network_dir::ValidatorKeys};
+use crate::{config::NodeConfig, import::NewBlock, network_dir::ValidatorKeys};
 
 /// What was found on disk, and what was decided.
-pub(super) fn opened(
-    node_id: &str,
-    path: &Path,
-    opened: &Opened,
-    keys: &ValidatorKeys,
-    is_aggregator: bool,
-    proof_scheme: &str,
-) {
+pub(super) fn opened(config: &NodeConfig, opened: &Opened, keys: &ValidatorKeys) {
     let row = &opened.fork_choice;
     let found = if opened.created { "nothing, began at genesis" } else { "a chain, resumed" };
+    let gossip = &config.gossip;
     info!(
-        node_id,
-        database = %path.display(),
+        node_id = config.node_id,
+        database = %config.data_dir.join("db").display(),
         found,
         head = %row.head,
         head_slot = opened.head_slot,
@@ -31,8 +23,13 @@ pub(super) fn opened(
         votes = opened.votes,
         live_blocks = opened.live_blocks,
         validators = keys.validators.len(),
-        is_aggregator,
-        proof_scheme,
+        is_aggregator = config.is_aggregator,
+        proof_scheme = config.proof_scheme.name(),
+        genesis_time = config.genesis.genesis_time,
+        node_key = %gossip.identity.source,
+        bootnodes = gossip.dial.len(),
+        subnets = ?gossip.subnets,
+        subnet_count = gossip.committee_count,
         "Started"
     );
 }

@@ -7,6 +7,7 @@ mod command;
 mod damage;
 mod db;
 mod devnet;
+mod flags;
 mod full;
 mod genesis;
 

@@ -11,13 +11,13 @@ use std::{
 use lamella_chain::ReadOnlyChain;
 use lamella_types::{Decode, State};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_lamella");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lamella");
 
 /// Longest wait for anything; a healthy run needs a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes a one-node network of four validators that can sign 400 slots, with genesis now.
-fn network(root: &Path) {
+pub(crate) fn network(root: &Path) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let genesis_time = (now + 3).to_string();
     let out = Command::new(BINARY)
@@ -28,23 +28,32 @@ fn network(root: &Path) {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 
-struct Node {
-    process: Child,
+pub(crate) struct Node {
+    pub(crate) process: Child,
     log: BufReader<ChildStderr>,
 }
 
 impl Node {
-    fn start(network: &Path, data: &Path) -> Self {
+    pub(crate) fn start(network: &Path, data: &Path) -> Self {
         Self::start_with(network, data, &[])
     }
 
-    fn start_with(network: &Path, data: &Path, flags: &[&str]) -> Self {
-        let mut process = Command::new(BINARY)
-            .args(["node", "--node-id", "lamella_0", "--slot-ms", "400", "--network-dir"])
+    pub(crate) fn start_with(network: &Path, data: &Path, flags: &[&str]) -> Self {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["node", "--node-id", "lamella_0", "--slot-ms", "400"])
+            .args(["--gossipsub-port", "0", "--api-port", "0", "--metrics-port", "0"])
+            .arg("--network-dir")
             .arg(network)
             .arg("--data-dir")
             .arg(data)
-            .args(flags)
+            .args(flags);
+        Self::spawn(command)
+    }
+
+    /// Runs a command whose stderr is the log.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut process = command
             .env("NO_COLOR", "1")
             .env_remove("RUST_LOG")
             .stderr(Stdio::piped())
@@ -55,14 +64,14 @@ impl Node {
     }
 
     /// The next log line; `None` at the end of the process.
-    fn line(&mut self) -> Option<String> {
+    pub(crate) fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = self.log.read_line(&mut line).unwrap();
         (read > 0).then_some(line)
     }
 
     /// Reads on until a line says what is wanted.
-    fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn wait_for(&mut self, mut wanted: impl FnMut(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut last = String::new();
         while Instant::now() < deadline {
@@ -75,7 +84,7 @@ impl Node {
         panic!("the node ended or went on without it; last line: {last}");
     }
 
-    fn kill(&mut self) -> Vec<String> {
+    pub(crate) fn kill(&mut self) -> Vec<String> {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         std::iter::from_fn(|| self.line()).collect()
@@ -99,7 +108,7 @@ struct Acknowledged {
     votes: u64,
 }
 
-fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let start = line.find(&format!(" {name}="))? + name.len() + 2;
     line[start..].split_whitespace().next()
 }
@@ -115,7 +124,7 @@ fn acknowledged(line: &str) -> Option<Acknowledged> {
     })
 }
 
-fn verify(data: &Path) {
+pub(crate) fn verify(data: &Path) {
     let chain = ReadOnlyChain::open(&data.join("db")).unwrap();
     let report =
         lamella_chain::verify(chain.database(), &mut |_| std::ops::ControlFlow::Continue(()));
@@ -208,7 +217,7 @@ fn a_second_node_on_the_same_directory_is_told_who_holds_it() {
 }
 
 /// The status line and body of a GET.
-fn get(address: &str, path: &str) -> (String, Vec<u8>) {
+pub(crate) fn get(address: &str, path: &str) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
@@ -223,7 +232,7 @@ fn the_api_serves_what_the_running_node_has() {
     let directory = tempfile::tempdir().unwrap();
     let (net, data) = (directory.path().join("net"), directory.path().join("data"));
     network(&net);
-    let mut node = Node::start_with(&net, &data, &["--api-port", "0"]);
+    let mut node = Node::start(&net, &data);
     let line = node.wait_for(|line| line.contains("HTTP API listening"));
     let address = field(&line, "api").unwrap().to_owned();
     node.wait_for(|line| line.contains("Finalized slot=2"));
