@@ -15,7 +15,7 @@ use lamella_types::limits::SLOT_MS;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
-use super::CommandError;
+use super::{CommandError, parent::stop_when_stdin_closes};
 use crate::{
     checkpoint::{CheckpointError, Interrupt, bootstrap},
     node::{Inbox, Node, NodeError, ProofSchemeName},
@@ -118,6 +118,10 @@ pub struct NodeArgs {
     #[arg(long)]
     lazy_commits: bool,
 
+    /// Stop when standard input closes, so that no node outlives the program that started it.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+
     /// Aggregate the signatures of all validators, even if validator-config.yaml does not say so.
     #[arg(long, visible_alias = "aggregator", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, help_heading = "Duties")]
     is_aggregator: Option<bool>,
@@ -170,13 +174,17 @@ impl NodeArgs {
     /// Runs the node until it is told to stop.
     pub(super) fn run(self) -> Result<(), CommandError> {
         start_logging();
-        let (inbox, interrupt) = (Inbox::default(), Interrupt::default());
-        let (sender, stop) = (inbox.sender(), interrupt.clone());
-        ctrlc::set_handler(move || {
-            stop.trigger();
+        let inbox = Inbox::default();
+        let interrupt = Interrupt::default();
+        let (sender, interrupted) = (inbox.sender(), interrupt.clone());
+        let stop = move || {
+            interrupted.trigger();
             sender.stop();
-        })
-        .map_err(NodeError::from)?;
+        };
+        if self.exit_with_parent {
+            stop_when_stdin_closes(stop.clone()).map_err(NodeError::Parent)?;
+        }
+        ctrlc::set_handler(stop).map_err(NodeError::from)?;
         self.ignored.warn();
         let config = self.resolve()?;
         let bootstrap = match bootstrap(&config, &interrupt) {

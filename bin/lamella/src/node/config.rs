@@ -81,6 +81,9 @@ pub enum NodeError {
     /// The signal handler cannot be installed.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(#[from] ctrlc::Error),
+    /// The end of the parent cannot be watched for.
+    #[error("cannot watch standard input: {0}")]
+    Parent(std::io::Error),
 }
 
 impl Node {
