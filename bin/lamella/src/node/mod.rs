@@ -9,7 +9,9 @@
 //! | from flags and files to a consensus | `config` |
 //! | propose, attest, aggregate | `duties`, `combine` |
 //! | what the log says | `report` |
+//! | the last slot that the protocol allows | `chain_end` |
 
+pub(crate) mod chain_end;
 mod combine;
 mod config;
 mod duties;
@@ -68,6 +70,7 @@ impl Node {
     pub fn run(&self, events: &Receiver<Event>) -> Result<(), NodeError> {
         self.wait_for_genesis();
         let mut done = self.chain.fork_choice().time();
+        chain_end::report(&self.clock, None, self.clock.current_slot(unix_ms()));
         loop {
             let now_ms = unix_ms();
             let current = self.clock.total_intervals(now_ms);
@@ -94,6 +97,8 @@ impl Node {
     /// Lives through the intervals after `done` up to `current`. Far behind, all but the last slot's are skipped, as
     /// in leanSpec `_tick_to`: their votes are too old to matter, and accepting them late loses nothing.
     fn advance(&self, done: u64, current: u64) -> Result<(), NodeError> {
+        let slot_of = |interval| interval / INTERVALS_PER_SLOT;
+        chain_end::report(&self.clock, Some(slot_of(done)), slot_of(current));
         let first = (done + 1).max((current + 1).saturating_sub(INTERVALS_PER_SLOT));
         if first > done + 1 {
             let outcome = self.chain.change(|view| view.skip_to_interval(first - 1));
@@ -108,10 +113,11 @@ impl Node {
     }
 
     /// One interval: tick, then the duties that fall into it. Late intervals are only ticked: their proposals and
-    /// votes are no longer due.
+    /// votes are no longer due. Nor are any after the last slot of the chain.
     fn interval(&self, interval: u64, is_now: bool) -> Result<(), PersistError> {
         let (slot, phase) = (interval / INTERVALS_PER_SLOT, interval % INTERVALS_PER_SLOT);
-        let proposer = if phase == 0 && is_now { self.own_proposer(slot) } else { None };
+        let has_duties = is_now && !chain_end::is_over(slot);
+        let proposer = if phase == 0 && has_duties { self.own_proposer(slot) } else { None };
         let before = self.chain.fork_choice();
         let mut prover = self.prover();
         let aggregator =
@@ -121,7 +127,7 @@ impl Node {
         if let Some(proposer) = proposer {
             self.propose(slot, proposer);
         }
-        if phase == 1 && is_now {
+        if phase == 1 && has_duties {
             self.attest(slot)?;
         }
         Ok(())
