@@ -65,7 +65,7 @@ fn a_healthy_slot() {
     chain.grow(WARM_UP_SLOTS);
     let limits = [
         ("Anchors", 4.0),
-        ("Bodies", 1_430.0),
+        ("Bodies", 425.0),
         ("Canonical", 60.0),
         ("Diffs", 216.0),
         ("Headers", 170.0),
@@ -75,7 +75,7 @@ fn a_healthy_slot() {
         ("Slots", 110.0),
         ("Votes", 2.0),
     ];
-    check("healthy", &chain.grow(HEALTHY_SLOTS), &limits, 2_000.0);
+    check("healthy", &chain.grow(HEALTHY_SLOTS), &limits, 1_000.0);
 }
 
 /// The diffs of the stall are the row that tells: 1.2 KB a slot at most was promised, full tallies take 33.8.
@@ -84,7 +84,7 @@ fn a_healthy_slot() {
 fn a_slot_of_a_stall() {
     let limits = [
         ("Anchors", 45.0),
-        ("Bodies", 1_430.0),
+        ("Bodies", 870.0),
         ("Canonical", 62.0),
         ("Diffs", 415.0),
         ("Headers", 172.0),
@@ -95,5 +95,5 @@ fn a_slot_of_a_stall() {
         ("Votes", 220.0),
     ];
     let per_slot = Growing::begin(Finality::Stalled(1)).grow(STALL_SLOTS);
-    check("stalled", &per_slot, &limits, 2_600.0);
+    check("stalled", &per_slot, &limits, 2_030.0);
 }
