@@ -18,10 +18,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes a one-node network of four validators that can sign 400 slots, with genesis now.
 fn network(root: &Path) {
+    network_for(root, 400);
+}
+
+/// The same with keys for this many slots.
+fn network_for(root: &Path, key_slots: u64) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let genesis_time = (now + 3).to_string();
     let out = Command::new(BINARY)
-        .args(["genesis", "--key-slots", "400", "--genesis-time", &genesis_time, "--out"])
+        .args(["genesis", "--key-slots", &key_slots.to_string()])
+        .args(["--genesis-time", &genesis_time, "--out"])
         .arg(root)
         .output()
         .unwrap();
@@ -194,7 +200,7 @@ fn a_node_at_the_end_of_its_chain_says_so_and_goes_on_serving() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let chain_seconds = CHAIN_LAST_SLOT * 2 / 5; // slots of 400 ms
     let net = directory.path().join("net");
-    network(&net);
+    network_for(&net, 8);
     // A minute before the end and a minute after it.
     for (genesis_time, said) in [
         (now + 60 - chain_seconds, "The chain nears its last slot"),
