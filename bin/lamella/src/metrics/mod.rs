@@ -36,6 +36,7 @@ pub use storage::{StorageMetrics, StorageSample};
 use crate::{
     api::{Peer, SyncStatus},
     import::NewBlock,
+    node::chain_end::slots_left,
 };
 pub(crate) use register::float;
 use register::{Register, gauge};
@@ -216,6 +217,7 @@ impl Metrics {
             (&metrics.new_payloads, view.pending_pool().len() as u64),
             (&metrics.known_payloads, view.known_pool().len() as u64),
             (&self.validator.is_aggregator, u64::from(now.is_aggregator)),
+            (&self.storage.chain_slots_left, slots_left(now.current_slot)),
         ] {
             metric.set(gauge(value));
         }

@@ -14,8 +14,10 @@
 //! | catching up | `catch_up` |
 //! | what peers are served, and what they are counted for | `link` |
 //! | what the log says | `report` |
+//! | the last slot that the protocol allows | `chain_end` |
 
 mod catch_up;
+pub(crate) mod chain_end;
 mod combine;
 mod config;
 mod duties;
@@ -82,6 +84,7 @@ impl Node {
     pub fn run(&mut self, inbox: &Inbox) -> Result<(), NodeError> {
         self.wait_for_genesis();
         let mut done = self.chain.fork_choice().time();
+        chain_end::report(&self.clock, None, self.clock.current_slot(unix_ms()));
         loop {
             let current = self.clock.total_intervals(unix_ms());
             if current > done {
@@ -116,13 +119,15 @@ impl Node {
     /// Lives through the intervals after `done` up to `current`. Far behind, all but the last slot's are skipped, as
     /// in leanSpec `_tick_to`: their votes are too old to matter, and accepting them late loses nothing.
     fn advance(&mut self, done: u64, current: u64) -> Result<(), NodeError> {
+        let slot_of = |interval| interval / INTERVALS_PER_SLOT;
+        chain_end::report(&self.clock, Some(slot_of(done)), slot_of(current));
         let first = (done + 1).max((current + 1).saturating_sub(INTERVALS_PER_SLOT));
         if first > done + 1 {
             let outcome = self.chain.change(|view| view.skip_to_interval(first - 1));
             self.settle(outcome)?;
         }
         for interval in first..=current {
-            let is_due = interval / INTERVALS_PER_SLOT == current / INTERVALS_PER_SLOT;
+            let is_due = slot_of(interval) == slot_of(current);
             let outcome = self.interval(interval, is_due);
             self.settle(outcome)?;
         }
@@ -131,10 +136,10 @@ impl Node {
     }
 
     /// One interval: tick, then the duties that fall into it. Late is better than never, but not in another slot,
-    /// and not while the node is catching up.
+    /// and not while the node is catching up. After the last slot of the chain there are none.
     fn interval(&mut self, interval: u64, is_due: bool) -> Result<(), PersistError> {
         let (slot, phase) = (interval / INTERVALS_PER_SLOT, interval % INTERVALS_PER_SLOT);
-        let on_duty = is_due && self.is_on_duty();
+        let on_duty = is_due && self.is_on_duty() && !chain_end::is_over(slot);
         let proposer = if phase == 0 && on_duty { self.own_proposer(slot) } else { None };
         self.catch_up.ticked(&self.metrics);
         let aggregates = phase == 2 && on_duty;

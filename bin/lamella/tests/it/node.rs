@@ -9,7 +9,7 @@ use std::{
 };
 
 use lamella_chain::ReadOnlyChain;
-use lamella_types::{Decode, State};
+use lamella_types::{Decode, State, limits::CHAIN_LAST_SLOT};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lamella");
 
@@ -18,14 +18,31 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes a one-node network of four validators that can sign 400 slots, with genesis now.
 pub(crate) fn network(root: &Path) {
+    network_for(root, 400);
+}
+
+/// The same with keys for this many slots.
+fn network_for(root: &Path, key_slots: u64) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let genesis_time = (now + 3).to_string();
     let out = Command::new(BINARY)
-        .args(["genesis", "--key-slots", "400", "--genesis-time", &genesis_time, "--out"])
+        .args(["genesis", "--key-slots", &key_slots.to_string()])
+        .args(["--genesis-time", &genesis_time, "--out"])
         .arg(root)
         .output()
         .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// Moves the network's genesis to this Unix second, as no keys would last.
+fn move_genesis(root: &Path, genesis_time: u64) {
+    let path = root.join("config.yaml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let lines = config.lines().map(|line| match line.split_once(": ") {
+        Some(("GENESIS_TIME", _)) => format!("GENESIS_TIME: {genesis_time}\n"),
+        _ => format!("{line}\n"),
+    });
+    std::fs::write(&path, lines.collect::<String>()).unwrap();
 }
 
 pub(crate) struct Node {
@@ -192,6 +209,38 @@ fn sigterm_stops_it_cleanly() {
     node.wait_for(|line| line.contains("Stopped"));
     assert_eq!(node.process.wait().unwrap().code(), Some(0));
     verify(&data);
+}
+
+#[test]
+fn a_node_at_the_end_of_its_chain_says_so_and_goes_on_serving() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let chain_seconds = CHAIN_LAST_SLOT * 2 / 5; // slots of 400 ms
+    let net = directory.path().join("net");
+    network_for(&net, 8);
+    // A minute before the end and a minute after it.
+    for (genesis_time, said) in [
+        (now + 60 - chain_seconds, "The chain nears its last slot"),
+        (now - 60 - chain_seconds, "The chain has ended"),
+    ] {
+        let data = directory.path().join(said);
+        move_genesis(&net, genesis_time);
+        let mut node = Node::start_with(&net, &data, &["--api-port", "0"]);
+        let line = node.wait_for(|line| line.contains("HTTP API listening"));
+        let address = field(&line, "api").unwrap().to_owned();
+        let line = node.wait_for(|line| line.contains(said));
+        assert!(line.contains("last_slot=262144"), "{line}");
+        let (_, metrics) = get(&address, "/metrics");
+        let metrics = String::from_utf8(metrics).unwrap();
+        let left =
+            metrics.lines().find_map(|line| line.strip_prefix("lean_storage_chain_slots_left "));
+        let left: u64 = left.unwrap().parse().unwrap();
+        assert!(left <= 150 && (left > 0) == said.contains("nears"), "{left} slots left");
+        assert_eq!(get(&address, "/lean/v0/states/head").0, "HTTP/1.1 200 OK");
+        let lines = node.kill();
+        assert!(!lines.iter().any(|line| line.contains("panicked")), "{lines:?}");
+        verify(&data);
+    }
 }
 
 #[test]
