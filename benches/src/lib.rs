@@ -11,6 +11,9 @@
 //! | blocks with votes and proofs | [`blocks`] |
 //! | a chain in a directory of its own | [`directory`] |
 //! | the state as plain `ssz_rs` containers | [`plain`] |
+//! | a store of full snapshots and diffs that are walked one by one | [`linear`] |
+//! | the bytes of a commit, written and flushed by nothing but the system | [`bare`] |
+//! | figures that are not times | [`figures`] |
 //! | timing one step and checking its result | [`timing`] |
 //!
 //! Everything is drawn from a fixed seed. Proofs are random bytes of a realistic size under the scheme `trust`: what
@@ -23,8 +26,11 @@
     reason = "a benchmark fails by panicking"
 )]
 
+pub mod bare;
 pub mod blocks;
 pub mod directory;
+pub mod figures;
+pub mod linear;
 pub mod plain;
 pub mod random;
 pub mod synthetic;
@@ -32,6 +38,7 @@ pub mod timing;
 
 pub use blocks::BlockSource;
 pub use directory::BenchChain;
+pub use linear::LinearStore;
 pub use plain::PlainState;
 pub use random::Random;
 pub use synthetic::{Finality, anchor, registry};

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput};
+use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use lamella::import::{BATCH_BLOCKS_MAX, Imported, NewBlock};
 use lamella_benches::{
-    BenchChain, BlockSource, Finality, LARGE, LONG, SHORT, SMALL, anchor, timed,
+    BenchChain, BlockSource, Finality, LARGE, LONG, Random, SHORT, SMALL, anchor,
+    bare::{BareFile, written_bytes},
+    figures, timed,
 };
 use lamella_chain::{Bootstrap, Timings};
 use lamella_tables::{
@@ -139,16 +141,80 @@ impl Import {
     }
 }
 
+/// Durable imports, each followed by its baseline: the bytes that it wrote, written and flushed by the system alone.
+/// In turn, because a disk's flushes take one time now and another time a minute later.
+struct DurablePairs {
+    import: Import,
+    bare: BareFile,
+    bytes: Vec<u8>,
+    pairs: Vec<[Duration; 2]>,
+}
+
+impl DurablePairs {
+    fn new(validators: u64, slot: u64) -> Self {
+        let import = Import::new(validators, slot, Finality::Healthy, Durable);
+        let bytes = Random(9).bytes(4 << 20);
+        Self { import, bare: BareFile::default(), bytes, pairs: Vec::new() }
+    }
+
+    /// Time of `count` imports and of `count` baselines.
+    fn run(&mut self, count: u64) -> [Duration; 2] {
+        let mut totals = [Duration::ZERO; 2];
+        for _ in 0..count {
+            // The block is made outside of the count of bytes; nothing else writes.
+            let before = written_bytes().unwrap_or(0);
+            let import = self.import.blocks(1);
+            let written = written_bytes().unwrap_or(0) - before;
+            let written = usize::try_from(written).unwrap();
+            let started = Instant::now();
+            self.bare.commit(&self.bytes[..written]);
+            let bare = started.elapsed();
+            self.pairs.push([import, bare]);
+            totals = [totals[0] + import, totals[1] + bare];
+        }
+        totals
+    }
+
+    fn record(&self, name: &str) {
+        if self.pairs.is_empty() {
+            return;
+        }
+        let median = |index: usize| {
+            let mut times: Vec<_> = self.pairs.iter().map(|pair| pair[index]).collect();
+            times.sort_unstable();
+            times[times.len() / 2].as_secs_f64()
+        };
+        let bytes_mean = self.bare.written() as f64 / self.pairs.len() as f64;
+        figures::record(&format!("import_block/durable/{name}/written_bytes"), bytes_mean);
+        let ratio = median(0) / median(1);
+        figures::record(&format!("import_block/durable/{name}/ratio_to_bare_write"), ratio);
+    }
+}
+
+fn import_durable(group: &mut BenchmarkGroup<'_, WallTime>) {
+    for (name, validators, slot) in [("V8_H1k", SMALL, SHORT), ("V4096_H261k", LARGE, LONG)] {
+        let mut pairs: Option<DurablePairs> = None;
+        for (index, what) in ["durable", "durable_baseline_bare_write"].into_iter().enumerate() {
+            group.bench_function(format!("{what}/{name}"), |b| {
+                let pairs = pairs.get_or_insert_with(|| DurablePairs::new(validators, slot));
+                b.iter_custom(|count| pairs.run(count)[index]);
+            });
+        }
+        if let Some(pairs) = pairs {
+            pairs.import.parts.report(&format!("durable/{name}"));
+            pairs.record(name);
+        }
+    }
+}
+
 /// Twelve hours without finality, at 4 s a slot.
 const STALL: Finality = Finality::Stalled(10_800);
 
-const CASES: [(&str, u64, u64, Finality, Durability); 6] = [
+const CASES: [(&str, u64, u64, Finality, Durability); 4] = [
     ("lazy/V8_H1k", SMALL, SHORT, Finality::Healthy, Lazy),
     ("lazy/V4096_H1k", LARGE, SHORT, Finality::Healthy, Lazy),
     ("lazy/V4096_H261k", LARGE, LONG, Finality::Healthy, Lazy),
     ("lazy/V4096_H261k_stalled_12h", LARGE, LONG, STALL, Lazy),
-    ("durable/V8_H1k", SMALL, SHORT, Finality::Healthy, Durable),
-    ("durable/V4096_H261k", LARGE, LONG, Finality::Healthy, Durable),
 ];
 
 pub fn import_block(c: &mut Criterion) {
@@ -165,6 +231,7 @@ pub fn import_block(c: &mut Criterion) {
             import.parts.report(name);
         }
     }
+    import_durable(&mut group);
     // The write alone, without transition, block or fork choice.
     let mut full = None;
     group.sample_size(10);
@@ -202,6 +269,7 @@ pub fn import_batch(c: &mut Criterion) {
     for (name, validators, slot, durability) in [
         ("lazy/V8_H1k", SMALL, SHORT, Lazy),
         ("lazy/V4096_H261k", LARGE, LONG, Lazy),
+        ("durable/V8_H1k", SMALL, SHORT, Durable),
         ("durable/V4096_H261k", LARGE, LONG, Durable),
     ] {
         let mut import = None;

@@ -39,6 +39,7 @@ criterion_group! {
         import::import_block,
         import::import_batch,
         read::read_state_cold,
+        read::read_state_in_stall,
         read::read_state_hot,
         diffs::diff_encode,
         diffs::diff_apply,
