@@ -14,6 +14,7 @@
 //! | a store of full snapshots and diffs that are walked one by one | [`linear`] |
 //! | the bytes of a commit, written and flushed by nothing but the system | [`bare`] |
 //! | figures that are not times | [`figures`] |
+//! | the points of the report's plots | [`sweep`] |
 //! | timing one step and checking its result | [`timing`] |
 //!
 //! Everything is drawn from a fixed seed. Proofs are random bytes of a realistic size under the scheme `trust`: what
@@ -33,6 +34,7 @@ pub mod figures;
 pub mod linear;
 pub mod plain;
 pub mod random;
+pub mod sweep;
 pub mod synthetic;
 pub mod timing;
 

@@ -51,7 +51,9 @@ impl LinearDiff {
         }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// The bytes of the diff.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let mut bytes = to_ssz(&self.base);
         bytes.extend(to_ssz(&self.header));
         bytes.extend(to_ssz(&self.justified));

@@ -22,13 +22,15 @@ use crate::full_state::FullStates;
 const BLOCKS_MAX: u64 = 2_000;
 
 /// A chain that blocks are imported into, and the source of its next blocks.
-struct Import {
+pub struct Import {
     bootstrap: Bootstrap,
     finality: Finality,
     durability: Durability,
     source: BlockSource,
     chain: BenchChain,
     parts: Parts,
+    /// Blocks after which the chain is begun anew.
+    pub blocks_max: u64,
 }
 
 /// Where the time of the blocks went. The median beside the mean: a database without flushes still makes one now and
@@ -45,6 +47,13 @@ impl Parts {
         self.blocks.push([block.transition, fork_choice, write, commit]);
     }
 
+    /// Median of the blocks' times.
+    fn median(&self) -> Option<Duration> {
+        let mut times: Vec<Duration> = self.blocks.iter().map(|parts| parts.iter().sum()).collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    }
+
     fn report(&self, name: &str) {
         let count = self.blocks.len().max(1);
         let summary = |mut times: Vec<Duration>| {
@@ -56,6 +65,10 @@ impl Parts {
         let part = |index: usize| summary(self.blocks.iter().map(|parts| parts[index]).collect());
         let whole = summary(self.blocks.iter().map(|parts| parts.iter().sum()).collect());
         let [transition, fork_choice, write, commit] = [0, 1, 2, 3].map(part);
+        if let Some(median) = self.median() {
+            let median_us = median.as_secs_f64() * 1e6;
+            figures::record(&format!("import_block/{name}/median_us"), median_us);
+        }
         eprintln!(
             "import_block/{name}, µs mean/median of {count} blocks: {whole} = {transition} transition + {fork_choice} fork choice + {write} write + {commit} commit"
         );
@@ -63,12 +76,12 @@ impl Parts {
 }
 
 impl Import {
-    fn new(validators: u64, slot: u64, finality: Finality, durability: Durability) -> Self {
+    pub fn new(validators: u64, slot: u64, finality: Finality, durability: Durability) -> Self {
         let bootstrap = anchor(validators, slot, finality);
         let source = BlockSource::new(&bootstrap.state, finality);
         let chain = BenchChain::begin(bootstrap.clone(), durability);
-        let mut import =
-            Self { bootstrap, finality, durability, source, chain, parts: Parts::default() };
+        let (parts, blocks_max) = (Parts::default(), BLOCKS_MAX);
+        let mut import = Self { bootstrap, finality, durability, source, chain, parts, blocks_max };
         let blocks = import.next_blocks(BATCH_BLOCKS_MAX);
         import.chain.import_all(blocks);
         import
@@ -77,7 +90,7 @@ impl Import {
     /// The next blocks; of a new chain if this one has no room for them.
     fn next_blocks(&mut self, count: usize) -> Vec<SignedBlock> {
         let first_slot = self.bootstrap.state.slot;
-        if self.source.state().slot + count as u64 > first_slot + BLOCKS_MAX {
+        if self.source.state().slot + count as u64 > first_slot + self.blocks_max {
             self.source = BlockSource::new(&self.bootstrap.state, self.finality);
             self.chain = BenchChain::begin(self.bootstrap.clone(), self.durability);
         }
@@ -105,7 +118,7 @@ impl Import {
     }
 
     /// Imports blocks one by one, a commit for each.
-    fn blocks(&mut self, count: u64) -> Duration {
+    pub fn blocks(&mut self, count: u64) -> Duration {
         let mut total = Duration::ZERO;
         for _ in 0..count {
             let block = self.next_blocks(1).remove(0);

@@ -11,6 +11,7 @@
     reason = "a benchmark fails by panicking, and criterion's macros make undocumented functions"
 )]
 
+mod curves;
 mod diffs;
 mod full_state;
 mod head;
@@ -48,5 +49,7 @@ criterion_group! {
         prune::prune_signatures,
         restart::restart,
         head::head_update,
+        curves::over_history,
+        curves::over_stall,
 }
 criterion_main!(node);
