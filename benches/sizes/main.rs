@@ -21,8 +21,8 @@ use peak_alloc::PeakAlloc;
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 fn main() {
-    // Cargo asks a bench for its tests too.
-    if std::env::args().any(|argument| argument == "--test") {
+    // Cargo hands every bench its arguments: a test run, or the filter of another bench.
+    if std::env::args().skip(1).any(|argument| argument == "--test" || !argument.starts_with('-')) {
         return;
     }
     memory::cached_states(&ALLOCATOR);
