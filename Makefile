@@ -1,6 +1,6 @@
 # Two commands do everything: `make devnet` and `make test`. `make help` lists the rest.
 
-.PHONY: help deps build devnet test lint bench clean-devnet
+.PHONY: help deps build devnet test lint bench bench-report clean-devnet
 .DEFAULT_GOAL := help
 
 # The local network: its folder, milliseconds of a slot (4000 unless the network has others), slots to run before it is
@@ -38,3 +38,9 @@ lint: deps ## Check formatting, lints and documentation
 
 bench: deps ## Run the benchmarks
 	cargo bench -p lamella-benches
+
+bench-report: deps ## Run the benchmarks and write docs/benchmarks.md with its plots
+	@# From nothing, so that no figure of an earlier run stands in for one that was not measured.
+	rm -rf target/criterion target/figures
+	cargo bench -p lamella-benches
+	cargo run --release -p lamella-benches --bin bench-report
