@@ -1,10 +1,15 @@
 //! The node as a process: it finalizes, is killed, resumes where it was, and refuses other networks.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -16,16 +21,43 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lamella");
 /// Longest wait for anything; a healthy run needs a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Makes a one-node network of four validators that can sign 400 slots, with genesis now.
-pub(crate) fn network(root: &Path) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let genesis_time = (now + 3).to_string();
-    let out = Command::new(BINARY)
-        .args(["genesis", "--key-slots", "400", "--genesis-time", &genesis_time, "--out"])
-        .arg(root)
-        .output()
-        .unwrap();
+/// A one-node network of four validators that can sign 400 slots. Its keys take seconds to make, and are made once.
+static MADE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("one-node-network");
+    if root.exists() {
+        fs::remove_dir_all(&root).unwrap();
+    }
+    let mut command = Command::new(BINARY);
+    let out = command.args(["genesis", "--key-slots", "400", "--out"]).arg(&root).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    root
+});
+
+/// Such a network with genesis in a moment. The networks of different calls differ in their genesis time.
+pub(crate) fn network(root: &Path) {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    copy_folder(&MADE, root);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let unused = |last: u64| Some((now + 3).max(last + 1));
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unused).unwrap();
+    let genesis_time = unused(last).unwrap();
+    let config = root.join("config.yaml");
+    let text = fs::read_to_string(&config).unwrap();
+    let (made, _) = text.split_once("GENESIS_TIME: ").unwrap().1.split_once('\n').unwrap();
+    let time = format!("GENESIS_TIME: {genesis_time}");
+    fs::write(&config, text.replace(&format!("GENESIS_TIME: {made}"), &time)).unwrap();
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if path.is_dir() {
+            copy_folder(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
 }
 
 pub(crate) struct Node {
@@ -196,12 +228,12 @@ fn a_directory_of_another_network_is_refused_untouched() {
     let mut node = Node::start(&ours, &data);
     node.wait_for(|line| line.contains(" Started "));
     node.kill();
-    let before = std::fs::read(data.join("db/mdbx.dat")).unwrap();
+    let before = fs::read(data.join("db/mdbx.dat")).unwrap();
     let mut stranger = Node::start(&other, &data);
     let line = stranger.wait_for(|line| line.starts_with("error:"));
     assert!(line.contains("another network") && line.contains("--data-dir"), "{line}");
     assert_eq!(stranger.process.wait().unwrap().code(), Some(1));
-    assert_eq!(std::fs::read(data.join("db/mdbx.dat")).unwrap(), before);
+    assert_eq!(fs::read(data.join("db/mdbx.dat")).unwrap(), before);
 }
 
 #[test]
