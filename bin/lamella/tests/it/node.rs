@@ -14,6 +14,7 @@ use std::{
 };
 
 use lamella_chain::ReadOnlyChain;
+use lamella_tables::{DutyKey, KeyKind, Read as _, SignGuard};
 use lamella_types::{Decode, State};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lamella");
@@ -216,6 +217,43 @@ fn sigterm_stops_it_cleanly() {
     node.wait_for(|line| line.contains("Stopped"));
     assert_eq!(node.process.wait().unwrap().code(), Some(0));
     verify(&data);
+}
+
+/// The guard's slots by key.
+fn guard(data: &Path) -> Vec<u64> {
+    let chain = ReadOnlyChain::open(&data.join("db")).unwrap();
+    let txn = chain.database().read().unwrap();
+    (0..4)
+        .flat_map(|validator_index| {
+            [KeyKind::Attestation, KeyKind::Proposal]
+                .map(|kind| txn.get::<SignGuard>(&DutyKey { validator_index, kind }).unwrap())
+        })
+        .flatten()
+        .collect()
+}
+
+#[test]
+fn keys_whose_directory_was_deleted_sign_no_slot_that_they_may_have_signed() {
+    // Symptom: lean-quickstart deletes a node's data and starts it again within the same slot. The new directory's
+    // guard was empty, so both keys could sign that slot a second time.
+    let directory = tempfile::tempdir().unwrap();
+    let (net, data) = (directory.path().join("net"), directory.path().join("data"));
+    network(&net);
+    let mut node = Node::start(&net, &data);
+    let attested = node.wait_for(|line| line.contains("Attested slot=3"));
+    let signed = field(&attested, "slot").unwrap().parse().unwrap();
+    node.kill();
+    fs::remove_dir_all(&data).unwrap();
+
+    let mut again = Node::start(&net, &data);
+    again.wait_for(|line| line.contains(" Started "));
+    let guard = guard(&data);
+    assert_eq!(guard.len(), 8, "both keys of each validator");
+    assert!(guard.iter().all(|slot| *slot >= signed), "{guard:?} after signing {signed}");
+    // It takes part from the next slot on.
+    let attested =
+        again.wait_for(|line| line.contains("Attested") && !line.contains("validators=0"));
+    assert!(field(&attested, "slot").unwrap().parse::<u64>().unwrap() > signed, "{attested}");
 }
 
 #[test]
