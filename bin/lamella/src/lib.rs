@@ -5,6 +5,7 @@
 //! | flags, messages, exit codes | [`cli`], [`config`] |
 //! | looking into a database | [`db`], [`json`] |
 //! | making a network for development | [`genesis`] |
+//! | running a whole network on one machine | [`devnet`] |
 //! | reading a network's files | [`network_dir`] |
 //! | importing a block | [`import`], [`proofs`] |
 //! | running; beginning elsewhere than at genesis | [`node`]; [`checkpoint`] |
@@ -15,6 +16,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod db;
+pub mod devnet;
 pub mod genesis;
 pub mod import;
 pub mod json;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State, response::Response};
 use lamella_block_store as block_store;
 use lamella_chain::{Chain, SCHEMA_VERSION};
+use lamella_network::wire::topic::GOSSIP_DIGEST;
 use lamella_tables::Read as _;
 use lamella_types::{
     Slot,
@@ -13,9 +14,6 @@ use lamella_types::{
 use serde::Serialize;
 
 use super::{ApiContext, ApiError, Peer, SyncStatus, answer::Answer, block_id::first_slot};
-
-/// The constant in every gossip topic. leanSpec `GOSSIP_DIGEST`.
-const FORK_DIGEST: &str = "12345678";
 
 /// leanSpec `HealthBody`.
 #[derive(Serialize)]
@@ -48,7 +46,7 @@ pub(super) async fn spec(State(context): State<Arc<ApiContext>>) -> Json<Spec> {
         INTERVALS_PER_SLOT,
         MILLISECONDS_PER_INTERVAL: interval_ms,
         HISTORICAL_ROOTS_LIMIT,
-        FORK_DIGEST,
+        FORK_DIGEST: GOSSIP_DIGEST,
     })
 }
 

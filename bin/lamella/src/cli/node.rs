@@ -7,7 +7,6 @@ use std::{
     io::{self, IsTerminal},
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
-    sync::mpsc::channel,
 };
 
 use clap::{ArgAction, ArgGroup, Args};
@@ -16,10 +15,10 @@ use lamella_types::limits::SLOT_MS;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
-use super::CommandError;
+use super::{CommandError, parent::stop_when_stdin_closes};
 use crate::{
     checkpoint::{CheckpointError, Interrupt, bootstrap},
-    node::{Event, Node, NodeError, ProofSchemeName},
+    node::{Inbox, Node, NodeError, ProofSchemeName},
 };
 
 pub use resolve::FlagError;
@@ -119,6 +118,10 @@ pub struct NodeArgs {
     #[arg(long)]
     lazy_commits: bool,
 
+    /// Stop when standard input closes, so that no node outlives the program that started it.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+
     /// Aggregate the signatures of all validators, even if validator-config.yaml does not say so.
     #[arg(long, visible_alias = "aggregator", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, help_heading = "Duties")]
     is_aggregator: Option<bool>,
@@ -171,15 +174,17 @@ impl NodeArgs {
     /// Runs the node until it is told to stop.
     pub(super) fn run(self) -> Result<(), CommandError> {
         start_logging();
-        let (sender, events) = channel();
+        let inbox = Inbox::default();
         let interrupt = Interrupt::default();
-        let stop = interrupt.clone();
-        ctrlc::set_handler(move || {
-            stop.trigger();
-            // A node that is gone needs no telling.
-            let _ = sender.send(Event::Stop);
-        })
-        .map_err(NodeError::from)?;
+        let (sender, interrupted) = (inbox.sender(), interrupt.clone());
+        let stop = move || {
+            interrupted.trigger();
+            sender.stop();
+        };
+        if self.exit_with_parent {
+            stop_when_stdin_closes(stop.clone()).map_err(NodeError::Parent)?;
+        }
+        ctrlc::set_handler(stop).map_err(NodeError::from)?;
         self.ignored.warn();
         let config = self.resolve()?;
         let bootstrap = match bootstrap(&config, &interrupt) {
@@ -189,16 +194,21 @@ impl NodeArgs {
             }
             found => found?,
         };
-        let node = Node::open(&config, bootstrap)?;
-        node.run(&events)?;
+        let mut node = Node::open(&config, bootstrap, &inbox)?;
+        node.run(&inbox)?;
         info!("Stopped");
         Ok(())
     }
 }
 
 fn start_logging() {
-    // The engine tells of every file it opens at the level at which we tell of blocks.
-    let default = || EnvFilter::new(format!("info,{}=warn", lamella_tables::LOG_TARGET));
+    // The engine and libp2p tell of files and addresses at the level at which we tell of blocks.
+    let default = || {
+        EnvFilter::new(format!(
+            "info,{}=warn,libp2p=warn,libp2p_swarm=warn",
+            lamella_tables::LOG_TARGET
+        ))
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // A second subscriber can only mean that this process logs already.

@@ -1,8 +1,9 @@
 //! From a [`NodeConfig`] to a node that can run: keys, database, servers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError, PersistError};
+use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_tables::{DutyKey, KeyKind, Read as _, SignGuard};
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::{
@@ -11,7 +12,12 @@ use lamella_xmss::{
 };
 use tracing::{info, warn};
 
-use super::{Node, report, unix_ms};
+use super::{
+    Inbox, Node,
+    catch_up::CatchUp,
+    link::{ChainSource, Ear},
+    report, unix_ms,
+};
 use crate::{
     api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version},
     config::IdentityKeyError,
@@ -21,6 +27,9 @@ use crate::{
 };
 
 pub use crate::config::NodeConfig;
+
+/// Slots between two attempts to dial: 12 s on the lean network.
+const REDIAL_SLOTS: u64 = 3;
 
 /// What the node calls itself in metrics.
 const NAME: &str = "lamella";
@@ -67,21 +76,31 @@ pub enum NodeError {
     /// The store gave up while running.
     #[error(transparent)]
     Store(PersistError),
+    /// There is no network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The HTTP API cannot be served.
     #[error(transparent)]
     Api(#[from] ServeError),
     /// The signal handler cannot be installed.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(#[from] ctrlc::Error),
+    /// The end of the parent cannot be watched for.
+    #[error("cannot watch standard input: {0}")]
+    Parent(std::io::Error),
 }
 
 impl Node {
-    /// Loads the validators' keys, opens or creates the data directory, and recovers fork choice from it. An empty
-    /// directory begins at `bootstrap`, or at genesis without one.
+    /// Loads the validators' keys, opens or creates the data directory, recovers fork choice from it, and takes its
+    /// place among its peers. An empty directory begins at `bootstrap`, or at genesis without one.
     ///
     /// # Errors
     /// [`NodeError`]; a directory of another network is left untouched.
-    pub fn open(config: &NodeConfig, bootstrap: Option<Bootstrap>) -> Result<Self, NodeError> {
+    pub fn open(
+        config: &NodeConfig,
+        bootstrap: Option<Bootstrap>,
+        inbox: &Inbox,
+    ) -> Result<Self, NodeError> {
         let genesis = &config.genesis;
         let scheme = config.proof_scheme.scheme();
         let keys = load_keys(config, &*scheme)?;
@@ -96,8 +115,11 @@ impl Node {
         report::opened(config, &opened, &keys);
         let chain = Arc::new(chain);
         let importer = Importer::new(Arc::clone(&chain), Arc::clone(&scheme));
-        let facts = Arc::new(NodeFacts::new(&config.node_id, None, clock, config.is_aggregator));
         let metrics = Arc::new(Metrics::new(NAME, &version(), keys.validators.len()));
+        let network = start_network(config, &chain, &metrics, inbox)?;
+        let peer_id = Some(network.peer_id().to_string());
+        let facts = NodeFacts::new(&config.node_id, peer_id, clock, config.is_aggregator);
+        let facts = Arc::new(facts);
         let events = Events::new();
         let server = config
             .api
@@ -108,7 +130,21 @@ impl Node {
                 serve(&api, Arc::new(context))
             })
             .transpose()?;
-        Ok(Self { chain, importer, scheme, keys, clock, facts, metrics, events, _server: server })
+        Ok(Self {
+            catch_up: CatchUp::new(config, &chain, &clock),
+            chain,
+            importer,
+            scheme,
+            validators: genesis.validators.clone(),
+            keys,
+            clock,
+            facts,
+            metrics,
+            events,
+            committee_count: config.gossip.committee_count,
+            network,
+            _server: server,
+        })
     }
 
     /// The chain it runs.
@@ -116,6 +152,32 @@ impl Node {
     pub const fn chain(&self) -> &Arc<Chain> {
         &self.chain
     }
+}
+
+fn start_network(
+    config: &NodeConfig,
+    chain: &Arc<Chain>,
+    metrics: &Arc<Metrics>,
+    inbox: &Inbox,
+) -> Result<Network, NetworkError> {
+    let gossip = &config.gossip;
+    metrics.observe_subnets(gossip.committee_count, &gossip.subnets);
+    let network = Network::start(
+        &NetworkConfig {
+            listen: gossip.listen,
+            secret_key: *gossip.identity.key.as_bytes(),
+            dial: gossip.dial.clone(),
+            redial: Duration::from_millis(config.slot_ms.saturating_mul(REDIAL_SLOTS)),
+            committee_count: gossip.committee_count,
+            subnets: gossip.subnets.clone(),
+            signature_bytes: PRODUCTION.signature_bytes(),
+            agent: version(),
+        },
+        Arc::new(ChainSource(Arc::clone(chain))),
+        Arc::new(Ear { node: inbox.sender(), metrics: Arc::clone(metrics) }),
+    )?;
+    info!(peer_id = %network.peer_id(), address = %network.address(), "Listening to peers");
+    Ok(network)
 }
 
 /// The keys of the node's validators; none makes a follower.

@@ -258,6 +258,8 @@ fn a_refused_directory_gets_no_key() {
             validators: 1,
             out: out.clone(),
             genesis_time,
+            lead_s: 0,
+            ports: None,
             key_slots: 2,
         };
         create(&options, &|_| {}).unwrap();

@@ -15,7 +15,7 @@ use std::{
 
 use lamella_chain::ReadOnlyChain;
 use lamella_tables::{DutyKey, KeyKind, Read as _, SignGuard};
-use lamella_types::{Decode, State};
+use lamella_types::{Decode, State, limits::CHAIN_LAST_SLOT};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lamella");
 
@@ -42,11 +42,7 @@ pub(crate) fn network(root: &Path) {
     let unused = |last: u64| Some((now + 3).max(last + 1));
     let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unused).unwrap();
     let genesis_time = unused(last).unwrap();
-    let config = root.join("config.yaml");
-    let text = fs::read_to_string(&config).unwrap();
-    let (made, _) = text.split_once("GENESIS_TIME: ").unwrap().1.split_once('\n').unwrap();
-    let time = format!("GENESIS_TIME: {genesis_time}");
-    fs::write(&config, text.replace(&format!("GENESIS_TIME: {made}"), &time)).unwrap();
+    move_genesis(root, genesis_time);
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -59,6 +55,17 @@ fn copy_folder(from: &Path, to: &Path) {
             fs::copy(&path, to.join(name)).unwrap();
         }
     }
+}
+
+/// Moves the network's genesis to this Unix second.
+fn move_genesis(root: &Path, genesis_time: u64) {
+    let path = root.join("config.yaml");
+    let config = fs::read_to_string(&path).unwrap();
+    let lines = config.lines().map(|line| match line.split_once(": ") {
+        Some(("GENESIS_TIME", _)) => format!("GENESIS_TIME: {genesis_time}\n"),
+        _ => format!("{line}\n"),
+    });
+    fs::write(&path, lines.collect::<String>()).unwrap();
 }
 
 pub(crate) struct Node {
@@ -188,11 +195,19 @@ fn a_node_finalizes_and_resumes_where_each_kill_left_it() {
         verify(&data);
         let mut seen = found.clone();
         let goal = found.finalized + 3;
-        let reached =
-            node.wait_for(|line| acknowledged(line).is_some_and(|line| line.finalized >= goal));
-        if round == 0 {
-            assert!(acknowledged(&reached).unwrap().head_slot <= 20, "finality is late: {reached}");
-        }
+        let mut first_slot = None;
+        let reached = node.wait_for(|line| {
+            acknowledged(line).is_some_and(|line| {
+                let first_slot = first_slot.get_or_insert(line.head_slot);
+                // Keys made slowly on a busy machine cost the first slots, not finality.
+                let slots = line.head_slot - *first_slot;
+                assert!(
+                    round > 0 || slots <= 20 || line.finalized > 0,
+                    "finality is late: {line:?}"
+                );
+                line.finalized >= goal
+            })
+        });
         let mut lines = vec![reached];
         verify(&data);
         lines.extend(node.kill());
@@ -254,6 +269,39 @@ fn keys_whose_directory_was_deleted_sign_no_slot_that_they_may_have_signed() {
     let attested =
         again.wait_for(|line| line.contains("Attested") && !line.contains("validators=0"));
     assert!(field(&attested, "slot").unwrap().parse::<u64>().unwrap() > signed, "{attested}");
+}
+
+#[test]
+fn a_node_at_the_end_of_its_chain_says_so_and_goes_on_serving() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let chain_seconds = CHAIN_LAST_SLOT * 2 / 5; // slots of 400 ms
+    let net = directory.path().join("net");
+    network(&net);
+    // A minute before the end and a minute after it.
+    for (genesis_time, said) in [
+        (now + 60 - chain_seconds, "The chain nears its last slot"),
+        (now - 60 - chain_seconds, "The chain has ended"),
+    ] {
+        let data = directory.path().join(said);
+        move_genesis(&net, genesis_time);
+        let mut node = Node::start(&net, &data);
+        let line = node.wait_for(|line| line.contains("HTTP API listening"));
+        let address = field(&line, "api").unwrap().to_owned();
+        let line = node.wait_for(|line| line.contains(said));
+        assert!(line.contains("last_slot=262144"), "{line}");
+        let (_, metrics) = get(&address, "/metrics");
+        let metrics = String::from_utf8(metrics).unwrap();
+        let left =
+            metrics.lines().find_map(|line| line.strip_prefix("lean_storage_chain_slots_left "));
+        let left: u64 = left.unwrap().parse().unwrap();
+        // 150 slots a minute, and three for the second that rounding may add.
+        assert!(left <= 153 && (left > 0) == said.contains("nears"), "{left} slots left");
+        assert_eq!(get(&address, "/lean/v0/states/head").0, "HTTP/1.1 200 OK");
+        let lines = node.kill();
+        assert!(!lines.iter().any(|line| line.contains("panicked")), "{lines:?}");
+        verify(&data);
+    }
 }
 
 #[test]

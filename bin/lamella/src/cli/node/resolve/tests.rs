@@ -23,8 +23,15 @@ impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("net");
-        let options =
-            GenesisOptions { nodes: 2, validators: 3, out, genesis_time: None, key_slots: 1 };
+        let options = GenesisOptions {
+            nodes: 2,
+            validators: 3,
+            out,
+            genesis_time: None,
+            lead_s: 15,
+            ports: None,
+            key_slots: 1,
+        };
         create(&options, &|_| {}).unwrap();
         Self { paths: NetworkDir::new(&options.out), dir }
     }
