@@ -162,6 +162,7 @@ fn database_body(chain: &Chain) -> Result<Answer, ApiError> {
     let stats = chain.database().stats()?;
     let (identity, cache) = (chain.identity(), chain.states().cache_stats());
     let txn = chain.read()?;
+    let first_slot = first_slot(&txn)?.unwrap_or(0);
     let tables = txn.table_stats()?.into_iter().map(|table| TableBody {
         name: table.name,
         rows: table.rows,
@@ -173,9 +174,10 @@ fn database_body(chain: &Chain) -> Result<Answer, ApiError> {
         genesis_time: identity.genesis_time,
         registry_root: identity.registry_root.to_string(),
         proof_scheme: identity.proof_scheme.clone(),
-        first_slot: first_slot(&txn)?.unwrap_or(0),
+        first_slot,
         head_slot: chain.fork_choice().head_summary().slot,
-        proofs_from_slot: block_store::signature_floor(&txn)?.key.slot,
+        // A directory that began at a checkpoint has none before it, pruned or not.
+        proofs_from_slot: block_store::signature_floor(&txn)?.key.slot.max(first_slot),
         file_bytes: stats.file_bytes,
         used_bytes: stats.used_bytes,
         page_bytes: stats.page_bytes,

@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lamella_chain::{Bootstrap, Chain, ChainOpenError, PersistError};
+use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError, PersistError};
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
+use lamella_tables::{DutyKey, KeyKind, Read as _, SignGuard};
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::{
     PRODUCTION,
@@ -69,6 +70,9 @@ pub enum NodeError {
     /// The node's key cannot be kept.
     #[error(transparent)]
     Identity(#[from] IdentityKeyError),
+    /// The guard of the validators' keys cannot be read or written.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// The store gave up while running.
     #[error(transparent)]
     Store(PersistError),
@@ -107,6 +111,7 @@ impl Node {
         let (chain, opened) =
             Chain::open(&config.database(), bootstrap, scheme.name(), config.settings)?;
         config.gossip.identity.keep()?;
+        forgo_slots_before_the_directory(&chain, &keys, clock)?;
         report::opened(config, &opened, &keys);
         let chain = Arc::new(chain);
         let importer = Importer::new(Arc::clone(&chain), Arc::clone(&scheme));
@@ -196,4 +201,35 @@ fn load_keys(config: &NodeConfig, scheme: &dyn ProofScheme) -> Result<ValidatorK
         }
     }
     Ok(keys)
+}
+
+/// Reserves the current slot for keys that this directory has never reserved one for. They may have signed from a
+/// directory that was deleted; the clock says that this was no later than now, so the next slot is safe. Upholds G1.
+fn forgo_slots_before_the_directory(
+    chain: &Chain,
+    keys: &ValidatorKeys,
+    clock: SlotClock,
+) -> Result<(), NodeError> {
+    let now_ms = unix_ms();
+    if now_ms < clock.genesis_ms {
+        return Ok(());
+    }
+    let kinds = [KeyKind::Attestation, KeyKind::Proposal];
+    let mut unguarded = Vec::new();
+    {
+        let txn = chain.read().map_err(GuardError::from)?;
+        for validator_index in keys.indices() {
+            for key in kinds.map(|kind| DutyKey { validator_index, kind }) {
+                if txn.get::<SignGuard>(&key).map_err(GuardError::from)?.is_none() {
+                    unguarded.push(key);
+                }
+            }
+        }
+    }
+    if !unguarded.is_empty() {
+        let slot = clock.current_slot(now_ms);
+        chain.reserve_slot(slot, &unguarded)?;
+        info!(slot, keys = unguarded.len(), "New keys here: signing begins after this slot");
+    }
+    Ok(())
 }
