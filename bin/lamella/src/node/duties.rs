@@ -56,7 +56,7 @@ impl Node {
     }
 
     /// The prover for interval 2, if this node aggregates.
-    pub(super) fn prover(&self) -> Option<Prover> {
+    pub(super) fn prover(&self, on_duty: bool) -> Option<Prover> {
         let skipped = |reason| {
             self.metrics.validator.aggregator_skipped.with_label_values(&[reason]).inc();
             None
@@ -66,6 +66,9 @@ impl Node {
         }
         if !self.scheme.can_sign_duties() {
             return skipped("cannot_prove");
+        }
+        if !on_duty {
+            return skipped("off_duty");
         }
         Some(self.any_prover())
     }

@@ -47,6 +47,7 @@ use crate::{
 };
 
 use catch_up::CatchUp;
+use combine::Prover;
 use gossip::Judged;
 use inbox::Received;
 
@@ -142,8 +143,8 @@ impl Node {
         let on_duty = is_due && self.is_on_duty() && !chain_end::is_over(slot);
         let proposer = if phase == 0 && on_duty { self.own_proposer(slot) } else { None };
         self.catch_up.ticked(&self.metrics);
-        let aggregates = phase == 2 && on_duty;
-        self.tick(proposer.is_some(), aggregates)?;
+        let prover = if phase == 2 { self.prover(on_duty) } else { None };
+        self.tick(proposer.is_some(), prover)?;
         if let Some(proposer) = proposer {
             self.propose(slot, proposer);
         }
@@ -154,10 +155,9 @@ impl Node {
     }
 
     /// Moves fork choice on by one interval, and publishes the aggregates that this made.
-    fn tick(&self, has_proposal: bool, aggregates: bool) -> Result<(), PersistError> {
+    fn tick(&self, has_proposal: bool, mut prover: Option<Prover>) -> Result<(), PersistError> {
         let before = self.chain.fork_choice();
         let started = Instant::now();
-        let mut prover = if aggregates { self.prover() } else { None };
         let aggregator = prover.as_mut().map(|prover| prover as &mut dyn Combine);
         let Tick { aggregates, .. } = self.chain.tick_interval(has_proposal, aggregator)?;
         if prover.is_some() {
