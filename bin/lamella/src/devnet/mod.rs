@@ -20,7 +20,7 @@ pub mod client;
 mod error;
 mod folder;
 pub mod health;
-mod ports;
+pub mod ports;
 pub mod process;
 mod random;
 pub mod show;

@@ -12,18 +12,25 @@ use crate::{
 };
 
 /// A node's name and ports. While the sockets are here nobody else gets the ports.
-pub(super) struct Place {
-    pub(super) node_id: String,
-    pub(super) ports: NodePorts,
+#[derive(Debug)]
+pub struct Place {
+    /// The node.
+    pub node_id: String,
+    /// Its ports.
+    pub ports: NodePorts,
     held: Option<(UdpSocket, TcpListener)>,
 }
 
 /// Where every node of a network listens.
-pub(super) struct Ports(pub(super) Vec<Place>);
+#[derive(Debug)]
+pub struct Ports(pub Vec<Place>);
 
 impl Ports {
     /// The ports that `lamella genesis` gives, and free ones instead of those in use.
-    pub(super) fn free(nodes: u64) -> Result<Self, DevnetError> {
+    ///
+    /// # Errors
+    /// The system has no free port.
+    pub fn free(nodes: u64) -> Result<Self, DevnetError> {
         let places = (0..).zip(0..nodes).map(|(number, _)| {
             let node_id = format!("lamella_{number}");
             let usual = NodePorts::of(number);
@@ -65,14 +72,16 @@ impl Ports {
         places.collect::<Result<_, _>>().map(Self)
     }
 
-    pub(super) fn numbers(&self) -> Vec<NodePorts> {
+    /// The ports alone, as [`crate::genesis`] takes them.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<NodePorts> {
         self.0.iter().map(|place| place.ports).collect()
     }
 }
 
 impl Place {
     /// Lets go of the ports, for the node that is started next.
-    pub(super) fn release(&mut self) {
+    pub fn release(&mut self) {
         self.held = None;
     }
 }

@@ -43,6 +43,8 @@ pub struct NodeCommand {
     pub slot_ms: u64,
     /// Its ports, on the loopback address; the API's has the metrics too.
     pub ports: NodePorts,
+    /// What it logs (`RUST_LOG`), if not as the environment says.
+    pub log_filter: Option<String>,
     /// Flags beyond these.
     pub flags: Vec<String>,
 }
@@ -89,6 +91,7 @@ impl NodeProcess {
             .args(["--gossipsub-port", &quic_port, "--gossipsub-address", "127.0.0.1"])
             .arg("--exit-with-parent")
             .args(&command.flags)
+            .envs(command.log_filter.as_ref().map(|filter| ("RUST_LOG", filter)))
             .env("NO_COLOR", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

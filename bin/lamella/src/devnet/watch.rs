@@ -81,6 +81,7 @@ impl<'a> Watch<'a> {
                 node_id: node_id.clone(),
                 slot_ms: folder.record.slot_ms,
                 ports: place.ports,
+                log_filter: None,
                 flags: flags.unwrap_or_default(),
             };
             place.release();

@@ -1,0 +1,28 @@
+//! Drives networks of real `lamella node` processes: starts, kills and stops them, cuts and heals the links between
+//! them, and waits for what their APIs say.
+//!
+//! The hard idea: a partition must be real. Every directed link has a UDP relay of its own ([`relay`]), and each node's
+//! bootnodes file names relays instead of peers, so a cut link loses datagrams like a pulled cable, and the nodes run as
+//! they run everywhere.
+//!
+//! | question | file |
+//! |---|---|
+//! | a link that can be cut | `relay` |
+//! | a network and its nodes | `network` |
+//! | waiting for what they say | `wait` |
+//! | what a log line acknowledges | `log` |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a harness fails its test by panicking"
+)]
+
+pub mod log;
+pub mod network;
+pub mod relay;
+pub mod wait;
+
+pub use network::{Network, NetworkPlan};
+pub use relay::Relay;

@@ -1,0 +1,341 @@
+//! A network of real nodes in a temporary folder.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::Ipv4Addr,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use enr::Enr;
+use lamella::{
+    db,
+    devnet::{
+        client::{Client, NodeView},
+        ports::{Place, Ports},
+        process::{NodeCommand, NodeProcess, Stopped},
+    },
+    genesis::{GenesisOptions, create},
+    network_dir::{NetworkDir, NodeKey},
+};
+use lamella_types::{Slot, SlotClock};
+use tempfile::TempDir;
+
+use crate::{log, relay::Relay, wait::until};
+
+/// Seconds from the last key to slot 0: time to start the nodes. A node that comes later misses nothing but duties.
+const LEAD_S: u64 = 3;
+
+/// Last lines of each log that a failed drill shows.
+const LAST_LINES: usize = 12;
+
+/// One network at a time: two would take each other's cores, and their nodes would miss their slots.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A network to make.
+#[derive(Debug, Clone, Copy)]
+pub struct NetworkPlan {
+    /// The `lamella` binary.
+    pub program: &'static str,
+    /// Nodes with validators; the first one aggregates.
+    pub nodes: u64,
+    /// Validators, dealt to the nodes in turn.
+    pub validators: u64,
+    /// Milliseconds of a slot.
+    pub slot_ms: u64,
+    /// Slots that the keys sign.
+    pub key_slots: u64,
+    /// Flags of every node.
+    pub flags: &'static [&'static str],
+}
+
+/// A node, running or not.
+struct Member {
+    place: Place,
+    key: NodeKey,
+    data_dir: PathBuf,
+    process: Option<NodeProcess>,
+    client: Client,
+}
+
+/// A network. Dropping it stops every node and deletes the folder.
+pub struct Network {
+    plan: NetworkPlan,
+    clock: SlotClock,
+    members: Vec<Member>,
+    /// The relay through which one node dials another.
+    relays: BTreeMap<(usize, usize), Relay>,
+    dir: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Network {
+    /// Makes keys and genesis; no node runs yet.
+    #[must_use]
+    pub fn make(plan: NetworkPlan) -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::tempdir().unwrap();
+        let ports = Ports::free(plan.nodes).unwrap();
+        let options = GenesisOptions {
+            nodes: plan.nodes,
+            validators: plan.validators,
+            out: dir.path().join("network"),
+            genesis_time: None,
+            lead_s: LEAD_S,
+            ports: Some(ports.numbers()),
+            key_slots: plan.key_slots,
+        };
+        let genesis_time = create(&options, &|_| {}).unwrap().genesis_time;
+        let clock = SlotClock::new(genesis_time, plan.slot_ms);
+        let mut network =
+            Self { plan, clock, members: Vec::new(), relays: BTreeMap::new(), dir, _turn: turn };
+        let paths = network.paths();
+        for place in ports.0 {
+            let key = NodeKey::load(&paths.node_key(&place.node_id)).unwrap();
+            network.add(place, key);
+        }
+        network
+    }
+
+    /// Adds a node without validators, which the network's files do not list; says which it is.
+    pub fn add_follower(&mut self, node_id: &str) -> usize {
+        let mut place = Ports::free(1).unwrap().0.remove(0);
+        place.node_id = node_id.to_owned();
+        self.add(place, NodeKey::random().unwrap());
+        self.members.len() - 1
+    }
+
+    /// Starts a node and waits until it answers.
+    pub fn start(&mut self, index: usize) {
+        self.start_with(index, &[]);
+    }
+
+    /// Starts a node with further flags and waits until it answers.
+    pub fn start_with(&mut self, index: usize, flags: &[&str]) {
+        self.spawn(index, flags);
+        let what = format!("{} answers", self.members[index].place.node_id);
+        self.until(&what, |network| network.view(index));
+    }
+
+    /// Starts every node, all at once, and waits until they answer.
+    pub fn start_all(&mut self) {
+        (0..self.members.len()).for_each(|index| self.spawn(index, &[]));
+        self.until("every node answers", |network| network.views().map(drop));
+    }
+
+    /// Starts a node without waiting for anything.
+    pub fn spawn(&mut self, index: usize, flags: &[&str]) {
+        let bootnodes = self.write_bootnodes(index);
+        let key_file = self.dir.path().join(format!("{index}.key"));
+        let log = self.log_file(index);
+        let (plan, network_dir) = (self.plan, self.paths().root);
+        let member = &mut self.members[index];
+        assert!(member.process.is_none(), "{} runs already", member.place.node_id);
+        fs::write(&key_file, hex(member.key.as_bytes())).unwrap();
+        let mut all: Vec<String> =
+            plan.flags.iter().chain(flags).map(ToString::to_string).collect();
+        for (flag, path) in [("--bootnodes", &bootnodes), ("--node-key", &key_file)] {
+            all.extend([flag.to_owned(), path.display().to_string()]);
+        }
+        member.place.release();
+        let command = NodeCommand {
+            program: plan.program.into(),
+            network_dir,
+            node_id: member.place.node_id.clone(),
+            data_dir: member.data_dir.clone(),
+            log,
+            slot_ms: plan.slot_ms,
+            ports: member.place.ports,
+            log_filter: Some(log_filter()),
+            flags: all,
+        };
+        member.process = Some(NodeProcess::start(command).unwrap());
+    }
+
+    /// Kills a node (SIGKILL); what it logged in that run.
+    pub fn kill(&mut self, index: usize) -> String {
+        let mut process = self.members[index].process.take().unwrap();
+        process.kill().unwrap();
+        process.logged().unwrap()
+    }
+
+    /// Stops a node in order; what it logged in that run.
+    pub fn stop(&mut self, index: usize) -> String {
+        let mut process = self.members[index].process.take().unwrap();
+        let logged = |process: &NodeProcess| process.logged().unwrap();
+        match process.stop().unwrap() {
+            Stopped::Exited(status) => assert!(status.success(), "{status}: {}", logged(&process)),
+            Stopped::Killed => panic!("does not stop: {}", logged(&process)),
+        }
+        logged(&process)
+    }
+
+    /// What the node logged in this run so far.
+    #[must_use]
+    pub fn logged(&self, index: usize) -> String {
+        self.members[index].process.as_ref().unwrap().logged().unwrap()
+    }
+
+    /// Slot of the node's head as it was when this run began.
+    #[must_use]
+    pub fn resumed_at(&self, index: usize) -> Slot {
+        let log = self.logged(index);
+        let line = log.lines().find(|line| line.contains(" Started ")).unwrap();
+        log::field(line, "head_slot").unwrap().parse().unwrap()
+    }
+
+    /// The node's API.
+    #[must_use]
+    pub fn client(&self, index: usize) -> &Client {
+        &self.members[index].client
+    }
+
+    /// The node's data directory.
+    #[must_use]
+    pub fn data_dir(&self, index: usize) -> &Path {
+        &self.members[index].data_dir
+    }
+
+    /// Where the node is, if it answers.
+    #[must_use]
+    pub fn view(&self, index: usize) -> Option<NodeView> {
+        self.members[index].client.view().ok()
+    }
+
+    /// Where the running nodes are, if all of them answer.
+    #[must_use]
+    pub fn views(&self) -> Option<Vec<NodeView>> {
+        let running = self.members.iter().filter(|member| member.process.is_some());
+        running.map(|member| member.client.view().ok()).collect()
+    }
+
+    /// Waits until the running nodes say so.
+    pub fn wait(&mut self, what: &str, holds: impl Fn(&[NodeView]) -> bool) -> Vec<NodeView> {
+        self.until(what, |network| network.views().filter(|views| holds(views)))
+    }
+
+    /// Asks again until there is an answer, as long as every node lives.
+    pub fn until<T>(&mut self, what: &str, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
+        until(what, || {
+            for member in &mut self.members {
+                let Some(process) = &mut member.process else { continue };
+                let ended = process.ended().unwrap();
+                assert_eq!(ended, None, "{} ended: {what}", member.place.node_id);
+            }
+            ask(self)
+        })
+    }
+
+    /// Cuts or heals every link between these two groups of nodes.
+    pub fn set_cut(&self, one: &[usize], other: &[usize], is_cut: bool) {
+        for ((from, to), relay) in &self.relays {
+            let between = |from, to| one.contains(from) && other.contains(to);
+            if between(from, to) || between(to, from) {
+                relay.set_cut(is_cut);
+            }
+        }
+    }
+
+    /// Stops whatever runs; every database passes `lamella db verify`.
+    pub fn stop_and_verify_all(&mut self) {
+        for index in 0..self.members.len() {
+            if self.members[index].process.is_some() {
+                self.stop(index);
+            }
+            if db::database_path(&self.members[index].data_dir).exists() {
+                self.verify(index);
+            }
+        }
+    }
+
+    /// The node's database passes `lamella db verify`.
+    pub fn verify(&self, index: usize) {
+        let Member { place, data_dir, .. } = &self.members[index];
+        let report = db::verify::run(data_dir, &mut |_| ControlFlow::Continue(())).unwrap();
+        let first = report.findings.first().map(ToString::to_string);
+        assert_eq!((report.finding_count, first), (0, None), "{}", place.node_id);
+        assert!(report.check_count() > 0);
+    }
+
+    /// The canonical chain of both databases is the same in these slots.
+    pub fn same_chain(&self, one: usize, other: usize, from_slot: Slot, to_slot: Slot) {
+        let [one, other] = [one, other].map(|index| {
+            db::checksum::compute(self.data_dir(index), Some(from_slot), Some(to_slot)).unwrap()
+        });
+        assert_eq!(one, other);
+        assert!(one.blocks > 0);
+    }
+
+    /// Slot of the wall clock.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        self.clock.current_slot(u64::try_from(now.as_millis()).unwrap())
+    }
+
+    /// The network's files.
+    #[must_use]
+    pub fn paths(&self) -> NetworkDir {
+        NetworkDir::new(&self.dir.path().join("network"))
+    }
+
+    fn log_file(&self, index: usize) -> PathBuf {
+        self.dir.path().join("logs").join(format!("{}.log", self.members[index].place.node_id))
+    }
+
+    fn add(&mut self, place: Place, key: NodeKey) {
+        let data_dir = self.dir.path().join("data").join(&place.node_id);
+        let client = Client::new(place.ports.api);
+        self.members.push(Member { place, key, data_dir, process: None, client });
+        let new = self.members.len() - 1;
+        for other in 0..new {
+            for (from, to) in [(new, other), (other, new)] {
+                let relay = Relay::to(self.members[to].place.ports.quic).unwrap();
+                self.relays.insert((from, to), relay);
+            }
+        }
+    }
+
+    /// The records of all other nodes, with the ports of the relays to them.
+    fn write_bootnodes(&self, index: usize) -> PathBuf {
+        let mut text = String::new();
+        for ((_, to), relay) in self.relays.range((index, 0)..(index + 1, 0)) {
+            let enr = Enr::builder()
+                .ip4(Ipv4Addr::LOCALHOST)
+                .add_value("quic", &relay.port())
+                .build(&self.members[*to].key.signing_key())
+                .unwrap();
+            text.push_str(&format!("- {}\n", enr.to_base64()));
+        }
+        let path = self.dir.path().join(format!("bootnodes-{index}.yaml"));
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for member in &self.members {
+                let lines = member.process.as_ref().map(|process| process.last_lines(LAST_LINES));
+                let lines = lines.unwrap_or_default().join("\n  ");
+                eprintln!("{}:\n  {lines}", member.place.node_id);
+            }
+        }
+        for process in self.members.iter_mut().filter_map(|member| member.process.as_mut()) {
+            process.begin_stop();
+        }
+    }
+}
+
+/// What drills read in the logs: also whom a node asks for which blocks.
+fn log_filter() -> String {
+    format!("info,{}=warn,lamella::node::catch_up=debug", lamella_tables::LOG_TARGET)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,29 @@
+//! What operators do to nodes, done to real ones. Each drill ends with every database verified.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a drill fails by panicking"
+)]
+
+mod foreign;
+mod join;
+mod kills;
+mod partition;
+mod window;
+
+use lamella_testing_devnet::NetworkPlan;
+
+/// Four nodes with a validator each, on slots that two busy cores can keep up with.
+const FOUR: NetworkPlan = NetworkPlan {
+    program: env!("CARGO_BIN_EXE_lamella-under-test"),
+    nodes: 4,
+    validators: 4,
+    slot_ms: 600,
+    key_slots: 600,
+    flags: &[],
+};
+
+/// Two nodes with two validators each, for drills about a third one.
+const TWO: NetworkPlan = NetworkPlan { nodes: 2, slot_ms: 500, ..FOUR };
