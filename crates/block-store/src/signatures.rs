@@ -53,7 +53,7 @@ pub fn put_signature(
     key: &SlotRoot,
     proof: &MultiMessageAggregate,
 ) -> Result<(), EngineError> {
-    txn.put::<Signatures>(key, &Bytes(proof.proof.as_bytes().to_vec()))
+    txn.put_slice::<Signatures>(key, proof.proof.as_bytes())
 }
 
 /// The signed block of this root.

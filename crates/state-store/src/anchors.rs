@@ -22,31 +22,36 @@ impl StateStore {
         let anchor = Anchor::decode(&bytes)
             .map_err(|error| StateReadError::content::<Anchors>(&key, error))?;
         let validators = self.registry(txn, &key, &anchor.registry_root)?;
-        let segments = (0..).zip(&anchor.segment_roots);
-        let segments = segments.map(|(index, root)| self.segment(txn, &key, index, *root));
-        let segments = segments.collect::<Result<Vec<_>, _>>()?;
+        let segments = self.segments(txn, &key, &anchor.segment_roots)?;
         anchor
             .into_state(validators, segments)
             .map_err(|source| StateReadError::Anchor { root: key.root, source })
     }
 
-    fn segment(
+    /// The segments of these roots, in order. Those that are not cached are read together: at the first read after a
+    /// start these are all of them.
+    fn segments(
         &self,
         txn: &ReadTxn<'_>,
         anchor: &SlotRoot,
-        index: u32,
-        root: Root,
-    ) -> Result<Arc<Segment>, StateReadError> {
-        if let Some(segment) = self.caches.segment(&root) {
-            return Ok(segment);
+        roots: &[Root],
+    ) -> Result<Vec<Arc<Segment>>, StateReadError> {
+        let mut segments: Vec<_> = roots.iter().map(|root| self.caches.segment(root)).collect();
+        let keys = (0..).zip(roots).map(|(index, root)| SegmentKey { index, root: *root });
+        let missing = keys.zip(&segments).filter(|(_, cached)| cached.is_none());
+        let missing: Vec<SegmentKey> = missing.map(|(key, _)| key).collect();
+        let read = txn.get_many::<History>(&missing)?;
+        let places = segments.iter_mut().filter(|cached| cached.is_none());
+        for ((key, read), place) in missing.iter().zip(read).zip(places) {
+            let segment = read.ok_or_else(|| {
+                let what = format!("history segment {} {} is not stored", key.index, key.root);
+                StateReadError::content::<Anchors>(anchor, what)
+            })?;
+            let segment = Arc::new(segment);
+            self.caches.put_segment(&segment);
+            *place = Some(segment);
         }
-        let Some(segment) = txn.get::<History>(&SegmentKey { index, root })? else {
-            let what = format!("history segment {index} {root} is not stored");
-            return Err(StateReadError::content::<Anchors>(anchor, what));
-        };
-        let segment = Arc::new(segment);
-        self.caches.put_segment(&segment);
-        Ok(segment)
+        Ok(segments.into_iter().flatten().collect())
     }
 
     /// The registry. Normally one for the whole chain, so the last state's is tried first.

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use lamella_state_diff::{Anchor, DiffBase, StateDiff};
 use lamella_tables::{
-    Anchors, Bytes, Diffs, EngineError, History, Read as _, Registries, SegmentKey, SlotRoot,
-    WriteTxn,
+    Anchors, Diffs, EngineError, History, Read as _, Registries, SegmentKey, SlotRoot, WriteTxn,
 };
 use lamella_types::{BlockHeader, Root, Slot, State};
 
@@ -89,10 +88,10 @@ impl PreparedState {
     /// When the engine fails.
     pub fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), EngineError> {
         match &self.row {
-            StateRow::Diff(diff) => txn.put::<Diffs>(&self.key, &Bytes(diff.clone())),
+            StateRow::Diff(diff) => txn.put_slice::<Diffs>(&self.key, diff),
             StateRow::Anchor(anchor) => {
                 put_parts(txn, &self.stored.state)?;
-                txn.put::<Anchors>(&self.key, &Bytes(anchor.clone()))
+                txn.put_slice::<Anchors>(&self.key, anchor)
             }
         }
     }

@@ -67,6 +67,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<BlockBody, FormatError> {
     if encode(&body) == bytes { Ok(body) } else { Err(error) }
 }
 
+/// Looks through what was written: 24 checkpoints at most, for a valid block has eight votes.
 fn put_checkpoint(buffer: &mut Vec<u8>, written: &mut Vec<Checkpoint>, checkpoint: Checkpoint) {
     match written.iter().rev().position(|before| *before == checkpoint) {
         Some(back) => put_varint(buffer, back as u64 + 1),

@@ -54,7 +54,9 @@ pub enum Durability {
     #[default]
     Durable,
     /// When the system has it. A killed process loses nothing; a power cut takes the newest commits, never
-    /// the consistency of what is left. For bulk loads and throw-away devnets.
+    /// the consistency of what is left. For bulk loads and throw-away devnets. Now and then a transaction waits for
+    /// a flush even so: before the engine reuses pages that unflushed commits have freed, it flushes those commits
+    /// (28 to 36 ms of one step in 79, at 60 MB pruned; no other over 5 ms).
     Lazy,
 }
 

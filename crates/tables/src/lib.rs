@@ -11,6 +11,7 @@ mod body;
 mod database;
 mod error;
 mod key;
+mod many;
 mod raw;
 mod readers;
 mod schema;

@@ -74,11 +74,17 @@ pub(crate) fn checksum(table: &str, key: &[u8], value: &[u8]) -> [u8; CHECKSUM_B
 /// The stored form of a value.
 pub(crate) fn seal<T: Table>(key: &[u8], value: &T::Value) -> Vec<u8> {
     let mut bytes = value.encode();
-    if T::SEAL == Seal::Checksum {
-        let checksum = checksum(T::NAME, key, &bytes);
-        bytes.extend_from_slice(&checksum);
-    }
+    let seal = seal_of::<T>(key, &bytes);
+    bytes.extend(seal.iter().flatten());
     bytes
+}
+
+/// What is stored behind a value.
+pub(crate) fn seal_of<T: Table>(key: &[u8], value: &[u8]) -> Option<[u8; CHECKSUM_BYTES]> {
+    match T::SEAL {
+        Seal::Checksum => Some(checksum(T::NAME, key, value)),
+        Seal::OwnHash => None,
+    }
 }
 
 /// The value of a stored row, if it proves itself.

@@ -8,7 +8,8 @@ use crate::{
     error::{Damage, EngineError, Fault, Operation, ReadError},
     key::Key,
     readers::Reader,
-    schema::{TABLES, Table, TableStats, seal, unseal},
+    schema::{TABLES, Table, TableStats, seal, seal_of, unseal},
+    value::Bytes,
 };
 
 /// A read transaction: one snapshot.
@@ -91,6 +92,28 @@ impl<'db> WriteTxn<'db> {
         let encoded = key.encode();
         let stored = seal::<T>(&encoded, value);
         self.put_bytes(T::NAME, &encoded, &stored).map_err(|error| error.at(key))
+    }
+
+    /// Writes a row of opaque bytes that somebody else owns: they are copied once, into their page.
+    ///
+    /// # Errors
+    /// When the engine fails; the transaction is then only good for dropping.
+    pub fn put_slice<T>(&mut self, key: &T::Key, value: &[u8]) -> Result<(), EngineError>
+    where
+        T: Table<Value = Bytes>,
+    {
+        let failed = |error| EngineError::new(Operation::Put, T::NAME, error).at(key);
+        let encoded = key.encode();
+        let seal = seal_of::<T>(&encoded, value);
+        let seal = seal.as_ref().map_or(&[][..], |seal| seal);
+        let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
+        let stored_bytes = value.len() + seal.len();
+        let fill = |row: &mut [u8]| {
+            let (stored, stored_seal) = row.split_at_mut(value.len());
+            stored.copy_from_slice(value);
+            stored_seal.copy_from_slice(seal);
+        };
+        self.0.put_with(&table, &encoded, stored_bytes, WriteFlags::UPSERT, fill).map_err(failed)
     }
 
     pub(crate) fn put_bytes(

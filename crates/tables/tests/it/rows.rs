@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lamella_tables::{Bytes, Canonical, Read, Signatures, SlotRoot};
+use lamella_tables::{Bytes, Canonical, Key as _, Read, ReadError, Signatures, SlotRoot};
 use lamella_types::{Root, hash_tree_root};
 use proptest::{collection::vec, prelude::*};
 
@@ -27,6 +27,48 @@ fn a_reader_keeps_its_snapshot() {
     txn.commit().unwrap();
     assert!(!before.has::<Canonical>(&7).unwrap());
     assert!(database.read().unwrap().has::<Canonical>(&7).unwrap());
+}
+
+#[test]
+fn many_rows_are_what_each_of_them_is() {
+    let (_directory, database) = new_database();
+    let mut txn = database.write().unwrap();
+    for slot in (0..200).filter(|slot| slot % 7 != 3) {
+        txn.put::<Canonical>(&slot, &hash_tree_root(&slot)).unwrap();
+    }
+    txn.commit().unwrap();
+    // Out of order, some twice, some absent; from one row to more than any number of threads shares evenly.
+    for count in [0, 1, 15, 16, 33, 199] {
+        let keys: Vec<u64> = (0..count).map(|index| index * 31 % 210).collect();
+        let txn = database.read().unwrap();
+        let each: Vec<_> = keys.iter().map(|slot| txn.get::<Canonical>(slot).unwrap()).collect();
+        assert_eq!(txn.get_many::<Canonical>(&keys).unwrap(), each);
+    }
+}
+
+#[test]
+fn the_first_damaged_of_many_rows_is_named() {
+    let (_directory, database) = new_database();
+    let mut txn = database.write().unwrap();
+    for slot in 0..100 {
+        txn.put::<Canonical>(&slot, &hash_tree_root(&slot)).unwrap();
+    }
+    for slot in [20_u64, 99] {
+        txn.put_raw("Canonical", &slot.encode(), &[0; 40]).unwrap();
+    }
+    txn.commit().unwrap();
+    let txn = database.read().unwrap();
+    let refusal =
+        |keys: std::ops::Range<u64>| match txn.get_many::<Canonical>(&keys.collect::<Vec<_>>()) {
+            Err(ReadError::Damaged(damage)) => Some((damage.table, damage.key)),
+            other => {
+                assert!(other.is_ok(), "{other:?}");
+                None
+            }
+        };
+    assert_eq!(refusal(0..100), Some(("Canonical", "20".to_owned())));
+    assert_eq!(refusal(21..100), Some(("Canonical", "99".to_owned())));
+    assert_eq!(refusal(21..99), None);
 }
 
 #[derive(Debug, Clone)]
@@ -57,8 +99,14 @@ proptest! {
             let mut txn = database.write().unwrap();
             match step {
                 Step::Put(slot, fork, value) => {
-                    txn.put::<Signatures>(&key(slot, fork), &Bytes(value.clone())).unwrap();
-                    model.insert(key(slot, fork), Bytes(value));
+                    // Two ways to the same row.
+                    let key = key(slot, fork);
+                    if value.len() % 2 == 0 {
+                        txn.put::<Signatures>(&key, &Bytes(value.clone())).unwrap();
+                    } else {
+                        txn.put_slice::<Signatures>(&key, &value).unwrap();
+                    }
+                    model.insert(key, Bytes(value));
                 }
                 Step::Delete(slot, fork) => {
                     let existed = txn.delete::<Signatures>(&key(slot, fork)).unwrap();
