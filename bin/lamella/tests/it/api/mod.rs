@@ -1,6 +1,7 @@
 //! The HTTP API and the metrics over real sockets, on a small chain that went through the real import.
 
 mod data;
+mod docs;
 mod events;
 mod limits;
 mod metrics;
