@@ -147,7 +147,8 @@ impl Importer {
         block: SignedBlock,
     ) -> Result<PreparedBlock, ImportError> {
         let rejected = |reason| ImportError::Rejected { root: *root, reason };
-        proofs::verify_block(&*self.scheme, &base.state().validators, &block).map_err(rejected)?;
+        let validators = &base.state().validators;
+        proofs::verify_block(&*self.scheme, validators, &block, *root).map_err(rejected)?;
         let post_state = state_transition(base.state(), &block.block).map_err(rejected)?;
         Ok(PreparedBlock::new(base, block, Arc::new(post_state))?)
     }

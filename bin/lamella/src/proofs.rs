@@ -1,12 +1,13 @@
 //! Between the protocol's containers and the proof scheme: which keys signed which message.
 
 use lamella_types::{
-    AggregationBits, AttestationData, RejectionReason, SignedBlock, SingleMessageAggregate,
-    Validators, bytes::PublicKeyBytes, hash_tree_root,
+    AggregatedAttestation, AggregationBits, AttestationData, RejectionReason, Root, SignedBlock,
+    SingleMessageAggregate, Slot, Validators, bytes::PUBLIC_KEY_BYTES, hash_tree_root,
 };
 use lamella_xmss::scheme::{Component, ProofScheme};
 
-/// Checks a block's proof over its votes and its proposer's signature: leanSpec `verify_signatures`.
+/// Checks the proof of the block of this root over its votes and its proposer's signature: leanSpec
+/// `verify_signatures`.
 ///
 /// # Errors
 /// `EMPTY_AGGREGATION_BITS`, `VALIDATOR_INDEX_OUT_OF_RANGE`, `PROPOSER_INDEX_OUT_OF_RANGE`,
@@ -15,18 +16,17 @@ pub fn verify_block(
     scheme: &dyn ProofScheme,
     validators: &Validators,
     signed: &SignedBlock,
+    block_root: Root,
 ) -> Result<(), RejectionReason> {
     let block = &signed.block;
-    let mut keys = Vec::with_capacity(block.attestations().len() + 1);
-    for attestation in block.attestations() {
-        let voters = attestation_keys(validators, &attestation.aggregation_bits)?;
-        let message = *hash_tree_root(&attestation.data).as_bytes();
-        keys.push((voters, message, attestation.data.slot));
+    let mut components = Vec::with_capacity(block.attestations().len() + 1);
+    for AggregatedAttestation { aggregation_bits, data } in block.attestations() {
+        let public_keys = attestation_keys(validators, aggregation_bits)?;
+        components.push(component(public_keys, hash_tree_root(data), data.slot));
     }
     let proposer = validators.get(block.proposer_index);
     let proposer = proposer.ok_or(RejectionReason::ProposerIndexOutOfRange)?.proposal_public_key;
-    keys.push((vec![proposer], *hash_tree_root(block).as_bytes(), block.slot));
-    let components: Vec<_> = keys.iter().map(component).collect();
+    components.push(component(vec![&proposer.0], block_root, block.slot));
     scheme
         .verify_block(&components, signed.proof.proof.as_bytes())
         .map_err(|_| RejectionReason::InvalidBlockProof)
@@ -42,22 +42,24 @@ pub fn verify_aggregate(
     data: &AttestationData,
     aggregate: &SingleMessageAggregate,
 ) -> Result<(), RejectionReason> {
-    let voters = attestation_keys(validators, &aggregate.participants);
-    let voters = voters.map_err(|reason| match reason {
+    let public_keys = attestation_keys(validators, &aggregate.participants);
+    let public_keys = public_keys.map_err(|reason| match reason {
         RejectionReason::ValidatorIndexOutOfRange => RejectionReason::ValidatorNotInState,
         other => other,
     })?;
-    let parts = (voters, *hash_tree_root(data).as_bytes(), data.slot);
     scheme
-        .verify_single(&component(&parts), aggregate.proof.as_bytes())
+        .verify_single(
+            &component(public_keys, hash_tree_root(data), data.slot),
+            aggregate.proof.as_bytes(),
+        )
         .map_err(|_| RejectionReason::InvalidSignature)
 }
 
 /// The attestation keys of a set of validators, ascending.
-pub(crate) fn attestation_keys(
-    validators: &Validators,
+pub(crate) fn attestation_keys<'a>(
+    validators: &'a Validators,
     bits: &AggregationBits,
-) -> Result<Vec<PublicKeyBytes>, RejectionReason> {
+) -> Result<Vec<&'a [u8; PUBLIC_KEY_BYTES]>, RejectionReason> {
     let mut keys = Vec::with_capacity(bits.count_ones());
     for index in bits.ones() {
         let key = validators.attestation_public_key(index as u64);
@@ -66,11 +68,10 @@ pub(crate) fn attestation_keys(
     if keys.is_empty() { Err(RejectionReason::EmptyAggregationBits) } else { Ok(keys) }
 }
 
-fn component(parts: &(Vec<PublicKeyBytes>, [u8; 32], u64)) -> Component<'_> {
-    let (keys, message, slot) = parts;
-    Component {
-        public_keys: keys.iter().map(|key| &key.0).collect(),
-        message: *message,
-        slot: *slot,
-    }
+const fn component(
+    public_keys: Vec<&[u8; PUBLIC_KEY_BYTES]>,
+    message: Root,
+    slot: Slot,
+) -> Component<'_> {
+    Component { public_keys, message: *message.as_bytes(), slot }
 }

@@ -93,11 +93,11 @@ impl Validators {
         })
     }
 
-    /// The attestation key of the entry at `index`. A block's proof wants thousands of them.
+    /// The attestation key of the entry at `index`, where it lies: a block's proof wants thousands of them.
     #[must_use]
-    pub fn attestation_public_key(&self, index: ValidatorIndex) -> Option<PublicKeyBytes> {
+    pub fn attestation_public_key(&self, index: ValidatorIndex) -> Option<&[u8; PUBLIC_KEY_BYTES]> {
         let start = usize::try_from(index).ok()?.checked_mul(Validator::SSZ_BYTES)?;
-        self.0.bytes.get(start..)?.first_chunk().copied().map(PublicKeyBytes)
+        self.0.bytes.get(start..)?.first_chunk()
     }
 
     /// The entries in order.

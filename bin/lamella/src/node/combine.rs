@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lamella_fork_choice::{AggregationTask, Combine};
 use lamella_types::{
     AggregationBits, AttestationData, ProofBytes, SingleMessageAggregate, ValidatorIndex,
-    Validators, bytes::PublicKeyBytes, hash_tree_root,
+    Validators, bytes::PUBLIC_KEY_BYTES, hash_tree_root,
 };
 use lamella_xmss::scheme::{Child, ProofScheme, RawSignature};
 use tracing::warn;
@@ -33,18 +33,16 @@ impl Prover {
         children: &[Arc<SingleMessageAggregate>],
         raw: &[(ValidatorIndex, Arc<[u8]>)],
     ) -> Option<SingleMessageAggregate> {
-        let child_keys: Vec<Vec<PublicKeyBytes>> = children
+        let child_keys: Vec<Vec<&[u8; PUBLIC_KEY_BYTES]>> = children
             .iter()
             .map(|child| attestation_keys(&self.validators, &child.participants))
             .collect::<Result<_, _>>()
             .ok()?;
-        let key_refs: Vec<Vec<&[u8; 52]>> =
-            child_keys.iter().map(|keys| keys.iter().map(|key| &key.0).collect()).collect();
         let participants: Vec<Vec<u64>> = children
             .iter()
             .map(|child| child.participants.ones().map(|index| index as u64).collect())
             .collect();
-        let parts = children.iter().zip(&key_refs).zip(&participants);
+        let parts = children.iter().zip(&child_keys).zip(&participants);
         let parts: Vec<_> = parts
             .map(|((child, public_keys), participants)| Child {
                 participants,
