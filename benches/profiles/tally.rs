@@ -38,60 +38,63 @@ fn states(stall: u64) -> Vec<Arc<State>> {
     source.take_states(BLOCKS).into_iter().map(Arc::new).collect()
 }
 
+/// Deltas since a full tally, and that tally.
+struct Run {
+    before: Justifications,
+    deltas: Vec<(Slot, Vec<u8>)>,
+    /// The tally that they lead to.
+    after: Justifications,
+}
+
 fn measure(stall: u64, states: &[Arc<State>], interval: usize) {
     let at = |state: &State| Checkpoint { root: latest_block_root(state), slot: state.slot };
     let validators = states[0].validators.len();
-    // The diffs of the longest run of deltas so far, and the tally before it.
-    let (mut run, mut before) = (Vec::new(), &states[0].justifications);
-    let mut longest: (Vec<(Slot, Vec<u8>)>, Justifications) = (Vec::new(), before.clone());
+    let begin = |tally: &Justifications| Run {
+        before: tally.clone(),
+        deltas: Vec::new(),
+        after: tally.clone(),
+    };
+    let mut runs = vec![begin(&states[0].justifications)];
     let mut total_bytes = 0;
-    for pair in states.windows(2) {
+    for (number, pair) in states.windows(2).enumerate() {
         let (base, target) = (&pair[0], &pair[1]);
+        let tally = &target.justifications;
         let captured = DiffBase::capture(at(base), at(&states[0]), 0, Arc::clone(base));
         let built = StateDiff::build(&captured, target).unwrap();
         let diff = |tally| StateDiff { tally, ..built.clone() }.encode();
-        // The number does not change the size.
-        let delta = TallyDiff::delta(1, &base.justifications, &target.justifications, validators);
-        let mut bytes = diff(delta);
-        let full_due = run.len() + 1 >= interval;
-        if full_due {
-            bytes = diff(TallyDiff::full(&target.justifications, validators));
-        }
-        total_bytes += bytes.len();
-        if full_due {
-            run.clear();
-            before = &target.justifications;
+        let bytes = if (number + 1).is_multiple_of(interval) {
+            runs.push(begin(tally));
+            diff(TallyDiff::full(tally, validators))
         } else {
-            run.push((target.slot, bytes));
-            if run.len() > longest.0.len() {
-                longest = (run.clone(), before.clone());
+            // The number does not change the size.
+            diff(TallyDiff::delta(1, &base.justifications, tally, validators))
+        };
+        total_bytes += bytes.len();
+        if let Some(run) = runs.last_mut() {
+            if !(number + 1).is_multiple_of(interval) {
+                run.deltas.push((target.slot, bytes));
             }
+            run.after = tally.clone();
         }
     }
-    let expected = &states[states.len() - 1].justifications;
-    let times =
-        (0..REPLAYS).map(|_| replay(&longest.0, &longest.1, validators, expected)).collect();
+    let slowest =
+        runs.iter().map(|run| median_us((0..REPLAYS).map(|_| replay(run, validators)).collect()));
     let figure = |what: &str, value: f64| {
         record(&format!("profiles/tally/{stall}/{interval}/{what}"), value);
     };
     figure("bytes_per_slot", total_bytes as f64 / (states.len() - 1) as f64);
-    figure("replay_us", median_us(times));
+    figure("replay_us", slowest.fold(0.0, f64::max));
 }
 
 /// Decodes and applies a run of deltas, as a read does after it has fetched them.
-fn replay(
-    run: &[(Slot, Vec<u8>)],
-    before: &Justifications,
-    validators: usize,
-    last: &Justifications,
-) -> Duration {
+fn replay(run: &Run, validators: usize) -> Duration {
     let started = Instant::now();
-    let mut tally = before.clone();
-    for (slot, bytes) in run {
+    let mut tally = run.before.clone();
+    for (slot, bytes) in &run.deltas {
         let diff = StateDiff::decode(bytes, *slot).unwrap();
         tally = diff.tally.apply(&tally, validators).unwrap();
     }
     let time = started.elapsed();
-    assert!(tally.roots().len() <= last.roots().len(), "a tally of the run");
+    assert_eq!(tally, run.after);
     time
 }
