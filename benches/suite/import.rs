@@ -140,19 +140,19 @@ impl Import {
 
     /// Imports blocks in the largest transactions that catch-up uses.
     fn batches(&mut self, count: u64) -> Duration {
-        let mut total = Duration::ZERO;
+        let mut times = Vec::new();
         for _ in 0..count {
             let blocks = self.next_blocks(BATCH_BLOCKS_MAX);
             let last = hash_tree_root(&blocks[BATCH_BLOCKS_MAX - 1].block);
             let commits = self.commits();
             let started = Instant::now();
             let persisted = self.chain.importer.import_batch(blocks).unwrap().unwrap();
-            total += started.elapsed();
+            times.push(started.elapsed());
             assert_eq!(persisted.imported.len(), BATCH_BLOCKS_MAX);
             assert_eq!(self.chain.chain.fork_choice().head(), last, "the new head");
             assert_eq!(self.commits(), commits + 1, "one commit for a batch");
         }
-        total
+        total_of_median(times)
     }
 }
 
