@@ -1,6 +1,6 @@
 # Two commands do everything: `make devnet` and `make test`. `make help` lists the rest.
 
-.PHONY: help deps build devnet test lint bench bench-report clean-devnet
+.PHONY: help deps build devnet test lint bench bench-report bench-compare clean-devnet
 .DEFAULT_GOAL := help
 
 # The local network: its folder, milliseconds of a slot (4000 unless the network has others), slots to run before it is
@@ -44,3 +44,15 @@ bench-report: deps ## Run the benchmarks and write docs/benchmarks.md with its p
 	rm -rf target/criterion target/figures
 	cargo bench -p lamella-benches
 	cargo run --release -p lamella-benches --bin bench-report
+
+# RocksDB is linked where the system has it, never built: Debian's librocksdb-dev.
+ROCKSDB_HEADER := /usr/include/rocksdb/c.h
+ROCKSDB_LIB_DIR ?= $(dir $(firstword $(wildcard /usr/lib/*/librocksdb.so /usr/lib/librocksdb.so)))
+
+bench-compare: deps ## Run the same rows through redb and, if installed, RocksDB
+	@if [ -e $(ROCKSDB_HEADER) ] && [ -n "$(ROCKSDB_LIB_DIR)" ]; then \
+		export ROCKSDB_LIB_DIR="$(ROCKSDB_LIB_DIR)" ROCKSDB_INCLUDE_DIR=/usr/include; features=rocksdb; \
+	else \
+		echo "RocksDB is left out: no librocksdb (Debian: apt install librocksdb-dev)"; \
+	fi; \
+	cargo run --release --manifest-path benches/compare/Cargo.toml --features "$${features:-}"

@@ -124,13 +124,13 @@ fn beside(
 }
 
 fn rows(measured: &Measured) -> Vec<Row> {
-    [writing(measured), reading(measured), sizes(measured), others(measured)]
+    [writing(measured), committing(measured), reading(measured), sizes(measured), others(measured)]
         .into_iter()
         .flatten()
         .collect()
 }
 
-/// Roots and imports.
+/// Roots and imports, without flushes.
 fn writing(measured: &Measured) -> Vec<Row> {
     let time = |name: &str| measured.seconds(name);
     let figure = |name: &str| measured.figure(name);
@@ -139,9 +139,6 @@ fn writing(measured: &Measured) -> Vec<Row> {
     // The median block: a database without flushes still makes one now and then.
     let import = ["V4096_H1k", "V4096_H261k"]
         .map(|at| figure(&format!("import_block/lazy/{at}/median_us")).map(|us| us / 1e6));
-    let batch = time("import_batch/lazy/V8_H1k").map(|seconds| 64.0 / seconds);
-    let durable_batch = time("import_batch/durable/V8_H1k").map(|seconds| 64.0 / seconds);
-    let durable = |at: &str| figure(&format!("import_block/durable/{at}/ratio_to_bare_write"));
     vec![
         Row {
             what: "root of a new post-state, V 4096, H 261k",
@@ -171,6 +168,17 @@ fn writing(measured: &Measured) -> Vec<Row> {
                 seconds,
             ),
         },
+    ]
+}
+
+/// Imports as a node makes them, flushed or many at once.
+fn committing(measured: &Measured) -> Vec<Row> {
+    let time = |name: &str| measured.seconds(name);
+    let figure = |name: &str| measured.figure(name);
+    let batch = time("import_batch/lazy/V8_H1k").map(|seconds| 64.0 / seconds);
+    let durable_batch = time("import_batch/durable/V8_H1k").map(|seconds| 64.0 / seconds);
+    let durable = |at: &str| figure(&format!("import_block/durable/{at}/ratio_to_bare_write"));
+    vec![
         Row {
             what: "durable import, a commit for each block, against the same bytes written and flushed as often",
             neighbour: "never flushes",

@@ -37,9 +37,16 @@ impl BlockSource {
         let validators = state.validators.len();
         // A devnet's proof holds the signatures themselves: one for each vote, and the proposer's.
         let proof_bytes = (validators + 1).saturating_mul(SIGNATURE_BYTES).min(AGGREGATE_BYTES);
+        let proof = MultiMessageAggregate::default();
+        let mut source = Self { state: state.clone(), finality, random: Random(5), proof };
+        source.set_proof_bytes(proof_bytes);
+        source
+    }
+
+    /// Blocks from now on have proofs of this size.
+    pub fn set_proof_bytes(&mut self, proof_bytes: usize) {
         let proof = ProofBytes::new(Random(4).bytes(proof_bytes)).unwrap();
-        let proof = MultiMessageAggregate { proof };
-        Self { state: state.clone(), finality, random: Random(5), proof }
+        self.proof = MultiMessageAggregate { proof };
     }
 
     /// Post-state of the latest block.

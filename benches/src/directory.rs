@@ -22,8 +22,13 @@ impl BenchChain {
     /// Begins a chain.
     #[must_use]
     pub fn begin(bootstrap: Bootstrap, durability: Durability) -> Self {
+        Self::begin_with(bootstrap, settings(durability))
+    }
+
+    /// Begins a chain by these settings.
+    #[must_use]
+    pub fn begin_with(bootstrap: Bootstrap, settings: Settings) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let settings = settings(durability);
         let path = directory.path();
         let (chain, opened) = Chain::create(path, bootstrap, Trust.name(), settings).unwrap();
         assert!(opened.created, "a directory of its own");

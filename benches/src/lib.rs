@@ -44,7 +44,7 @@ pub use linear::LinearStore;
 pub use plain::PlainState;
 pub use random::Random;
 pub use synthetic::{Finality, anchor, registry};
-pub use timing::timed;
+pub use timing::{timed, timed_on_processor};
 
 /// Validators of a large network: the registry's limit.
 pub const LARGE: u64 = 4096;

@@ -8,6 +8,7 @@ use lamella_benches::{
     BenchChain, BlockSource, Finality, LARGE, LONG, Random, SHORT, SMALL, anchor,
     bare::{BareFile, written_bytes},
     figures, timed,
+    timing::total_of_median,
 };
 use lamella_chain::{Bootstrap, Timings};
 use lamella_tables::{
@@ -117,40 +118,41 @@ impl Import {
         );
     }
 
-    /// Imports blocks one by one, a commit for each.
+    /// Imports blocks one by one, a commit for each. The median block counts: a database without flushes still makes one
+    /// now and then.
     pub fn blocks(&mut self, count: u64) -> Duration {
-        let mut total = Duration::ZERO;
+        let mut times = Vec::new();
         for _ in 0..count {
             let block = self.next_blocks(1).remove(0);
             let root = hash_tree_root(&block.block);
             let commits = self.commits();
             let started = Instant::now();
             let imported = self.chain.importer.import(block).unwrap();
-            total += started.elapsed();
+            times.push(started.elapsed());
             let Imported::New(new) = imported else { panic!("a block that is known already") };
             assert_eq!(new.root, root);
             self.parts.add(&new);
             assert_eq!(self.chain.chain.fork_choice().head(), root, "the new head");
             assert_eq!(self.commits(), commits + 1, "one commit for a block");
         }
-        total
+        total_of_median(times)
     }
 
     /// Imports blocks in the largest transactions that catch-up uses.
     fn batches(&mut self, count: u64) -> Duration {
-        let mut total = Duration::ZERO;
+        let mut times = Vec::new();
         for _ in 0..count {
             let blocks = self.next_blocks(BATCH_BLOCKS_MAX);
             let last = hash_tree_root(&blocks[BATCH_BLOCKS_MAX - 1].block);
             let commits = self.commits();
             let started = Instant::now();
             let persisted = self.chain.importer.import_batch(blocks).unwrap().unwrap();
-            total += started.elapsed();
+            times.push(started.elapsed());
             assert_eq!(persisted.imported.len(), BATCH_BLOCKS_MAX);
             assert_eq!(self.chain.chain.fork_choice().head(), last, "the new head");
             assert_eq!(self.commits(), commits + 1, "one commit for a batch");
         }
-        total
+        total_of_median(times)
     }
 }
 
@@ -172,7 +174,7 @@ impl DurablePairs {
 
     /// Time of `count` imports and of `count` baselines.
     fn run(&mut self, count: u64) -> [Duration; 2] {
-        let mut totals = [Duration::ZERO; 2];
+        let first = self.pairs.len();
         for _ in 0..count {
             // The block is made outside of the count of bytes; nothing else writes.
             let before = written_bytes().unwrap_or(0);
@@ -183,9 +185,10 @@ impl DurablePairs {
             self.bare.commit(&self.bytes[..written]);
             let bare = started.elapsed();
             self.pairs.push([import, bare]);
-            totals = [totals[0] + import, totals[1] + bare];
         }
-        totals
+        [0, 1].map(|index| {
+            total_of_median(self.pairs[first..].iter().map(|pair| pair[index]).collect())
+        })
     }
 
     fn record(&self, name: &str) {

@@ -3,9 +3,10 @@
 
 use std::{cell::LazyCell, time::Duration};
 
-use criterion::{BenchmarkId, Criterion};
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, measurement::WallTime};
 use lamella_benches::{
     BenchChain, BlockSource, Finality, LARGE, LONG, LinearStore, SHORT, anchor, figures, timed,
+    timed_on_processor,
 };
 use lamella_block_store::canonical_root;
 use lamella_state_diff::TALLY_DELTAS_MAX;
@@ -60,13 +61,18 @@ impl LinearChain {
     /// Reads the head's state by our own bulk path.
     pub fn read(&self, count: u64) -> Duration {
         let measured = |()| self.store.read(self.key(), &self.state_root);
-        timed(count, || (), measured, |state| assert_eq!(state, self.head))
+        timed_on_processor(count, || (), measured, |state| assert_eq!(state, self.head))
     }
 
     /// Reads it as `ssz_rs` containers.
     fn read_plain(&self, count: u64) -> Duration {
         let measured = |()| self.store.read_plain(self.key(), &self.state_root);
-        timed(count, || (), measured, |state| assert!(state.encode() == self.head.to_ssz()))
+        timed_on_processor(
+            count,
+            || (),
+            measured,
+            |state| assert!(state.encode() == self.head.to_ssz()),
+        )
     }
 }
 
@@ -92,7 +98,9 @@ pub fn read_state_cold(c: &mut Criterion) {
                 let root = block_at(&chain, slot + distance);
                 b.iter_custom(|count| {
                     let measured = |store: StateStore| (read(&store, root), store);
-                    timed(count, StateStore::default, measured, |(state, _)| check(&state, root))
+                    timed_on_processor(count, StateStore::default, measured, |(state, _)| {
+                        check(&state, root)
+                    })
                 });
             });
             // History segments and the registry in memory, no state: anchor and block are rebuilt and proved.
@@ -121,32 +129,41 @@ pub fn read_state_cold(c: &mut Criterion) {
                 });
             });
         }
-        let linear = LazyCell::new(|| LinearChain::grown(slot, Finality::Healthy, BLOCKS));
-        group.sample_size(10);
-        group.bench_function(format!("baseline_linear_walk/V4096_{history}/{BLOCKS}"), |b| {
-            b.iter_custom(|count| linear.read(count))
-        });
-        group
-            .bench_function(format!("baseline_linear_walk_ssz_rs/V4096_{history}/{BLOCKS}"), |b| {
-                b.iter_custom(|count| linear.read_plain(count))
-            });
-        group.sample_size(15);
-        let full = LazyCell::new(|| {
-            let (root, slot, state) = head(&chain);
-            let mut states = FullStates::begin();
-            states.write(root, &state);
-            (states, root, slot, state)
-        });
-        group.bench_function(format!("baseline_full_state/V4096_{history}"), |b| {
-            let (states, root, slot, state) = &*full;
-            let state_root = state.root();
-            b.iter_custom(|count| {
-                let measured = |()| states.read(*slot, *root, &state_root);
-                timed(count, || (), measured, |read| assert_eq!(read, **state))
-            });
-        });
+        baselines(&mut group, &chain, history, slot);
     }
     group.finish();
+}
+
+/// What would stand in its place: a snapshot and diffs that are walked, and a full state for each block.
+fn baselines(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    chain: &BenchChain,
+    history: &str,
+    slot: Slot,
+) {
+    let linear = LazyCell::new(|| LinearChain::grown(slot, Finality::Healthy, BLOCKS));
+    group.sample_size(10);
+    group.bench_function(format!("baseline_linear_walk/V4096_{history}/{BLOCKS}"), |b| {
+        b.iter_custom(|count| linear.read(count))
+    });
+    group.bench_function(format!("baseline_linear_walk_ssz_rs/V4096_{history}/{BLOCKS}"), |b| {
+        b.iter_custom(|count| linear.read_plain(count))
+    });
+    group.sample_size(15);
+    let full = LazyCell::new(|| {
+        let (root, slot, state) = head(chain);
+        let mut states = FullStates::begin();
+        states.write(root, &state);
+        (states, root, slot, state)
+    });
+    group.bench_function(format!("baseline_full_state/V4096_{history}"), |b| {
+        let (states, root, slot, state) = &*full;
+        let state_root = state.root();
+        b.iter_custom(|count| {
+            let measured = |()| states.read(*slot, *root, &state_root);
+            timed_on_processor(count, || (), measured, |read| assert_eq!(read, **state))
+        });
+    });
 }
 
 /// Slots without finality at the end of the chain that is read in a stall.

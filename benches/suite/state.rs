@@ -3,7 +3,9 @@
 use std::cell::LazyCell;
 
 use criterion::{Criterion, Throughput};
-use lamella_benches::{BlockSource, Finality, LARGE, LONG, PlainState, SHORT, anchor, timed};
+use lamella_benches::{
+    BlockSource, Finality, LARGE, LONG, PlainState, SHORT, anchor, timed, timed_on_processor,
+};
 use lamella_state_transition::{process_block, process_slots};
 use lamella_types::{Decode as _, State};
 
@@ -63,7 +65,7 @@ pub fn state_root(c: &mut Criterion) {
         group.bench_function(format!("baseline_ssz_rs/{name}"), |b| {
             b.iter_custom(|count| {
                 let check = |root| assert_eq!(root, child.block.state_root);
-                timed(count, || plain.clone(), |mut state| state.root(), check)
+                timed_on_processor(count, || plain.clone(), |mut state| state.root(), check)
             });
         });
         group.sample_size(15);
@@ -82,29 +84,29 @@ pub fn state_ssz(c: &mut Criterion) {
         let encoded = |found: Vec<u8>| assert!(found == **bytes, "the same bytes");
         group.bench_function(format!("encode/{name}"), |b| {
             LazyCell::force(&bytes);
-            b.iter_custom(|count| timed(count, || (), |()| state.to_ssz(), encoded));
+            b.iter_custom(|count| timed_on_processor(count, || (), |()| state.to_ssz(), encoded));
         });
         group.bench_function(format!("decode/{name}"), |b| {
             b.iter_custom(|count| {
                 let decode = |()| State::from_ssz(&bytes).unwrap();
-                timed(count, || (), decode, |decoded| assert_eq!(decoded, *state))
+                timed_on_processor(count, || (), decode, |decoded| assert_eq!(decoded, *state))
             });
         });
         group.bench_function(format!("decode_and_root/{name}"), |b| {
             let root = state.root();
             b.iter_custom(|count| {
                 let decode = |()| State::from_ssz(&bytes).unwrap().root();
-                timed(count, || (), decode, |found| assert_eq!(found, root))
+                timed_on_processor(count, || (), decode, |found| assert_eq!(found, root))
             });
         });
         group.sample_size(10);
         group.bench_function(format!("baseline_ssz_rs_encode/{name}"), |b| {
-            b.iter_custom(|count| timed(count, || (), |()| plain.encode(), encoded));
+            b.iter_custom(|count| timed_on_processor(count, || (), |()| plain.encode(), encoded));
         });
         group.bench_function(format!("baseline_ssz_rs_decode/{name}"), |b| {
             b.iter_custom(|count| {
                 let decode = |()| PlainState::decode(&bytes);
-                timed(count, || (), decode, |decoded| assert!(decoded == *plain))
+                timed_on_processor(count, || (), decode, |decoded| assert!(decoded == *plain))
             });
         });
         group.sample_size(15);
