@@ -1,4 +1,6 @@
-//! Builds the chain, reads it back cold, checks its invariants, restarts it, and comes to its end.
+//! Builds the chain, reads it back cold, checks its invariants, restarts it, and comes to its end. With
+//! `-- --nocapture` it says how long each took and how large the file is: 741 bytes a slot, 58 of them rows of empty
+//! proofs.
 
 use std::{
     ops::ControlFlow,
