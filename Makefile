@@ -1,11 +1,14 @@
 # Two commands do everything: `make devnet` and `make test`. `make help` lists the rest.
 
-.PHONY: help deps build devnet test lint bench clean-devnet
+.PHONY: help deps build devnet test lint bench bench-report clean-devnet
 .DEFAULT_GOAL := help
 
-# Folder of the local network, and milliseconds of its slots.
+# The local network: its folder, milliseconds of a slot (4000 unless the network has others), slots to run before it is
+# judged (until Ctrl-C if empty), and further flags of `lamella devnet`.
 DEVNET ?= devnet
-SLOT_MS ?= 500
+SLOT_MS ?=
+SLOTS ?=
+DEVNET_FLAGS ?=
 LAMELLA := target/release/lamella
 
 help: ## List the targets
@@ -17,19 +20,11 @@ deps: ## Install what is missing from the system (libclang for bindgen), or say 
 build: deps ## Build the node, optimised
 	cargo build --release -p lamella
 
-devnet: build ## Run a local network of one node with four validators; Ctrl-C stops it
-	@# An existing network goes on: the node resumes from what it stored.
-	@# The shell becomes the node (exec), so a signal to make reaches it and no process is left.
-	@if [ -e "$(DEVNET)/config.yaml" ]; then \
-		echo "going on with the network in $(DEVNET); make clean-devnet deletes it, then this makes a new one"; \
-	elif ! $(LAMELLA) genesis --nodes 1 --validators 4 --out "$(DEVNET)"; then \
-		echo "if all of $(DEVNET) is from an earlier run, make clean-devnet deletes it" >&2; exit 1; \
-	fi
-	@echo "its keys sign 4096 slots: at $(SLOT_MS) ms a slot, until $$((4096 * $(SLOT_MS) / 60000)) min after its genesis"
-	@echo "look inside while it runs: $(LAMELLA) db info --data-dir $(DEVNET)/data/lamella_0"
-	@exec $(LAMELLA) node --network-dir "$(DEVNET)" --node-id lamella_0 --data-dir "$(DEVNET)/data/lamella_0" --slot-ms $(SLOT_MS)
+devnet: build ## Run four nodes and watch them until Ctrl-C; SLOTS=30 ends with a verdict, SLOT_MS=500 is faster
+	@# The shell becomes the command (exec), so a signal to make reaches it.
+	@exec $(LAMELLA) devnet --dir "$(DEVNET)" $(if $(SLOT_MS),--slot-ms $(SLOT_MS)) $(if $(SLOTS),--slots $(SLOTS)) $(DEVNET_FLAGS)
 
-clean-devnet: ## Delete the local network
+clean-devnet: ## Delete the local network, its keys and its nodes' data
 	rm -rf "$(DEVNET)"
 
 test: deps ## Run every test, official vectors included
@@ -43,3 +38,9 @@ lint: deps ## Check formatting, lints and documentation
 
 bench: deps ## Run the benchmarks
 	cargo bench -p lamella-benches
+
+bench-report: deps ## Run the benchmarks and write docs/benchmarks.md with its plots
+	@# From nothing, so that no figure of an earlier run stands in for one that was not measured.
+	rm -rf target/criterion target/figures
+	cargo bench -p lamella-benches
+	cargo run --release -p lamella-benches --bin bench-report

@@ -75,6 +75,16 @@ impl BlockSource {
         (0..count).map(|_| self.next_signed()).collect()
     }
 
+    /// The post-states of the latest block and of the next `count` ones.
+    pub fn take_states(&mut self, count: usize) -> Vec<State> {
+        let mut states = vec![self.state.clone()];
+        for _ in 0..count {
+            self.next_block();
+            states.push(self.state.clone());
+        }
+        states
+    }
+
     fn attestations(&mut self) -> Vec<AggregatedAttestation> {
         let slot = self.state.slot;
         let (mut in_time, mut late) = (Vec::new(), Vec::new());

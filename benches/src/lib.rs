@@ -11,6 +11,10 @@
 //! | blocks with votes and proofs | [`blocks`] |
 //! | a chain in a directory of its own | [`directory`] |
 //! | the state as plain `ssz_rs` containers | [`plain`] |
+//! | a store of full snapshots and diffs that are walked one by one | [`linear`] |
+//! | the bytes of a commit, written and flushed by nothing but the system | [`bare`] |
+//! | figures that are not times | [`figures`] |
+//! | the points of the report's plots | [`sweep`] |
 //! | timing one step and checking its result | [`timing`] |
 //!
 //! Everything is drawn from a fixed seed. Proofs are random bytes of a realistic size under the scheme `trust`: what
@@ -23,15 +27,20 @@
     reason = "a benchmark fails by panicking"
 )]
 
+pub mod bare;
 pub mod blocks;
 pub mod directory;
+pub mod figures;
+pub mod linear;
 pub mod plain;
 pub mod random;
+pub mod sweep;
 pub mod synthetic;
 pub mod timing;
 
 pub use blocks::BlockSource;
 pub use directory::BenchChain;
+pub use linear::LinearStore;
 pub use plain::PlainState;
 pub use random::Random;
 pub use synthetic::{Finality, anchor, registry};

@@ -1,6 +1,6 @@
 //! The baseline of the store: every post-state written whole, into the same kind of database.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use lamella_benches::BenchChain;
 use lamella_tables::{
@@ -16,15 +16,27 @@ const ROWS_MAX: usize = 32;
 pub struct FullStates {
     database: Database,
     rows: usize,
-    _directory: TempDir,
+    directory: Option<TempDir>,
 }
 
 impl FullStates {
     pub fn begin() -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let mut states = Self::open(directory.path());
+        states.directory = Some(directory);
+        states
+    }
+
+    /// What an earlier one left in this directory, which stays.
+    pub fn open(path: &Path) -> Self {
         let options = Options { durability: Durability::Lazy, ..Options::new(OpenMode::Create) };
-        let database = Database::open(directory.path(), options).unwrap();
-        Self { database, rows: 0, _directory: directory }
+        let database = Database::open(path, options).unwrap();
+        Self { database, rows: 0, directory: None }
+    }
+
+    /// Closes the database; its directory stays until the handle goes.
+    pub fn close(mut self) -> TempDir {
+        self.directory.take().unwrap()
     }
 
     /// Begins anew if there are too many rows for another one.

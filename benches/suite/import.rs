@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput};
+use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use lamella::import::{BATCH_BLOCKS_MAX, Imported, NewBlock};
 use lamella_benches::{
-    BenchChain, BlockSource, Finality, LARGE, LONG, SHORT, SMALL, anchor, timed,
+    BenchChain, BlockSource, Finality, LARGE, LONG, Random, SHORT, SMALL, anchor,
+    bare::{BareFile, written_bytes},
+    figures, timed,
 };
 use lamella_chain::{Bootstrap, Timings};
 use lamella_tables::{
@@ -20,13 +22,15 @@ use crate::full_state::FullStates;
 const BLOCKS_MAX: u64 = 2_000;
 
 /// A chain that blocks are imported into, and the source of its next blocks.
-struct Import {
+pub struct Import {
     bootstrap: Bootstrap,
     finality: Finality,
     durability: Durability,
     source: BlockSource,
     chain: BenchChain,
     parts: Parts,
+    /// Blocks after which the chain is begun anew.
+    pub blocks_max: u64,
 }
 
 /// Where the time of the blocks went. The median beside the mean: a database without flushes still makes one now and
@@ -43,6 +47,13 @@ impl Parts {
         self.blocks.push([block.transition, fork_choice, write, commit]);
     }
 
+    /// Median of the blocks' times.
+    fn median(&self) -> Option<Duration> {
+        let mut times: Vec<Duration> = self.blocks.iter().map(|parts| parts.iter().sum()).collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    }
+
     fn report(&self, name: &str) {
         let count = self.blocks.len().max(1);
         let summary = |mut times: Vec<Duration>| {
@@ -54,6 +65,10 @@ impl Parts {
         let part = |index: usize| summary(self.blocks.iter().map(|parts| parts[index]).collect());
         let whole = summary(self.blocks.iter().map(|parts| parts.iter().sum()).collect());
         let [transition, fork_choice, write, commit] = [0, 1, 2, 3].map(part);
+        if let Some(median) = self.median() {
+            let median_us = median.as_secs_f64() * 1e6;
+            figures::record(&format!("import_block/{name}/median_us"), median_us);
+        }
         eprintln!(
             "import_block/{name}, µs mean/median of {count} blocks: {whole} = {transition} transition + {fork_choice} fork choice + {write} write + {commit} commit"
         );
@@ -61,12 +76,12 @@ impl Parts {
 }
 
 impl Import {
-    fn new(validators: u64, slot: u64, finality: Finality, durability: Durability) -> Self {
+    pub fn new(validators: u64, slot: u64, finality: Finality, durability: Durability) -> Self {
         let bootstrap = anchor(validators, slot, finality);
         let source = BlockSource::new(&bootstrap.state, finality);
         let chain = BenchChain::begin(bootstrap.clone(), durability);
-        let mut import =
-            Self { bootstrap, finality, durability, source, chain, parts: Parts::default() };
+        let (parts, blocks_max) = (Parts::default(), BLOCKS_MAX);
+        let mut import = Self { bootstrap, finality, durability, source, chain, parts, blocks_max };
         let blocks = import.next_blocks(BATCH_BLOCKS_MAX);
         import.chain.import_all(blocks);
         import
@@ -75,7 +90,7 @@ impl Import {
     /// The next blocks; of a new chain if this one has no room for them.
     fn next_blocks(&mut self, count: usize) -> Vec<SignedBlock> {
         let first_slot = self.bootstrap.state.slot;
-        if self.source.state().slot + count as u64 > first_slot + BLOCKS_MAX {
+        if self.source.state().slot + count as u64 > first_slot + self.blocks_max {
             self.source = BlockSource::new(&self.bootstrap.state, self.finality);
             self.chain = BenchChain::begin(self.bootstrap.clone(), self.durability);
         }
@@ -103,7 +118,7 @@ impl Import {
     }
 
     /// Imports blocks one by one, a commit for each.
-    fn blocks(&mut self, count: u64) -> Duration {
+    pub fn blocks(&mut self, count: u64) -> Duration {
         let mut total = Duration::ZERO;
         for _ in 0..count {
             let block = self.next_blocks(1).remove(0);
@@ -139,16 +154,80 @@ impl Import {
     }
 }
 
+/// Durable imports, each followed by its baseline: the bytes that it wrote, written and flushed by the system alone.
+/// In turn, because a disk's flushes take one time now and another time a minute later.
+struct DurablePairs {
+    import: Import,
+    bare: BareFile,
+    bytes: Vec<u8>,
+    pairs: Vec<[Duration; 2]>,
+}
+
+impl DurablePairs {
+    fn new(validators: u64, slot: u64) -> Self {
+        let import = Import::new(validators, slot, Finality::Healthy, Durable);
+        let bytes = Random(9).bytes(4 << 20);
+        Self { import, bare: BareFile::default(), bytes, pairs: Vec::new() }
+    }
+
+    /// Time of `count` imports and of `count` baselines.
+    fn run(&mut self, count: u64) -> [Duration; 2] {
+        let mut totals = [Duration::ZERO; 2];
+        for _ in 0..count {
+            // The block is made outside of the count of bytes; nothing else writes.
+            let before = written_bytes().unwrap_or(0);
+            let import = self.import.blocks(1);
+            let written = written_bytes().unwrap_or(0) - before;
+            let written = usize::try_from(written).unwrap();
+            let started = Instant::now();
+            self.bare.commit(&self.bytes[..written]);
+            let bare = started.elapsed();
+            self.pairs.push([import, bare]);
+            totals = [totals[0] + import, totals[1] + bare];
+        }
+        totals
+    }
+
+    fn record(&self, name: &str) {
+        if self.pairs.is_empty() {
+            return;
+        }
+        let median = |index: usize| {
+            let mut times: Vec<_> = self.pairs.iter().map(|pair| pair[index]).collect();
+            times.sort_unstable();
+            times[times.len() / 2].as_secs_f64()
+        };
+        let bytes_mean = self.bare.written() as f64 / self.pairs.len() as f64;
+        figures::record(&format!("import_block/durable/{name}/written_bytes"), bytes_mean);
+        let ratio = median(0) / median(1);
+        figures::record(&format!("import_block/durable/{name}/ratio_to_bare_write"), ratio);
+    }
+}
+
+fn import_durable(group: &mut BenchmarkGroup<'_, WallTime>) {
+    for (name, validators, slot) in [("V8_H1k", SMALL, SHORT), ("V4096_H261k", LARGE, LONG)] {
+        let mut pairs: Option<DurablePairs> = None;
+        for (index, what) in ["durable", "durable_baseline_bare_write"].into_iter().enumerate() {
+            group.bench_function(format!("{what}/{name}"), |b| {
+                let pairs = pairs.get_or_insert_with(|| DurablePairs::new(validators, slot));
+                b.iter_custom(|count| pairs.run(count)[index]);
+            });
+        }
+        if let Some(pairs) = pairs {
+            pairs.import.parts.report(&format!("durable/{name}"));
+            pairs.record(name);
+        }
+    }
+}
+
 /// Twelve hours without finality, at 4 s a slot.
 const STALL: Finality = Finality::Stalled(10_800);
 
-const CASES: [(&str, u64, u64, Finality, Durability); 6] = [
+const CASES: [(&str, u64, u64, Finality, Durability); 4] = [
     ("lazy/V8_H1k", SMALL, SHORT, Finality::Healthy, Lazy),
     ("lazy/V4096_H1k", LARGE, SHORT, Finality::Healthy, Lazy),
     ("lazy/V4096_H261k", LARGE, LONG, Finality::Healthy, Lazy),
     ("lazy/V4096_H261k_stalled_12h", LARGE, LONG, STALL, Lazy),
-    ("durable/V8_H1k", SMALL, SHORT, Finality::Healthy, Durable),
-    ("durable/V4096_H261k", LARGE, LONG, Finality::Healthy, Durable),
 ];
 
 pub fn import_block(c: &mut Criterion) {
@@ -165,6 +244,7 @@ pub fn import_block(c: &mut Criterion) {
             import.parts.report(name);
         }
     }
+    import_durable(&mut group);
     // The write alone, without transition, block or fork choice.
     let mut full = None;
     group.sample_size(10);
@@ -202,6 +282,7 @@ pub fn import_batch(c: &mut Criterion) {
     for (name, validators, slot, durability) in [
         ("lazy/V8_H1k", SMALL, SHORT, Lazy),
         ("lazy/V4096_H261k", LARGE, LONG, Lazy),
+        ("durable/V8_H1k", SMALL, SHORT, Durable),
         ("durable/V4096_H261k", LARGE, LONG, Durable),
     ] {
         let mut import = None;

@@ -11,6 +11,7 @@
     reason = "a benchmark fails by panicking, and criterion's macros make undocumented functions"
 )]
 
+mod curves;
 mod diffs;
 mod full_state;
 mod head;
@@ -39,6 +40,7 @@ criterion_group! {
         import::import_block,
         import::import_batch,
         read::read_state_cold,
+        read::read_state_in_stall,
         read::read_state_hot,
         diffs::diff_encode,
         diffs::diff_apply,
@@ -47,5 +49,7 @@ criterion_group! {
         prune::prune_signatures,
         restart::restart,
         head::head_update,
+        curves::over_history,
+        curves::over_stall,
 }
 criterion_main!(node);

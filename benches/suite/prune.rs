@@ -6,7 +6,7 @@ use std::{
 };
 
 use criterion::{Criterion, SamplingMode, Throughput};
-use lamella_benches::{Random, blocks::SIGNATURE_BYTES};
+use lamella_benches::{Random, blocks::SIGNATURE_BYTES, figures};
 use lamella_block_store::{
     PRUNE_ROWS_MAX, SIGNATURE_PRUNING_RANGE_SLOTS, prune_signatures as prune_step, signature_floor,
 };
@@ -82,6 +82,24 @@ impl Signed {
         }
     }
 
+    /// Median time of a read of one of the newest signatures, the ones that no job prunes.
+    fn read_time(&self) -> Duration {
+        let key = |slot| SlotRoot::first_of(slot);
+        let read = |slot| {
+            let started = Instant::now();
+            let txn = self.database.read().unwrap();
+            let found = txn.scan::<Signatures>(key(slot)).unwrap().next().unwrap().unwrap();
+            let time = started.elapsed();
+            assert_eq!((found.0.slot, found.1.0.len()), (slot, BYTES));
+            time
+        };
+        // Three rounds: the first one after a job finds caches cold that the job has filled with other pages.
+        let slots = (0..3).flat_map(|_| self.next_slot - KEPT..self.next_slot);
+        let mut times: Vec<_> = slots.map(read).collect();
+        times.sort_unstable();
+        times[times.len() / 2]
+    }
+
     fn check(&self, deleted: u64) {
         assert_eq!(deleted, SIGNATURES);
         let txn = self.database.read().unwrap();
@@ -98,31 +116,54 @@ pub fn prune_signatures(c: &mut Criterion) {
     group.throughput(Throughput::Elements(SIGNATURES));
     for (name, durability) in [("lazy", Durability::Lazy), ("durable", Durability::Durable)] {
         let signed = LazyCell::new(|| RefCell::new(Signed::begin(durability)));
-        let worst = Cell::new(Job::default());
+        let jobs = RefCell::new(Vec::new());
+        let reads = RefCell::new(Vec::new());
+        let first_file_bytes = Cell::new(None);
         group.bench_function(format!("{name}/20000_of_3kB"), |b| {
             let mut signed = signed.borrow_mut();
             b.iter_custom(|count| {
                 let mut total = Duration::ZERO;
                 for _ in 0..count {
                     signed.add(SIGNATURES);
+                    let read_before = signed.read_time();
                     let started = Instant::now();
                     let job = signed.prune();
                     total += started.elapsed();
                     signed.check(job.deleted);
-                    worst.set(Job {
-                        deleted: job.deleted,
-                        longest: worst.get().longest.max(job.longest),
-                        longest_step: worst.get().longest_step.max(job.longest_step),
-                    });
+                    reads.borrow_mut().push([read_before, signed.read_time()]);
+                    let file_bytes = signed.database.stats().unwrap().file_bytes;
+                    if first_file_bytes.get().is_none() {
+                        first_file_bytes.set(Some(file_bytes));
+                    }
+                    jobs.borrow_mut().push(job);
                 }
                 total
             });
         });
-        let Job { deleted, longest, longest_step } = worst.get();
-        if deleted > 0 {
-            eprintln!(
-                "prune_signatures/{name}: longest transaction {longest:?}, before its commit {longest_step:?}"
-            );
+        let jobs = jobs.into_inner();
+        if !jobs.is_empty() {
+            let us = |time: Duration| time.as_secs_f64() * 1e6;
+            let figure = |what: &str, value| {
+                figures::record(&format!("prune_signatures/{name}/{what}"), value);
+            };
+            // Of each job the longest transaction; of those the median, as other programs run meanwhile.
+            let median_of = |longest: fn(&Job) -> Duration| {
+                let mut times: Vec<_> = jobs.iter().map(longest).collect();
+                times.sort_unstable();
+                us(times[times.len() / 2])
+            };
+            figure("longest_transaction_us", median_of(|job| job.longest));
+            figure("longest_before_commit_us", median_of(|job| job.longest_step));
+            let median = |index: usize| {
+                let mut times: Vec<_> = reads.borrow().iter().map(|pair| pair[index]).collect();
+                times.sort_unstable();
+                us(times[times.len() / 2])
+            };
+            figure("read_before_us", median(0));
+            figure("read_after_us", median(1));
+            let file_bytes = signed.borrow().database.stats().unwrap().file_bytes as f64;
+            let first = first_file_bytes.get().unwrap_or_default() as f64;
+            figure("file_bytes_last_over_first_job", file_bytes / first);
         }
     }
     group.finish();

@@ -3,12 +3,15 @@
 use std::cell::LazyCell;
 
 use criterion::Criterion;
-use lamella_benches::{LONG, SHORT, directory::settings, timed};
+use lamella_benches::{Finality, LARGE, LONG, SHORT, anchor, directory::settings, timed};
 use lamella_chain::Chain;
 use lamella_tables::Durability;
 use lamella_types::latest_block_root;
 
-use crate::{full_state::head, read::stored_chain};
+use crate::{
+    full_state::{FullStates, head},
+    read::stored_chain,
+};
 
 pub fn restart(c: &mut Criterion) {
     let mut group = c.benchmark_group("restart");
@@ -43,6 +46,28 @@ pub fn restart(c: &mut Criterion) {
                 });
             });
         }
+        // A store of full states: opened, its head's state decoded and proved.
+        let full = LazyCell::new(|| {
+            let state = anchor(LARGE, slot, Finality::Healthy).state;
+            let root = latest_block_root(&state);
+            let mut states = FullStates::begin();
+            states.write(root, &state);
+            (states.close(), root, state)
+        });
+        group.bench_function(
+            format!("baseline_full_state/lazy/V4096_{history}").to_lowercase(),
+            |b| {
+                let (directory, root, state) = &*full;
+                let state_root = state.root();
+                b.iter_custom(|count| {
+                    let open = |()| {
+                        let states = FullStates::open(directory.path());
+                        (states.read(state.slot, *root, &state_root), states)
+                    };
+                    timed(count, || (), open, |(found, _)| assert_eq!(found, **state))
+                });
+            },
+        );
         group.bench_function(format!("open/lazy/V4096_{history}").to_lowercase(), |b| {
             let (directory, identity, root) = &*closed;
             b.iter_custom(|count| {

@@ -4,8 +4,10 @@
 //! and 1 if it failed; an error is one line, `error: ...`.
 
 mod db;
+mod devnet;
 mod genesis;
 mod node;
+mod parent;
 
 use std::{
     fmt,
@@ -30,9 +32,12 @@ pub enum Command {
     /// Make a network for development: validator keys, node identities and their configuration.
     #[command(long_about = genesis::LONG_ABOUT, after_help = genesis::EXAMPLES)]
     Genesis(genesis::GenesisArgs),
+    /// Run a network of several nodes on this machine.
+    #[command(long_about = devnet::LONG_ABOUT, after_help = devnet::EXAMPLES)]
+    Devnet(devnet::DevnetArgs),
     /// Run a node.
     #[command(long_about = node::LONG_ABOUT, after_help = node::EXAMPLES)]
-    Node(node::NodeArgs),
+    Node(Box<node::NodeArgs>),
     /// Look into a node's database.
     #[command(after_help = db::EXIT_CODES)]
     Db(db::DbArgs),
@@ -44,6 +49,15 @@ pub enum CommandError {
     /// No network was made.
     #[error(transparent)]
     Genesis(#[from] crate::genesis::GenesisError),
+    /// A local network did not run, or ran badly.
+    #[error(transparent)]
+    Devnet(#[from] crate::devnet::DevnetError),
+    /// The flags do not make a node.
+    #[error(transparent)]
+    Flags(#[from] node::FlagError),
+    /// There is no checkpoint to begin at.
+    #[error(transparent)]
+    Checkpoint(#[from] crate::checkpoint::CheckpointError),
     /// The node could not start or go on.
     #[error(transparent)]
     Node(#[from] crate::node::NodeError),
@@ -59,9 +73,11 @@ impl CommandError {
     /// 2 if the command was used wrongly, 1 if it failed; the database tools tell more apart.
     fn exit_code(&self) -> u8 {
         match self {
+            Self::Devnet(error) => error.exit_code(),
             Self::Genesis(error) => 1 + u8::from(error.is_usage()),
             Self::Db(error) => error.exit_code() as u8,
-            Self::Node(_) | Self::Output(_) => 1,
+            Self::Flags(error) => 1 + u8::from(error.is_usage()),
+            Self::Checkpoint(_) | Self::Node(_) | Self::Output(_) => 1,
         }
     }
 }
@@ -72,6 +88,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Genesis(args) => args.run(),
+            Command::Devnet(args) => args.run(),
             Command::Node(args) => args.run(),
             Command::Db(args) => args.run(),
         };

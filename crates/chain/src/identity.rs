@@ -8,7 +8,7 @@ use lamella_types::{Root, SEGMENT_ROOTS, State};
 use crate::{error::ChainOpenError, meta::content};
 
 /// Version of the stored formats. Raised by every change of stored bytes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Name of the schema row: `[schema: u32 BE | anchor interval: u64 BE | segment roots: u64 BE]`.
 const SCHEMA: &str = "schema";

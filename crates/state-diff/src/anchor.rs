@@ -13,11 +13,12 @@ use std::sync::Arc;
 
 use lamella_types::{
     BlockHashes, BlockHeader, Checkpoint, Config, Decode, DecodeError, JustificationValidators,
-    Justifications, JustifiedSlots, Root, Segment, State, Validators, limits::SEGMENT_ROOTS,
-    root::ROOT_BYTES, to_ssz,
+    Justifications, JustifiedSlots, Root, Segment, State, Validators,
+    limits::SEGMENT_ROOTS,
+    packed::{FormatError, Reader, put_run},
+    root::ROOT_BYTES,
+    to_ssz,
 };
-
-use crate::bytes::{FormatError, Reader, put_run};
 
 /// Format byte of an anchor.
 const FORMAT: u8 = 1;

@@ -16,12 +16,15 @@
 
 use lamella_types::{
     BlockHashes, BlockHeader, Checkpoint, Justifications, JustifiedSlots, Root, Slot, State,
-    VALIDATOR_REGISTRY_LIMIT, limits::HISTORICAL_ROOTS_LIMIT,
+    VALIDATOR_REGISTRY_LIMIT,
+    limits::HISTORICAL_ROOTS_LIMIT,
+    packed::{
+        FormatError, Reader, put_checkpoint_below, put_positions, put_varint, read_positions,
+    },
 };
 
 use crate::{
     base::{BuildError, DiffBase},
-    bytes::{FormatError, Reader, put_checkpoint_below, put_positions, put_varint, read_positions},
     tally::{ROOT_VOTES_BYTES_MIN, TallyDiff},
 };
 

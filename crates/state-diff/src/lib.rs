@@ -10,12 +10,11 @@
 
 mod anchor;
 mod base;
-mod bytes;
 mod diff;
 mod tally;
 
 pub use anchor::{Anchor, AnchorError};
 pub use base::{BuildError, DiffBase};
-pub use bytes::FormatError;
 pub use diff::StateDiff;
+pub use lamella_types::packed::FormatError;
 pub use tally::{TALLY_DELTAS_MAX, TallyDiff, TallyError};

@@ -19,10 +19,9 @@ use lamella_types::{
     JustificationValidators, Justifications, Root, VALIDATOR_REGISTRY_LIMIT,
     bits::{count_ones, ones},
     limits::HISTORICAL_ROOTS_LIMIT,
+    packed::{FormatError, Reader, put_positions, put_varint, read_positions},
     root::ROOT_BYTES,
 };
-
-use crate::bytes::{FormatError, Reader, put_positions, put_varint, read_positions};
 
 /// Deltas that may follow one full tally.
 pub const TALLY_DELTAS_MAX: u8 = 31;

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use lamella_types::{DecodeError, Root};
+use lamella_types::{DecodeError, Root, packed::FormatError};
 
 /// What the engine was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +122,9 @@ pub enum Fault {
     /// The bytes are not a value of the table.
     #[error("{0}")]
     Decode(DecodeError),
+    /// The bytes do not fit the table's packed format.
+    #[error("{0}")]
+    Format(FormatError),
     /// The key's bytes are not a key of the table.
     #[error("not a key of this table")]
     Key,

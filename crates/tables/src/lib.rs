@@ -7,6 +7,7 @@
 //!
 //! This crate knows nothing of blocks and states beyond their bytes, and opens no transaction by itself.
 
+mod body;
 mod database;
 mod error;
 mod key;

@@ -6,6 +6,7 @@ use lamella_types::{
 };
 
 use crate::{
+    body,
     error::Fault,
     key::{SegmentKey, SlotRoot},
     schema::CHECKSUM_BYTES,
@@ -69,11 +70,11 @@ impl Value for Slot {
 
 impl Value for BlockBody {
     fn encode(&self) -> Vec<u8> {
-        to_ssz(self)
+        body::encode(self)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        Self::from_ssz(bytes).map_err(Fault::Decode)
+        body::decode(bytes).map_err(Fault::Format)
     }
 }
 

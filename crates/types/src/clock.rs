@@ -20,6 +20,12 @@ impl SlotClock {
         Self { genesis_ms: genesis_time_s.saturating_mul(1000), interval_ms }
     }
 
+    /// Milliseconds of one slot.
+    #[must_use]
+    pub const fn slot_ms(&self) -> u64 {
+        self.interval_ms.saturating_mul(INTERVALS_PER_SLOT)
+    }
+
     /// Intervals since genesis.
     #[must_use]
     pub const fn total_intervals(&self, now_ms: u64) -> u64 {

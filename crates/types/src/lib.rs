@@ -19,6 +19,7 @@ pub mod history;
 pub mod justification;
 pub mod limits;
 pub mod merkle;
+pub mod packed;
 pub mod registry;
 pub mod rejection;
 pub mod request;

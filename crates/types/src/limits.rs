@@ -4,6 +4,9 @@
 /// The chain cannot pass the slot of this number.
 pub const HISTORICAL_ROOTS_LIMIT: usize = 1 << 18;
 
+/// Last slot that a block can have: the history of its state is then full.
+pub const CHAIN_LAST_SLOT: u64 = HISTORICAL_ROOTS_LIMIT as u64;
+
 /// Binary logarithm of [`HISTORICAL_ROOTS_LIMIT`]: the depth of the history's Merkle tree.
 pub const HISTORICAL_ROOTS_DEPTH: usize = 18;
 

@@ -2,6 +2,7 @@
 
 mod api_endpoint;
 mod fork_choice;
+mod gossip_frames;
 mod justifiability;
 mod networking_codec;
 mod poseidon_permutation;

@@ -51,6 +51,8 @@ pub struct Peer {
     pub head_slot: Option<Slot>,
     /// Its finalized slot, from its last status.
     pub finalized_slot: Option<Slot>,
+    /// Whether it is in our gossip mesh for blocks.
+    pub is_in_mesh: bool,
 }
 
 /// Facts of the running node that are not in the chain. Written by the node, read by the API; only the aggregator

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State, response::Response};
 use lamella_block_store as block_store;
 use lamella_chain::{Chain, SCHEMA_VERSION};
+use lamella_network::wire::topic::GOSSIP_DIGEST;
 use lamella_tables::Read as _;
 use lamella_types::{
     Slot,
@@ -13,9 +14,6 @@ use lamella_types::{
 use serde::Serialize;
 
 use super::{ApiContext, ApiError, Peer, SyncStatus, answer::Answer, block_id::first_slot};
-
-/// The constant in every gossip topic. leanSpec `GOSSIP_DIGEST`.
-const FORK_DIGEST: &str = "12345678";
 
 /// leanSpec `HealthBody`.
 #[derive(Serialize)]
@@ -48,7 +46,7 @@ pub(super) async fn spec(State(context): State<Arc<ApiContext>>) -> Json<Spec> {
         INTERVALS_PER_SLOT,
         MILLISECONDS_PER_INTERVAL: interval_ms,
         HISTORICAL_ROOTS_LIMIT,
-        FORK_DIGEST,
+        FORK_DIGEST: GOSSIP_DIGEST,
     })
 }
 
@@ -164,6 +162,7 @@ fn database_body(chain: &Chain) -> Result<Answer, ApiError> {
     let stats = chain.database().stats()?;
     let (identity, cache) = (chain.identity(), chain.states().cache_stats());
     let txn = chain.read()?;
+    let first_slot = first_slot(&txn)?.unwrap_or(0);
     let tables = txn.table_stats()?.into_iter().map(|table| TableBody {
         name: table.name,
         rows: table.rows,
@@ -175,9 +174,10 @@ fn database_body(chain: &Chain) -> Result<Answer, ApiError> {
         genesis_time: identity.genesis_time,
         registry_root: identity.registry_root.to_string(),
         proof_scheme: identity.proof_scheme.clone(),
-        first_slot: first_slot(&txn)?.unwrap_or(0),
+        first_slot,
         head_slot: chain.fork_choice().head_summary().slot,
-        proofs_from_slot: block_store::signature_floor(&txn)?.key.slot,
+        // A directory that began at a checkpoint has none before it, pruned or not.
+        proofs_from_slot: block_store::signature_floor(&txn)?.key.slot.max(first_slot),
         file_bytes: stats.file_bytes,
         used_bytes: stats.used_bytes,
         page_bytes: stats.page_bytes,

@@ -59,8 +59,10 @@ pub struct ServerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A port cannot be had.
-    #[error("cannot listen on {address}: {source}; choose another --api-port or --metrics-port")]
+    #[error("cannot listen on TCP {address}: {source}; choose another {flag}, 0 for any free one")]
     Bind {
+        /// The flag that names it.
+        flag: &'static str,
         /// Where.
         address: SocketAddr,
         /// The system's error.
@@ -85,9 +87,9 @@ pub struct ApiServer {
 /// # Errors
 /// [`ServeError`]: the ports are bound before it returns, so a port in use is known at start.
 pub fn serve(config: &ServerConfig, context: Arc<ApiContext>) -> Result<ApiServer, ServeError> {
-    let (api, api_address) = bind(config.address, config.api_port)?;
+    let (api, api_address) = bind("--api-port", config.address, config.api_port)?;
     let own_port = config.metrics_port.filter(|port| *port == 0 || *port != config.api_port);
-    let metrics = own_port.map(|port| bind(config.address, port)).transpose()?;
+    let metrics = own_port.map(|port| bind("--metrics-port", config.address, port)).transpose()?;
     let metrics_address = metrics.as_ref().map(|(_, address)| *address);
     let mut ports = vec![(api, router(Arc::clone(&context)))];
     if let Some((listener, _)) = metrics {
@@ -103,7 +105,8 @@ pub fn serve(config: &ServerConfig, context: Arc<ApiContext>) -> Result<ApiServe
     let (stop, stopped) = watch::channel(false);
     let run = move || run(runtime, ports, context, stopped);
     let thread = thread::Builder::new().name("http-main".to_owned()).spawn(run)?;
-    info!(api = %api_address, metrics = ?metrics_address, "HTTP API listening");
+    let metrics_at = metrics_address.unwrap_or(api_address);
+    info!(api = %api_address, metrics = %metrics_at, "HTTP API listening");
     Ok(ApiServer { api_address, metrics_address, stop, thread: Some(thread) })
 }
 
@@ -140,9 +143,13 @@ impl Drop for ApiServer {
     }
 }
 
-fn bind(address: IpAddr, port: u16) -> Result<(StdListener, SocketAddr), ServeError> {
+fn bind(
+    flag: &'static str,
+    address: IpAddr,
+    port: u16,
+) -> Result<(StdListener, SocketAddr), ServeError> {
     let address = SocketAddr::new(address, port);
-    let failed = |source| ServeError::Bind { address, source };
+    let failed = |source| ServeError::Bind { flag, address, source };
     let listener = StdListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;

@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CommandError;
-use crate::genesis::{self, GenesisOptions, GenesisSummary, signable_seconds};
+use crate::genesis::{self, GENESIS_LEAD_S, GenesisOptions, GenesisSummary, signable_seconds};
 
 /// Steps in which progress is told where there is no terminal to draw a bar on.
 const PROGRESS_LINES: u64 = 10;
@@ -71,6 +71,8 @@ impl GenesisArgs {
             out: self.out,
             genesis_time: self.genesis_time,
             key_slots: self.key_slots,
+            lead_s: GENESIS_LEAD_S,
+            ports: None,
         };
         options.check()?;
         let progress = Progress::new(&options);
@@ -127,14 +129,14 @@ fn quote(path: std::path::Display<'_>) -> String {
 }
 
 /// Progress on stderr: a bar on a terminal, else a line for each tenth.
-struct Progress {
+pub(super) struct Progress {
     bar: Option<ProgressBar>,
     total: u64,
     told: AtomicU64,
 }
 
 impl Progress {
-    fn new(options: &GenesisOptions) -> Self {
+    pub(super) fn new(options: &GenesisOptions) -> Self {
         let total = options.leaves();
         let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total);
@@ -149,7 +151,7 @@ impl Progress {
         Self { bar, total, told: AtomicU64::new(0) }
     }
 
-    fn show(&self, leaves: u64) {
+    pub(super) fn show(&self, leaves: u64) {
         if let Some(bar) = &self.bar {
             return bar.set_position(leaves);
         }
@@ -159,7 +161,7 @@ impl Progress {
         }
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -1,25 +1,29 @@
-//! `lamella node`.
+//! `lamella node`: its flags. What they and the network's files come to is `resolve`'s.
+
+mod ignored;
+mod resolve;
 
 use std::{
     io::{self, IsTerminal},
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
-    sync::mpsc::channel,
 };
 
-use clap::Args;
+use clap::{ArgAction, ArgGroup, Args};
 use lamella_chain::Settings;
-use lamella_tables::Durability;
 use lamella_types::limits::SLOT_MS;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
-use super::CommandError;
+use super::{CommandError, parent::stop_when_stdin_closes};
 use crate::{
-    api::ServerConfig,
-    network_dir::NetworkDir,
-    node::{Event, Node, NodeConfig, NodeError, ProofSchemeName},
+    checkpoint::{CheckpointError, Interrupt, bootstrap},
+    node::{Inbox, Node, NodeError, ProofSchemeName},
 };
+
+pub use resolve::FlagError;
+
+use ignored::IgnoredArgs;
 
 /// What `lamella node --help` says first.
 pub(super) const LONG_ABOUT: &str = "\
@@ -28,106 +32,183 @@ Run a node of a network, with the validators that the network's files give it.
 Every block's state is kept. The node can be killed at any moment; started again, it goes on from the last thing it \
 logged. A data directory of another network is refused and left untouched.
 
+Ports and the aggregator's role are taken from the flag, else from the node's entry in validator-config.yaml, else \
+from the default. A node that no file names follows the network without validators.
+
 Stop it with Ctrl-C or SIGTERM. The log goes to stderr; RUST_LOG sets its level (info by default), NO_COLOR its colour.";
 
 /// What it says last.
 pub(super) const EXAMPLES: &str = "\
-Example:
+Examples:
   lamella genesis --nodes 1 --validators 4 --out net
-  lamella node --network-dir net --node-id lamella_0 --data-dir data/lamella_0";
+  lamella node --network-dir net --node-id lamella_0 --data-dir data/lamella_0
 
-/// The flags.
+  # a second node, without validators, on ports of its own
+  lamella node --network-dir net --node-id follower --data-dir data/follower \\
+      --gossipsub-port 9100 --api-port 5100 --metrics-port 5101";
+
+/// The flags, under ethlambda's names; other clients' spellings are aliases.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("network").args(["network_dir", "genesis"]).required(true).multiple(true))]
 pub struct NodeArgs {
-    /// Folder with the network's config.yaml and the files beside it.
-    #[arg(long, value_name = "DIR", alias = "custom-network-config-dir")]
-    network_dir: PathBuf,
+    /// Folder with the network's config.yaml and the files beside it, in lean-quickstart's layout.
+    #[arg(long, value_name = "DIR", visible_alias = "custom-network-config-dir", aliases = ["custom-genesis", "genesis-dir"], help_heading = "Network")]
+    network_dir: Option<PathBuf>,
 
-    /// Which node of the network this is; one that is not listed follows without validators.
-    #[arg(long, value_name = "NAME")]
-    node_id: String,
+    /// config.yaml: genesis time and validators. The other files are expected beside it.
+    #[arg(long, value_name = "FILE", aliases = ["genesis-config", "config", "network"], help_heading = "Network")]
+    genesis: Option<PathBuf>,
 
-    /// Folder of the node's data, made if absent; others may write into it too.
-    #[arg(long, value_name = "DIR", alias = "datadir", default_value = "./data")]
-    data_dir: PathBuf,
+    /// annotated_validators.yaml or validators.yaml: which node runs which validators.
+    #[arg(
+        long,
+        value_name = "FILE",
+        visible_alias = "validator-registry-path",
+        help_heading = "Network"
+    )]
+    validators: Option<PathBuf>,
+
+    /// Whom to dial: nodes.yaml, or the records themselves (enr:..., comma between), or `none`. Repeatable.
+    #[arg(long, value_name = "FILE|ENR", aliases = ["bootnode", "nodes", "nodes-path"], help_heading = "Network")]
+    bootnodes: Vec<String>,
+
+    /// validator-config.yaml: ports, identity and role of each node.
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    validator_config: Option<PathBuf>,
+
+    /// Folder of the validators' secret keys.
+    #[arg(long, value_name = "DIR", aliases = ["hash-sig-key-dir", "sig-keys-dir"], help_heading = "Network")]
+    hash_sig_keys_dir: Option<PathBuf>,
 
     /// Milliseconds of a slot; every node of a network must use the same. 5 at least.
-    #[arg(long, value_name = "MS", default_value_t = SLOT_MS, value_parser = clap::value_parser!(u64).range(5..=3_600_000))]
+    #[arg(long, value_name = "MS", default_value_t = SLOT_MS, value_parser = clap::value_parser!(u64).range(5..=3_600_000), help_heading = "Network")]
     slot_ms: u64,
 
-    /// Aggregate the signatures of all validators, even if validator-config.yaml does not say so.
-    #[arg(long)]
-    is_aggregator: bool,
-
     /// How block proofs are made. The data directory remembers it.
-    #[arg(long, value_enum, default_value_t = ProofSchemeName::Raw)]
+    #[arg(long, value_enum, default_value_t = ProofSchemeName::Raw, help_heading = "Network")]
     proof_scheme: ProofSchemeName,
+
+    /// Attestation subnets of the network; default: as the network's files say, else 1.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Network")]
+    attestation_committee_count: Option<u64>,
+
+    /// Which node of the network this is; one that is not listed follows without validators.
+    #[arg(long, value_name = "NAME", alias = "node")]
+    node_id: String,
+
+    /// File with the node's secp256k1 key in hex; default: privkey in validator-config.yaml, else a key that is
+    /// made once and kept in the data directory.
+    #[arg(long, value_name = "FILE", aliases = ["private-key-path", "node-key-path", "private-key"])]
+    node_key: Option<PathBuf>,
+
+    /// Folder of the node's data, made if absent; others may write into it too.
+    #[arg(long, value_name = "DIR", visible_alias = "datadir", default_value = "./data")]
+    data_dir: PathBuf,
+
+    /// Begin an empty data directory at the finalized block of this node's HTTP API; tried in order. A chain on disk
+    /// is always preferred. Repeatable, or a comma list.
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    checkpoint_sync_url: Vec<String>,
 
     /// Slots of signatures kept below the tip; older ones are pruned where they are finalized.
     #[arg(long, value_name = "SLOTS", default_value_t = Settings::default().signature_window_slots)]
     signature_window: u64,
 
-    /// Serve the HTTP API and the metrics on this TCP port; 0 picks a free one. Not served unless given.
-    #[arg(long, value_name = "PORT", alias = "http-port")]
-    api_port: Option<u16>,
-
-    /// Serve the metrics on a port of their own too.
-    #[arg(long, value_name = "PORT", requires = "api_port")]
-    metrics_port: Option<u16>,
-
-    /// Address of these ports. Whoever reaches it may switch the aggregator role.
-    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
-    http_address: IpAddr,
-
     /// Do not wait for the disk at each commit. A power cut then takes the newest blocks; for throw-away networks.
     #[arg(long)]
     lazy_commits: bool,
+
+    /// Stop when standard input closes, so that no node outlives the program that started it.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+
+    /// Aggregate the signatures of all validators, even if validator-config.yaml does not say so.
+    #[arg(long, visible_alias = "aggregator", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, help_heading = "Duties")]
+    is_aggregator: Option<bool>,
+
+    /// Attestation subnets that the aggregator listens to, besides its validators'; comma between.
+    #[arg(long, value_name = "SUBNETS", value_delimiter = ',', help_heading = "Duties")]
+    aggregate_subnet_ids: Vec<u64>,
+
+    /// Let validators propose and attest even while the node is behind its peers.
+    #[arg(long, help_heading = "Duties")]
+    disable_duty_sync_gate: bool,
+
+    /// UDP port of QUIC; 0 picks a free one. Default: validator-config.yaml, else 9000.
+    #[arg(
+        long,
+        value_name = "PORT",
+        visible_alias = "socket-port",
+        alias = "port",
+        help_heading = "Ports"
+    )]
+    gossipsub_port: Option<u16>,
+
+    /// Address of the UDP port.
+    #[arg(long, value_name = "IP", visible_alias = "socket-address", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED), help_heading = "Ports")]
+    gossipsub_address: IpAddr,
+
+    /// TCP port of the HTTP API, which has the metrics too; 0 picks a free one. Default: validator-config.yaml, else
+    /// 5052.
+    #[arg(long, value_name = "PORT", visible_alias = "http-port", help_heading = "Ports")]
+    api_port: Option<u16>,
+
+    /// TCP port of the metrics alone, unless it is the API's; 0 picks a free one. Default: validator-config.yaml, else
+    /// 5054.
+    #[arg(long, value_name = "PORT", help_heading = "Ports")]
+    metrics_port: Option<u16>,
+
+    /// Address of the TCP ports. Whoever reaches it may switch the aggregator role.
+    #[arg(long, value_name = "IP", alias = "api-host", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), help_heading = "Ports")]
+    http_address: IpAddr,
+
+    /// Serve neither API nor metrics.
+    #[arg(long, conflicts_with_all = ["api_port", "metrics_port"], help_heading = "Ports")]
+    no_api: bool,
+
+    #[command(flatten)]
+    ignored: IgnoredArgs,
 }
 
 impl NodeArgs {
     /// Runs the node until it is told to stop.
     pub(super) fn run(self) -> Result<(), CommandError> {
         start_logging();
-        let (sender, events) = channel();
-        ctrlc::set_handler(move || {
-            // A node that is gone needs no telling.
-            let _ = sender.send(Event::Stop);
-        })
-        .map_err(NodeError::from)?;
-        let node = Node::open(&self.config())?;
-        node.run(&events)?;
+        let inbox = Inbox::default();
+        let interrupt = Interrupt::default();
+        let (sender, interrupted) = (inbox.sender(), interrupt.clone());
+        let stop = move || {
+            interrupted.trigger();
+            sender.stop();
+        };
+        if self.exit_with_parent {
+            stop_when_stdin_closes(stop.clone()).map_err(NodeError::Parent)?;
+        }
+        ctrlc::set_handler(stop).map_err(NodeError::from)?;
+        self.ignored.warn();
+        let config = self.resolve()?;
+        let bootstrap = match bootstrap(&config, &interrupt) {
+            Err(CheckpointError::Interrupted) => {
+                info!("Stopped");
+                return Ok(());
+            }
+            found => found?,
+        };
+        let mut node = Node::open(&config, bootstrap, &inbox)?;
+        node.run(&inbox)?;
         info!("Stopped");
         Ok(())
-    }
-
-    fn config(self) -> NodeConfig {
-        let durability = if self.lazy_commits { Durability::Lazy } else { Durability::Durable };
-        let settings = Settings {
-            durability,
-            signature_window_slots: self.signature_window,
-            ..Settings::default()
-        };
-        let api = self.api_port.map(|api_port| ServerConfig {
-            address: self.http_address,
-            api_port,
-            metrics_port: self.metrics_port,
-        });
-        NodeConfig {
-            api,
-            network: NetworkDir::find(&self.network_dir),
-            node_id: self.node_id,
-            data_dir: self.data_dir,
-            slot_ms: self.slot_ms,
-            is_aggregator: self.is_aggregator,
-            proof_scheme: self.proof_scheme,
-            settings,
-        }
     }
 }
 
 fn start_logging() {
-    // The engine tells of every file it opens at the level at which we tell of blocks.
-    let default = || EnvFilter::new(format!("info,{}=warn", lamella_tables::LOG_TARGET));
+    // The engine and libp2p tell of files and addresses at the level at which we tell of blocks.
+    let default = || {
+        EnvFilter::new(format!(
+            "info,{}=warn,libp2p=warn,libp2p_swarm=warn",
+            lamella_tables::LOG_TARGET
+        ))
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // A second subscriber can only mean that this process logs already.

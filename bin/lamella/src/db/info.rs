@@ -99,7 +99,8 @@ pub fn read(data_dir: &Path) -> Result<Info, DbError> {
         finalized: BlockName::of(row.finalized),
         safe_target: row.safe_target.to_string(),
         oldest: BlockName::new(oldest.slot, oldest.root),
-        signatures_from_slot: block_store::signature_floor(&txn)?.key.slot,
+        // A directory that began at a checkpoint has none before it, pruned or not.
+        signatures_from_slot: block_store::signature_floor(&txn)?.key.slot.max(oldest.slot),
         blocks: rows(&tables, TABLES[0].name),
         live_blocks: rows(&tables, <LiveChain as lamella_tables::Table>::NAME),
         votes: rows(&tables, <Votes as lamella_tables::Table>::NAME),

@@ -19,6 +19,14 @@ pub enum GenesisError {
         /// Why, and what to do.
         advice: &'static str,
     },
+    /// The ports of more or fewer nodes than there are.
+    #[error("ports are given for {ports} nodes, and the network has {nodes}")]
+    Ports {
+        /// Nodes of the network.
+        nodes: u64,
+        /// Entries given.
+        ports: usize,
+    },
     /// At the chosen genesis time every slot that the keys can sign is over.
     #[error(
         "--genesis-time {genesis_time} is {age} s ago, and keys of {key_slots} slots sign for {lifetime} s only; \
@@ -89,6 +97,6 @@ impl GenesisError {
     /// Whether the flags were wrong, not the machine.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::OutOfRange { .. } | Self::Expired { .. })
+        matches!(self, Self::OutOfRange { .. } | Self::Expired { .. } | Self::Ports { .. })
     }
 }

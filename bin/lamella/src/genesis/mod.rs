@@ -22,6 +22,7 @@ use lamella_types::{VALIDATOR_REGISTRY_LIMIT, Validators, genesis_state, limits:
 use serde::Serialize;
 
 pub use error::GenesisError;
+pub use node::NodePorts;
 
 use crate::network_dir::NetworkDir;
 use directory::{Access, Directory, write};
@@ -52,8 +53,12 @@ pub struct GenesisOptions {
     pub validators: u64,
     /// The folder to write.
     pub out: PathBuf,
-    /// Unix time of slot 0 in seconds. `None`: [`GENESIS_LEAD_S`] after the keys are made.
+    /// Unix time of slot 0 in seconds. `None`: `lead_s` after the keys are made.
     pub genesis_time: Option<u64>,
+    /// Seconds between the end of the run and slot 0, if `genesis_time` does not say otherwise.
+    pub lead_s: u64,
+    /// Where each node listens, one entry a node. `None`: ranges of their own, see [`NodePorts::of`].
+    pub ports: Option<Vec<NodePorts>>,
     /// Slots each key can sign, from slot 0: 1 to [`KEY_SLOTS_MAX`].
     pub key_slots: u64,
 }
@@ -94,6 +99,14 @@ impl GenesisOptions {
         keys::cores().min(self.keys())
     }
 
+    /// Where the nodes listen. [`GenesisOptions::check`] has bounded their number.
+    fn node_ports(&self) -> Vec<NodePorts> {
+        match &self.ports {
+            Some(ports) => ports.clone(),
+            None => (0..).map(NodePorts::of).zip(0..self.nodes).map(|(ports, _)| ports).collect(),
+        }
+    }
+
     /// Whether a network can be made of these numbers. [`create`] asks too.
     ///
     /// # Errors
@@ -124,6 +137,11 @@ impl GenesisOptions {
                 return Err(GenesisError::OutOfRange { flag, value, minimum: 1, maximum, advice });
             }
         }
+        if let Some(ports) = &self.ports
+            && ports.len() as u64 != self.nodes
+        {
+            return Err(GenesisError::Ports { nodes: self.nodes, ports: ports.len() });
+        }
         let Some(genesis_time) = self.genesis_time else { return Ok(()) };
         let age = now()?.as_secs().saturating_sub(genesis_time);
         let (key_slots, lifetime) = (self.key_slots, signable_seconds(self.key_slots));
@@ -150,9 +168,10 @@ pub fn create(
 ) -> Result<GenesisSummary, GenesisError> {
     options.check()?;
     let directory = Directory::claim(&options.out)?;
+    let ports = options.node_ports();
     let nodes: Vec<Node> = (0..)
-        .map(Node::new)
-        .take(usize::try_from(options.nodes).unwrap_or(usize::MAX))
+        .zip(ports)
+        .map(|(number, ports)| Node::new(number, ports))
         .collect::<Result<_, _>>()?;
     let keys_dir = &directory.paths.keys_dir;
     let validators = keys::make(keys_dir, options.validators, options.key_slots, progress)?;
@@ -162,7 +181,7 @@ pub fn create(
     let registry = Validators::new(&validators).expect("a registry of checked size");
     let genesis_time = match options.genesis_time {
         Some(time) => time,
-        None => default_genesis_time(now()?),
+        None => genesis_time_after(now()?, options.lead_s),
     };
     directory.finish(&network.config(genesis_time))?;
     Ok(GenesisSummary {
@@ -201,8 +220,8 @@ fn write_files(paths: &NetworkDir, network: &Network<'_>) -> Result<(), GenesisE
 }
 
 /// The next whole second and the lead.
-fn default_genesis_time(now: Duration) -> u64 {
-    now.as_secs() + u64::from(now.subsec_nanos() > 0) + GENESIS_LEAD_S
+fn genesis_time_after(now: Duration, lead_s: u64) -> u64 {
+    (now.as_secs() + u64::from(now.subsec_nanos() > 0)).saturating_add(lead_s)
 }
 
 fn now() -> Result<Duration, GenesisError> {

@@ -12,13 +12,30 @@ const QUIC_PORT: u16 = 9001;
 const METRICS_PORT: u16 = 8081;
 const API_PORT: u16 = 5052;
 
+/// Where a node listens, on the loopback address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodePorts {
+    /// UDP port of QUIC.
+    pub quic: u16,
+    /// TCP port of the HTTP API.
+    pub api: u16,
+    /// TCP port of the metrics; may be the API's.
+    pub metrics: u16,
+}
+
+impl NodePorts {
+    /// The ports of node number `number`, below [`super::NODES_MAX`], unless somebody chooses others.
+    #[must_use]
+    pub const fn of(number: u16) -> Self {
+        Self { quic: QUIC_PORT + number, api: API_PORT + number, metrics: METRICS_PORT + number }
+    }
+}
+
 /// A node, on the loopback address.
 pub(super) struct Node {
     pub(super) node_id: String,
     pub(super) private_key: NodeKey,
-    pub(super) quic_port: u16,
-    pub(super) metrics_port: u16,
-    pub(super) api_port: u16,
+    pub(super) ports: NodePorts,
     pub(super) enr: String,
 }
 
@@ -27,36 +44,17 @@ impl Node {
     pub(super) const IP: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
     /// A node with a new identity.
-    pub(super) fn new(number: u16) -> Result<Self, GenesisError> {
+    pub(super) fn new(number: u16, ports: NodePorts) -> Result<Self, GenesisError> {
         let node_id = format!("{NODE_PREFIX}{number}");
-        let private_key = random_node_key()?;
-        let quic_port = QUIC_PORT + number;
+        let private_key = NodeKey::random()?;
         let enr = Enr::builder()
             .ip4(Self::IP)
-            .add_value("quic", &quic_port)
+            .add_value("quic", &ports.quic)
             .build(&private_key.signing_key())
             .map_err(|error| GenesisError::NodeRecord {
                 node_id: node_id.clone(),
                 reason: error.to_string(),
             })?;
-        Ok(Self {
-            node_id,
-            private_key,
-            quic_port,
-            metrics_port: METRICS_PORT + number,
-            api_port: API_PORT + number,
-            enr: enr.to_base64(),
-        })
-    }
-}
-
-/// Random bytes until they are a private key: the chance that the first are not is below 2^-127.
-fn random_node_key() -> Result<NodeKey, GenesisError> {
-    loop {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes)?;
-        if let Ok(key) = NodeKey::from_bytes(bytes) {
-            return Ok(key);
-        }
+        Ok(Self { node_id, private_key, ports, enr: enr.to_base64() })
     }
 }

@@ -65,9 +65,9 @@ impl Network<'_> {
                 format!("    privkey: \"{}\"", hex::encode(node.private_key.as_bytes())),
                 "    enrFields:".into(),
                 format!("      ip: \"{}\"", Node::IP),
-                format!("      quic: {}", node.quic_port),
-                format!("    metricsPort: {}", node.metrics_port),
-                format!("    apiPort: {}", node.api_port),
+                format!("      quic: {}", node.ports.quic),
+                format!("    metricsPort: {}", node.ports.metrics),
+                format!("    apiPort: {}", node.ports.api),
                 format!("    isAggregator: {}", number == 0),
                 format!("    count: {}", self.validators_of(number).count()),
             ];

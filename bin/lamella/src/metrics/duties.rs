@@ -5,7 +5,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use super::register::{AGGREGATION, BUILDING, PAYLOADS, Register, SHORT, TRANSITION};
 
 /// Why an aggregation was not done: label `reason`.
-pub const SKIPPED_REASONS: [&str; 3] = ["not_aggregator", "no_state", "cannot_prove"];
+pub const SKIPPED_REASONS: [&str; 3] = ["not_aggregator", "cannot_prove", "off_duty"];
 
 /// The state transition.
 #[derive(Debug)]

@@ -36,7 +36,9 @@ pub use storage::{StorageMetrics, StorageSample};
 use crate::{
     api::{Peer, SyncStatus},
     import::NewBlock,
+    node::chain_end::slots_left,
 };
+pub(crate) use register::float;
 use register::{Register, gauge};
 
 /// Every metric of a node. Shared by whoever has something to count.
@@ -97,6 +99,12 @@ impl Metrics {
         };
         metrics.validator.count.set(gauge(validators as u64));
         metrics
+    }
+
+    /// The subnets of the network, and those that this node listens to.
+    pub fn observe_subnets(&self, committee_count: u64, subnets: &[u64]) {
+        self.network.committee_count.set(gauge(committee_count));
+        self.network.committee_subnet.set(gauge(subnets.first().copied().unwrap_or(0)));
     }
 
     /// A block was imported on its own, by anyone. A batch has [`Metrics::observe_commit`].
@@ -209,6 +217,7 @@ impl Metrics {
             (&metrics.new_payloads, view.pending_pool().len() as u64),
             (&metrics.known_payloads, view.known_pool().len() as u64),
             (&self.validator.is_aggregator, u64::from(now.is_aggregator)),
+            (&self.storage.chain_slots_left, slots_left(now.current_slot)),
         ] {
             metric.set(gauge(value));
         }
@@ -216,12 +225,16 @@ impl Metrics {
             let metric = self.network.sync_status.with_label_values(&[status.name()]);
             metric.set(i64::from(status == now.sync_status));
         }
-        let connected = &self.network.connected_peers;
-        // A client whose last peer has left must not keep its old number.
-        connected.reset();
-        connected.with_label_values(&["unknown"]);
+        let (connected, mesh) = (&self.network.connected_peers, &self.network.mesh_peers);
+        for gauges in [connected, mesh] {
+            // A client whose last peer has left must not keep its old number.
+            gauges.reset();
+            gauges.with_label_values(&["unknown"]);
+        }
         for peer in now.peers {
-            connected.with_label_values(&[peer.client.as_deref().unwrap_or("unknown")]).inc();
+            let client = [peer.client.as_deref().unwrap_or("unknown")];
+            connected.with_label_values(&client).inc();
+            mesh.with_label_values(&client).add(i64::from(peer.is_in_mesh));
         }
     }
 }

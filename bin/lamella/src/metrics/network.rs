@@ -1,30 +1,39 @@
 //! leanMetrics: peers, gossip, signatures.
 
+use lamella_network::peers::Offence;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::register::{AGGREGATION, MESSAGE, Register, SHORT};
+
+/// Why a gossiped message was dropped unread: label `reason`.
+const DROP_REASONS: [&str; 5] = ["garbage", "invalid", "flood", "broke_protocol", "busy"];
 
 /// Peers and gossip.
 #[derive(Debug)]
 pub struct NetworkMetrics {
     pub(super) connected_peers: IntGaugeVec,
     pub(super) sync_status: IntGaugeVec,
-    /// Peers in the gossip mesh, by `client`.
-    pub mesh_peers: IntGaugeVec,
+    pub(super) mesh_peers: IntGaugeVec,
     /// Connections, by `direction` (`inbound`, `outbound`) and `result` (`success`, `timeout`, `error`).
     pub connections: IntCounterVec,
     /// Disconnections, by `direction` and `reason` (`timeout`, `remote_close`, `local_close`, `error`).
     pub disconnections: IntCounterVec,
-    /// The subnet whose votes this node takes.
-    pub committee_subnet: IntGauge,
-    /// Subnets of the network.
-    pub committee_count: IntGauge,
+    pub(super) committee_subnet: IntGauge,
+    pub(super) committee_count: IntGauge,
     /// Bytes of gossiped blocks, uncompressed.
     pub block_bytes: Histogram,
     /// Bytes of gossiped votes.
     pub attestation_bytes: Histogram,
     /// Bytes of gossiped aggregates.
     pub aggregation_bytes: Histogram,
+    /// Gossiped messages dropped before they were judged, by `reason`.
+    pub gossip_dropped: IntCounterVec,
+    /// Blocks that peers answered our requests with.
+    pub blocks_received: IntCounter,
+    /// Blocks and slots that peers asked for.
+    pub blocks_asked: IntCounter,
+    /// What peers did wrong, by `offence`.
+    pub offences: IntCounterVec,
 }
 
 impl NetworkMetrics {
@@ -67,6 +76,26 @@ impl NetworkMetrics {
             block_bytes: size("block"),
             attestation_bytes: size("attestation"),
             aggregation_bytes: size("aggregation"),
+            gossip_dropped: r.counters(
+                "lean_gossip_dropped_total",
+                "Gossiped messages dropped before they were judged.",
+                "reason",
+                &DROP_REASONS,
+            ),
+            blocks_received: r.counter(
+                "lean_sync_blocks_received_total",
+                "Blocks that peers answered our requests with.",
+            ),
+            blocks_asked: r.counter(
+                "lean_sync_blocks_asked_total",
+                "Blocks and slots that peers asked us for.",
+            ),
+            offences: r.counters(
+                "lean_peer_offences_total",
+                "What peers did wrong.",
+                "offence",
+                &Offence::ALL.map(Offence::name),
+            ),
         }
     }
 }

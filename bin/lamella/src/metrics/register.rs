@@ -121,3 +121,9 @@ impl Register<'_> {
 pub(super) fn gauge(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
+
+/// A count as a histogram's value; exact below 2^53.
+#[expect(clippy::cast_precision_loss, reason = "histograms need no more than the order of a size")]
+pub(crate) fn float(count: usize) -> f64 {
+    count as f64
+}

@@ -58,6 +58,7 @@ pub struct StorageMetrics {
     commit_seconds: HistogramVec,
     pruned_rows: IntCounterVec,
     signature_floor: IntGauge,
+    pub(super) chain_slots_left: IntGauge,
     read_seconds: Histogram,
     corrupt_reads: IntCounter,
     refused_reads: IntCounter,
@@ -106,6 +107,10 @@ impl StorageMetrics {
                 &["Signatures", "LiveChain"],
             ),
             signature_floor: gauge("signature_floor_slot", "Proofs below this slot may be pruned."),
+            chain_slots_left: gauge(
+                "chain_slots_left",
+                "Slots until no block can follow: states hold 2^18 slots of history.",
+            ),
             read_seconds: r.histogram(
                 "lean_storage_read_seconds",
                 "Time that an HTTP request's read took, its transaction included.",

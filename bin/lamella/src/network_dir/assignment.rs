@@ -12,7 +12,10 @@ use std::{
 };
 
 use lamella_types::ValidatorIndex;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, value::MapAccessDeserializer},
+};
 
 use super::{
     NetworkFileError,
@@ -64,42 +67,29 @@ pub struct Assignments {
 }
 
 /// A row of the annotated file, or an index of the plain one.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 struct Row {
     index: ValidatorIndex,
-    #[serde(default)]
     privkey_file: Option<String>,
 }
 
-type ByNode<T> = BTreeMap<String, Option<Vec<T>>>;
+type ByNode = BTreeMap<String, Option<Vec<Row>>>;
 
 impl Assignments {
-    /// Reads `annotated_validators.yaml`.
+    /// Reads `annotated_validators.yaml` or `validators.yaml`, whichever form it has. Where only indices are listed,
+    /// the key files have their usual names.
     ///
     /// # Errors
     /// A [`NetworkFileError`].
-    pub fn load_annotated(path: &Path) -> Result<Self, NetworkFileError> {
+    pub fn load(path: &Path) -> Result<Self, NetworkFileError> {
         let text =
             read_yaml_text(path, "a node without validators does not need it: leave it out")?;
-        Self::new(path, parse_by_node::<Row>(path, &text)?, |row| row)
+        Self::new(path, parse_by_node(path, &text)?)
     }
 
-    /// Reads `validators.yaml`; the key files have their usual names.
-    ///
-    /// # Errors
-    /// A [`NetworkFileError`].
-    pub fn load_indices(path: &Path) -> Result<Self, NetworkFileError> {
-        let text =
-            read_yaml_text(path, "a node without validators does not need it: leave it out")?;
-        let nodes = parse_by_node::<ValidatorIndex>(path, &text)?;
-        Self::new(path, nodes, |index| Row { index, privkey_file: None })
-    }
-
-    fn new<T>(path: &Path, nodes: ByNode<T>, row: fn(T) -> Row) -> Result<Self, NetworkFileError> {
-        let nodes: BTreeMap<String, Vec<Row>> = nodes
-            .into_iter()
-            .map(|(node_id, rows)| (node_id, rows.into_iter().flatten().map(row).collect()))
-            .collect();
+    fn new(path: &Path, nodes: ByNode) -> Result<Self, NetworkFileError> {
+        let nodes: BTreeMap<String, Vec<Row>> =
+            nodes.into_iter().map(|(node_id, rows)| (node_id, rows.unwrap_or_default())).collect();
         let mut owners: BTreeMap<ValidatorIndex, &String> = BTreeMap::new();
         for (node_id, row) in
             nodes.iter().flat_map(|(id, rows)| rows.iter().map(move |row| (id, row)))
@@ -187,20 +177,40 @@ fn role_in_name(file: &str) -> Option<Role> {
 }
 
 /// Node to list, either at the top or, as older generators wrote it, under `validators:`.
-fn parse_by_node<T: DeserializeOwned>(
-    path: &Path,
-    text: &str,
-) -> Result<ByNode<T>, NetworkFileError> {
+fn parse_by_node(path: &Path, text: &str) -> Result<ByNode, NetworkFileError> {
     #[derive(Deserialize)]
-    #[serde(bound = "T: DeserializeOwned")]
-    struct Wrapped<T> {
-        validators: ByNode<T>,
+    struct Wrapped {
+        validators: ByNode,
     }
-    let plain = parse_yaml::<Option<ByNode<T>>>(path, text);
-    match plain {
+    match parse_yaml::<Option<ByNode>>(path, text) {
         Ok(nodes) => Ok(nodes.unwrap_or_default()),
-        Err(error) => parse_yaml::<Wrapped<T>>(path, text)
-            .map(|wrapped| wrapped.validators)
-            .map_err(|_| error),
+        Err(error) => {
+            parse_yaml::<Wrapped>(path, text).map(|wrapped| wrapped.validators).map_err(|_| error)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Annotated {
+            index: ValidatorIndex,
+            privkey_file: Option<String>,
+        }
+        struct RowVisitor;
+        impl<'de> de::Visitor<'de> for RowVisitor {
+            type Value = Row;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a validator index, or `index` and `privkey_file`")
+            }
+            fn visit_u64<E: de::Error>(self, index: u64) -> Result<Row, E> {
+                Ok(Row { index, privkey_file: None })
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Row, A::Error> {
+                let row = Annotated::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Row { index: row.index, privkey_file: row.privkey_file })
+            }
+        }
+        deserializer.deserialize_any(RowVisitor)
     }
 }

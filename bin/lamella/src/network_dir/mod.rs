@@ -86,14 +86,13 @@ impl NetworkDir {
     /// # Errors
     /// A [`NetworkFileError`] other than an absent file.
     pub fn assignments(&self) -> Result<Option<Assignments>, NetworkFileError> {
-        let present = |result| match result {
-            Ok(found) => Ok(Some(found)),
-            Err(NetworkFileError::Missing { .. }) => Ok(None),
-            Err(error) => Err(error),
-        };
-        match present(Assignments::load_annotated(&self.annotated_validators))? {
-            Some(found) => Ok(Some(found)),
-            None => present(Assignments::load_indices(&self.validators)),
+        for path in [&self.annotated_validators, &self.validators] {
+            match Assignments::load(path) {
+                Ok(found) => return Ok(Some(found)),
+                Err(NetworkFileError::Missing { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(None)
     }
 }

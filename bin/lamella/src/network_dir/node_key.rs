@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, str::FromStr};
 
-use enr::k256::ecdsa::SigningKey;
+use enr::{EnrKey, EnrPublicKey, k256::ecdsa::SigningKey};
 
 use super::{NetworkFileError, read::read_text};
 
@@ -42,6 +42,26 @@ impl NodeKey {
             "check the node id, or name the file with --node-key",
         )?;
         text.parse().map_err(|reason| NetworkFileError::NodeKey { path: path.into(), reason })
+    }
+
+    /// A new key: random bytes until they are one. The chance that the first are not is below 2^-127.
+    ///
+    /// # Errors
+    /// When the system has no random bytes.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        loop {
+            let mut bytes = [0; 32];
+            getrandom::fill(&mut bytes)?;
+            if let Ok(key) = Self::from_bytes(bytes) {
+                return Ok(key);
+            }
+        }
+    }
+
+    /// The compressed public key, 33 bytes.
+    #[must_use]
+    pub fn public_key(&self) -> [u8; 33] {
+        EnrPublicKey::encode(&EnrKey::public(&self.signing_key())).into()
     }
 
     /// These bytes, if they are a private key.

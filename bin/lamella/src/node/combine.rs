@@ -10,12 +10,13 @@ use lamella_types::{
 use lamella_xmss::scheme::{Child, ProofScheme, RawSignature};
 use tracing::warn;
 
-use crate::proofs::attestation_keys;
+use crate::{metrics::Metrics, proofs::attestation_keys};
 
 /// Combines by a proof scheme, with keys from one registry.
 pub(super) struct Prover {
     pub(super) scheme: Arc<dyn ProofScheme>,
     pub(super) validators: Validators,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Combine for Prover {
@@ -63,11 +64,19 @@ impl Prover {
             })
             .collect();
         let message = hash_tree_root(data);
-        match self.scheme.aggregate(&parts, &raw, message.as_bytes(), data.slot) {
-            Ok((participants, proof)) => Some(SingleMessageAggregate {
-                participants: AggregationBits::from_indices(participants)?,
-                proof: ProofBytes::new(proof).ok()?,
-            }),
+        let metrics = &self.metrics.signatures;
+        let building = metrics.aggregated_building.start_timer();
+        let made = self.scheme.aggregate(&parts, &raw, message.as_bytes(), data.slot);
+        building.observe_duration();
+        match made {
+            Ok((participants, proof)) => {
+                metrics.aggregated.inc();
+                metrics.aggregated_attestations.inc_by(participants.len() as u64);
+                Some(SingleMessageAggregate {
+                    participants: AggregationBits::from_indices(participants)?,
+                    proof: ProofBytes::new(proof).ok()?,
+                })
+            }
             Err(error) => {
                 warn!(slot = data.slot, %error, "Could not aggregate");
                 None

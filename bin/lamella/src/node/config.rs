@@ -1,8 +1,10 @@
-//! From flags and network files to a node that can run.
+//! From a [`NodeConfig`] to a node that can run: keys, database, servers.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
-use lamella_chain::{Bootstrap, Chain, ChainOpenError, PersistError, Settings};
+use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError, PersistError};
+use lamella_network::service::{Network, NetworkConfig, NetworkError};
+use lamella_tables::{DutyKey, KeyKind, Read as _, SignGuard};
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::{
     PRODUCTION,
@@ -10,16 +12,24 @@ use lamella_xmss::{
 };
 use tracing::{info, warn};
 
-use super::{Node, report, unix_ms};
+use super::{
+    Inbox, Node,
+    catch_up::CatchUp,
+    link::{ChainSource, Ear},
+    report, unix_ms,
+};
 use crate::{
-    api::{ApiContext, Events, Limits, NodeFacts, ServeError, ServerConfig, serve, version},
+    api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version},
+    config::IdentityKeyError,
     import::Importer,
     metrics::Metrics,
-    network_dir::{
-        GenesisConfig, NetworkDir, NetworkFileError, ValidatorConfig, ValidatorKeyError,
-        ValidatorKeys,
-    },
+    network_dir::{ValidatorKeyError, ValidatorKeys},
 };
+
+pub use crate::config::NodeConfig;
+
+/// Slots between two attempts to dial: 12 s on the lean network.
+const REDIAL_SLOTS: u64 = 3;
 
 /// What the node calls itself in metrics.
 const NAME: &str = "lamella";
@@ -34,7 +44,13 @@ pub enum ProofSchemeName {
 }
 
 impl ProofSchemeName {
-    fn scheme(self) -> Arc<dyn ProofScheme> {
+    /// Its name on the command line and in the data directory.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.scheme().name()
+    }
+
+    pub(crate) fn scheme(self) -> Arc<dyn ProofScheme> {
         match self {
             Self::Raw => Arc::new(Raw { parameters: &PRODUCTION }),
             Self::Trust => Arc::new(Trust),
@@ -42,70 +58,68 @@ impl ProofSchemeName {
     }
 }
 
-/// What a node is to be.
-#[derive(Debug, Clone)]
-pub struct NodeConfig {
-    /// Files of the network.
-    pub network: NetworkDir,
-    /// Which node of the network this is.
-    pub node_id: String,
-    /// Folder of the node's data; the database is its `db`.
-    pub data_dir: PathBuf,
-    /// Milliseconds of a slot.
-    pub slot_ms: u64,
-    /// Whether to aggregate whatever `validator-config.yaml` says.
-    pub is_aggregator: bool,
-    /// How proofs are made.
-    pub proof_scheme: ProofSchemeName,
-    /// How the chain is kept.
-    pub settings: Settings,
-    /// Where to serve the HTTP API and the metrics; nowhere if `None`.
-    pub api: Option<ServerConfig>,
-}
-
 /// Why a node cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// A file of the network.
-    #[error(transparent)]
-    Network(#[from] NetworkFileError),
     /// A validator key.
     #[error(transparent)]
     Keys(#[from] ValidatorKeyError),
     /// The data directory.
     #[error(transparent)]
     Open(#[from] ChainOpenError),
+    /// The node's key cannot be kept.
+    #[error(transparent)]
+    Identity(#[from] IdentityKeyError),
+    /// The guard of the validators' keys cannot be read or written.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// The store gave up while running.
     #[error(transparent)]
     Store(PersistError),
+    /// There is no network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The HTTP API cannot be served.
     #[error(transparent)]
     Api(#[from] ServeError),
     /// The signal handler cannot be installed.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(#[from] ctrlc::Error),
+    /// The end of the parent cannot be watched for.
+    #[error("cannot watch standard input: {0}")]
+    Parent(std::io::Error),
 }
 
 impl Node {
-    /// Reads the network's files, opens or creates the data directory, and recovers fork choice from it.
+    /// Loads the validators' keys, opens or creates the data directory, recovers fork choice from it, and takes its
+    /// place among its peers. An empty directory begins at `bootstrap`, or at genesis without one.
     ///
     /// # Errors
     /// [`NodeError`]; a directory of another network is left untouched.
-    pub fn open(config: &NodeConfig) -> Result<Self, NodeError> {
-        let genesis = GenesisConfig::load(&config.network.config)?;
+    pub fn open(
+        config: &NodeConfig,
+        bootstrap: Option<Bootstrap>,
+        inbox: &Inbox,
+    ) -> Result<Self, NodeError> {
+        let genesis = &config.genesis;
         let scheme = config.proof_scheme.scheme();
-        let keys = load_keys(config, &genesis, &*scheme)?;
-        let is_aggregator = config.is_aggregator || is_listed_aggregator(config)?;
+        let keys = load_keys(config, &*scheme)?;
         let clock = SlotClock::new(genesis.genesis_time, config.slot_ms);
-        let state = genesis_state(genesis.genesis_time, genesis.validators);
-        let path = config.data_dir.join("db");
-        let bootstrap = Bootstrap::genesis(state);
-        let (chain, opened) = Chain::open(&path, bootstrap, scheme.name(), config.settings)?;
-        report::opened(&config.node_id, &path, &opened, &keys, is_aggregator, scheme.name());
+        let bootstrap = bootstrap.unwrap_or_else(|| {
+            Bootstrap::genesis(genesis_state(genesis.genesis_time, genesis.validators.clone()))
+        });
+        let (chain, opened) =
+            Chain::open(&config.database(), bootstrap, scheme.name(), config.settings)?;
+        config.gossip.identity.keep()?;
+        forgo_slots_before_the_directory(&chain, &keys, clock)?;
+        report::opened(config, &opened, &keys);
         let chain = Arc::new(chain);
         let importer = Importer::new(Arc::clone(&chain), Arc::clone(&scheme));
-        let facts = Arc::new(NodeFacts::new(&config.node_id, None, clock, is_aggregator));
         let metrics = Arc::new(Metrics::new(NAME, &version(), keys.validators.len()));
+        let network = start_network(config, &chain, &metrics, inbox)?;
+        let peer_id = Some(network.peer_id().to_string());
+        let facts = NodeFacts::new(&config.node_id, peer_id, clock, config.is_aggregator);
+        let facts = Arc::new(facts);
         let events = Events::new();
         let server = config
             .api
@@ -116,7 +130,21 @@ impl Node {
                 serve(&api, Arc::new(context))
             })
             .transpose()?;
-        Ok(Self { chain, importer, scheme, keys, clock, facts, metrics, events, _server: server })
+        Ok(Self {
+            catch_up: CatchUp::new(config, &chain, &clock),
+            chain,
+            importer,
+            scheme,
+            validators: genesis.validators.clone(),
+            keys,
+            clock,
+            facts,
+            metrics,
+            events,
+            committee_count: config.gossip.committee_count,
+            network,
+            _server: server,
+        })
     }
 
     /// The chain it runs.
@@ -126,18 +154,36 @@ impl Node {
     }
 }
 
-/// The keys of the node's validators; none makes a follower.
-fn load_keys(
+fn start_network(
     config: &NodeConfig,
-    genesis: &GenesisConfig,
-    scheme: &dyn ProofScheme,
-) -> Result<ValidatorKeys, NodeError> {
-    let assignments = config.network.assignments()?;
-    let assigned = match &assignments {
-        Some(assignments) => assignments.of(&config.node_id)?,
-        None => None,
-    };
-    let Some(assigned) = assigned else {
+    chain: &Arc<Chain>,
+    metrics: &Arc<Metrics>,
+    inbox: &Inbox,
+) -> Result<Network, NetworkError> {
+    let gossip = &config.gossip;
+    metrics.observe_subnets(gossip.committee_count, &gossip.subnets);
+    let network = Network::start(
+        &NetworkConfig {
+            listen: gossip.listen,
+            secret_key: *gossip.identity.key.as_bytes(),
+            dial: gossip.dial.clone(),
+            redial: Duration::from_millis(config.slot_ms.saturating_mul(REDIAL_SLOTS)),
+            committee_count: gossip.committee_count,
+            subnets: gossip.subnets.clone(),
+            signature_bytes: PRODUCTION.signature_bytes(),
+            agent: version(),
+        },
+        Arc::new(ChainSource(Arc::clone(chain))),
+        Arc::new(Ear { node: inbox.sender(), metrics: Arc::clone(metrics) }),
+    )?;
+    info!(peer_id = %network.peer_id(), address = %network.address(), "Listening to peers");
+    Ok(network)
+}
+
+/// The keys of the node's validators; none makes a follower.
+fn load_keys(config: &NodeConfig, scheme: &dyn ProofScheme) -> Result<ValidatorKeys, NodeError> {
+    let genesis = &config.genesis;
+    let Some(assigned) = &config.assigned else {
         warn!(node_id = config.node_id, "Not listed in the network's validators: following only");
         return Ok(ValidatorKeys::default());
     };
@@ -145,7 +191,7 @@ fn load_keys(
         warn!(scheme = scheme.name(), "This proof scheme cannot sign: the validators stay idle");
         return Ok(ValidatorKeys::default());
     }
-    let keys = ValidatorKeys::load(&genesis.validators, &assigned, &config.network.keys_dir)?;
+    let keys = ValidatorKeys::load(&genesis.validators, assigned, &config.keys_dir)?;
     if let Some(end) = keys.last_slot_end() {
         let (validators, last_slot) = (assigned.len(), end.saturating_sub(1));
         info!(validators, last_slot, "Loaded validator keys");
@@ -157,10 +203,33 @@ fn load_keys(
     Ok(keys)
 }
 
-fn is_listed_aggregator(config: &NodeConfig) -> Result<bool, NodeError> {
-    match ValidatorConfig::load(&config.network.validator_config) {
-        Ok(listed) => Ok(listed.node(&config.node_id).is_some_and(|node| node.is_aggregator)),
-        Err(NetworkFileError::Missing { .. }) => Ok(false),
-        Err(error) => Err(error.into()),
+/// Reserves the current slot for keys that this directory has never reserved one for. They may have signed from a
+/// directory that was deleted; the clock says that this was no later than now, so the next slot is safe. Upholds G1.
+fn forgo_slots_before_the_directory(
+    chain: &Chain,
+    keys: &ValidatorKeys,
+    clock: SlotClock,
+) -> Result<(), NodeError> {
+    let now_ms = unix_ms();
+    if now_ms < clock.genesis_ms {
+        return Ok(());
     }
+    let kinds = [KeyKind::Attestation, KeyKind::Proposal];
+    let mut unguarded = Vec::new();
+    {
+        let txn = chain.read().map_err(GuardError::from)?;
+        for validator_index in keys.indices() {
+            for key in kinds.map(|kind| DutyKey { validator_index, kind }) {
+                if txn.get::<SignGuard>(&key).map_err(GuardError::from)?.is_none() {
+                    unguarded.push(key);
+                }
+            }
+        }
+    }
+    if !unguarded.is_empty() {
+        let slot = clock.current_slot(now_ms);
+        chain.reserve_slot(slot, &unguarded)?;
+        info!(slot, keys = unguarded.len(), "New keys here: signing begins after this slot");
+    }
+    Ok(())
 }

@@ -3,21 +3,25 @@
 //! Before a key signs, the slot is reserved for it on disk (G1). A duty that fails is logged and missed; it never
 //! stops the node.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use lamella_chain::PersistError;
 use lamella_fork_choice::Recorded;
+use lamella_network::service::GossipMessage;
 use lamella_state_transition::{BlockRequest, Candidate, build_block};
 use lamella_tables::{DutyKey, KeyKind};
 use lamella_types::{
-    AttestationData, Block, MultiMessageAggregate, ProofBytes, SignedBlock, SingleMessageAggregate,
-    Slot, ValidatorIndex, hash_tree_root, slot::proposer_for_slot,
+    AttestationData, Block, MultiMessageAggregate, ProofBytes, SignedAttestation, SignedBlock,
+    SingleMessageAggregate, Slot, ValidatorIndex, hash_tree_root, slot::proposer_for_slot,
 };
 use lamella_xmss::{SecretKey, SignError, scheme::PROOF_BYTES_MAX, scheme::ProofError};
 use tracing::{debug, error, info, warn};
 
-use super::{Node, combine::Prover, report};
-use crate::import::{ImportError, Imported};
+use super::{Node, combine::Prover, report, unix_ms};
+use crate::import::{ImportError, Imported, NewBlock};
 
 /// Why a block was not proposed.
 #[derive(Debug, thiserror::Error)]
@@ -53,41 +57,61 @@ impl Node {
 
     /// The prover for interval 2, if this node aggregates.
     pub(super) fn prover(&self) -> Option<Prover> {
-        if !self.facts.is_aggregator() || !self.scheme.can_sign_duties() {
-            return None;
+        let skipped = |reason| {
+            self.metrics.validator.aggregator_skipped.with_label_values(&[reason]).inc();
+            None
+        };
+        if !self.facts.is_aggregator() {
+            return skipped("not_aggregator");
         }
-        let view = self.chain.fork_choice();
-        match self.chain.state(&view.head()) {
-            Ok(Some(state)) => Some(Prover {
-                scheme: Arc::clone(&self.scheme),
-                validators: state.validators.clone(),
-            }),
-            Ok(None) => None,
-            Err(error) => {
-                error!(%error, "Cannot aggregate: the head's state cannot be read");
-                None
-            }
+        if !self.scheme.can_sign_duties() {
+            return skipped("cannot_prove");
+        }
+        Some(self.any_prover())
+    }
+
+    fn any_prover(&self) -> Prover {
+        Prover {
+            scheme: Arc::clone(&self.scheme),
+            validators: self.validators.clone(),
+            metrics: Arc::clone(&self.metrics),
         }
     }
 
     /// Builds, signs and imports a block, through the same path as anyone's.
     pub(super) fn propose(&self, slot: Slot, proposer: ValidatorIndex) {
-        let outcome = self.signed_proposal(slot, proposer).and_then(|block| {
-            let proposed = block.block.clone();
-            Ok((proposed, self.importer.import(block)?))
+        let timer = self.metrics.validator.block_building.start_timer();
+        let built = self.signed_proposal(slot, proposer);
+        timer.observe_duration();
+        let outcome = built.and_then(|block| {
+            let block = Arc::new(block);
+            let imported = self.importer.import(SignedBlock::clone(&block))?;
+            Ok((block, imported))
         });
         match outcome {
             Ok((block, Imported::New(new))) => {
-                report::imported(slot, proposer, block.attestations().len(), &new);
-                self.metrics.observe_import(&new);
-                self.metrics.observe_block(&block);
-                self.events.imported(&self.chain, &new.persisted, slot);
+                self.observe_import(&block.block, &new);
+                // Upholds A2: peers hear of it after its commit.
+                self.publish(GossipMessage::Block(block));
+                self.metrics.validator.block_building_success.inc();
             }
             Ok((_, Imported::Known(root))) => {
                 debug!(slot, block_root = %root, "Proposed a known block")
             }
-            Err(error) => error!(slot, proposer, %error, "Missed a proposal"),
+            Err(error) => {
+                self.metrics.validator.block_building_failures.inc();
+                error!(slot, proposer, %error, "Missed a proposal");
+            }
         }
+    }
+
+    /// Tells log, metrics and listeners of a block that was imported on its own.
+    pub(super) fn observe_import(&self, block: &Block, new: &NewBlock) {
+        report::imported(block.slot, block.proposer_index, block.attestations().len(), new);
+        self.metrics.observe_import(new);
+        self.metrics.observe_block(block);
+        let current = self.clock.current_slot(unix_ms());
+        self.events.imported(&self.chain, &new.persisted, current);
     }
 
     fn signed_proposal(
@@ -110,13 +134,17 @@ impl Node {
             known_block: &known_block,
             participants_max: participants_max(),
         };
-        let prover =
-            Prover { scheme: Arc::clone(&self.scheme), validators: parent.validators.clone() };
+        let prover = self.any_prover();
+        let mut folding = Duration::ZERO;
         let mut combine = |data: &AttestationData, proofs: &[Arc<SingleMessageAggregate>]| {
-            prover.fold(data, proofs, &[]).map(Arc::new)
+            let started = Instant::now();
+            let folded = prover.fold(data, proofs, &[]).map(Arc::new);
+            folding += started.elapsed();
+            folded
         };
         let built = build_block(&parent, &request, &candidates, &mut combine)
             .map_err(ProposalError::Build)?;
+        self.metrics.validator.payload_aggregation.observe(folding.as_secs_f64());
         self.sign_block(built.block, proposer, &built.proofs)
     }
 
@@ -167,14 +195,20 @@ impl Node {
     }
 
     fn sign_votes(&self, data: &AttestationData, allowed: &[DutyKey]) {
+        let metrics = &self.metrics.signatures;
+        let _production = self.metrics.validator.attestations_production.start_timer();
         let message = *hash_tree_root(data).as_bytes();
         let mut signed = 0;
         for DutyKey { validator_index, .. } in allowed {
             let Some(keys) = self.keys.get(*validator_index) else { continue };
-            match sign(&keys.attester, data.slot, &message) {
+            let signing = metrics.signing.start_timer();
+            let signature = sign(&keys.attester, data.slot, &message);
+            signing.observe_duration();
+            match signature {
                 Ok(signature) => {
                     signed += 1;
-                    self.record_own_vote(data, *validator_index, signature.into());
+                    metrics.signed.inc();
+                    self.cast(data, *validator_index, signature);
                 }
                 Err(error) => {
                     error!(slot = data.slot, validator = validator_index, %error, "Missed an attestation");
@@ -191,17 +225,22 @@ impl Node {
     }
 
     /// Our own votes take the checks that everyone's do; only an aggregator keeps them.
-    fn record_own_vote(
-        &self,
-        data: &AttestationData,
-        validator: ValidatorIndex,
-        signature: Arc<[u8]>,
-    ) {
+    fn cast(&self, data: &AttestationData, validator: ValidatorIndex, signature: Vec<u8>) {
         let checked = self.chain.fork_choice().check_attestation(data, validator);
         if let Err(reason) = checked {
             warn!(slot = data.slot, validator, %reason, "Our own vote is not acceptable");
             return;
         }
+        self.events.attestation(validator, data);
+        let signature: Arc<[u8]> = signature.into();
+        self.publish(GossipMessage::Attestation {
+            subnet: validator % self.committee_count,
+            attestation: Arc::new(SignedAttestation {
+                validator_index: validator,
+                data: *data,
+                signature: signature.to_vec(),
+            }),
+        });
         if self.facts.is_aggregator() {
             let recorded =
                 self.chain.change_pools(|view| view.record_signature(data, validator, signature));

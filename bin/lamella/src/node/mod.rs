@@ -1,32 +1,41 @@
-//! The running node: one thread that owns the consensus, driven by the clock.
+//! The running node: one thread that owns the consensus, driven by its clock and by what its peers say.
 //!
-//! Every interval of the slot clock it ticks fork choice and does the validators' duties of that interval. Whatever
-//! changes head, checkpoints or votes is committed before the next thing happens, so being killed is an ordinary way
-//! to end: the next start finds exactly what the last log line acknowledged, or something newer.
+//! Every interval of the slot clock it ticks fork choice and does the validators' duties of that interval; between
+//! two intervals it judges gossip and imports what sync brings. Whatever changes head, checkpoints or votes is
+//! committed before the next thing happens, and before anyone hears of it, so being killed is an ordinary way to
+//! end: the next start finds exactly what the last log line acknowledged, or something newer.
 //!
 //! | question | file |
 //! |---|---|
 //! | from flags and files to a consensus | `config` |
+//! | what wakes it | `inbox` |
 //! | propose, attest, aggregate | `duties`, `combine` |
+//! | what peers gossip | `gossip` |
+//! | catching up | `catch_up` |
+//! | what peers are served, and what they are counted for | `link` |
 //! | what the log says | `report` |
+//! | the last slot that the protocol allows | `chain_end` |
 
+mod catch_up;
+pub(crate) mod chain_end;
 mod combine;
 mod config;
 mod duties;
+mod gossip;
+mod inbox;
+mod link;
 mod report;
 
 use std::{
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use lamella_chain::{Chain, PersistError};
-use lamella_fork_choice::ForkChoice;
+use lamella_fork_choice::{Combine, ForkChoice, Tick};
+use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent, Verdict};
 use lamella_tables::Consequence;
-use lamella_types::{SlotClock, limits::INTERVALS_PER_SLOT};
+use lamella_types::{Root, SlotClock, Validators, limits::INTERVALS_PER_SLOT};
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{error, info, warn};
 
@@ -37,25 +46,32 @@ use crate::{
     network_dir::ValidatorKeys,
 };
 
+use catch_up::CatchUp;
+use gossip::Judged;
+use inbox::Received;
+
 pub use config::{NodeConfig, NodeError, ProofSchemeName};
+pub use inbox::{Inbox, Sender};
 
-/// What wakes the node besides its clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Finish what is under way and stop.
-    Stop,
-}
+/// Events heard before the clock and sync have their turn again. A vote takes 0.4 ms to check.
+const EVENTS_PER_TURN: usize = 64;
 
-/// A node: a chain, its validators, and a clock.
+/// A node: a chain, its validators, a clock, and peers.
 pub struct Node {
     chain: Arc<Chain>,
     importer: Importer,
     scheme: Arc<dyn ProofScheme>,
+    /// The registry. It never changes.
+    validators: Validators,
     keys: ValidatorKeys,
     clock: SlotClock,
     facts: Arc<NodeFacts>,
     metrics: Arc<Metrics>,
     events: Events,
+    committee_count: u64,
+    catch_up: CatchUp,
+    /// Runs until the node ends.
+    network: Network,
     /// Serves until the node ends.
     _server: Option<ApiServer>,
 }
@@ -65,21 +81,30 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError::Store`] if going on would need a store that cannot be trusted.
-    pub fn run(&self, events: &Receiver<Event>) -> Result<(), NodeError> {
+    pub fn run(&mut self, inbox: &Inbox) -> Result<(), NodeError> {
         self.wait_for_genesis();
         let mut done = self.chain.fork_choice().time();
+        chain_end::report(&self.clock, None, self.clock.current_slot(unix_ms()));
         loop {
-            let now_ms = unix_ms();
-            let current = self.clock.total_intervals(now_ms);
+            let current = self.clock.total_intervals(unix_ms());
             if current > done {
                 self.advance(done, current)?;
                 done = current;
             }
-            let next_ms = self.clock.interval_start_ms(done + 1);
-            let wait = Duration::from_millis(next_ms.saturating_sub(unix_ms()));
-            match events.recv_timeout(wait) {
-                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => {}
+            let outcome = self.catch_up();
+            self.settle(outcome)?;
+            let next_ms = self.clock.interval_start_ms(done + 1).saturating_sub(unix_ms());
+            let mut wait = Duration::from_millis(next_ms).min(self.catch_up_wait());
+            for _ in 0..EVENTS_PER_TURN {
+                match inbox.wait(wait) {
+                    Received::Stop => return Ok(()),
+                    Received::Nothing => break,
+                    Received::Network(event) => {
+                        let outcome = self.hear(event);
+                        self.settle(outcome)?;
+                    }
+                }
+                wait = Duration::ZERO;
             }
         }
     }
@@ -93,45 +118,97 @@ impl Node {
 
     /// Lives through the intervals after `done` up to `current`. Far behind, all but the last slot's are skipped, as
     /// in leanSpec `_tick_to`: their votes are too old to matter, and accepting them late loses nothing.
-    fn advance(&self, done: u64, current: u64) -> Result<(), NodeError> {
+    fn advance(&mut self, done: u64, current: u64) -> Result<(), NodeError> {
+        let slot_of = |interval| interval / INTERVALS_PER_SLOT;
+        chain_end::report(&self.clock, Some(slot_of(done)), slot_of(current));
         let first = (done + 1).max((current + 1).saturating_sub(INTERVALS_PER_SLOT));
         if first > done + 1 {
             let outcome = self.chain.change(|view| view.skip_to_interval(first - 1));
             self.settle(outcome)?;
         }
         for interval in first..=current {
-            let is_now = interval == current;
-            let outcome = self.interval(interval, is_now);
+            let is_due = slot_of(interval) == slot_of(current);
+            let outcome = self.interval(interval, is_due);
             self.settle(outcome)?;
         }
+        self.observe_peers();
         Ok(())
     }
 
-    /// One interval: tick, then the duties that fall into it. Late intervals are only ticked: their proposals and
-    /// votes are no longer due.
-    fn interval(&self, interval: u64, is_now: bool) -> Result<(), PersistError> {
+    /// One interval: tick, then the duties that fall into it. Late is better than never, but not in another slot,
+    /// and not while the node is catching up. After the last slot of the chain there are none.
+    fn interval(&mut self, interval: u64, is_due: bool) -> Result<(), PersistError> {
         let (slot, phase) = (interval / INTERVALS_PER_SLOT, interval % INTERVALS_PER_SLOT);
-        let proposer = if phase == 0 && is_now { self.own_proposer(slot) } else { None };
-        let before = self.chain.fork_choice();
-        let mut prover = self.prover();
-        let aggregator =
-            prover.as_mut().map(|prover| prover as &mut dyn lamella_fork_choice::Combine);
-        self.chain.tick_interval(proposer.is_some(), aggregator)?;
-        self.observe_view(&before);
+        let on_duty = is_due && self.is_on_duty() && !chain_end::is_over(slot);
+        let proposer = if phase == 0 && on_duty { self.own_proposer(slot) } else { None };
+        self.catch_up.ticked(&self.metrics);
+        let aggregates = phase == 2 && on_duty;
+        self.tick(proposer.is_some(), aggregates)?;
         if let Some(proposer) = proposer {
             self.propose(slot, proposer);
         }
-        if phase == 1 && is_now {
+        if phase == 1 && on_duty {
             self.attest(slot)?;
         }
         Ok(())
     }
 
-    /// Tells log, metrics and listeners what an interval changed.
+    /// Moves fork choice on by one interval, and publishes the aggregates that this made.
+    fn tick(&self, has_proposal: bool, aggregates: bool) -> Result<(), PersistError> {
+        let before = self.chain.fork_choice();
+        let started = Instant::now();
+        let mut prover = if aggregates { self.prover() } else { None };
+        let aggregator = prover.as_mut().map(|prover| prover as &mut dyn Combine);
+        let Tick { aggregates, .. } = self.chain.tick_interval(has_proposal, aggregator)?;
+        if prover.is_some() {
+            self.metrics.fork_choice.committee_aggregation.observe(started.elapsed().as_secs_f64());
+        }
+        self.observe_view(&before);
+        for aggregate in aggregates {
+            self.events.aggregate(&aggregate);
+            self.publish(GossipMessage::Aggregate(Arc::new(aggregate)));
+        }
+        Ok(())
+    }
+
+    /// Takes what the network has to say.
+    fn hear(&mut self, event: NetworkEvent) -> Result<(), PersistError> {
+        match event {
+            NetworkEvent::Gossip { id, message, .. } => {
+                let peer = id.peer();
+                let judged = self.gossiped(peer, message);
+                let verdict = judged.as_ref().map_or(Verdict::Ignore, |judged| judged.verdict());
+                self.tell(Command::Verdict(id, verdict));
+                if let Judged::Orphan(root, block) = judged? {
+                    self.orphan(peer, root, block);
+                }
+            }
+            NetworkEvent::Status { peer, status } => self.peer_status(peer, status),
+            NetworkEvent::Gone { peer } => self.peer_gone(peer),
+            NetworkEvent::Blocks { request, outcome } => self.blocks(request, outcome),
+        }
+        Ok(())
+    }
+
+    /// Gossips something of ours. Only what is committed is published.
+    fn publish(&self, message: GossipMessage) {
+        self.tell(Command::Publish(message));
+    }
+
+    fn tell(&self, command: Command) {
+        if !self.network.send(command) {
+            warn!("The network cannot keep up: a message is lost");
+        }
+    }
+
+    /// Tells log, metrics and listeners what a change of the view without a block was.
     fn observe_view(&self, before: &ForkChoice) {
         let after = self.chain.fork_choice();
         report::ticked(before, &after);
         self.metrics.observe_view(before, &after);
+        let depth = reorg_depth(before, &after);
+        report::reorg(depth, before, &after);
+        self.metrics.observe_reorg(depth as u64);
         let slot = self.clock.current_slot(unix_ms());
         self.events.view_changed(&self.chain, before, &after, slot);
     }
@@ -152,6 +229,13 @@ impl Node {
             },
         }
     }
+}
+
+/// Blocks on the old head's chain that are not on the new one's.
+fn reorg_depth(before: &ForkChoice, after: &ForkChoice) -> usize {
+    let head = after.head();
+    let is_left = |root: &Root| !after.is_ancestor(root, &head);
+    after.chain(&before.head()).take_while(|block| is_left(&block.root)).count()
 }
 
 fn unix_ms() -> u64 {

@@ -1,28 +1,26 @@
 //! What the log says. One line for each thing acknowledged; names and fields that tools of the field look for.
 
-use std::path::Path;
+use std::time::Duration;
 
-use lamella_chain::Opened;
+use lamella_chain::{Opened, Persisted};
 use lamella_fork_choice::ForkChoice;
-use lamella_types::{Slot, ValidatorIndex};
+use lamella_types::{Root, Slot, ValidatorIndex};
 use tracing::{info, warn};
 
-use crate::{import::NewBlock, network_dir::ValidatorKeys};
+use crate::{config::NodeConfig, import::NewBlock, network_dir::ValidatorKeys};
 
 /// What was found on disk, and what was decided.
-pub(super) fn opened(
-    node_id: &str,
-    path: &Path,
-    opened: &Opened,
-    keys: &ValidatorKeys,
-    is_aggregator: bool,
-    proof_scheme: &str,
-) {
+pub(super) fn opened(config: &NodeConfig, opened: &Opened, keys: &ValidatorKeys) {
     let row = &opened.fork_choice;
-    let found = if opened.created { "nothing, began at genesis" } else { "a chain, resumed" };
+    let found = match (opened.created, opened.head_slot) {
+        (false, _) => "a chain, resumed",
+        (true, 0) => "nothing, began at genesis",
+        (true, _) => "nothing, began at a checkpoint",
+    };
+    let gossip = &config.gossip;
     info!(
-        node_id,
-        database = %path.display(),
+        node_id = config.node_id,
+        database = %config.database().display(),
         found,
         head = %row.head,
         head_slot = opened.head_slot,
@@ -31,8 +29,13 @@ pub(super) fn opened(
         votes = opened.votes,
         live_blocks = opened.live_blocks,
         validators = keys.validators.len(),
-        is_aggregator,
-        proof_scheme,
+        is_aggregator = config.is_aggregator,
+        proof_scheme = config.proof_scheme.name(),
+        genesis_time = config.genesis.genesis_time,
+        node_key = %gossip.identity.source,
+        bootnodes = gossip.dial.len(),
+        subnets = ?gossip.subnets,
+        subnet_count = gossip.committee_count,
         "Started"
     );
 }
@@ -56,14 +59,43 @@ pub(super) fn imported(slot: Slot, proposer: ValidatorIndex, attestations: usize
         commit_us = micros(persisted.timings.commit),
         "Block imported successfully"
     );
-    if persisted.reorg_depth > 0 {
-        let (old, new) = (persisted.before.head(), view.head());
-        warn!(slot, depth = persisted.reorg_depth, old_head = %old, new_head = %new, "Reorg");
-    }
+    consequences(persisted);
+}
+
+/// A run of blocks is permanent, by one commit.
+pub(super) fn imported_run(persisted: &Persisted, time: Duration) {
+    let view = &persisted.after;
+    let slot = |root: Option<&Root>| root.and_then(|root| view.get(root)).map(|block| block.slot);
+    info!(
+        blocks = persisted.imported.len(),
+        first_slot = slot(persisted.imported.first()),
+        last_slot = slot(persisted.imported.last()),
+        head = %view.head(),
+        head_slot = view.head_summary().slot,
+        justified = view.latest_justified().slot,
+        finalized = view.latest_finalized().slot,
+        import_us = micros(time),
+        write_us = micros(persisted.timings.write),
+        commit_us = micros(persisted.timings.commit),
+        "Blocks imported successfully"
+    );
+    consequences(persisted);
+}
+
+fn consequences(persisted: &Persisted) {
+    reorg(persisted.reorg_depth, &persisted.before, &persisted.after);
     if let Err(error) = &persisted.pruned_signatures {
         warn!(%error, "Signatures are not pruned");
     }
-    checkpoints(&persisted.before, view);
+    checkpoints(&persisted.before, &persisted.after);
+}
+
+/// The head changed its chain, if `depth` is not 0.
+pub(super) fn reorg(depth: usize, before: &ForkChoice, after: &ForkChoice) {
+    if depth > 0 {
+        let (old, slot) = (before.head(), after.head_summary().slot);
+        warn!(slot, depth, old_head = %old, new_head = %after.head(), "Reorg");
+    }
 }
 
 /// An interval changed the view, and that is permanent.
@@ -100,6 +132,6 @@ fn votes(view: &ForkChoice) -> usize {
     view.known_pool().len() + view.pending_pool().len()
 }
 
-fn micros(duration: std::time::Duration) -> u64 {
+fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

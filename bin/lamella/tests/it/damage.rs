@@ -29,8 +29,7 @@ fn no_prefix_of_a_file_panics_a_loader() {
             let tail = [&b""[..], b"\xff", b"\t:", b"]["][end % 4];
             fs::write(&cut, [&text[..end], tail].concat()).unwrap();
             let _ = GenesisConfig::load(&cut);
-            let _ = Assignments::load_annotated(&cut).map(|found| found.of("lamella_0").is_ok());
-            let _ = Assignments::load_indices(&cut);
+            let _ = Assignments::load(&cut).map(|found| found.of("lamella_0").is_ok());
             let _ = ValidatorConfig::load(&cut);
             let _ = Bootnode::load_all(&cut);
             let _ = NodeKey::load(&cut);
@@ -105,17 +104,17 @@ fn plain_assignments_come_with_or_without_a_top_key() {
         ["zeam_0: [3, 0]\nx_0: []\n", "validators:\n  zeam_0:\n    - 0\n    - 3\n  x_0: []\n"]
     {
         fs::write(&path, text).unwrap();
-        let found = Assignments::load_indices(&path).unwrap();
+        let found = Assignments::load(&path).unwrap();
         let validators = found.of("zeam_0").unwrap().unwrap();
         assert_eq!(validators.iter().map(|validator| validator.index).collect::<Vec<_>>(), [0, 3]);
         assert_eq!(validators[1].proposer_key_file, Path::new("validator_3_proposer_key_sk.ssz"));
         assert_eq!(found.of("validators").unwrap(), None);
     }
     fs::write(&path, "a: [0]\nb: [1, 0]\n").unwrap();
-    let error = Assignments::load_indices(&path).unwrap_err();
+    let error = Assignments::load(&path).unwrap_err();
     assert!(matches!(error, NetworkFileError::SharedValidator { index: 0, .. }), "{error}");
     fs::write(&path, "a: [zero]\n").unwrap();
-    let error = Assignments::load_indices(&path).unwrap_err();
+    let error = Assignments::load(&path).unwrap_err();
     assert!(error.to_string().contains("line 1"), "{error}");
 }
 
@@ -190,5 +189,5 @@ fn annotated(text: &str) -> Result<Assignments, NetworkFileError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("annotated_validators.yaml");
     fs::write(&path, text).unwrap();
-    Assignments::load_annotated(&path)
+    Assignments::load(&path)
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use lamella::{
-    genesis::{GENESIS_LEAD_S, GenesisError, GenesisOptions, create},
+    genesis::{GENESIS_LEAD_S, GenesisError, GenesisOptions, NodePorts, create},
     network_dir::{Bootnode, GenesisConfig, NetworkDir, NodeKey, ValidatorConfig, ValidatorKeys},
 };
 use lamella_types::genesis_state;
@@ -164,6 +164,7 @@ fn numbers_out_of_bounds_are_refused_before_anything_is_written() {
         GenesisOptions { validators: 0, ..good.clone() },
         GenesisOptions { validators: 4097, ..good.clone() },
         GenesisOptions { key_slots: 0, ..good.clone() },
+        GenesisOptions { ports: Some(vec![NodePorts::of(0)]), ..good.clone() },
         GenesisOptions { key_slots: u64::MAX, ..good.clone() },
         GenesisOptions { genesis_time: Some(1), ..good },
     ] {

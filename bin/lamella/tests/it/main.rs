@@ -3,15 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod api;
+mod checkpoint;
 mod command;
 mod damage;
 mod db;
+mod devnet;
+mod flags;
 mod full;
 mod genesis;
 
 use std::path::Path;
 
-use lamella::genesis::{GenesisOptions, GenesisSummary, create};
+use lamella::genesis::{GENESIS_LEAD_S, GenesisOptions, GenesisSummary, create};
 
 /// A network of 2 nodes and 3 validators whose keys sign slots 0 to 3.
 fn small_network(out: &Path) -> GenesisSummary {
@@ -19,6 +22,14 @@ fn small_network(out: &Path) -> GenesisSummary {
 }
 
 fn options(out: &Path) -> GenesisOptions {
-    GenesisOptions { nodes: 2, validators: 3, out: out.into(), genesis_time: None, key_slots: 4 }
+    GenesisOptions {
+        nodes: 2,
+        validators: 3,
+        out: out.into(),
+        genesis_time: None,
+        lead_s: GENESIS_LEAD_S,
+        ports: None,
+        key_slots: 4,
+    }
 }
 mod node;

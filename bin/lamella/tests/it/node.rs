@@ -1,50 +1,99 @@
 //! The node as a process: it finalizes, is killed, resumes where it was, and refuses other networks.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use lamella_chain::ReadOnlyChain;
-use lamella_types::{Decode, State};
+use lamella_tables::{DutyKey, KeyKind, Read as _, SignGuard};
+use lamella_types::{Decode, State, limits::CHAIN_LAST_SLOT};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_lamella");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lamella");
 
 /// Longest wait for anything; a healthy run needs a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Makes a one-node network of four validators that can sign 400 slots, with genesis now.
-fn network(root: &Path) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let genesis_time = (now + 3).to_string();
-    let out = Command::new(BINARY)
-        .args(["genesis", "--key-slots", "400", "--genesis-time", &genesis_time, "--out"])
-        .arg(root)
-        .output()
-        .unwrap();
+/// A one-node network of four validators that can sign 400 slots. Its keys take seconds to make, and are made once.
+static MADE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("one-node-network");
+    if root.exists() {
+        fs::remove_dir_all(&root).unwrap();
+    }
+    let mut command = Command::new(BINARY);
+    let out = command.args(["genesis", "--key-slots", "400", "--out"]).arg(&root).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    root
+});
+
+/// Such a network with genesis in a moment. The networks of different calls differ in their genesis time.
+pub(crate) fn network(root: &Path) {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    copy_folder(&MADE, root);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let unused = |last: u64| Some((now + 3).max(last + 1));
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unused).unwrap();
+    let genesis_time = unused(last).unwrap();
+    move_genesis(root, genesis_time);
 }
 
-struct Node {
-    process: Child,
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if path.is_dir() {
+            copy_folder(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+/// Moves the network's genesis to this Unix second.
+fn move_genesis(root: &Path, genesis_time: u64) {
+    let path = root.join("config.yaml");
+    let config = fs::read_to_string(&path).unwrap();
+    let lines = config.lines().map(|line| match line.split_once(": ") {
+        Some(("GENESIS_TIME", _)) => format!("GENESIS_TIME: {genesis_time}\n"),
+        _ => format!("{line}\n"),
+    });
+    fs::write(&path, lines.collect::<String>()).unwrap();
+}
+
+pub(crate) struct Node {
+    pub(crate) process: Child,
     log: BufReader<ChildStderr>,
 }
 
 impl Node {
-    fn start(network: &Path, data: &Path) -> Self {
+    pub(crate) fn start(network: &Path, data: &Path) -> Self {
         Self::start_with(network, data, &[])
     }
 
-    fn start_with(network: &Path, data: &Path, flags: &[&str]) -> Self {
-        let mut process = Command::new(BINARY)
-            .args(["node", "--node-id", "lamella_0", "--slot-ms", "400", "--network-dir"])
+    pub(crate) fn start_with(network: &Path, data: &Path, flags: &[&str]) -> Self {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["node", "--node-id", "lamella_0", "--slot-ms", "400"])
+            .args(["--gossipsub-port", "0", "--api-port", "0", "--metrics-port", "0"])
+            .arg("--network-dir")
             .arg(network)
             .arg("--data-dir")
             .arg(data)
-            .args(flags)
+            .args(flags);
+        Self::spawn(command)
+    }
+
+    /// Runs a command whose stderr is the log.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut process = command
             .env("NO_COLOR", "1")
             .env_remove("RUST_LOG")
             .stderr(Stdio::piped())
@@ -55,14 +104,14 @@ impl Node {
     }
 
     /// The next log line; `None` at the end of the process.
-    fn line(&mut self) -> Option<String> {
+    pub(crate) fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = self.log.read_line(&mut line).unwrap();
         (read > 0).then_some(line)
     }
 
     /// Reads on until a line says what is wanted.
-    fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn wait_for(&mut self, mut wanted: impl FnMut(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut last = String::new();
         while Instant::now() < deadline {
@@ -75,7 +124,7 @@ impl Node {
         panic!("the node ended or went on without it; last line: {last}");
     }
 
-    fn kill(&mut self) -> Vec<String> {
+    pub(crate) fn kill(&mut self) -> Vec<String> {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         std::iter::from_fn(|| self.line()).collect()
@@ -99,7 +148,7 @@ struct Acknowledged {
     votes: u64,
 }
 
-fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let start = line.find(&format!(" {name}="))? + name.len() + 2;
     line[start..].split_whitespace().next()
 }
@@ -115,7 +164,7 @@ fn acknowledged(line: &str) -> Option<Acknowledged> {
     })
 }
 
-fn verify(data: &Path) {
+pub(crate) fn verify(data: &Path) {
     let chain = ReadOnlyChain::open(&data.join("db")).unwrap();
     let report =
         lamella_chain::verify(chain.database(), &mut |_| std::ops::ControlFlow::Continue(()));
@@ -146,11 +195,19 @@ fn a_node_finalizes_and_resumes_where_each_kill_left_it() {
         verify(&data);
         let mut seen = found.clone();
         let goal = found.finalized + 3;
-        let reached =
-            node.wait_for(|line| acknowledged(line).is_some_and(|line| line.finalized >= goal));
-        if round == 0 {
-            assert!(acknowledged(&reached).unwrap().head_slot <= 20, "finality is late: {reached}");
-        }
+        let mut first_slot = None;
+        let reached = node.wait_for(|line| {
+            acknowledged(line).is_some_and(|line| {
+                let first_slot = first_slot.get_or_insert(line.head_slot);
+                // Keys made slowly on a busy machine cost the first slots, not finality.
+                let slots = line.head_slot - *first_slot;
+                assert!(
+                    round > 0 || slots <= 20 || line.finalized > 0,
+                    "finality is late: {line:?}"
+                );
+                line.finalized >= goal
+            })
+        });
         let mut lines = vec![reached];
         verify(&data);
         lines.extend(node.kill());
@@ -177,6 +234,76 @@ fn sigterm_stops_it_cleanly() {
     verify(&data);
 }
 
+/// The guard's slots by key.
+fn guard(data: &Path) -> Vec<u64> {
+    let chain = ReadOnlyChain::open(&data.join("db")).unwrap();
+    let txn = chain.database().read().unwrap();
+    (0..4)
+        .flat_map(|validator_index| {
+            [KeyKind::Attestation, KeyKind::Proposal]
+                .map(|kind| txn.get::<SignGuard>(&DutyKey { validator_index, kind }).unwrap())
+        })
+        .flatten()
+        .collect()
+}
+
+#[test]
+fn keys_whose_directory_was_deleted_sign_no_slot_that_they_may_have_signed() {
+    // Symptom: lean-quickstart deletes a node's data and starts it again within the same slot. The new directory's
+    // guard was empty, so both keys could sign that slot a second time.
+    let directory = tempfile::tempdir().unwrap();
+    let (net, data) = (directory.path().join("net"), directory.path().join("data"));
+    network(&net);
+    let mut node = Node::start(&net, &data);
+    let attested = node.wait_for(|line| line.contains("Attested slot=3"));
+    let signed = field(&attested, "slot").unwrap().parse().unwrap();
+    node.kill();
+    fs::remove_dir_all(&data).unwrap();
+
+    let mut again = Node::start(&net, &data);
+    again.wait_for(|line| line.contains(" Started "));
+    let guard = guard(&data);
+    assert_eq!(guard.len(), 8, "both keys of each validator");
+    assert!(guard.iter().all(|slot| *slot >= signed), "{guard:?} after signing {signed}");
+    // It takes part from the next slot on.
+    let attested =
+        again.wait_for(|line| line.contains("Attested") && !line.contains("validators=0"));
+    assert!(field(&attested, "slot").unwrap().parse::<u64>().unwrap() > signed, "{attested}");
+}
+
+#[test]
+fn a_node_at_the_end_of_its_chain_says_so_and_goes_on_serving() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let chain_seconds = CHAIN_LAST_SLOT * 2 / 5; // slots of 400 ms
+    let net = directory.path().join("net");
+    network(&net);
+    // A minute before the end and a minute after it.
+    for (genesis_time, said) in [
+        (now + 60 - chain_seconds, "The chain nears its last slot"),
+        (now - 60 - chain_seconds, "The chain has ended"),
+    ] {
+        let data = directory.path().join(said);
+        move_genesis(&net, genesis_time);
+        let mut node = Node::start(&net, &data);
+        let line = node.wait_for(|line| line.contains("HTTP API listening"));
+        let address = field(&line, "api").unwrap().to_owned();
+        let line = node.wait_for(|line| line.contains(said));
+        assert!(line.contains("last_slot=262144"), "{line}");
+        let (_, metrics) = get(&address, "/metrics");
+        let metrics = String::from_utf8(metrics).unwrap();
+        let left =
+            metrics.lines().find_map(|line| line.strip_prefix("lean_storage_chain_slots_left "));
+        let left: u64 = left.unwrap().parse().unwrap();
+        // 150 slots a minute, and three for the second that rounding may add.
+        assert!(left <= 153 && (left > 0) == said.contains("nears"), "{left} slots left");
+        assert_eq!(get(&address, "/lean/v0/states/head").0, "HTTP/1.1 200 OK");
+        let lines = node.kill();
+        assert!(!lines.iter().any(|line| line.contains("panicked")), "{lines:?}");
+        verify(&data);
+    }
+}
+
 #[test]
 fn a_directory_of_another_network_is_refused_untouched() {
     let directory = tempfile::tempdir().unwrap();
@@ -187,12 +314,12 @@ fn a_directory_of_another_network_is_refused_untouched() {
     let mut node = Node::start(&ours, &data);
     node.wait_for(|line| line.contains(" Started "));
     node.kill();
-    let before = std::fs::read(data.join("db/mdbx.dat")).unwrap();
+    let before = fs::read(data.join("db/mdbx.dat")).unwrap();
     let mut stranger = Node::start(&other, &data);
     let line = stranger.wait_for(|line| line.starts_with("error:"));
     assert!(line.contains("another network") && line.contains("--data-dir"), "{line}");
     assert_eq!(stranger.process.wait().unwrap().code(), Some(1));
-    assert_eq!(std::fs::read(data.join("db/mdbx.dat")).unwrap(), before);
+    assert_eq!(fs::read(data.join("db/mdbx.dat")).unwrap(), before);
 }
 
 #[test]
@@ -208,7 +335,7 @@ fn a_second_node_on_the_same_directory_is_told_who_holds_it() {
 }
 
 /// The status line and body of a GET.
-fn get(address: &str, path: &str) -> (String, Vec<u8>) {
+pub(crate) fn get(address: &str, path: &str) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
@@ -223,7 +350,7 @@ fn the_api_serves_what_the_running_node_has() {
     let directory = tempfile::tempdir().unwrap();
     let (net, data) = (directory.path().join("net"), directory.path().join("data"));
     network(&net);
-    let mut node = Node::start_with(&net, &data, &["--api-port", "0"]);
+    let mut node = Node::start(&net, &data);
     let line = node.wait_for(|line| line.contains("HTTP API listening"));
     let address = field(&line, "api").unwrap().to_owned();
     node.wait_for(|line| line.contains("Finalized slot=2"));

@@ -57,6 +57,17 @@ pub enum Offence {
 }
 
 impl Offence {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Garbage,
+        Self::Invalid,
+        Self::Flood,
+        Self::Stalled,
+        Self::Lied,
+        Self::BrokeProtocol,
+        Self::WrongNetwork,
+    ];
+
     /// Points that it costs.
     const fn points(self) -> u32 {
         match self {

@@ -73,6 +73,7 @@ fn imports_votes_peers_and_the_view_are_in_the_next_scrape() {
         client: client.map(str::to_owned),
         head_slot: None,
         finalized_slot: None,
+        is_in_mesh: true,
     };
     node.facts.set_peers(vec![peer(Some("zeam")), peer(Some("zeam")), peer(None)]);
     node.facts.set_sync_status(SyncStatus::Synced);
@@ -103,6 +104,9 @@ fn imports_votes_peers_and_the_view_are_in_the_next_scrape() {
     ] {
         assert_eq!(first[name], value, "{name}");
     }
+    let slots_left = f64::from(1 << 18) - first["lean_current_slot"];
+    assert!(slots_left > 0.0);
+    assert_eq!(first["lean_storage_chain_slots_left"], slots_left);
     let finalizations = first["lean_finalizations_total{result=\"success\"}"];
     assert!(finalizations >= 3.0, "{finalizations}");
     node.facts.set_peers(vec![peer(None)]);

@@ -6,4 +6,4 @@ mod limits;
 mod metrics;
 mod refusals;
 mod routes;
-mod support;
+pub(crate) mod support;

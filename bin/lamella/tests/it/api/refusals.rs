@@ -96,6 +96,8 @@ fn a_node_that_began_at_a_checkpoint_says_so() {
         assert_eq!(answer.refusal(), refused("before_bootstrap", 404));
         assert!(answer.text().contains("began at slot 7"), "{}", answer.text());
     }
+    let database = get(server.api_address(), "/lean/v0/node/database").json();
+    assert_eq!((&database["first_slot"], &database["proofs_from_slot"]), (&7.into(), &7.into()));
     assert_eq!(get(server.api_address(), "/lean/v0/states/7").status, 200);
     assert_eq!(get(server.api_address(), "/lean/v0/states/8").refusal().1, "beyond_head");
 }

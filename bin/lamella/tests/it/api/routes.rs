@@ -81,6 +81,7 @@ fn the_node_says_who_it_is_and_how_far() {
         client: Some("ethlambda".to_owned()),
         head_slot: Some(9),
         finalized_slot: None,
+        is_in_mesh: true,
     };
     node.facts.set_peers(vec![peer]);
     let peers = get("/lean/v0/node/peers");

@@ -117,7 +117,7 @@ impl Node {
         let votes: Vec<_> = vote.into_iter().collect();
         let built = build_block(&state, &request, &votes, &mut |_, _| None).unwrap();
         assert_eq!(built.block.attestations().len(), votes.len());
-        let proof = ProofBytes::new(vec![u8::try_from(slot).unwrap(); 500]).unwrap();
+        let proof = ProofBytes::new(vec![slot.to_le_bytes()[0]; 500]).unwrap();
         let signed = SignedBlock { block: built.block, proof: MultiMessageAggregate { proof } };
         let Imported::New(new) = self.importer.import(signed.clone()).unwrap() else {
             panic!("the block of slot {slot} is not new");

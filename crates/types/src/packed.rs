@@ -1,8 +1,14 @@
-//! Reading and writing of the formats' primitives. Integers are LEB128 varints unless said otherwise.
+//! The primitives of the packed formats that rows are stored in: diffs, anchors, bodies. SSZ is in `decode`.
+//!
+//! Integers are LEB128 varints in their shortest form. Every read is bounds-checked, and a count is held against the
+//! bytes that are left before anything is allocated for it.
 
-use lamella_types::{Checkpoint, Root, root::ROOT_BYTES};
+use crate::{
+    attestation::Checkpoint,
+    root::{ROOT_BYTES, Root},
+};
 
-/// Bytes that are not a diff or an anchor of this format. They passed their checksum, so they were written so.
+/// Bytes that do not fit the format. They passed their checksum, so they were written so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{what} at byte {position} does not fit the format")]
 pub struct FormatError {
@@ -13,42 +19,57 @@ pub struct FormatError {
 }
 
 /// Walks encoded bytes; every read is bounds-checked.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+    /// A reader at the first byte.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
-    pub(crate) const fn error(&self, what: &'static str) -> FormatError {
+    /// What is wrong with the field that is read here.
+    #[must_use]
+    pub const fn error(&self, what: &'static str) -> FormatError {
         FormatError { what, position: self.position }
     }
 
-    pub(crate) fn take(
-        &mut self,
-        what: &'static str,
-        count: usize,
-    ) -> Result<&'a [u8], FormatError> {
+    /// The next `count` bytes.
+    ///
+    /// # Errors
+    /// [`FormatError`] if the bytes end before, or say something else.
+    pub fn take(&mut self, what: &'static str, count: usize) -> Result<&'a [u8], FormatError> {
         let end = self.position.checked_add(count).ok_or_else(|| self.error(what))?;
         let taken = self.bytes.get(self.position..end).ok_or_else(|| self.error(what))?;
         self.position = end;
         Ok(taken)
     }
 
-    pub(crate) fn byte(&mut self, what: &'static str) -> Result<u8, FormatError> {
+    /// The next byte.
+    ///
+    /// # Errors
+    /// [`FormatError`] if the bytes end before, or say something else.
+    pub fn byte(&mut self, what: &'static str) -> Result<u8, FormatError> {
         self.take(what, 1).map(|bytes| bytes[0])
     }
 
-    pub(crate) fn root(&mut self, what: &'static str) -> Result<Root, FormatError> {
+    /// A root of 32 bytes.
+    ///
+    /// # Errors
+    /// [`FormatError`] if the bytes end before, or say something else.
+    pub fn root(&mut self, what: &'static str) -> Result<Root, FormatError> {
         let error = self.error(what);
         Root::from_slice(self.take(what, ROOT_BYTES)?).ok_or(error)
     }
 
     /// A varint in its shortest form.
-    pub(crate) fn varint(&mut self, what: &'static str) -> Result<u64, FormatError> {
+    ///
+    /// # Errors
+    /// [`FormatError`] if the bytes end before, or say something else.
+    pub fn varint(&mut self, what: &'static str) -> Result<u64, FormatError> {
         let error = self.error(what);
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
@@ -66,11 +87,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A count of things that take at least `bytes_each` of what is left, so that it is safe to allocate for.
-    pub(crate) fn count(
-        &mut self,
-        what: &'static str,
-        bytes_each: usize,
-    ) -> Result<usize, FormatError> {
+    ///
+    /// # Errors
+    /// [`FormatError`] if the bytes end before, or say something else.
+    pub fn count(&mut self, what: &'static str, bytes_each: usize) -> Result<usize, FormatError> {
         let error = self.error(what);
         let count = usize::try_from(self.varint(what)?).map_err(|_| error)?;
         let left = self.bytes.len() - self.position;
@@ -82,13 +102,19 @@ impl<'a> Reader<'a> {
     }
 
     /// `[length: varint | bytes]`.
-    pub(crate) fn run(&mut self, what: &'static str) -> Result<&'a [u8], FormatError> {
+    ///
+    /// # Errors
+    /// [`FormatError`] if the bytes end before, or say something else.
+    pub fn run(&mut self, what: &'static str) -> Result<&'a [u8], FormatError> {
         let length = self.count(what, 1)?;
         self.take(what, length)
     }
 
     /// `[distance below slot: varint | root: 32]`.
-    pub(crate) fn checkpoint_below(
+    ///
+    /// # Errors
+    /// [`FormatError`] if the bytes end before, or say something else.
+    pub fn checkpoint_below(
         &mut self,
         what: &'static str,
         slot: u64,
@@ -98,12 +124,17 @@ impl<'a> Reader<'a> {
         Ok(Checkpoint { slot, root: self.root(what)? })
     }
 
-    pub(crate) fn end(self) -> Result<(), FormatError> {
+    /// Nothing may be left.
+    ///
+    /// # Errors
+    /// [`FormatError`] if the bytes end before, or say something else.
+    pub fn end(self) -> Result<(), FormatError> {
         if self.position == self.bytes.len() { Ok(()) } else { Err(self.error("end")) }
     }
 }
 
-pub(crate) fn put_varint(buffer: &mut Vec<u8>, mut value: u64) {
+/// The writer of [`Reader::varint`].
+pub fn put_varint(buffer: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         buffer.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
@@ -111,20 +142,21 @@ pub(crate) fn put_varint(buffer: &mut Vec<u8>, mut value: u64) {
     buffer.push(value.to_le_bytes()[0]);
 }
 
-pub(crate) fn put_run(buffer: &mut Vec<u8>, bytes: &[u8]) {
+/// The writer of [`Reader::run`].
+pub fn put_run(buffer: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(buffer, bytes.len() as u64);
     buffer.extend_from_slice(bytes);
 }
 
 /// The writer of [`Reader::checkpoint_below`]. The distance wraps for a checkpoint above `slot`, which no valid
 /// state has; the builder refuses it before.
-pub(crate) fn put_checkpoint_below(buffer: &mut Vec<u8>, slot: u64, checkpoint: &Checkpoint) {
+pub fn put_checkpoint_below(buffer: &mut Vec<u8>, slot: u64, checkpoint: &Checkpoint) {
     put_varint(buffer, slot.wrapping_sub(checkpoint.slot));
     buffer.extend_from_slice(checkpoint.root.as_bytes());
 }
 
 /// Ascending positions as gaps: the first position, then each distance from its predecessor minus one.
-pub(crate) fn put_positions(buffer: &mut Vec<u8>, positions: impl Iterator<Item = usize>) {
+pub fn put_positions(buffer: &mut Vec<u8>, positions: impl Iterator<Item = usize>) {
     let mut next = 0;
     for position in positions {
         put_varint(buffer, (position - next) as u64);
@@ -133,7 +165,10 @@ pub(crate) fn put_positions(buffer: &mut Vec<u8>, positions: impl Iterator<Item 
 }
 
 /// Reads `count` positions below `limit`.
-pub(crate) fn read_positions(
+///
+/// # Errors
+/// [`FormatError`] if the bytes end before, or name a position at or above the limit.
+pub fn read_positions(
     reader: &mut Reader<'_>,
     what: &'static str,
     count: usize,

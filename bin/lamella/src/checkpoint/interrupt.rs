@@ -1,0 +1,92 @@
+//! Waiting that an operator's Ctrl-C ends at once.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+/// A switch that is thrown once, and can be waited for.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<(Mutex<bool>, Condvar)>);
+
+impl Interrupt {
+    /// Throws it.
+    pub fn trigger(&self) {
+        let (triggered, changed) = &*self.0;
+        *triggered.lock() = true;
+        changed.notify_all();
+    }
+
+    /// Waits this long. `true`: it was thrown before that.
+    #[must_use]
+    pub fn pause(&self, time: Duration) -> bool {
+        let (triggered, changed) = &*self.0;
+        let deadline = Instant::now() + time;
+        let mut triggered = triggered.lock();
+        while !*triggered && Instant::now() < deadline {
+            changed.wait_until(&mut triggered, deadline);
+        }
+        *triggered
+    }
+
+    /// Does the work on another thread; `None` if the switch is thrown first. The thread is then left behind: it may
+    /// hang in a read, and what it still does must not matter.
+    pub fn race<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let result = Arc::new(Mutex::new(None));
+        let (place, done) = (Arc::clone(&result), Arc::clone(&self.0));
+        thread::spawn(move || {
+            let outcome = catch_unwind(AssertUnwindSafe(work));
+            let _triggered = done.0.lock();
+            *place.lock() = Some(outcome);
+            done.1.notify_all();
+        });
+        let (triggered, changed) = &*self.0;
+        let mut triggered = triggered.lock();
+        loop {
+            match result.lock().take() {
+                Some(Ok(value)) => return Some(value),
+                // A bug of ours, reported by the thread: it is no less one here.
+                Some(Err(panic)) => resume_unwind(panic),
+                None if *triggered => return None,
+                None => {}
+            }
+            changed.wait(&mut triggered);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    /// Longer than any test; nothing waits for it unless it is broken.
+    const FOREVER: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn the_switch_ends_pauses_and_work_that_hangs() {
+        let interrupt = Interrupt::default();
+        assert!(!interrupt.pause(Duration::ZERO));
+        assert_eq!(interrupt.race(|| 7), Some(7));
+        let (held, hangs) = channel::<()>();
+        let (begun, has_begun) = channel();
+        let racing = {
+            let interrupt = interrupt.clone();
+            thread::spawn(move || {
+                interrupt.race(move || {
+                    begun.send(()).unwrap();
+                    hangs.recv()
+                })
+            })
+        };
+        has_begun.recv().unwrap();
+        interrupt.trigger();
+        assert_eq!(racing.join().unwrap(), None);
+        assert!(interrupt.pause(FOREVER));
+        drop(held);
+    }
+}

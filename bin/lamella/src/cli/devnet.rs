@@ -1,0 +1,129 @@
+//! `lamella devnet`.
+
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+    sync::{Mutex, PoisonError, mpsc::channel},
+};
+
+use clap::Args;
+
+use super::{CommandError, genesis::Progress};
+use crate::{
+    devnet::{
+        self, DevnetError, DevnetOptions, Show,
+        show::{JsonLines, Lines, live::Live},
+    },
+    genesis::GenesisOptions,
+};
+
+/// What `lamella devnet --help` says first.
+pub(super) const LONG_ABOUT: &str = "\
+Run a network of several nodes on this machine, and watch it.
+
+Makes keys and genesis, starts one process per node on free loopback ports, and shows where each of them is: a live \
+picture on a terminal, else one line a slot. Ctrl-C stops all nodes; started again, the same network goes on. However \
+this command ends, SIGKILL included, its nodes end with it.
+
+With --slots the run ends by itself and is judged: all nodes on one chain, finality close to the head, the states of \
+all anchors and of random slots byte-identical on every node and hashing to their state_root, every database \
+verified, the same checksum of the finalized chain everywhere.";
+
+/// What it says last.
+pub(super) const EXAMPLES: &str = "\
+Exit codes:
+  0    stopped by a signal without --slots; with --slots, every check passed
+  1    a check failed, or a node did
+  2    wrong usage; the network in --dir is not the one asked for, or its keys are used up
+  130  stopped by a signal before the --slots were over
+
+Examples:
+  lamella devnet
+  lamella devnet --nodes 4 --slot-ms 500 --slots 1200 --dir /tmp/net
+  lamella devnet --json | jq .finality_distance
+
+In DIR: the network's files, data/NODE, logs/NODE.log. Look inside while it runs:
+  lamella db info --data-dir DIR/data/lamella_0";
+
+/// The flags.
+#[derive(Debug, Args)]
+pub struct DevnetArgs {
+    /// Nodes, 1 to 64 [default: 4, or as the network in --dir has].
+    #[arg(long, value_name = "COUNT")]
+    nodes: Option<u64>,
+
+    /// Validators, 1 to 4096, dealt to the nodes in turn [default: 4, or as the network in --dir has].
+    #[arg(long, value_name = "COUNT")]
+    validators: Option<u64>,
+
+    /// Milliseconds of a slot, 100 at least [default: 4000, or as the network in --dir has].
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    slot_ms: Option<u64>,
+
+    /// End after so many slots and judge the run [default: run until stopped, on keys for 4096 slots].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=65_000))]
+    slots: Option<u64>,
+
+    /// Folder of the network, made if absent; an existing network of this command goes on.
+    #[arg(long, value_name = "DIR", default_value = "./devnet")]
+    dir: PathBuf,
+
+    /// Print one JSON object a slot, and one with the verdict.
+    #[arg(long)]
+    json: bool,
+
+    /// Slots of signatures that each node keeps [default: as `lamella node` has it].
+    #[arg(long, value_name = "SLOTS")]
+    signature_window: Option<u64>,
+
+    /// Choose the random states of the verdict as an earlier run did [default: at random, and told].
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+}
+
+impl DevnetArgs {
+    /// Runs the network until its slots are over or a signal comes.
+    pub(super) fn run(self) -> Result<(), CommandError> {
+        let (sender, stop) = channel();
+        ctrlc::set_handler(move || {
+            // A run that is over needs no telling.
+            let _ = sender.send(());
+        })
+        .map_err(DevnetError::from)?;
+        let mut show: Box<dyn Show> = match (self.json, io::stdout().is_terminal()) {
+            (true, _) => Box::new(JsonLines),
+            (false, true) => Box::new(Live::new()),
+            (false, false) => Box::new(Lines),
+        };
+        let options = self.options()?;
+        let bar = Mutex::new(None);
+        let progress = |genesis: &GenesisOptions, leaves: u64| {
+            let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+            let bar = bar.get_or_insert_with(|| Progress::new(genesis));
+            bar.show(leaves);
+            if leaves == genesis.leaves() {
+                bar.end();
+            }
+        };
+        Ok(devnet::run(&options, &stop, &mut *show, &progress)?)
+    }
+
+    fn options(self) -> Result<DevnetOptions, DevnetError> {
+        let program = std::env::current_exe()
+            .map_err(|source| DevnetError::File { path: "lamella".into(), source })?;
+        let seed = match self.seed {
+            Some(seed) => seed,
+            None => u64::from(getrandom::u32().map_err(crate::genesis::GenesisError::from)?),
+        };
+        Ok(DevnetOptions {
+            nodes: self.nodes,
+            validators: self.validators,
+            slot_ms: self.slot_ms,
+            slots: self.slots,
+            dir: self.dir,
+            signature_window: self.signature_window,
+            seed,
+            program,
+        })
+    }
+}

@@ -1,0 +1,294 @@
+//! Flags and network files to a [`NodeConfig`]. A flag beats the node's entry in `validator-config.yaml`, which beats
+//! the default. A file that a flag names must exist; one that is only expected beside `config.yaml` may be absent.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use lamella_chain::Settings;
+use lamella_network::service::Dial;
+use lamella_tables::Durability;
+use tracing::warn;
+
+use super::NodeArgs;
+use crate::{
+    api::ServerConfig,
+    config::{GossipConfig, IdentityKey, IdentityKeyError, KeySource, NodeConfig},
+    network_dir::{
+        Assignments, Bootnode, GenesisConfig, NetworkDir, NetworkFileError, NodeEntry, NodeKey,
+        ValidatorConfig,
+    },
+};
+
+/// Ports where neither flag nor file says one: ethlambda's.
+const GOSSIPSUB_PORT: u16 = 9000;
+const API_PORT: u16 = 5052;
+const METRICS_PORT: u16 = 5054;
+
+/// What a node that dials nobody is given for `--bootnodes`.
+const NO_BOOTNODES: &str = "none";
+
+/// How a record begins that is given in place of a file.
+const RECORD_PREFIX: &str = "enr:";
+
+/// What a checkpoint URL of older scripts ends with.
+const LEGACY_CHECKPOINT_PATH: &str = "/lean/v0/states/finalized";
+
+/// Why the flags do not make a node.
+#[derive(Debug, thiserror::Error)]
+pub enum FlagError {
+    /// A file of the network.
+    #[error(transparent)]
+    Network(#[from] NetworkFileError),
+    /// No identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityKeyError),
+    /// A record on the command line.
+    #[error("--bootnodes: {record} is not an ENR: {reason}; copy the whole `enr:...` text")]
+    Record {
+        /// The text.
+        record: String,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// Subnets without the role that listens to them.
+    #[error("--aggregate-subnet-ids is for an aggregator: add --is-aggregator")]
+    NotAggregator,
+    /// A subnet that does not exist.
+    #[error(
+        "--aggregate-subnet-ids: there is no subnet {subnet}, there are {committee_count} from 0; \
+         --attestation-committee-count says how many"
+    )]
+    NoSubnet {
+        /// The subnet.
+        subnet: u64,
+        /// Subnets that exist.
+        committee_count: u64,
+    },
+    /// Not a URL of an HTTP API.
+    #[error("--checkpoint-sync-url: {url:?} does not begin with http:// or https://")]
+    CheckpointUrl {
+        /// The text.
+        url: String,
+    },
+}
+
+impl FlagError {
+    /// Whether a flag is wrong, rather than a file that it names.
+    pub(in crate::cli) const fn is_usage(&self) -> bool {
+        !matches!(self, Self::Network(_) | Self::Identity(_))
+    }
+}
+
+impl NodeArgs {
+    /// Reads the network's files and decides everything that can be decided before the data directory is opened.
+    pub(super) fn resolve(&self) -> Result<NodeConfig, FlagError> {
+        let paths = self.paths();
+        let genesis = GenesisConfig::load(&paths.config)?;
+        let listed = self.validator_config(&paths)?;
+        let entry = listed.as_ref().and_then(|listed| listed.node(&self.node_id));
+        let assigned = match self.assignments(&paths)? {
+            Some(assignments) => assignments.of(&self.node_id)?,
+            None => None,
+        };
+        let committee_count = self
+            .attestation_committee_count
+            .or(listed.as_ref().and_then(|listed| listed.attestation_committee_count))
+            .unwrap_or(genesis.attestation_committee_count);
+        let is_aggregator =
+            self.is_aggregator.unwrap_or(entry.is_some_and(|entry| entry.is_aggregator));
+        let indices = assigned.iter().flatten().map(|validator| validator.index);
+        let subnets = self.subnets(indices, committee_count, is_aggregator)?;
+        let identity = self.identity(entry, &paths)?;
+        let port = self
+            .gossipsub_port
+            .or(entry.and_then(|entry| entry.enr_fields.quic))
+            .unwrap_or(GOSSIPSUB_PORT);
+        Ok(NodeConfig {
+            node_id: self.node_id.clone(),
+            data_dir: self.data_dir.clone(),
+            genesis,
+            assigned,
+            keys_dir: paths.keys_dir.clone(),
+            slot_ms: self.slot_ms,
+            is_aggregator,
+            duty_sync_gate: !self.disable_duty_sync_gate,
+            proof_scheme: self.proof_scheme,
+            settings: self.settings(),
+            gossip: GossipConfig {
+                listen: SocketAddr::new(self.gossipsub_address, port),
+                dial: dial(self.bootnodes(&paths)?, &identity.key),
+                identity,
+                committee_count,
+                subnets,
+            },
+            api: self.api(entry),
+            checkpoint_urls: self.checkpoint_urls()?,
+        })
+    }
+
+    /// Where the network's files are.
+    fn paths(&self) -> NetworkDir {
+        let beside = |file: &Path| file.parent().map(NetworkDir::new);
+        let mut paths = match &self.network_dir {
+            Some(folder) => NetworkDir::find(folder),
+            // The parser insists on one of the two flags.
+            None => {
+                self.genesis.as_deref().and_then(beside).unwrap_or(NetworkDir::new(Path::new(".")))
+            }
+        };
+        let replace = |path: &mut PathBuf, flag: &Option<PathBuf>| {
+            if let Some(named) = flag {
+                path.clone_from(named);
+            }
+        };
+        replace(&mut paths.config, &self.genesis);
+        replace(&mut paths.annotated_validators, &self.validators);
+        replace(&mut paths.validator_config, &self.validator_config);
+        replace(&mut paths.keys_dir, &self.hash_sig_keys_dir);
+        paths
+    }
+
+    fn validator_config(&self, paths: &NetworkDir) -> Result<Option<ValidatorConfig>, FlagError> {
+        match ValidatorConfig::load(&paths.validator_config) {
+            Ok(listed) => Ok(Some(listed)),
+            Err(NetworkFileError::Missing { .. }) if self.validator_config.is_none() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn assignments(&self, paths: &NetworkDir) -> Result<Option<Assignments>, FlagError> {
+        match &self.validators {
+            Some(path) => Ok(Some(Assignments::load(path)?)),
+            None => Ok(paths.assignments()?),
+        }
+    }
+
+    fn bootnodes(&self, paths: &NetworkDir) -> Result<Vec<Bootnode>, FlagError> {
+        if self.bootnodes.is_empty() {
+            return match Bootnode::load_all(&paths.nodes) {
+                Err(NetworkFileError::Missing { .. }) => Ok(Vec::new()),
+                loaded => Ok(loaded?),
+            };
+        }
+        let mut nodes = Vec::new();
+        for given in self.bootnodes.iter().filter(|given| *given != NO_BOOTNODES) {
+            if given.starts_with(RECORD_PREFIX) {
+                for record in given.split(',') {
+                    nodes.push(Bootnode::parse(record).map_err(|reason| FlagError::Record {
+                        record: record.to_owned(),
+                        reason,
+                    })?);
+                }
+            } else {
+                nodes.extend(Bootnode::load_all(Path::new(given))?);
+            }
+        }
+        Ok(nodes)
+    }
+
+    /// The subnets of our validators; an aggregator's own besides, or subnet 0 if that makes none. leanSpec's and
+    /// ethlambda's rule.
+    fn subnets(
+        &self,
+        validators: impl Iterator<Item = u64>,
+        committee_count: u64,
+        is_aggregator: bool,
+    ) -> Result<Vec<u64>, FlagError> {
+        let chosen = &self.aggregate_subnet_ids;
+        if let Some(&subnet) = chosen.iter().find(|subnet| **subnet >= committee_count) {
+            return Err(FlagError::NoSubnet { subnet, committee_count });
+        }
+        if !chosen.is_empty() && !is_aggregator {
+            return Err(FlagError::NotAggregator);
+        }
+        // Neither zero: flag and files are checked to be at least 1.
+        let mut subnets: BTreeSet<u64> =
+            validators.filter_map(|index| index.checked_rem(committee_count)).collect();
+        subnets.extend(chosen);
+        if is_aggregator && subnets.is_empty() {
+            subnets.insert(0);
+        }
+        Ok(subnets.into_iter().collect())
+    }
+
+    fn identity(
+        &self,
+        entry: Option<&NodeEntry>,
+        paths: &NetworkDir,
+    ) -> Result<IdentityKey, FlagError> {
+        if let Some(path) = &self.node_key {
+            let key = NodeKey::load(path)?;
+            return Ok(IdentityKey { key, source: KeySource::File(path.clone()) });
+        }
+        match entry.and_then(|entry| entry.private_key.clone()) {
+            Some(key) => {
+                let source = KeySource::ValidatorConfig(paths.validator_config.clone());
+                Ok(IdentityKey { key, source })
+            }
+            None => Ok(IdentityKey::of_data_dir(&self.data_dir)?),
+        }
+    }
+
+    fn api(&self, entry: Option<&NodeEntry>) -> Option<ServerConfig> {
+        let port =
+            |flag: Option<u16>, listed: Option<u16>, default| flag.or(listed).unwrap_or(default);
+        let server = || ServerConfig {
+            address: self.http_address,
+            api_port: port(self.api_port, entry.and_then(|entry| entry.api_port), API_PORT),
+            metrics_port: Some(port(
+                self.metrics_port,
+                entry.and_then(|entry| entry.metrics_port),
+                METRICS_PORT,
+            )),
+        };
+        (!self.no_api).then(server)
+    }
+
+    fn settings(&self) -> Settings {
+        let durability = if self.lazy_commits { Durability::Lazy } else { Durability::Durable };
+        Settings {
+            durability,
+            signature_window_slots: self.signature_window,
+            ..Settings::default()
+        }
+    }
+
+    fn checkpoint_urls(&self) -> Result<Vec<String>, FlagError> {
+        let given = self.checkpoint_sync_url.iter().map(|url| url.trim());
+        // Scripts pass the flag with nothing in it to mean none.
+        given.filter(|url| !url.is_empty()).map(base_url).collect()
+    }
+}
+
+/// The URL without trailing slashes and the path that older scripts add.
+fn base_url(url: &str) -> Result<String, FlagError> {
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err(FlagError::CheckpointUrl { url: url.to_owned() });
+    }
+    let url = url.trim_end_matches('/');
+    let base = url.strip_suffix(LEGACY_CHECKPOINT_PATH).unwrap_or(url);
+    Ok(base.trim_end_matches('/').to_owned())
+}
+
+/// The nodes that can be dialled, without ourselves.
+fn dial(nodes: Vec<Bootnode>, ourselves: &NodeKey) -> Vec<Dial> {
+    let ourselves = ourselves.public_key();
+    let others = nodes.into_iter().filter(|node| node.public_key != ourselves);
+    others
+        .filter_map(|node| match (node.ip, node.quic_port) {
+            (Some(ip), Some(port)) => {
+                Some(Dial { address: SocketAddr::new(ip, port), public_key: node.public_key })
+            }
+            _ => {
+                warn!(enr = node.enr, "A bootnode without ip and quic port cannot be dialled");
+                None
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

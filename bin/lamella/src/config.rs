@@ -1,0 +1,73 @@
+//! What a node is to be: flags and network files, resolved into one plain value.
+//!
+//! Nothing here decides: which flag beats which file is [`crate::cli`]'s, and what the node does with it
+//! [`crate::node`]'s.
+
+mod identity_key;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use lamella_chain::Settings;
+use lamella_network::service::Dial;
+
+use crate::{
+    api::ServerConfig,
+    network_dir::{AssignedValidator, GenesisConfig},
+    node::ProofSchemeName,
+};
+
+pub use identity_key::{IdentityKey, IdentityKeyError, KeySource};
+
+/// What a node is to be. Every file but the validators' keys and the database has been read.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Which node of the network this is.
+    pub node_id: String,
+    /// Folder of the node's data; the database is its `db`.
+    pub data_dir: PathBuf,
+    /// The chain's genesis.
+    pub genesis: GenesisConfig,
+    /// The validators that the network's files give this node. `None`: they do not name it, so it follows.
+    pub assigned: Option<Vec<AssignedValidator>>,
+    /// Folder of the validators' secret keys.
+    pub keys_dir: PathBuf,
+    /// Milliseconds of a slot.
+    pub slot_ms: u64,
+    /// Whether it aggregates signatures.
+    pub is_aggregator: bool,
+    /// Whether validators stay silent while the node knows that it is behind.
+    pub duty_sync_gate: bool,
+    /// How proofs are made.
+    pub proof_scheme: ProofSchemeName,
+    /// How the chain is kept.
+    pub settings: Settings,
+    /// How to take part in the network.
+    pub gossip: GossipConfig,
+    /// Where to serve the HTTP API and the metrics; nowhere if `None`.
+    pub api: Option<ServerConfig>,
+    /// Where an empty directory may begin, tried in order; at genesis if there is none. Without trailing slash.
+    pub checkpoint_urls: Vec<String>,
+}
+
+impl NodeConfig {
+    /// Where the database is. Beside it the data directory may hold anything.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("db")
+    }
+}
+
+/// How to take part in the network.
+#[derive(Debug, Clone)]
+pub struct GossipConfig {
+    /// UDP address to listen on; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Our libp2p identity.
+    pub identity: IdentityKey,
+    /// Whom to dial, ourselves excepted.
+    pub dial: Vec<Dial>,
+    /// Attestation subnets that exist, at least 1.
+    pub committee_count: u64,
+    /// Attestation subnets to listen to, ascending: those of our validators, and the aggregator's.
+    pub subnets: Vec<u64>,
+}

@@ -1,0 +1,216 @@
+//! What must hold at the end of a run, each with its numbers.
+//!
+//! Agreement, finality and states are asked of the running nodes over HTTP; databases and checksums are read from
+//! disk after they have stopped.
+
+use std::{collections::BTreeSet, ops::ControlFlow, path::Path};
+
+use lamella_types::{BlockHeader, Decode, Root, Slot, State, hash_tree_root};
+use serde::Serialize;
+
+use super::{
+    client::{Client, ClientError},
+    health::{FINALITY_DISTANCE_MAX, HEAD_DISTANCE_MAX, Picture},
+    random::Random,
+};
+use crate::db;
+
+/// Slots between two anchors (docs/data-layout.md).
+const ANCHOR_SLOTS: u64 = 1024;
+
+/// Random slots whose states are compared, beside all anchors.
+const SAMPLES: usize = 16;
+
+/// Slots that are looked through for a block: so many in a row without one is no healthy chain.
+const GAP_SLOTS_MAX: u64 = 64;
+
+/// One thing that must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it holds.
+    pub passed: bool,
+    /// The numbers, or what is wrong.
+    pub what: String,
+}
+
+impl Check {
+    fn of(name: &'static str, outcome: Result<String, String>) -> Self {
+        let passed = outcome.is_ok();
+        Self { name, passed, what: outcome.unwrap_or_else(|wrong| wrong) }
+    }
+}
+
+/// A node that can be asked.
+pub(super) type Asked<'a> = (&'a str, &'a Client);
+
+/// All heads are on one chain, and so are the finalized blocks.
+pub(super) fn agreement(picture: &Picture, clients: &[Asked<'_>]) -> Check {
+    Check::of("agreement", agree(picture, clients))
+}
+
+fn agree(picture: &Picture, clients: &[Asked<'_>]) -> Result<String, String> {
+    let mut highest = None;
+    for (node, (_, client)) in picture.nodes.iter().zip(clients) {
+        let view = node.view.as_ref().map_err(|error| format!("{}: {error}", node.node_id))?;
+        if highest.is_none_or(|(slot, _)| view.head_slot > slot) {
+            highest = Some((view.head_slot, *client));
+        }
+    }
+    let (head_slot, chain) = highest.ok_or("no node")?;
+    for (node, view) in picture.nodes.iter().zip(picture.views()) {
+        let blocks = [
+            ("head", view.head_slot, view.head),
+            ("finalized block", view.finalized_slot, view.finalized),
+        ];
+        for (what, slot, root) in blocks {
+            let served = chain.header(slot).map_err(text)?.map(|(root, _)| root);
+            if served != Some(root) {
+                return Err(format!(
+                    "{} has {what} {root} at slot {slot}, the chain of {} has {}",
+                    node.node_id,
+                    chain.url(),
+                    served.map_or("no block there".into(), |root| root.to_string()),
+                ));
+            }
+        }
+    }
+    let heads = picture.health().heads;
+    let on = if heads == 1 { "one head".into() } else { format!("{heads} heads of one chain") };
+    Ok(format!("all {} on {on} at slot {head_slot}", clients.len()))
+}
+
+/// The head is near the wall clock, and every node's finalized block near the head.
+pub(super) fn finality(picture: &Picture) -> Check {
+    let health = picture.health();
+    let (distance, late) = (health.finality_distance(), health.head_distance);
+    let text = format!(
+        "slot {} finalized on every node, {distance} below the head (at most {FINALITY_DISTANCE_MAX}); head {late} \
+         slots behind the clock (at most {HEAD_DISTANCE_MAX})",
+        health.finalized_slot
+    );
+    let is_good = distance <= FINALITY_DISTANCE_MAX && late <= HEAD_DISTANCE_MAX;
+    Check::of("finality", if is_good { Ok(text) } else { Err(text) })
+}
+
+/// Every node serves the same bytes for every anchor and for random states, and each hashes to its block's state root.
+pub(super) fn states(clients: &[Asked<'_>], finalized: Slot, seed: u64) -> Check {
+    Check::of("states", same_states(clients, finalized, seed))
+}
+
+fn same_states(clients: &[Asked<'_>], finalized: Slot, seed: u64) -> Result<String, String> {
+    let (_, first) = clients.first().ok_or("no node")?;
+    let mut slots = BTreeSet::from([0]);
+    for boundary in (1..=finalized / ANCHOR_SLOTS).map(|number| number * ANCHOR_SLOTS) {
+        slots.extend(block_from(first, boundary, finalized)?);
+    }
+    let anchors = slots.len();
+    let mut random = Random::new(seed);
+    for _ in 0..SAMPLES {
+        slots.extend(block_from(first, random.below(finalized + 1), finalized)?);
+    }
+    let mut bytes = 0;
+    for slot in &slots {
+        bytes += same_state(clients, *slot)?;
+    }
+    Ok(format!(
+        "{} states ({anchors} at anchors, {} random with --seed {seed}) byte-identical on {} nodes and hash to their \
+         state_root, {bytes} bytes compared",
+        slots.len(),
+        slots.len() - anchors,
+        clients.len(),
+    ))
+}
+
+/// The first slot from `slot` to `last` that has a block.
+fn block_from(client: &Client, slot: Slot, last: Slot) -> Result<Option<Slot>, String> {
+    for slot in slot..=last.min(slot.saturating_add(GAP_SLOTS_MAX)) {
+        if client.header(slot).map_err(text)?.is_some() {
+            return Ok(Some(slot));
+        }
+    }
+    Ok(None)
+}
+
+/// Bytes that were compared.
+fn same_state(clients: &[Asked<'_>], slot: Slot) -> Result<usize, String> {
+    let mut expected: Option<(Root, Vec<u8>)> = None;
+    let mut compared = 0;
+    for (node_id, client) in clients {
+        let wrong = |what: String| format!("state of slot {slot} from {node_id}: {what}");
+        let answer = |error: ClientError| wrong(error.to_string());
+        let (root, bytes) =
+            client.state(slot).map_err(answer)?.ok_or_else(|| wrong("no block".into()))?;
+        let (_, header) =
+            client.header(slot).map_err(answer)?.ok_or_else(|| wrong("no block".into()))?;
+        match &expected {
+            Some(first) if *first != (root, bytes.clone()) => {
+                return Err(wrong(format!("differs from the one of {}", clients[0].0)));
+            }
+            Some(_) => {}
+            None => proves_itself(root, &header, &bytes).map_err(wrong)?,
+        }
+        compared += bytes.len();
+        expected.get_or_insert((root, bytes));
+    }
+    Ok(compared)
+}
+
+/// The state hashes to the header's root, and the header to the block's.
+fn proves_itself(root: Root, header: &BlockHeader, bytes: &[u8]) -> Result<(), String> {
+    let block_root = hash_tree_root(header);
+    if block_root != root {
+        return Err(format!("its header hashes to {block_root}, not to {root}"));
+    }
+    let state = State::from_ssz(bytes).map_err(|error| format!("no state: {error}"))?;
+    let state_root = state.root();
+    if state_root != header.state_root {
+        return Err(format!("it hashes to {state_root}, its block says {}", header.state_root));
+    }
+    Ok(())
+}
+
+/// Every invariant of every database holds.
+pub(super) fn databases(dirs: &[(&str, &Path)]) -> Check {
+    let outcome = || {
+        let mut checks = 0;
+        for (node_id, dir) in dirs {
+            let report = db::verify::run(dir, &mut |_| ControlFlow::Continue(()))
+                .map_err(|error| format!("{node_id}: {error}"))?;
+            if let Some(finding) = report.findings.first() {
+                let count = report.finding_count;
+                return Err(format!("{node_id}: {count} findings, the first: {finding}"));
+            }
+            checks += report.check_count();
+        }
+        Ok(format!("{checks} checks of {} databases, no finding", dirs.len()))
+    };
+    Check::of("databases", outcome())
+}
+
+/// The canonical chain up to this slot is the same in every database.
+pub(super) fn checksums(dirs: &[(&str, &Path)], finalized: Slot) -> Check {
+    let outcome = || {
+        let mut expected = None;
+        for (node_id, dir) in dirs {
+            let checksum = db::checksum::compute(dir, Some(0), Some(finalized))
+                .map_err(|error| format!("{node_id}: {error}"))?;
+            let first = expected.get_or_insert_with(|| checksum.clone());
+            if *first != checksum {
+                return Err(format!(
+                    "{node_id} has {} over {} blocks, {} has {} over {}",
+                    checksum.digest, checksum.blocks, dirs[0].0, first.digest, first.blocks
+                ));
+            }
+        }
+        let sum = expected.ok_or("no node")?;
+        let (blocks, digest) = (sum.blocks, sum.digest);
+        Ok(format!("{blocks} blocks up to slot {finalized} are {digest} on {} nodes", dirs.len()))
+    };
+    Check::of("checksum", outcome())
+}
+
+fn text(error: ClientError) -> String {
+    error.to_string()
+}

@@ -1,0 +1,188 @@
+//! The folder of a local network: made, or found and gone on with.
+//!
+//! ```text
+//! DIR/config.yaml ..    the network, as `lamella genesis` writes it
+//! DIR/devnet.json       what was asked for, written before config.yaml: without it a network is not ours
+//! DIR/devnet.lock       held while a run lasts
+//! DIR/data/NODE         a node's data
+//! DIR/logs/NODE.log     what it said, over all runs
+//! ```
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use lamella_types::{Slot, SlotClock};
+use serde::{Deserialize, Serialize};
+
+use super::{DevnetError, DevnetOptions, KeyProgress, ports::Ports, unix_ms};
+use crate::{
+    genesis::{self, GenesisOptions},
+    network_dir::{GenesisConfig, NetworkDir, ValidatorConfig},
+};
+
+/// Seconds between the last key and slot 0: four nodes start in less than one, on a busy machine in three.
+const LEAD_S: u64 = 5;
+
+/// Slots that the keys sign beyond a run's last one: the nodes go on while its end is judged.
+const SPARE_SLOTS: u64 = 64;
+
+/// Slots that the keys of a run without end sign: eight keys of these take half a minute of one core.
+const KEY_SLOTS: u64 = 4096;
+
+/// What a network was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) nodes: u64,
+    pub(super) validators: u64,
+    pub(super) slot_ms: u64,
+    pub(super) key_slots: u64,
+}
+
+/// A network that is ready to run, and ours alone until this is dropped.
+pub(super) struct Folder {
+    pub(super) record: Record,
+    pub(super) clock: SlotClock,
+    pub(super) ports: Ports,
+    /// Whether it was here already.
+    pub(super) resumed: bool,
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the network asked for, or finds it.
+    pub(super) fn prepare(
+        options: &DevnetOptions,
+        progress: &KeyProgress<'_>,
+    ) -> Result<Self, DevnetError> {
+        let dir = &options.dir;
+        fs::create_dir_all(dir).map_err(failed(dir))?;
+        let lock = lock(dir)?;
+        let paths = NetworkDir::new(dir);
+        let resumed = paths.config.exists();
+        let (record, ports) = if resumed {
+            let record = Record::read(dir)?;
+            record.fits(options)?;
+            (record, Ports::listed(&paths, &ValidatorConfig::load(&paths.validator_config)?)?)
+        } else {
+            make(options, progress)?
+        };
+        let genesis_time = GenesisConfig::load(&paths.config)?.genesis_time;
+        let clock = SlotClock::new(genesis_time, record.slot_ms);
+        let folder = Self { record, clock, ports, resumed, dir: dir.clone(), _lock: lock };
+        folder.check_keys(options.slots)?;
+        Ok(folder)
+    }
+
+    pub(super) fn data_dir(&self, node_id: &str) -> PathBuf {
+        self.dir.join("data").join(node_id)
+    }
+
+    pub(super) fn log(&self, node_id: &str) -> PathBuf {
+        self.dir.join("logs").join(format!("{node_id}.log"))
+    }
+
+    /// Slot of the wall clock.
+    pub(super) fn now(&self) -> Slot {
+        self.clock.current_slot(unix_ms())
+    }
+
+    fn check_keys(&self, slots: Option<u64>) -> Result<(), DevnetError> {
+        let (now, last) = (self.now(), self.record.key_slots.saturating_sub(1));
+        let end = now.saturating_add(slots.unwrap_or(1));
+        if end > last {
+            return Err(DevnetError::KeysUsedUp { folder: self.dir.clone(), last, now, end });
+        }
+        Ok(())
+    }
+}
+
+impl Record {
+    const NAME: &str = "devnet.json";
+
+    fn of(options: &DevnetOptions) -> Self {
+        let key_slots = options.slots.map(|slots| slots.saturating_add(SPARE_SLOTS));
+        Self {
+            nodes: options.nodes.unwrap_or(DevnetOptions::NODES),
+            validators: options.validators.unwrap_or(DevnetOptions::VALIDATORS),
+            slot_ms: options.slot_ms.unwrap_or(lamella_types::limits::SLOT_MS),
+            key_slots: key_slots.unwrap_or(KEY_SLOTS),
+        }
+    }
+
+    fn write(&self, dir: &Path) -> Result<(), DevnetError> {
+        let path = dir.join(Self::NAME);
+        let text = format!("{:#}\n", serde_json::json!(self));
+        let mut file = File::create(&path).map_err(failed(&path))?;
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        written.map_err(failed(&path))
+    }
+
+    fn read(dir: &Path) -> Result<Self, DevnetError> {
+        let path = dir.join(Self::NAME);
+        if !path.exists() {
+            return Err(DevnetError::NotOurs { folder: dir.into() });
+        }
+        let text = fs::read_to_string(&path).map_err(failed(&path))?;
+        serde_json::from_str(&text).map_err(|error| DevnetError::Record {
+            path,
+            reason: error.to_string(),
+            folder: dir.into(),
+        })
+    }
+
+    /// Whether what is asked for is this network; what is not asked for is as it is.
+    fn fits(&self, options: &DevnetOptions) -> Result<(), DevnetError> {
+        let fields = [
+            ("--nodes", options.nodes, self.nodes),
+            ("--validators", options.validators, self.validators),
+            ("--slot-ms", options.slot_ms, self.slot_ms),
+        ];
+        for (flag, asked, found) in fields {
+            if let Some(asked) = asked.filter(|asked| *asked != found) {
+                let folder = options.dir.clone();
+                return Err(DevnetError::Mismatch { folder, flag, asked, found });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn make(
+    options: &DevnetOptions,
+    progress: &KeyProgress<'_>,
+) -> Result<(Record, Ports), DevnetError> {
+    let record = Record::of(options);
+    let mut genesis = GenesisOptions {
+        nodes: record.nodes,
+        validators: record.validators,
+        out: options.dir.clone(),
+        genesis_time: None,
+        lead_s: LEAD_S,
+        ports: None,
+        key_slots: record.key_slots,
+    };
+    genesis.check()?;
+    let ports = Ports::free(record.nodes)?;
+    genesis.ports = Some(ports.numbers());
+    record.write(&options.dir)?;
+    genesis::create(&genesis, &|leaves| progress(&genesis, leaves))?;
+    Ok((record, ports))
+}
+
+fn lock(dir: &Path) -> Result<File, DevnetError> {
+    let path = dir.join("devnet.lock");
+    let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DevnetError::Busy { folder: dir.into() }),
+        Err(TryLockError::Error(source)) => Err(failed(&path)(source)),
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> DevnetError + '_ {
+    move |source| DevnetError::File { path: path.into(), source }
+}

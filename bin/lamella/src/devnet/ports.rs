@@ -1,0 +1,102 @@
+//! Ports of the loopback address, held until the nodes take them.
+
+use std::{
+    io,
+    net::{Ipv4Addr, TcpListener, UdpSocket},
+};
+
+use super::DevnetError;
+use crate::{
+    genesis::NodePorts,
+    network_dir::{NetworkDir, ValidatorConfig},
+};
+
+/// A node's name and ports. While the sockets are here nobody else gets the ports.
+pub(super) struct Place {
+    pub(super) node_id: String,
+    pub(super) ports: NodePorts,
+    held: Option<(UdpSocket, TcpListener)>,
+}
+
+/// Where every node of a network listens.
+pub(super) struct Ports(pub(super) Vec<Place>);
+
+impl Ports {
+    /// The ports that `lamella genesis` gives, and free ones instead of those in use.
+    pub(super) fn free(nodes: u64) -> Result<Self, DevnetError> {
+        let places = (0..).zip(0..nodes).map(|(number, _)| {
+            let node_id = format!("lamella_{number}");
+            let usual = NodePorts::of(number);
+            let bind = || -> io::Result<_> {
+                let udp = udp(usual.quic).or_else(|_| udp(0))?;
+                let tcp = tcp(usual.api).or_else(|_| tcp(0))?;
+                let (quic, api) = (udp.local_addr()?.port(), tcp.local_addr()?.port());
+                Ok((NodePorts { quic, api, metrics: api }, (udp, tcp)))
+            };
+            match bind() {
+                Ok((ports, held)) => Ok(Place { node_id, ports, held: Some(held) }),
+                Err(source) => Err(DevnetError::Process { node_id, source }),
+            }
+        });
+        places.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The ports that a network's files name, if they can be had.
+    pub(super) fn listed(
+        paths: &NetworkDir,
+        config: &ValidatorConfig,
+    ) -> Result<Self, DevnetError> {
+        let places = config.nodes.iter().map(|node| {
+            let node_id = node.name.clone();
+            let (Some(quic), Some(api)) = (node.enr_fields.quic, node.api_port) else {
+                return Err(DevnetError::NoPorts { path: paths.validator_config.clone(), node_id });
+            };
+            let taken = |protocol, port, source| DevnetError::PortTaken {
+                node_id: node.name.clone(),
+                protocol,
+                port,
+                source,
+            };
+            let udp = udp(quic).map_err(|source| taken("UDP", quic, source))?;
+            let tcp = tcp(api).map_err(|source| taken("TCP", api, source))?;
+            let ports = NodePorts { quic, api, metrics: api };
+            Ok(Place { node_id, ports, held: Some((udp, tcp)) })
+        });
+        places.collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(super) fn numbers(&self) -> Vec<NodePorts> {
+        self.0.iter().map(|place| place.ports).collect()
+    }
+}
+
+impl Place {
+    /// Lets go of the ports, for the node that is started next.
+    pub(super) fn release(&mut self) {
+        self.held = None;
+    }
+}
+
+fn udp(port: u16) -> io::Result<UdpSocket> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, port))
+}
+
+fn tcp(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_replaced_by_a_free_one() {
+        // Whoever has the usual port, we or somebody else, it is taken now.
+        let _taken = udp(NodePorts::of(0).quic);
+        let ports = Ports::free(2).unwrap();
+        assert_ne!(ports.0[0].ports.quic, NodePorts::of(0).quic);
+        for place in &ports.0 {
+            assert!(udp(place.ports.quic).is_err() && tcp(place.ports.api).is_err());
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Starting the nodes, watching them, stopping them.
+
+use std::{
+    path::Path,
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use lamella_types::{Slot, limits::INTERVALS_PER_SLOT};
+
+use super::{
+    Check, DevnetError, DevnetOptions, Show, Verdict,
+    checks::{self, Asked},
+    client::Client,
+    folder::Folder,
+    health::{NodePicture, Picture},
+    process::{NodeCommand, NodeProcess, Stopped},
+    unix_ms,
+};
+
+/// Time for a started node to answer: it opens its database and reads its keys.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Time between two looks at nodes that are starting.
+const START_LOOK: Duration = Duration::from_millis(50);
+
+/// Shortest time between two pictures: a person sees no more, and a node has other things to do.
+const PICTURE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Slots after the last one in which the nodes may come to agree: a block may just be on its way.
+const SETTLE_SLOTS: u64 = 4;
+
+/// Last lines of the log of a node that failed, for people.
+const LAST_LINES: usize = 15;
+
+/// How watching ended.
+pub(super) enum Ended {
+    /// The slots asked for are over.
+    Over,
+    /// Told to stop.
+    Stopped { slot: Slot },
+}
+
+struct Watched {
+    process: NodeProcess,
+    client: Client,
+}
+
+/// A running network.
+pub(super) struct Watch<'a> {
+    folder: Folder,
+    nodes: Vec<Watched>,
+    show: &'a mut dyn Show,
+    /// Last slot of the run, `u64::MAX` without one.
+    end: Slot,
+    /// The slots up to this one were shown.
+    shown: Slot,
+    /// When the last picture was taken.
+    looked: Instant,
+}
+
+impl<'a> Watch<'a> {
+    /// Starts every node and waits until all of them answer.
+    pub(super) fn start(
+        options: &DevnetOptions,
+        mut folder: Folder,
+        show: &'a mut dyn Show,
+    ) -> Result<Self, DevnetError> {
+        let mut nodes = Vec::new();
+        let mut places = std::mem::take(&mut folder.ports.0);
+        for place in &mut places {
+            let node_id = place.node_id.clone();
+            let window = options.signature_window.map(|slots| slots.to_string());
+            let flags = window.map(|slots| vec!["--signature-window".to_owned(), slots]);
+            let command = NodeCommand {
+                program: options.program.clone(),
+                network_dir: options.dir.clone(),
+                data_dir: folder.data_dir(&node_id),
+                log: folder.log(&node_id),
+                node_id: node_id.clone(),
+                slot_ms: folder.record.slot_ms,
+                ports: place.ports,
+                flags: flags.unwrap_or_default(),
+            };
+            place.release();
+            let process = NodeProcess::start(command)
+                .map_err(|source| DevnetError::Process { node_id, source })?;
+            nodes.push(Watched { process, client: Client::new(place.ports.api) });
+        }
+        let shown = folder.now();
+        let end = options.slots.map_or(u64::MAX, |slots| shown.saturating_add(slots));
+        let mut watch = Self { folder, nodes, show, end, shown, looked: Instant::now() };
+        watch.wait_for_answers()?;
+        Ok(watch)
+    }
+
+    /// Last slot of the run.
+    pub(super) const fn end(&self) -> Slot {
+        self.end
+    }
+
+    /// Watches until the run is over, a node fails, or `stop` is told.
+    pub(super) fn run(&mut self, stop: &Receiver<()>) -> Result<Ended, DevnetError> {
+        loop {
+            if self.wait_for_interval(stop) {
+                return Ok(Ended::Stopped { slot: self.folder.now() });
+            }
+            self.check_alive()?;
+            let complete = self.complete_slot();
+            if complete > self.shown {
+                self.shown = complete;
+                self.looked = Instant::now();
+                let picture = Picture { slot: complete, ..self.look() };
+                self.show.slot(&picture)?;
+            } else if self.show.is_live() && self.looked.elapsed() >= PICTURE_INTERVAL {
+                self.looked = Instant::now();
+                let picture = self.look();
+                self.show.picture(&picture)?;
+            }
+            if complete >= self.end {
+                return Ok(Ended::Over);
+            }
+        }
+    }
+
+    /// Makes every check: of the running nodes, then, when they have stopped, of what they left on disk. Shows them.
+    pub(super) fn judge(&mut self, seed: u64, stop: &Receiver<()>) -> Result<Verdict, DevnetError> {
+        let mut checks = self.settle(stop)?;
+        let slot = self.folder.now();
+        let picture = self.look();
+        let finalized = picture.health().finalized_slot;
+        checks.push(checks::states(&self.asked(), finalized, seed));
+        checks.push(self.stop()?);
+        let dirs: Vec<_> = self.nodes.iter().map(Watched::place).collect();
+        checks.push(checks::databases(&dirs));
+        checks.push(checks::checksums(&dirs, finalized));
+        let passed = checks.iter().all(|check| check.passed);
+        let verdict = Verdict { passed, slot, checks };
+        self.show.verdict(&verdict)?;
+        Ok(verdict)
+    }
+
+    /// Agreement and finality, as soon as both hold, or as they are at the end of the time for that.
+    fn settle(&mut self, stop: &Receiver<()>) -> Result<Vec<Check>, DevnetError> {
+        let last = self.folder.now() + SETTLE_SLOTS;
+        loop {
+            let picture = self.look();
+            let checks =
+                vec![checks::agreement(&picture, &self.asked()), checks::finality(&picture)];
+            if checks.iter().all(|check| check.passed) || self.folder.now() > last {
+                return Ok(checks);
+            }
+            if self.wait_for_interval(stop) {
+                let slot = self.folder.now();
+                return Err(DevnetError::Stopped { slot, end: self.end });
+            }
+            self.check_alive()?;
+        }
+    }
+
+    /// Stops every node, all at once.
+    pub(super) fn stop(&mut self) -> Result<Check, DevnetError> {
+        self.nodes.iter_mut().for_each(|node| node.process.begin_stop());
+        let mut wrong = Vec::new();
+        for node in &mut self.nodes {
+            let node_id = node.process.command().node_id.clone();
+            match node.process.stop() {
+                Ok(Stopped::Exited(status)) if status.success() => {}
+                Ok(Stopped::Exited(status)) => wrong.push(format!("{node_id}: {status}")),
+                Ok(Stopped::Killed) => wrong.push(format!("{node_id} had to be killed")),
+                Err(source) => return Err(DevnetError::Process { node_id, source }),
+            }
+        }
+        let passed = wrong.is_empty();
+        let what = if passed {
+            format!("{} nodes ended in order", self.nodes.len())
+        } else {
+            wrong.join(", ")
+        };
+        Ok(Check { name: "stop", passed, what })
+    }
+
+    fn asked(&self) -> Vec<Asked<'_>> {
+        self.nodes.iter().map(|node| (node.place().0, &node.client)).collect()
+    }
+
+    /// Waits for the next interval of the slot clock. True if told to stop.
+    fn wait_for_interval(&self, stop: &Receiver<()>) -> bool {
+        let (clock, now_ms) = (&self.folder.clock, unix_ms());
+        let wait = match clock.genesis_ms.checked_sub(now_ms) {
+            None | Some(0) => {
+                let next_ms = clock.interval_start_ms(clock.total_intervals(now_ms) + 1);
+                Duration::from_millis(next_ms.saturating_sub(now_ms))
+            }
+            Some(left_ms) => PICTURE_INTERVAL.min(Duration::from_millis(left_ms)),
+        };
+        match stop.recv_timeout(wait) {
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
+            Err(RecvTimeoutError::Timeout) => false,
+        }
+    }
+
+    /// The last slot that is in its last interval, or over: everything due in it has been done.
+    fn complete_slot(&self) -> Slot {
+        let intervals = self.folder.clock.total_intervals(unix_ms()) + 1;
+        (intervals / INTERVALS_PER_SLOT).saturating_sub(1)
+    }
+
+    /// Asks all nodes at once.
+    fn look(&self) -> Picture {
+        let nodes = thread::scope(|scope| {
+            let ask = |node: &'_ Watched| node.client.view().map_err(|error| error.to_string());
+            let asked: Vec<_> =
+                self.nodes.iter().map(|node| scope.spawn(move || ask(node))).collect();
+            let pictures = self.nodes.iter().zip(asked).map(|(node, answer)| NodePicture {
+                node_id: node.process.command().node_id.clone(),
+                pid: node.process.id(),
+                url: node.client.url(),
+                view: answer.join().unwrap_or_else(|_| Err("asking it failed".into())),
+            });
+            pictures.collect()
+        });
+        let left_ms = self.folder.clock.genesis_ms.saturating_sub(unix_ms());
+        Picture { slot: self.folder.now(), until_genesis_s: left_ms.div_ceil(1000), nodes }
+    }
+
+    fn wait_for_answers(&mut self) -> Result<(), DevnetError> {
+        let deadline = Instant::now() + START_DEADLINE;
+        loop {
+            self.check_alive()?;
+            let picture = self.look();
+            let Some(silent) = picture.nodes.iter().find(|node| node.view.is_err()) else {
+                return Ok(());
+            };
+            if Instant::now() > deadline {
+                let what = format!("did not answer within {} s", START_DEADLINE.as_secs());
+                return Err(self.failure(&silent.node_id, what)?);
+            }
+            thread::sleep(START_LOOK);
+        }
+    }
+
+    /// A node that has ended is a failure of the run.
+    fn check_alive(&mut self) -> Result<(), DevnetError> {
+        for node in &mut self.nodes {
+            let node_id = node.process.command().node_id.clone();
+            let ended = node.process.ended();
+            match ended {
+                Ok(None) => {}
+                Ok(Some(status)) => {
+                    let what = format!("ended by itself ({status})");
+                    return Err(self.failure(&node_id, what)?);
+                }
+                Err(source) => return Err(DevnetError::Process { node_id, source }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows the end of the node's log.
+    fn failure(&mut self, node_id: &str, what: String) -> Result<DevnetError, DevnetError> {
+        let log = self.folder.log(node_id);
+        let is_it = |node: &&Watched| node.process.command().node_id == node_id;
+        let lines = self.nodes.iter().find(is_it);
+        let lines = lines.map(|node| node.process.last_lines(LAST_LINES)).unwrap_or_default();
+        self.show.last_lines(node_id, &lines)?;
+        Ok(DevnetError::NodeFailed { node_id: node_id.to_owned(), what, log })
+    }
+}
+
+impl Watched {
+    fn place(&self) -> (&str, &Path) {
+        let command = self.process.command();
+        (&command.node_id, &command.data_dir)
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        // All at once, not one after the other.
+        self.nodes.iter_mut().for_each(|node| node.process.begin_stop());
+    }
+}

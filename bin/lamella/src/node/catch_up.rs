@@ -1,0 +1,258 @@
+//! Catching up: what sync decides, done. The decisions are [`lamella_network::sync`]'s; requests go to the network,
+//! blocks go through the importer, many to a transaction.
+//!
+//! Validators have no duties while the node is behind, or before its first peer has said where the chain is: a vote
+//! for an old head helps nobody, and a block on it is a fork.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use lamella_block_store as block_store;
+use lamella_chain::{Chain, PersistError};
+use lamella_fork_choice::ForkChoice;
+use lamella_network::{
+    PeerId,
+    peers::Offence,
+    service::{Command, RequestFailure, RequestId},
+    sync::{Action, BatchId, Outcome, State, Syncer, View},
+};
+use lamella_tables::{Canonical, Read as _, ReadError};
+use lamella_types::{Checkpoint, Root, SignedBlock, SlotClock, Status, hash_tree_root};
+use tracing::{debug, error, info, warn};
+
+use super::{Node, NodeConfig, report, unix_ms};
+use crate::{
+    api::{Peer, SyncStatus},
+    import::{BATCH_BLOCKS_MAX, ImportError},
+    metrics::Metrics,
+};
+
+/// Slots that validators wait for a first peer's status after the start.
+const FIRST_STATUS_SLOTS: u64 = 2;
+
+/// Sync, and what it needs of the node.
+pub(super) struct CatchUp {
+    sync: Syncer<PeerId>,
+    started: Instant,
+    /// Whether an import has just been done, so that more may be ready.
+    is_busy: bool,
+    /// Until when validators wait for a peer's word. Nobody is waited for where nobody is dialled.
+    patience_ends_ms: u64,
+    has_gate: bool,
+    last_tick: Option<Instant>,
+    was: SyncStatus,
+}
+
+impl CatchUp {
+    pub(super) fn new(config: &NodeConfig, chain: &Chain, clock: &SlotClock) -> Self {
+        let patience_ms = config.slot_ms.saturating_mul(FIRST_STATUS_SLOTS);
+        let is_alone = config.gossip.dial.is_empty();
+        Self {
+            sync: Syncer::new(view(&chain.fork_choice(), clock), BATCH_BLOCKS_MAX),
+            started: Instant::now(),
+            is_busy: false,
+            patience_ends_ms: if is_alone { 0 } else { unix_ms().saturating_add(patience_ms) },
+            has_gate: config.duty_sync_gate,
+            last_tick: None,
+            was: SyncStatus::default(),
+        }
+    }
+
+    /// An interval passed.
+    pub(super) fn ticked(&mut self, metrics: &Metrics) {
+        let now = Instant::now();
+        if let Some(last) = self.last_tick.replace(now) {
+            let between = now.duration_since(last).as_secs_f64();
+            metrics.fork_choice.tick_interval.observe(between);
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Node {
+    /// Whether the validators may propose, vote and aggregate now.
+    pub(super) fn is_on_duty(&self) -> bool {
+        if !self.catch_up.has_gate {
+            return true;
+        }
+        match self.facts.sync_status() {
+            SyncStatus::Syncing => false,
+            SyncStatus::Synced => true,
+            SyncStatus::Idle => unix_ms() >= self.catch_up.patience_ends_ms,
+        }
+    }
+
+    /// Does what sync wants now, up to one import: the clock and the peers must not wait for long.
+    ///
+    /// # Errors
+    /// A failure of our store.
+    pub(super) fn catch_up(&mut self) -> Result<(), PersistError> {
+        let tree = self.chain.fork_choice();
+        let (now_ms, has) = (self.catch_up.now_ms(), |root: &Root| tree.contains(root));
+        self.catch_up.sync.chain(view(&tree, &self.clock));
+        self.catch_up.is_busy = false;
+        while let Some(action) = self.catch_up.sync.poll(now_ms, &has) {
+            match action {
+                Action::Request { request, peer, blocks } => {
+                    debug!(%peer, request, ?blocks, "Asking for blocks");
+                    self.tell(Command::Request { request, peer, blocks });
+                }
+                Action::AskStatus { peer } => self.tell(Command::AskStatus(peer)),
+                Action::Penalise { peer, offence, why } => {
+                    debug!(%peer, offence = offence.name(), why, "Peer penalised");
+                    self.tell(Command::Penalise(peer, offence));
+                }
+                Action::Report(report) => warn!("Sync is stuck: {report}"),
+                Action::Import { batch, blocks, .. } => {
+                    self.catch_up.is_busy = true;
+                    self.import_run(batch, &blocks)?;
+                    break;
+                }
+            }
+        }
+        self.observe_progress();
+        Ok(())
+    }
+
+    /// How long nothing of sync's is due.
+    pub(super) fn catch_up_wait(&self) -> Duration {
+        if self.catch_up.is_busy { Duration::ZERO } else { Duration::MAX }
+    }
+
+    /// A block came whose parent is not here.
+    pub(super) fn orphan(&mut self, peer: PeerId, root: Root, block: Arc<SignedBlock>) {
+        let (slot, tree) = (block.block.slot, self.chain.fork_choice());
+        let has = |root: &Root| tree.contains(root);
+        let is_kept = self.catch_up.sync.orphan(peer, root, block, &has);
+        debug!(slot, block_root = %root, %peer, is_kept, "Block without its parent");
+    }
+
+    pub(super) fn peer_status(&mut self, peer: PeerId, status: Status) {
+        if self.is_of_another_chain(&status.finalized) {
+            warn!(%peer, finalized = status.finalized.slot, root = %status.finalized.root, "Peer has finalized another chain");
+            self.tell(Command::Penalise(peer, Offence::WrongNetwork));
+            return;
+        }
+        let now_ms = self.catch_up.now_ms();
+        self.catch_up.sync.peer_status(peer, status, now_ms);
+    }
+
+    pub(super) fn peer_gone(&mut self, peer: PeerId) {
+        let now_ms = self.catch_up.now_ms();
+        self.catch_up.sync.peer_gone(peer, now_ms);
+    }
+
+    pub(super) fn blocks(
+        &mut self,
+        request: RequestId,
+        outcome: Result<Vec<SignedBlock>, RequestFailure>,
+    ) {
+        let (now_ms, tree) = (self.catch_up.now_ms(), self.chain.fork_choice());
+        self.catch_up.sync.response(request, outcome, now_ms, &|root: &Root| tree.contains(root));
+    }
+
+    fn import_run(
+        &mut self,
+        batch: BatchId,
+        blocks: &[Arc<SignedBlock>],
+    ) -> Result<(), PersistError> {
+        let started = Instant::now();
+        let run = blocks.iter().map(|block| SignedBlock::clone(block)).collect();
+        let mut failed = None;
+        let outcome = match self.importer.import_batch(run) {
+            Ok(None) => Outcome::Known,
+            Ok(Some(persisted)) => {
+                report::imported_run(&persisted, started.elapsed());
+                self.metrics.observe_commit(&persisted);
+                // What was here already comes first.
+                let new = blocks.iter().rev().take(persisted.imported.len()).rev();
+                new.for_each(|block| self.metrics.observe_block(&block.block));
+                let current = self.clock.current_slot(unix_ms());
+                self.events.imported(&self.chain, &persisted, current);
+                Outcome::Imported
+            }
+            Err(ImportError::Rejected { root, reason }) => {
+                warn!(block_root = %root, %reason, "Block rejected");
+                let is_it = |block: &Arc<SignedBlock>| hash_tree_root(&block.block) == root;
+                let index = blocks.iter().position(is_it).unwrap_or(0);
+                Outcome::Rejected { index, reason }
+            }
+            Err(ImportError::Persist(failure)) => {
+                failed = Some(failure);
+                Outcome::Paused
+            }
+            Err(failure @ (ImportError::ParentState(_) | ImportError::Prepare(_))) => {
+                error!(error = %failure, "Blocks not imported: our store");
+                Outcome::Paused
+            }
+        };
+        let now_ms = self.catch_up.now_ms();
+        self.catch_up.sync.imported(batch, outcome, now_ms);
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Whether a peer has finalized what our chain does not have at a slot that we have finalized too.
+    fn is_of_another_chain(&self, theirs: &Checkpoint) -> bool {
+        let ours = self.chain.fork_choice().latest_finalized();
+        // Some clients say the zero root before anything is finalized.
+        if theirs.slot > ours.slot || theirs.root == Root::default() {
+            return false;
+        }
+        let read = || -> Result<bool, ReadError> {
+            let txn = self.chain.read()?;
+            let first = txn.scan_keys::<Canonical>(0)?.next().transpose()?;
+            let is_here = first.is_some_and(|first| first <= theirs.slot);
+            Ok(is_here && block_store::canonical_root(&txn, theirs.slot)? != Some(theirs.root))
+        };
+        read().unwrap_or_else(|error| {
+            error!(%error, slot = theirs.slot, "Cannot compare a peer's chain with ours");
+            false
+        })
+    }
+
+    /// Tells the API and the log how far behind the node is.
+    fn observe_progress(&mut self) {
+        let (status, behind) = match self.catch_up.sync.state() {
+            State::Idle => (SyncStatus::Idle, 0),
+            State::Synced => (SyncStatus::Synced, 0),
+            State::Syncing { head, target } => (SyncStatus::Syncing, target.saturating_sub(head)),
+        };
+        let was = std::mem::replace(&mut self.catch_up.was, status);
+        if was != status {
+            self.facts.set_sync_status(status);
+            info!(from = was.name(), to = status.name(), behind, "Sync");
+        }
+    }
+
+    /// Tells the API and the metrics who is connected.
+    pub(super) fn observe_peers(&self) {
+        let peers = self.network.peers().all().into_iter().map(|info| Peer {
+            peer_id: info.peer.to_string(),
+            address: info.address.to_string(),
+            direction: info.direction.name(),
+            client: info.agent.as_deref().map(client_name),
+            head_slot: info.status.map(|status| status.head.slot),
+            finalized_slot: info.status.map(|status| status.finalized.slot),
+            is_in_mesh: info.is_in_mesh,
+        });
+        self.facts.set_peers(peers.collect());
+    }
+}
+
+fn view(tree: &ForkChoice, clock: &SlotClock) -> View {
+    View {
+        head: tree.head_summary().checkpoint(),
+        finalized: tree.latest_finalized(),
+        current_slot: clock.current_slot(unix_ms()),
+    }
+}
+
+/// `lamella/v0.1.0/x86_64-linux` is `lamella`.
+fn client_name(agent: &str) -> String {
+    agent.split(['/', ' ']).next().unwrap_or_default().to_lowercase()
+}

@@ -1,0 +1,173 @@
+//! `lamella devnet` as a user meets it: it runs, judges, goes on, and leaves no process behind.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::TcpStream,
+    path::Path,
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// Longest wait for anything; a healthy run needs a fifth of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn command(dir: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lamella"));
+    command.args(["devnet", "--dir"]).arg(dir).args(flags).env_remove("RUST_LOG");
+    command
+}
+
+fn run(dir: &Path, flags: &[&str]) -> Output {
+    command(dir, flags).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// A new network whose keys last a few minutes.
+const NEW: [&str; 8] = ["--nodes", "1", "--validators", "1", "--slot-ms", "400", "--slots", "300"];
+
+/// A run whose JSON lines are read.
+struct Running {
+    process: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(dir: &Path, flags: &[&str]) -> Self {
+        let mut process = command(dir, flags)
+            .arg("--json")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap());
+        Self { process, lines }
+    }
+
+    fn line(&mut self) -> Value {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    fn signal(id: u64, signal: &str) {
+        let sent = Command::new("kill").args([signal, &id.to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end; also what it said on standard error.
+    fn end(&mut self) -> (ExitStatus, String) {
+        let status = wait_until("the run ends", || self.process.try_wait().unwrap());
+        let mut said = String::new();
+        self.process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (status, said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn wait_until<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match holds() {
+            Some(value) => return value,
+            None => assert!(Instant::now() < deadline, "never: {what}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until nobody listens where the node was.
+fn is_gone(line: &Value) {
+    let url = line["nodes"][0]["url"].as_str().unwrap().to_owned();
+    let address = url.strip_prefix("http://").unwrap().to_owned();
+    wait_until("the node is gone", || TcpStream::connect(&address).is_err().then_some(()));
+}
+
+#[test]
+fn a_run_is_judged_goes_on_and_refuses_other_flags() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = ["--nodes", "1", "--validators", "1", "--slot-ms", "400", "--json"];
+    let first = run(dir.path(), &[&flags[..], &["--slots", "12", "--seed", "7"]].concat());
+    assert_eq!(first.status.code(), Some(0), "{}{}", text(&first.stdout), text(&first.stderr));
+    let lines: Vec<Value> =
+        text(&first.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (verdict, slots) = lines.split_last().unwrap();
+    let slots: Vec<_> = slots.iter().map(|line| line["slot"].as_u64().unwrap()).collect();
+    assert!(slots.is_sorted() && slots.len() >= 6 && slots.last() == Some(&12), "{slots:?}");
+    let verdict = &verdict["verdict"];
+    assert_eq!(verdict["passed"], true);
+    let checks: Vec<_> =
+        verdict["checks"].as_array().unwrap().iter().map(|check| &check["name"]).collect();
+    assert_eq!(checks, ["agreement", "finality", "states", "stop", "databases", "checksum"]);
+
+    // The keys sign 64 slots more, and what is not asked for is as it was.
+    let again = run(dir.path(), &["--slots", "3"]);
+    assert_eq!(again.status.code(), Some(0), "{}{}", text(&again.stdout), text(&again.stderr));
+    assert!(text(&again.stdout).contains("going on at slot "), "{}", text(&again.stdout));
+    let log = fs::read_to_string(dir.path().join("logs/lamella_0.log")).unwrap();
+    assert!(log.contains("a chain, resumed"), "{log}");
+
+    for (flags, said) in [
+        (["--nodes", "2"], "--nodes 1, not 2; leave --nodes out"),
+        (["--slot-ms", "500"], "--slot-ms 400, not 500"),
+        (["--slots", "2000"], "sign up to slot 75"),
+    ] {
+        let refused = run(dir.path(), &flags);
+        assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), ""));
+        assert!(text(&refused.stderr).contains(said), "{}", text(&refused.stderr));
+    }
+}
+
+#[test]
+fn a_network_of_others_is_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("config.yaml"), "GENESIS_TIME: 1\n").unwrap();
+    let refused = run(dir.path(), &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("did not make"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn no_node_outlives_the_run_however_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    for (flags, signal, code) in
+        [(&NEW[..], "-TERM", Some(130)), (&[], "-INT", Some(0)), (&[], "-KILL", None)]
+    {
+        let mut running = Running::start(dir.path(), flags);
+        let line = running.line();
+        let busy = run(dir.path(), &[]);
+        assert_eq!(busy.status.code(), Some(1));
+        assert!(text(&busy.stderr).contains("another `lamella devnet`"), "{}", text(&busy.stderr));
+        Running::signal(running.process.id().into(), signal);
+        let (status, said) = running.end();
+        assert_eq!(status.code(), code, "{signal}: {said}");
+        is_gone(&line);
+    }
+}
+
+#[test]
+fn a_node_that_dies_ends_the_run_and_its_log_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = Running::start(dir.path(), &NEW);
+    let line = running.line();
+    Running::signal(line["nodes"][0]["pid"].as_u64().unwrap(), "-KILL");
+    let (status, said) = running.end();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("lamella_0 ended by itself (signal: 9"), "{said}");
+    let mut rest = String::new();
+    running.lines.read_to_string(&mut rest).unwrap();
+    let last: Value = serde_json::from_str(rest.lines().last().unwrap()).unwrap();
+    assert_eq!(last["failed_node"], "lamella_0");
+    assert!(!last["last_lines"].as_array().unwrap().is_empty());
+}
