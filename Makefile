@@ -1,6 +1,6 @@
 # Two commands do everything: `make devnet` and `make test`. `make help` lists the rest.
 
-.PHONY: help deps build devnet test lint bench bench-report bench-compare clean-devnet
+.PHONY: help deps build devnet test fuzz lint bench bench-report bench-compare clean-devnet
 .DEFAULT_GOAL := help
 
 # The local network: its folder, milliseconds of a slot (4000 unless the network has others), slots to run before it is
@@ -9,6 +9,8 @@ DEVNET ?= devnet
 SLOT_MS ?=
 SLOTS ?=
 DEVNET_FLAGS ?=
+# Seconds that each decoder is fuzzed: ten of them, two at a time, take five minutes.
+FUZZ_SECONDS ?= 60
 LAMELLA := target/release/lamella
 
 help: ## List the targets
@@ -30,6 +32,9 @@ clean-devnet: ## Delete the local network, its keys and its nodes' data
 test: deps ## Run every test, official vectors included
 	cargo test --workspace --doc
 	cargo test --workspace --lib --bins --tests
+
+fuzz: deps ## Fuzz every decoder for FUZZ_SECONDS each, two at a time
+	FUZZ_SECONDS=$(FUZZ_SECONDS) testing/fuzz/run
 
 lint: deps ## Check formatting, lints and documentation
 	cargo fmt --all --check

@@ -92,8 +92,9 @@ impl StateDiff {
     /// The diff of the block at `slot`.
     ///
     /// # Errors
-    /// [`FormatError`] for bytes that [`StateDiff::encode`] would not have written, among them a base that is
-    /// not before the block (so no chain of diffs has a cycle) or an anchor after its base.
+    /// [`FormatError`] for bytes that are no diff, among them a base that is not before the block (so no chain of
+    /// diffs has a cycle) or an anchor after its base. Votes are read in any of their three forms, though
+    /// [`StateDiff::encode`] writes the shortest: what keeps a row as it was written is its checksum.
     pub fn decode(bytes: &[u8], slot: Slot) -> Result<Self, FormatError> {
         let mut reader = Reader::new(bytes);
         if reader.byte("format")? != FORMAT {

@@ -237,7 +237,12 @@ fn read_root_votes(
     reader: &mut Reader<'_>,
     validators: usize,
 ) -> Result<Vec<(Root, Vec<u8>)>, FormatError> {
+    let error = reader.error("roots");
     let count = reader.count("roots", ROOT_VOTES_BYTES_MIN)?;
+    // Nobody can have voted for them; a run of no bytes would also be shorter than the least one.
+    if count > 0 && validators == 0 {
+        return Err(error);
+    }
     let mut runs: Vec<(Root, Vec<u8>)> = Vec::with_capacity(count);
     for _ in 0..count {
         let root = reader.root("root")?;

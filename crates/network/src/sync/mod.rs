@@ -36,7 +36,13 @@ use std::{
 use lamella_types::{Checkpoint, Root, SignedBlock, Slot, Status};
 
 pub use self::message::{Action, BatchId, Has, Outcome, Report, State, View};
-use self::{claims::Claims, held::Held, limits::*, orphans::Orphans, ranges::Ranges};
+use self::{
+    claims::Claims,
+    held::Held,
+    limits::*,
+    orphans::{Orphans, TooDeep},
+    ranges::Ranges,
+};
 use crate::service::{BlocksRequest, RequestFailure, RequestId};
 
 /// What a request in flight is for.
@@ -65,6 +71,8 @@ pub struct Syncer<P> {
     claims: Claims<P>,
     session: Option<Ranges<P>>,
     orphans: Orphans<P>,
+    /// A chain that a session is to follow, when none follows another.
+    deep: Option<TooDeep<P>>,
     batch: Option<Batch<P>>,
     requests: BTreeMap<RequestId, (P, Asked)>,
     next_id: u64,
@@ -86,6 +94,7 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
             claims: Claims::new(),
             session: None,
             orphans: Orphans::new(),
+            deep: None,
             batch: None,
             requests: BTreeMap::new(),
             next_id: 0,
@@ -192,11 +201,7 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
 
     /// Keeps an orphan; a gap below it that is too deep becomes a range session.
     fn add_orphan(&mut self, held: Held<P>, depth: u32, has: Has<'_>) {
-        let Some(deep) = self.orphans.add(held, depth, has) else { return };
-        if self.session.is_none() {
-            let start = deep.slot.saturating_sub(STEP_BACK_SLOTS).max(self.floor());
-            self.session = Some(Ranges::following(deep.peer, start));
-        }
+        self.deep = self.orphans.add(held, depth, has).or(self.deep.take());
     }
 
     /// The lowest slot worth asking for.

@@ -35,13 +35,27 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         if self.batch.is_none() && self.begins(&far) {
             self.session = Some(Ranges::new(self.view.head.slot.saturating_add(1)));
         }
+        self.follow_deep();
         for (peer, head) in close {
+            let followed = self.session.as_ref().and_then(Ranges::lead);
+            let waits = self.deep.map(|deep| deep.peer);
+            if followed == Some(peer) || waits == Some(peer) {
+                continue;
+            }
             let mut importing = self.batch.iter().flat_map(|batch| &batch.blocks);
             let is_here = importing.any(|held| held.root == head.root);
             if !is_here && !self.orphans.expects(&head.root) {
                 self.orphans.look_for(head.root, peer, head.slot, 0, true);
             }
         }
+    }
+
+    /// Follows who has a chain that is too deep for single blocks, unless the session follows someone else already.
+    fn follow_deep(&mut self) {
+        let is_free = self.session.as_ref().is_none_or(|session| session.lead().is_none());
+        let Some(deep) = self.deep.take_if(|_| is_free && self.batch.is_none()) else { return };
+        let start = deep.slot.saturating_sub(STEP_BACK_SLOTS).max(self.floor());
+        self.session = Some(Ranges::following(deep.peer, start));
     }
 
     /// Whether a session is to begin after our head, in place of the present one if there is one.

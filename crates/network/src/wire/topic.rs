@@ -79,8 +79,13 @@ impl FromStr for Topic {
             "block" => TopicKind::Block,
             "aggregation" => TopicKind::Aggregation,
             _ => {
-                let subnet = name.strip_prefix("attestation_").ok_or(TopicParseError)?;
-                TopicKind::Attestation { subnet: subnet.parse().map_err(|_| TopicParseError)? }
+                let digits = name.strip_prefix("attestation_").ok_or(TopicParseError)?;
+                let subnet = digits.parse::<u64>().map_err(|_| TopicParseError)?;
+                // `parse` also takes `+7` and `07`, which no other node would take for the same topic.
+                if subnet.to_string() != digits {
+                    return Err(TopicParseError);
+                }
+                TopicKind::Attestation { subnet }
             }
         };
         Ok(Self { kind, network: network.to_owned() })
@@ -109,6 +114,8 @@ mod tests {
             "/leanconsensus/12345678/blocks/ssz_snappy",
             "/leanconsensus/12345678/attestation_/ssz_snappy",
             "/leanconsensus/12345678/attestation_-1/ssz_snappy",
+            "/leanconsensus/12345678/attestation_+7/ssz_snappy",
+            "/leanconsensus/12345678/attestation_07/ssz_snappy",
             "/leanconsensus/12345678/block/ssz_snappy/",
         ] {
             assert_eq!(text.parse::<Topic>(), Err(TopicParseError), "{text}");
