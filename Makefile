@@ -1,6 +1,6 @@
 # Two commands do everything: `make devnet` and `make test`. `make help` lists the rest.
 
-.PHONY: help deps build devnet test fuzz lint bench bench-report bench-compare clean-devnet
+.PHONY: help deps build devnet test soak fuzz lint bench bench-report bench-compare clean-devnet
 .DEFAULT_GOAL := help
 
 # The local network: its folder, milliseconds of a slot (4000 unless the network has others), slots to run before it is
@@ -12,6 +12,10 @@ DEVNET_FLAGS ?=
 # Seconds that each decoder is fuzzed: ten of them, two at a time, take five minutes.
 FUZZ_SECONDS ?= 60
 LAMELLA := target/release/lamella
+
+# Minutes of make soak; SOAK_SEED repeats the order of an earlier one.
+SOAK_MINUTES ?= 30
+export SOAK_MINUTES SOAK_SEED
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +39,8 @@ test: deps ## Run every test, official vectors included
 
 fuzz: deps ## Fuzz every decoder for FUZZ_SECONDS each, two at a time
 	FUZZ_SECONDS=$(FUZZ_SECONDS) testing/fuzz/run
+soak: deps ## Run the drills with real nodes again and again, longer, in random order, for SOAK_MINUTES=30
+	cargo test --release -p lamella-testing-devnet --test drills soak -- --ignored --nocapture
 
 lint: deps ## Check formatting, lints and documentation
 	cargo fmt --all --check

@@ -1,6 +1,6 @@
 //! What a node's log acknowledges.
 
-use lamella_types::Slot;
+use lamella_types::{Root, Slot};
 
 /// The value of `name=value` in a line.
 #[must_use]
@@ -28,6 +28,21 @@ pub fn imported_slots(log: &str) -> Vec<Slot> {
     log.lines().filter(is_import).filter_map(slot).collect()
 }
 
+/// What the node asked its peers for: the first slots of ranges, and roots.
+#[must_use]
+pub fn asked_for(log: &str) -> (Vec<Slot>, Vec<Root>) {
+    let (mut starts, mut roots) = (Vec::new(), Vec::new());
+    for line in log.lines().filter(|line| line.contains(" Asking for blocks ")) {
+        if let Some((_, rest)) = line.split_once("Range { start_slot: ") {
+            starts.extend(rest.split(',').next().and_then(|start| start.parse::<Slot>().ok()));
+        } else if let Some((_, rest)) = line.split_once("Roots([") {
+            let list = rest.split(']').next().unwrap_or_default();
+            roots.extend(list.split(", ").filter_map(|root| root.parse::<Root>().ok()));
+        }
+    }
+    (starts, roots)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +54,12 @@ mod tests {
         assert_eq!(last_head_slot(log), Some(12));
         assert_eq!(last_head_slot("c head_slot=9"), None);
         assert_eq!(imported_slots(log), [8, 9]);
+        let (one, two) = (Root::new([1; 32]), Root::new([2; 32]));
+        let asked = format!(
+            "x Asking for blocks peer=1 request=2 blocks=Range {{ start_slot: 25, count: 7 }}\n\
+             x Asking for blocks peer=1 request=3 blocks=Roots([{one}, {two}])\n"
+        );
+        assert_eq!(asked_for(&asked), (vec![25], vec![one, two]));
         assert_eq!(field("x slot=1 head_slot=2", "head_slot"), Some("2"));
     }
 }

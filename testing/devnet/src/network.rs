@@ -1,7 +1,7 @@
 //! A network of real nodes in a temporary folder.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::Ipv4Addr,
     ops::ControlFlow,
@@ -21,7 +21,8 @@ use lamella::{
     genesis::{GenesisOptions, create},
     network_dir::{NetworkDir, NodeKey},
 };
-use lamella_types::{Slot, SlotClock};
+use lamella_tables::{Headers, Read as _, SlotRoot};
+use lamella_types::{Root, Slot, SlotClock};
 use tempfile::TempDir;
 
 use crate::{log, relay::Relay, wait::until};
@@ -229,6 +230,13 @@ impl Network {
         })
     }
 
+    /// Lets so many slots pass.
+    pub fn pass_slots(&mut self, slots: u64) {
+        for end in (self.slot() + 1..).take(usize::try_from(slots).unwrap()) {
+            self.until("a slot passes", |network| (network.slot() >= end).then_some(()));
+        }
+    }
+
     /// Cuts or heals every link between these two groups of nodes.
     pub fn set_cut(&self, one: &[usize], other: &[usize], is_cut: bool) {
         for ((from, to), relay) in &self.relays {
@@ -258,6 +266,15 @@ impl Network {
         let first = report.findings.first().map(ToString::to_string);
         assert_eq!((report.finding_count, first), (0, None), "{}", place.node_id);
         assert!(report.check_count() > 0);
+    }
+
+    /// Every block in the node's database, by slot and root.
+    #[must_use]
+    pub fn blocks(&self, index: usize) -> BTreeSet<(Slot, Root)> {
+        let database = db::open_tables(self.data_dir(index)).unwrap();
+        let txn = database.read().unwrap();
+        let keys = txn.scan_keys::<Headers>(SlotRoot::new(0, Root::ZERO)).unwrap();
+        keys.map(|key| key.map(|key| (key.slot, key.root)).unwrap()).collect()
     }
 
     /// The canonical chain of both databases is the same in these slots.

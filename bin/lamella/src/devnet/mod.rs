@@ -22,7 +22,7 @@ mod folder;
 pub mod health;
 pub mod ports;
 pub mod process;
-mod random;
+pub mod random;
 pub mod show;
 mod watch;
 

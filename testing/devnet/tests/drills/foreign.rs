@@ -27,6 +27,11 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[test]
 fn a_directory_of_another_network_is_refused_and_left_as_it_is() {
+    drill();
+}
+
+/// A node of one network is given a directory of another.
+pub fn drill() {
     // Given a directory with a chain,
     let mut network = Network::make(TWO);
     network.start_all();

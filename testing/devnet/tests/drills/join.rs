@@ -1,10 +1,11 @@
 //! Nodes that come later.
 
+use lamella::devnet::client::NodeView;
 use lamella_testing_devnet::Network;
 
 use crate::TWO;
 
-/// Slots that are over when the joiner comes.
+/// Slots that are over when the joiner of a short drill comes.
 const SLOTS: u64 = 30;
 
 /// The joiner is where the others are, and they finalize on.
@@ -20,9 +21,20 @@ fn wait_for_joiner(network: &mut Network) {
 
 #[test]
 fn a_joiner_from_genesis_gets_the_whole_chain() {
+    from_genesis(SLOTS);
+}
+
+#[test]
+fn a_joiner_by_checkpoint_keeps_its_beginning_when_started_without_the_flag() {
+    by_checkpoint(SLOTS);
+}
+
+/// So many slots are over when the joiner comes.
+pub fn from_genesis(slots: u64) {
     let mut network = Network::make(TWO);
     network.start_all();
-    network.wait("a chain to fetch", |views| views.iter().all(|view| view.head_slot >= SLOTS));
+    network.pass_slots(slots);
+    network.wait("a chain to fetch", |views| views.iter().all(|view| view.head_slot >= slots));
     let joiner = network.add_follower("joiner");
     network.start(joiner);
     wait_for_joiner(&mut network);
@@ -38,19 +50,19 @@ fn a_joiner_from_genesis_gets_the_whole_chain() {
     network.same_chain(0, joiner, 0, finalized);
 }
 
-#[test]
-fn a_joiner_by_checkpoint_keeps_its_beginning_when_started_without_the_flag() {
+/// The checkpoint is at this slot or later.
+pub fn by_checkpoint(slots: u64) {
     let mut network = Network::make(TWO);
     network.start_all();
-    network.wait("a chain to leave out", |views| {
-        views.iter().all(|view| view.finalized_slot >= SLOTS)
-    });
+    network.pass_slots(slots);
+    let is_over = |view: &NodeView| view.finalized_slot >= slots;
+    network.wait("a chain to leave out", |views| views.iter().all(is_over));
     let url = network.client(0).url();
     let joiner = network.add_follower("joiner");
     network.start_with(joiner, &["--checkpoint-sync-url", &url]);
     wait_for_joiner(&mut network);
     let first_slot = network.client(joiner).database().unwrap().first_slot;
-    assert!(first_slot >= SLOTS, "{first_slot}");
+    assert!(first_slot >= slots, "{first_slot}");
 
     // Stopped and started again, it goes on from disk: nothing begins at genesis over it.
     network.stop(joiner);

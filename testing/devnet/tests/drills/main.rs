@@ -11,6 +11,7 @@ mod foreign;
 mod join;
 mod kills;
 mod partition;
+mod soak;
 mod window;
 
 use lamella_testing_devnet::NetworkPlan;
@@ -21,7 +22,7 @@ const FOUR: NetworkPlan = NetworkPlan {
     nodes: 4,
     validators: 4,
     slot_ms: 600,
-    key_slots: 600,
+    key_slots: 1000,
     flags: &[],
 };
 

@@ -4,11 +4,13 @@ use lamella_testing_devnet::Network;
 
 use crate::FOUR;
 
-/// Slots that the halves live apart, once they know that they are.
-const SLOTS: u64 = 8;
-
 #[test]
 fn halves_do_not_finalize_and_become_one_chain_again() {
+    drill(8);
+}
+
+/// The halves live apart for so many slots, once they know that they are.
+pub fn drill(slots: u64) {
     // Given four nodes that finalize.
     let mut network = Network::make(FOUR);
     network.start_all();
@@ -18,8 +20,7 @@ fn halves_do_not_finalize_and_become_one_chain_again() {
     network.set_cut(&[0, 1], &[2, 3], true);
     let alone = "each node knows nobody but the other one of its half";
     let before = network.wait(alone, |views| views.iter().all(|view| view.peers == 1));
-    let end = network.slot() + SLOTS;
-    network.until("slots pass", |network| (network.slot() >= end).then_some(()));
+    network.pass_slots(slots);
     let after = network.views().unwrap();
 
     // then no side finalizes, and they are not on one head.

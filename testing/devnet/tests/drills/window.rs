@@ -9,6 +9,11 @@ const WINDOW: u64 = 8;
 
 #[test]
 fn a_node_that_was_away_too_long_says_so_and_serves_what_it_has() {
+    drill();
+}
+
+/// A follower is away until its next block's proof is pruned everywhere.
+pub fn drill() {
     // Given a follower that stops,
     let mut network = Network::make(NetworkPlan { flags: &["--signature-window", "8"], ..TWO });
     let away = network.add_follower("away");
