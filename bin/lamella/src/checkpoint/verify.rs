@@ -163,7 +163,7 @@ pub fn verify(
     }
     let root = header.root();
     check_checkpoints(&state, SlotAndRoot { slot: header.slot, root })?;
-    proofs::verify_block(scheme, &state.validators, &block).map_err(Refusal::Proof)?;
+    proofs::verify_block(scheme, &state.validators, &block, root).map_err(Refusal::Proof)?;
     Ok(Checkpoint { root, bootstrap: Bootstrap { block, state: Arc::new(state) } })
 }
 

@@ -151,7 +151,7 @@ impl Node {
         let timer = metrics.verification.start_timer();
         let verified = lamella_xmss::verify(
             &PRODUCTION,
-            &key.0,
+            key,
             signed.data.slot,
             message.as_bytes(),
             &signed.signature,
