@@ -39,6 +39,7 @@ test: deps ## Run every test, official vectors included
 
 fuzz: deps ## Fuzz every decoder for FUZZ_SECONDS each, two at a time
 	FUZZ_SECONDS=$(FUZZ_SECONDS) testing/fuzz/run
+
 soak: deps ## Run the drills with real nodes again and again, longer, in random order, for SOAK_MINUTES=30
 	cargo test --release -p lamella-testing-devnet --test drills soak -- --ignored --nocapture
 
