@@ -115,6 +115,8 @@ struct Record {
 pub struct Peers {
     allowances: HashMap<PeerId, Allowance>,
     records: BTreeMap<PeerId, Record>,
+    /// Forgotten for want of room since [`Peers::forget`].
+    evicted: Vec<PeerId>,
 }
 
 /// What a peer wants of us.
@@ -186,7 +188,7 @@ impl Peers {
         self.records.get(peer).is_some_and(|record| record.banned_until_ms > now_ms)
     }
 
-    /// Forgets what no longer matters; the peers whose ban has ended.
+    /// Forgets what no longer matters; the peers whose ban has ended, or is forgotten for want of room.
     pub fn forget(&mut self, now_ms: u64) -> Vec<PeerId> {
         let is_over = |record: &Record| record.ends_ms() <= now_ms;
         let over = self.records.iter().filter(|(_, record)| is_over(record));
@@ -194,7 +196,7 @@ impl Peers {
         for peer in &over {
             self.records.remove(peer);
         }
-        over
+        [std::mem::take(&mut self.evicted), over].concat()
     }
 
     fn make_room(&mut self, peer: &PeerId) {
@@ -204,6 +206,7 @@ impl Peers {
         let first = self.records.iter().min_by_key(|(_, record)| record.ends_ms());
         if let Some(first) = first.map(|(peer, _)| *peer) {
             self.records.remove(&first);
+            self.evicted.push(first);
         }
     }
 }
@@ -258,5 +261,11 @@ mod tests {
         }
         assert_eq!(peers.records.len(), REMEMBERED_MAX);
         assert!(peers.is_banned(&banned, 1));
+        // Whoever is forgotten is told, so that nobody stays blocked for ever.
+        for _ in 0..REMEMBERED_MAX {
+            peers.penalise(PeerId::random(), Offence::WrongNetwork, 1);
+        }
+        assert!(!peers.is_banned(&banned, 2));
+        assert!(peers.forget(2).contains(&banned));
     }
 }

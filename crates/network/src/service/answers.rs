@@ -64,13 +64,13 @@ impl Task {
                 self.answer_status(peer, request, channel);
             }
             Event::Message { peer, message: Message::Response { response, .. }, .. } => {
-                let status = match response.code {
-                    ResponseCode::Success => Status::from_ssz(&response.payload).ok(),
-                    _ => None,
-                };
-                match status {
-                    Some(status) => self.heard(peer, status),
-                    None => self.penalise(peer, Offence::BrokeProtocol, "no status"),
+                if response.code != ResponseCode::Success {
+                    // It may be busy; who has no status to give is asked for no blocks.
+                    return debug!(%peer, code = ?response.code, "No status");
+                }
+                match Status::from_ssz(&response.payload) {
+                    Ok(status) => self.heard(peer, status),
+                    Err(_) => self.penalise(peer, Offence::BrokeProtocol, "no status"),
                 }
             }
             Event::OutboundFailure { peer, error, .. } => {
@@ -151,7 +151,11 @@ impl Task {
                 if self.peers.allows(&peer, Demand::Blocks(blocks as u64), self.now_ms()) {
                     BlocksAnswer::Serving(Serving::new(self.source.clone(), request))
                 } else {
-                    self.penalise(peer, Offence::Flood, "blocks");
+                    // A refusal costs us little, and ranges of empty slots are soon through: only haste is held
+                    // against the peer.
+                    if !self.peers.allows(&peer, Demand::Status, self.now_ms()) {
+                        self.penalise(peer, Offence::Flood, "blocks");
+                    }
                     let refusal = ResponseChunk::error(ResponseCode::ServerError, TOO_MANY);
                     BlocksAnswer::Refused(refusal)
                 }

@@ -38,8 +38,11 @@ use crate::{
 /// Time between two looks at what can wait: events that the node had no room for, bans that end, the mesh.
 const HOUSEKEEPING: Duration = Duration::from_millis(200);
 
+/// Of the gossip that may wait, what only blocks may fill.
+const KEPT_FOR_BLOCKS: usize = 256;
+
 /// Events kept for a node that has no room for them. Beyond it the oldest is lost, and with it one answer or one
-/// peer's news: the node asks again in time.
+/// peer's news: sync gives a request up after 30 s, and asks for old statuses.
 const BACKLOG_MAX: usize = 1_024;
 
 /// The network's own thread of control.
@@ -302,10 +305,12 @@ impl Task {
         }
     }
 
-    /// Hands gossip to the node if it has room; a busy node misses some, and gets it from others or asks later.
+    /// Hands gossip to the node if it has room. What a busy node misses does not come again, so room is kept for
+    /// blocks.
     fn offer(&mut self, id: GossipId, message: GossipMessage, ssz_bytes: usize) {
         let peer = id.peer;
-        let is_full = self.pending.values().sum::<usize>() >= GOSSIP_PENDING_MAX;
+        let kept = if matches!(message, GossipMessage::Block(_)) { 0 } else { KEPT_FOR_BLOCKS };
+        let is_full = self.pending.values().sum::<usize>() >= GOSSIP_PENDING_MAX - kept;
         let event = NetworkEvent::Gossip { id: id.clone(), message, ssz_bytes };
         if is_full || self.listener.event(event).is_err() {
             self.listener.observe(Observation::Busy);

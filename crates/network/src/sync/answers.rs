@@ -8,6 +8,7 @@ use super::{
     Action, Asked, BatchId, Has, Outcome, Syncer,
     held::Held,
     limits::*,
+    orphans::Why,
     ranges::{Stage, check_range},
 };
 use crate::{
@@ -71,7 +72,10 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
     }
 
     fn rejected(&mut self, bad: &Held<P>, reason: RejectionReason, now_ms: u64) {
-        self.orphans.remove_descendants(&bad.root);
+        // A root does not cover the proof: the block may be good, and is looked for again where something needs it.
+        if reason != RejectionReason::InvalidBlockProof {
+            self.orphans.remove_descendants(&bad.root);
+        }
         let (root, slot, peer) = (bad.root, bad.slot(), bad.peer);
         if reason == RejectionReason::UnknownParentBlock {
             // The tree was pruned since it was asked: a branch from so far down is of no use.
@@ -83,7 +87,7 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
 
     /// Ends a request.
     fn settle(&mut self, request: RequestId) -> Option<(P, Asked)> {
-        let (peer, asked) = self.requests.remove(&request)?;
+        let (peer, asked, _) = self.requests.remove(&request)?;
         if let Some(claimant) = self.claims.get_mut(&peer) {
             claimant.is_busy = false;
         }
@@ -133,7 +137,8 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         has: Has<'_>,
     ) {
         let Some(missing) = self.orphans.answered(&root, request) else { return };
-        let (slot_max, depth, is_claim) = (missing.slot_max, missing.depth, missing.is_claim);
+        let (slot_max, depth) = (missing.slot_max, missing.depth);
+        let is_claim = missing.why == Why::Claim;
         let Some(held) = blocks.pop_front() else { return self.not_there(root, peer, now_ms) };
         if held.root != root || !blocks.is_empty() {
             self.not_there(root, peer, now_ms);
@@ -164,7 +169,7 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
             Asked::Range => self.want_again(request),
             Asked::Root(root) => {
                 let missing = self.orphans.answered(&root, request);
-                if missing.is_some_and(|missing| !missing.is_claim) {
+                if missing.is_some_and(|missing| missing.why != Why::Claim) {
                     self.not_there(root, peer, now_ms);
                 }
                 None

@@ -45,11 +45,16 @@ pub const ORPHAN_BYTES_MAX: usize = 64 << 20;
 /// trip; a range brings 64 in one.
 pub const ORPHAN_DEPTH_MAX: u32 = 32;
 
+/// Blocks without their parent that one peer may bring: twice as many as are fetched for one of them.
+pub const ORPHANS_PER_PEER: usize = 64;
+
 /// Peers asked for one missing block.
 pub const ROOT_TRIES_MAX: usize = 4;
 
 /// Missing blocks looked for at once, and requests for them in flight.
 pub const MISSING_MAX: usize = 64;
+/// Missing blocks looked for on the word of one peer.
+pub const MISSING_PER_PEER: usize = 16;
 /// See [`MISSING_MAX`].
 pub const ROOTS_IN_FLIGHT_MAX: usize = 4;
 
@@ -96,3 +101,6 @@ pub const PEERS_MAX: usize = 256;
 
 /// Judgements and reports that wait to be polled: a few for each peer. A node that polls after each call leaves none.
 pub const SAID_MAX: usize = 4 * PEERS_MAX;
+
+/// Time after which the outcome of a request was lost on its way to us: the network ends each within 10 s.
+pub const REQUEST_MS_MAX: u64 = 30_000;

@@ -40,7 +40,7 @@ use self::{
     claims::Claims,
     held::Held,
     limits::*,
-    orphans::{Orphans, TooDeep},
+    orphans::{Orphans, TooDeep, Why},
     ranges::Ranges,
 };
 use crate::service::{BlocksRequest, RequestFailure, RequestId};
@@ -74,7 +74,8 @@ pub struct Syncer<P> {
     /// A chain that a session is to follow, when none follows another.
     deep: Option<TooDeep<P>>,
     batch: Option<Batch<P>>,
-    requests: BTreeMap<RequestId, (P, Asked)>,
+    /// With the time of asking.
+    requests: BTreeMap<RequestId, (P, Asked, u64)>,
     next_id: u64,
     /// Judgements and reports, said before anything else.
     said: VecDeque<Action<P>>,
@@ -123,7 +124,7 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
 
     /// A peer is gone, and so are its requests: outcomes that still come are of no interest.
     pub fn peer_gone(&mut self, peer: P, now_ms: u64) {
-        let of_peer = self.requests.iter().filter(|(_, (asked, _))| *asked == peer);
+        let of_peer = self.requests.iter().filter(|(_, (asked, ..))| *asked == peer);
         let of_peer: Vec<RequestId> = of_peer.map(|(request, _)| *request).collect();
         for request in of_peer {
             self.failed(request, RequestFailure::Disconnected, now_ms);
@@ -131,12 +132,13 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         self.claims.gone(&peer);
     }
 
-    /// A block was gossiped whose parent is not here; whether it is kept until that is. One that is finalized away or
-    /// of the future is not.
+    /// A block was gossiped whose parent is not here; whether it is kept until that is. One that is finalized away, of
+    /// the future, or of a peer that brought too many is not.
     pub fn orphan(&mut self, peer: P, root: Root, block: Arc<SignedBlock>, has: Has<'_>) -> bool {
         let slot = block.block.slot;
         let slot_max = self.view.current_slot.saturating_add(FUTURE_SLOTS_MAX);
-        let is_kept = slot > self.view.finalized.slot && slot <= slot_max;
+        let is_of_this_time = slot > self.view.finalized.slot && slot <= slot_max;
+        let is_kept = is_of_this_time && self.orphans.of_peer(&peer) < ORPHANS_PER_PEER;
         if is_kept {
             self.add_orphan(Held::named(root, block, peer), 0, has);
         }
@@ -156,6 +158,7 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
     }
 
     fn next(&mut self, now_ms: u64, has: Has<'_>) -> Option<Action<P>> {
+        self.expire(now_ms);
         self.believe(now_ms, has);
         self.tidy(now_ms, has);
         self.step_session(now_ms);
@@ -164,6 +167,25 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         let action = action.or_else(|| self.next_root(now_ms));
         let action = action.or_else(|| self.said.pop_front());
         action.or_else(|| self.claims.next_refresh(now_ms).map(|peer| Action::AskStatus { peer }))
+    }
+
+    /// Gives up requests whose outcome was lost on its way here.
+    fn expire(&mut self, now_ms: u64) {
+        let is_lost = |asked_ms: u64| asked_ms.saturating_add(REQUEST_MS_MAX) <= now_ms;
+        let lost = self.requests.iter().filter(|(_, (.., asked_ms))| is_lost(*asked_ms));
+        let lost: Vec<RequestId> = lost.map(|(request, _)| *request).collect();
+        for request in lost {
+            self.failed(request, RequestFailure::Disconnected, now_ms);
+        }
+    }
+
+    /// Votes that a validator signed name a head that is not here: the peer that brought them should have it.
+    pub fn heard_of(&mut self, peer: P, head: Checkpoint) {
+        let slot_max = self.view.current_slot.saturating_add(FUTURE_SLOTS_MAX);
+        let is_of_this_time = head.slot > self.view.finalized.slot && head.slot <= slot_max;
+        if is_of_this_time && !self.orphans.expects(&head.root) {
+            self.orphans.look_for(head.root, peer, head.slot, 1, Why::Votes);
+        }
     }
 
     /// Finds out how far we are behind.
@@ -249,7 +271,7 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
             })
         })?;
         self.claims.take(&peer, 1, now_ms);
-        let request = self.new_request(peer, Asked::Root(root));
+        let request = self.new_request(peer, Asked::Root(root), now_ms);
         self.orphans.asked(&root, request);
         Some(Action::Request { request, peer, blocks: BlocksRequest::Roots(vec![root]) })
     }
@@ -260,9 +282,9 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         }
     }
 
-    fn new_request(&mut self, peer: P, asked: Asked) -> RequestId {
+    fn new_request(&mut self, peer: P, asked: Asked, now_ms: u64) -> RequestId {
         self.next_id += 1;
-        self.requests.insert(self.next_id, (peer, asked));
+        self.requests.insert(self.next_id, (peer, asked, now_ms));
         self.next_id
     }
 }

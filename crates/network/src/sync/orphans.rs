@@ -18,8 +18,8 @@ use crate::service::RequestId;
 pub(super) struct Missing<P> {
     /// Who should have it: asked first.
     pub(super) source: P,
-    /// Whether that is because the source says that it is its head.
-    pub(super) is_claim: bool,
+    /// Why it is looked for.
+    pub(super) why: Why,
     /// The slot of its child, or of the claim: it is not above this.
     pub(super) slot_max: Slot,
     /// Missing blocks found one by one above it.
@@ -27,6 +27,17 @@ pub(super) struct Missing<P> {
     /// Who does not have it.
     tried: Vec<P>,
     asked: Option<RequestId>,
+}
+
+/// Why a block is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It is the parent of a block that is kept.
+    Parent,
+    /// The source says that it is its head, and nobody else is asked.
+    Claim,
+    /// Votes name it.
+    Votes,
 }
 
 /// The pool.
@@ -61,6 +72,11 @@ impl<P: Copy + Ord + Debug> Orphans<P> {
         self.bytes
     }
 
+    /// Blocks that a peer brought.
+    pub(super) fn of_peer(&self, peer: &P) -> usize {
+        self.blocks.values().filter(|held| held.peer == *peer).count()
+    }
+
     pub(super) fn contains(&self, root: &Root) -> bool {
         self.slots.contains_key(root)
     }
@@ -82,7 +98,9 @@ impl<P: Copy + Ord + Debug> Orphans<P> {
         self.blocks.insert((slot, root), held);
         while self.len() > ORPHANS_MAX || self.bytes > ORPHAN_BYTES_MAX {
             let oldest = self.blocks.first_key_value().map(|(key, _)| key.1);
-            oldest.map(|root| self.remove(&root));
+            let Some(oldest) = oldest else { break };
+            self.remove(&oldest);
+            self.remove_descendants(&oldest);
         }
         if has(&parent) || self.contains(&parent) || !self.contains(&root) {
             return None;
@@ -91,24 +109,18 @@ impl<P: Copy + Ord + Debug> Orphans<P> {
             self.remove_descendants(&parent);
             return Some(TooDeep { peer, slot });
         }
-        self.look_for(parent, peer, slot.saturating_sub(1), depth + 1, false);
+        self.look_for(parent, peer, slot.saturating_sub(1), depth + 1, Why::Parent);
         None
     }
 
     /// Looks for a block that a peer should have.
-    pub(super) fn look_for(
-        &mut self,
-        root: Root,
-        source: P,
-        slot_max: Slot,
-        depth: u32,
-        is_claim: bool,
-    ) {
-        if self.missing.len() < MISSING_MAX {
+    pub(super) fn look_for(&mut self, root: Root, source: P, slot_max: Slot, depth: u32, why: Why) {
+        let of_source = self.missing.values().filter(|missing| missing.source == source).count();
+        if self.missing.len() < MISSING_MAX && of_source < MISSING_PER_PEER {
             let tried = Vec::new();
             self.missing.entry(root).or_insert(Missing {
                 source,
-                is_claim,
+                why,
                 slot_max,
                 depth,
                 tried,
@@ -133,9 +145,18 @@ impl<P: Copy + Ord + Debug> Orphans<P> {
         here.iter().for_each(|root| drop(self.remove(root)));
         let parents: BTreeSet<Root> = self.blocks.values().map(Held::parent).collect();
         self.missing.retain(|root, missing| {
-            let is_useful = missing.is_claim || parents.contains(root);
+            let is_useful = missing.why != Why::Parent || parents.contains(root);
             is_useful && missing.slot_max > finalized_slot && !has(root)
         });
+        // What was not looked for because too much was, or came as a copy that is no good.
+        let open = self.blocks.values().filter(|held| {
+            let parent = held.parent();
+            !has(&parent) && !self.expects(&parent)
+        });
+        let open: Vec<_> = open.map(|held| (held.parent(), held.peer, held.slot())).collect();
+        for (parent, peer, slot) in open {
+            self.look_for(parent, peer, slot.saturating_sub(1), 1, Why::Parent);
+        }
         let hopeless = self.missing.iter().filter(|(_, m)| m.asked.is_none() && !may_be_had(m));
         let hopeless: Vec<Root> = hopeless.map(|(root, _)| *root).collect();
         hopeless.iter().for_each(|root| self.remove_descendants(root));
@@ -201,10 +222,10 @@ impl<P: Copy + Ord + Debug> Orphans<P> {
     pub(super) fn not_there(&mut self, root: &Root, peer: P) -> Option<P> {
         let missing = self.missing.get_mut(root)?;
         missing.tried.push(peer);
-        if missing.tried.len() < ROOT_TRIES_MAX && !missing.is_claim {
+        if missing.tried.len() < ROOT_TRIES_MAX && missing.why != Why::Claim {
             return None;
         }
-        let claimed_by = missing.is_claim.then_some(missing.source);
+        let claimed_by = (missing.why == Why::Claim).then_some(missing.source);
         self.remove_descendants(root);
         claimed_by
     }
@@ -220,6 +241,6 @@ impl<P: Copy + Ord + Debug> Orphans<P> {
 impl<P: Copy + Ord> Missing<P> {
     /// Whether this peer may still be asked for it.
     pub(super) fn may_ask(&self, peer: &P) -> bool {
-        !self.tried.contains(peer) && (!self.is_claim || *peer == self.source)
+        !self.tried.contains(peer) && (self.why != Why::Claim || *peer == self.source)
     }
 }

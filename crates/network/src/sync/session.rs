@@ -9,6 +9,7 @@ use super::{
     claims::Claimant,
     held::Held,
     limits::*,
+    orphans::Why,
     ranges::{Mismatch, Ranges, Retreat, Stage},
 };
 use crate::{peers::Offence, service::BlocksRequest};
@@ -45,7 +46,7 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
             let mut importing = self.batch.iter().flat_map(|batch| &batch.blocks);
             let is_here = importing.any(|held| held.root == head.root);
             if !is_here && !self.orphans.expects(&head.root) {
-                self.orphans.look_for(head.root, peer, head.slot, 0, true);
+                self.orphans.look_for(head.root, peer, head.slot, 0, Why::Claim);
             }
         }
     }
@@ -122,7 +123,7 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         };
         let head = self.claims.get(&peer)?.head(now_ms, current_slot)?;
         self.claims.take(&peer, RANGE_SLOTS, now_ms);
-        let request = self.new_request(peer, Asked::Range);
+        let request = self.new_request(peer, Asked::Range, now_ms);
         let (start_slot, count) = self.session.as_mut()?.ask(index, head.slot, request);
         Some(Action::Request { request, peer, blocks: BlocksRequest::Range { start_slot, count } })
     }

@@ -381,17 +381,96 @@ fn orphans_of_the_future_and_below_finality_are_not_kept() {
 }
 
 #[test]
-fn orphans_are_bounded_and_the_oldest_go_first() {
+fn orphans_are_bounded_in_all_and_by_peer_and_the_oldest_go_with_what_builds_on_them() {
     let mut node = Node::new(20, 10, 5);
-    let far = chain(Root::ZERO, 100..101 + ORPHANS_MAX as u64, 9);
-    for block in &far {
-        assert!(node.orphan(1, block));
+    let pair = |slot: Slot| chain(Root::from_slice(&[7; 32]).unwrap(), slot..slot + 2, slot);
+    let mut peer = 0;
+    for slot in (0..ORPHANS_MAX as u64).map(|pair| 100 + 2 * pair) {
+        // Each peer fills its share, then the next one begins.
+        peer += u8::from(node.syncer.orphans.of_peer(&peer) == ORPHANS_PER_PEER);
+        assert!(pair(slot).iter().all(|block| node.orphan(peer, block)), "slot {slot}");
+        assert!(node.syncer.orphans.len() <= ORPHANS_MAX);
     }
-    assert_eq!(node.syncer.orphans.len(), ORPHANS_MAX);
+    let full = node.syncer.orphans.of_peer(&peer) == ORPHANS_PER_PEER;
+    assert!(full && !node.orphan(peer, &pair(9_000)[0]), "one peer fills no more than its share");
+    let kept = |slot| node.syncer.orphans.contains(&root(&pair(slot)[0]));
+    assert!(!kept(100) && !kept(102), "the oldest");
+    assert!(kept(100 + 2 * (ORPHANS_MAX as u64 - 1)), "the newest");
     let weight = |block: &SignedBlock| super::held::Held::new(Arc::new(block.clone()), 1).bytes;
-    assert_eq!(node.syncer.orphans.bytes(), far[1..].iter().map(weight).sum::<usize>());
-    assert!(!node.syncer.orphans.contains(&root(&far[0])));
-    assert!(node.syncer.orphans.contains(&root(&far[1])));
+    let one = weight(&pair(100)[0]);
+    assert_eq!(node.syncer.orphans.bytes(), one * node.syncer.orphans.len());
+}
+
+#[test]
+fn a_head_that_votes_name_is_asked_for_and_nobody_is_blamed_if_it_is_not_there() {
+    let mut node = Node::new(20, 10, 5);
+    let named = chain(root(&node.chain[9]), 11..=11, 3).remove(0);
+    let level = checkpoint(&node.chain[9]);
+    for peer in [1, 2] {
+        node.connect(peer, level, 0);
+    }
+    node.syncer.heard_of(1, checkpoint(&named));
+    let (request, peer, what) = node.request(0);
+    assert_eq!((peer, what), (1, BlocksRequest::Roots(vec![root(&named)])));
+    node.answer(request, Vec::new(), 0);
+    let (request, peer, _) = node.request(0);
+    assert_eq!(peer, 2);
+    node.answer(request, vec![named], 0);
+    assert_eq!(node.import(0).1, [11]);
+    assert_eq!(node.settle(0), []);
+    // What is finalized, or of the future, is of no interest.
+    for slot in [5, NOW_SLOT + FUTURE_SLOTS_MAX + 1] {
+        node.syncer.heard_of(1, Checkpoint { root: Root::ZERO, slot });
+    }
+    assert_eq!(node.settle(0), []);
+}
+
+#[test]
+fn a_copy_with_a_bad_proof_does_not_cost_the_block() {
+    let mut node = Node::new(20, 10, 5);
+    let branch = chain(root(&node.chain[9]), 11..=12, 3);
+    let level = checkpoint(&node.chain[9]);
+    for peer in [1, 2] {
+        node.connect(peer, level, 0);
+    }
+    // The child is an orphan; somebody answers with its parent, whose proof was exchanged.
+    assert!(node.orphan(1, &branch[1]));
+    let (request, peer, _) = node.request(0);
+    assert_eq!(peer, 1);
+    node.answer(request, vec![branch[0].clone()], 0);
+    let (batch, slots) = node.import(0);
+    assert_eq!(slots, [11, 12]);
+    assert!(node.orphan(2, &branch[1]), "brought again by another");
+    let rejected = Outcome::Rejected { index: 0, reason: RejectionReason::InvalidBlockProof };
+    node.syncer.imported(batch, rejected, 0);
+    assert_eq!(node.penalty(0), (1, Offence::Invalid));
+    // The parent is looked for again.
+    let (request, peer, what) = node.request(0);
+    assert_eq!((peer, what), (2, BlocksRequest::Roots(vec![root(&branch[0])])));
+    node.answer(request, vec![branch[0].clone()], 0);
+    assert_eq!(node.import(0).1, [11, 12]);
+}
+
+#[test]
+fn a_request_whose_outcome_is_lost_is_asked_again() {
+    let mut node = Node::new(20, 10, 5);
+    node.connect(1, node.tip(), 0);
+    let (lost, _, what) = node.request(0);
+    assert!(
+        node.poll(REQUEST_MS_MAX - 1)
+            .is_none_or(|action| matches!(action, Action::AskStatus { .. }))
+    );
+    let mut now_ms = REQUEST_MS_MAX;
+    let again = loop {
+        match node.poll(now_ms) {
+            Some(Action::Request { request, blocks, .. }) => break (request, blocks),
+            Some(Action::AskStatus { .. }) => {}
+            Some(other) => panic!("{other:?}"),
+            None => now_ms += 1_000,
+        }
+    };
+    assert_ne!(again.0, lost);
+    assert_eq!(again.1, what);
 }
 
 #[test]
