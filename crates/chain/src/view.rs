@@ -9,16 +9,21 @@ use lamella_tables::WriteTxn;
 use crate::{error::PersistError, meta::ForkChoiceRow, open::Chain, vote_rows};
 
 impl Chain {
-    /// Moves time on by one interval, and makes permanent what that changes.
+    /// Moves time on to `interval`, does what that one asks for, and makes permanent what this changes. Intervals
+    /// before it that were not lived through are skipped.
     ///
     /// # Errors
     /// [`PersistError`]; time and view are as before.
     pub fn tick_interval(
         &self,
+        interval: u64,
         has_proposal: bool,
         aggregator: Option<&mut dyn Combine>,
     ) -> Result<Tick, PersistError> {
-        self.change(|view| view.tick_interval(has_proposal, aggregator))
+        self.change(|view| {
+            view.skip_to_interval(interval.saturating_sub(1));
+            view.tick_interval(has_proposal, aggregator)
+        })
     }
 
     /// Changes the view on a copy, commits what moved, and publishes. A change that moves neither head,

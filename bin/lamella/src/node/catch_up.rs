@@ -32,10 +32,18 @@ use crate::{
 /// Slots that validators wait for a first peer's status after the start.
 const FIRST_STATUS_SLOTS: u64 = 2;
 
+/// Slots in which sync brought nothing, after which validators do not wait for it: whoever claims to be ahead has
+/// nothing to show, and a network that stands still needs its validators. leanSpec's gate opens after as many.
+const STALLED_SYNC_SLOTS: u64 = 8;
+
 /// Sync, and what it needs of the node.
 pub(super) struct CatchUp {
-    sync: Syncer<PeerId>,
+    pub(super) sync: Syncer<PeerId>,
     started: Instant,
+    /// When sync last began, or brought blocks. `None` while the node is not behind.
+    progressed: Option<Instant>,
+    /// Longest time without any that duties wait for.
+    patience: Duration,
     /// Whether an import has just been done, so that more may be ready.
     is_busy: bool,
     /// Until when validators wait for a peer's word. Nobody is waited for where nobody is dialled.
@@ -52,6 +60,8 @@ impl CatchUp {
         Self {
             sync: Syncer::new(view(&chain.fork_choice(), clock), BATCH_BLOCKS_MAX),
             started: Instant::now(),
+            progressed: None,
+            patience: Duration::from_millis(config.slot_ms.saturating_mul(STALLED_SYNC_SLOTS)),
             is_busy: false,
             patience_ends_ms: if is_alone { 0 } else { unix_ms().saturating_add(patience_ms) },
             has_gate: config.duty_sync_gate,
@@ -81,7 +91,10 @@ impl Node {
             return true;
         }
         match self.facts.sync_status() {
-            SyncStatus::Syncing => false,
+            SyncStatus::Syncing => {
+                let stalled = |since: Instant| since.elapsed() > self.catch_up.patience;
+                self.catch_up.progressed.is_some_and(stalled)
+            }
             SyncStatus::Synced => true,
             SyncStatus::Idle => unix_ms() >= self.catch_up.patience_ends_ms,
         }
@@ -168,6 +181,7 @@ impl Node {
             Ok(None) => Outcome::Known,
             Ok(Some(persisted)) => {
                 report::imported_run(&persisted, started.elapsed());
+                self.catch_up.progressed = Some(Instant::now());
                 self.metrics.observe_commit(&persisted);
                 // What was here already comes first.
                 let new = blocks.iter().rev().take(persisted.imported.len()).rev();
@@ -193,7 +207,8 @@ impl Node {
         };
         let now_ms = self.catch_up.now_ms();
         self.catch_up.sync.imported(batch, outcome, now_ms);
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(()), Err)?;
+        self.judge_early()
     }
 
     /// Whether a peer has finalized what our chain does not have at a slot that we have finalized too.
@@ -223,6 +238,11 @@ impl Node {
             State::Syncing { head, target } => (SyncStatus::Syncing, target.saturating_sub(head)),
         };
         let was = std::mem::replace(&mut self.catch_up.was, status);
+        if status == SyncStatus::Syncing {
+            self.catch_up.progressed.get_or_insert_with(Instant::now);
+        } else {
+            self.catch_up.progressed = None;
+        }
         if was != status {
             self.facts.set_sync_status(status);
             info!(from = was.name(), to = status.name(), behind, "Sync");

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::{
     Inbox, Node,
     catch_up::CatchUp,
+    early::Early,
     link::{ChainSource, Ear},
     report, unix_ms,
 };
@@ -132,6 +133,7 @@ impl Node {
             .transpose()?;
         Ok(Self {
             catch_up: CatchUp::new(config, &chain, &clock),
+            early: Early::default(),
             chain,
             importer,
             scheme,

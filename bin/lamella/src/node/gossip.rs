@@ -6,14 +6,14 @@
 use std::{sync::Arc, time::Instant};
 
 use lamella_chain::PersistError;
-use lamella_fork_choice::Recorded;
+use lamella_fork_choice::{ForkChoice, Recorded};
 use lamella_network::{
     PeerId,
     service::{GossipMessage, Verdict},
 };
 use lamella_types::{
-    RejectionReason, Root, SignedAggregatedAttestation, SignedAttestation, SignedBlock,
-    hash_tree_root,
+    AttestationData, RejectionReason, Root, SignedAggregatedAttestation, SignedAttestation,
+    SignedBlock, hash_tree_root,
 };
 use lamella_xmss::PRODUCTION;
 use tracing::{debug, error, warn};
@@ -37,6 +37,8 @@ pub(super) enum Judged {
     Ignored,
     /// A block whose parent is not here.
     Orphan(Root, Arc<SignedBlock>),
+    /// A vote, signed as it should be, for blocks that are not here.
+    Early(GossipMessage),
 }
 
 impl Judged {
@@ -45,18 +47,29 @@ impl Judged {
         match self {
             Self::Accepted => Verdict::Accept,
             Self::Rejected => Verdict::Reject,
-            Self::Ignored | Self::Orphan(..) => Verdict::Ignore,
+            Self::Ignored | Self::Orphan(..) | Self::Early(_) => Verdict::Ignore,
         }
     }
+}
 
-    /// Whose fault a refused vote is: nobody's, if more blocks or a later clock could make it good.
-    const fn refused_vote(reason: RejectionReason) -> Self {
+/// A vote that was not taken, and why.
+enum Refused {
+    /// More blocks may make it good.
+    Early,
+    /// A later clock may make it good, or it says nothing new: nobody's fault.
+    Useless,
+    /// It is bad whatever one knows.
+    Bad(RejectionReason),
+}
+
+impl From<RejectionReason> for Refused {
+    fn from(reason: RejectionReason) -> Self {
         match reason {
             RejectionReason::UnknownSourceBlock
             | RejectionReason::UnknownTargetBlock
-            | RejectionReason::UnknownHeadBlock
-            | RejectionReason::AttestationTooFarInFuture => Self::Ignored,
-            _ => Self::Rejected,
+            | RejectionReason::UnknownHeadBlock => Self::Early,
+            RejectionReason::AttestationTooFarInFuture => Self::Useless,
+            reason => Self::Bad(reason),
         }
     }
 }
@@ -67,21 +80,21 @@ impl Node {
     /// # Errors
     /// A failure of our store.
     pub(super) fn gossiped(
-        &self,
+        &mut self,
         peer: PeerId,
         message: GossipMessage,
     ) -> Result<Judged, PersistError> {
         match message {
             GossipMessage::Block(block) => self.gossiped_block(peer, block),
             GossipMessage::Attestation { subnet, attestation } => {
-                Ok(self.gossiped_attestation(subnet, &attestation))
+                Ok(self.gossiped_attestation(subnet, attestation))
             }
-            GossipMessage::Aggregate(aggregate) => Ok(self.gossiped_aggregate(&aggregate)),
+            GossipMessage::Aggregate(aggregate) => Ok(self.gossiped_aggregate(aggregate)),
         }
     }
 
     fn gossiped_block(
-        &self,
+        &mut self,
         peer: PeerId,
         signed: Arc<SignedBlock>,
     ) -> Result<Judged, PersistError> {
@@ -89,7 +102,8 @@ impl Node {
         self.events.block_gossip(slot, &root);
         let view = self.chain.fork_choice();
         if view.contains(&root) {
-            return Ok(Judged::Accepted);
+            // The root does not cover the proof: this copy's was not checked, so it goes no further.
+            return Ok(Judged::Ignored);
         }
         let current = self.clock.current_slot(unix_ms());
         if slot > current + FUTURE_SLOTS_MAX || slot <= view.latest_finalized().slot {
@@ -100,6 +114,7 @@ impl Node {
             Ok(Imported::Known(_)) => Ok(Judged::Accepted),
             Ok(Imported::New(new)) => {
                 self.observe_import(&signed.block, &new);
+                self.judge_early()?;
                 Ok(Judged::Accepted)
             }
             Err(ImportError::Rejected { reason: RejectionReason::UnknownParentBlock, .. }) => {
@@ -109,7 +124,11 @@ impl Node {
                 warn!(slot, block_root = %root, %peer, %reason, "Block rejected");
                 Ok(Judged::Rejected)
             }
-            Err(ImportError::Persist(failure)) => Err(failure),
+            Err(ImportError::Persist(failure)) => {
+                // Gossip does not bring it again: sync keeps it, and tries until the store can.
+                self.orphan(peer, root, signed);
+                Err(failure)
+            }
             Err(failure @ (ImportError::ParentState(_) | ImportError::Prepare(_))) => {
                 error!(slot, block_root = %root, error = %failure, "Block not imported: our store");
                 Ok(Judged::Ignored)
@@ -117,25 +136,25 @@ impl Node {
         }
     }
 
-    fn gossiped_attestation(&self, subnet: u64, signed: &SignedAttestation) -> Judged {
-        let SignedAttestation { validator_index, data, signature } = signed;
+    fn gossiped_attestation(&self, subnet: u64, signed: Arc<SignedAttestation>) -> Judged {
+        let SignedAttestation { validator_index, data, .. } = &*signed;
         if validator_index % self.committee_count != subnet {
             return Judged::Rejected;
         }
         let started = Instant::now();
-        let checked = self.chain.fork_choice().check_attestation(data, *validator_index);
-        let checked = checked.and_then(|()| self.check_signature(signed));
+        let view = self.chain.fork_choice();
+        let checked = view.check_attestation(data, *validator_index).map_err(Refused::from);
+        let checked = self.check_age(data).and(checked);
+        let checked = checked_then(checked, || self.check_signature(&signed));
         self.metrics.observe_vote("gossip", checked.is_ok(), started.elapsed());
-        if let Err(reason) = checked {
-            debug!(slot = data.slot, validator = validator_index, %reason, "Vote not taken");
-            return Judged::refused_vote(reason);
+        if let Err(refused) = checked {
+            let message = GossipMessage::Attestation { subnet, attestation: signed };
+            return refused.judged(message);
         }
         self.events.attestation(*validator_index, data);
         if self.facts.is_aggregator() {
-            let (validator, signature) = (*validator_index, signature.as_slice().into());
-            let record = |view: &mut lamella_fork_choice::ForkChoice| {
-                view.record_signature(data, validator, signature)
-            };
+            let (validator, signature) = (*validator_index, signed.signature.as_slice().into());
+            let record = |view: &mut ForkChoice| view.record_signature(data, validator, signature);
             if self.chain.change_pools(record) == Recorded::Full {
                 warn!(slot = data.slot, validator, "The signature pool is full: vote not kept");
             }
@@ -162,22 +181,42 @@ impl Node {
         verified.map_err(|_| RejectionReason::InvalidSignature)
     }
 
-    fn gossiped_aggregate(&self, aggregate: &SignedAggregatedAttestation) -> Judged {
-        let SignedAggregatedAttestation { data, proof } = aggregate;
+    fn gossiped_aggregate(&self, aggregate: Arc<SignedAggregatedAttestation>) -> Judged {
+        let SignedAggregatedAttestation { data, proof } = &*aggregate;
         let started = Instant::now();
-        let checked = self.chain.fork_choice().check_aggregate(data, &proof.participants);
-        let checked = checked.and_then(|()| self.check_proof(aggregate));
+        let view = self.chain.fork_choice();
+        let checked = view.check_aggregate(data, &proof.participants).map_err(Refused::from);
+        let checked = self.check_age(data).and(checked);
+        let pools = [view.pending_pool(), view.known_pool()];
+        // One signature makes many valid aggregates. Those that add nobody are not worth their check.
+        let adds_nobody = pools.iter().any(|pool| {
+            let known = pool.get(data).map(|entry| &entry.participants);
+            known.is_some_and(|known| {
+                proof.participants.ones().all(|index| known.get(index) == Some(true))
+            })
+        });
+        let checked = if adds_nobody { checked.and(Err(Refused::Useless)) } else { checked };
+        let checked = checked_then(checked, || self.check_proof(&aggregate));
         self.metrics.observe_vote("gossip", checked.is_ok(), started.elapsed());
-        if let Err(reason) = checked {
-            debug!(slot = data.slot, %reason, "Aggregate not taken");
-            return Judged::refused_vote(reason);
+        if let Err(refused) = checked {
+            return refused.judged(GossipMessage::Aggregate(aggregate));
         }
-        self.events.aggregate(aggregate);
-        let proof = Arc::new(proof.clone());
-        if self.chain.change_pools(|view| view.record_aggregate(data, proof)) == Recorded::Full {
+        self.events.aggregate(&aggregate);
+        let kept = Arc::new(proof.clone());
+        if self.chain.change_pools(|view| view.record_aggregate(data, kept)) == Recorded::Full {
             warn!(slot = data.slot, "The pool of votes is full: an aggregate's proof is not kept");
         }
         Judged::Accepted
+    }
+
+    /// A vote for a head that is finalized carries no weight any more, whoever signed it.
+    fn check_age(&self, data: &AttestationData) -> Result<(), Refused> {
+        let finalized = self.chain.fork_choice().latest_finalized();
+        if data.head.slot <= finalized.slot && finalized.slot > 0 {
+            Err(Refused::Useless)
+        } else {
+            Ok(())
+        }
     }
 
     fn check_proof(&self, aggregate: &SignedAggregatedAttestation) -> Result<(), RejectionReason> {
@@ -190,5 +229,32 @@ impl Node {
         let count = if is_valid { &metrics.aggregated_valid } else { &metrics.aggregated_invalid };
         count.inc();
         verified
+    }
+}
+
+/// Checks a signature where it is worth it: of votes that are good so far, and of those that wait for blocks, because
+/// only validators may fill memory.
+fn checked_then(
+    checked: Result<(), Refused>,
+    check: impl FnOnce() -> Result<(), RejectionReason>,
+) -> Result<(), Refused> {
+    match checked {
+        Ok(()) => check().map_err(Refused::Bad),
+        Err(Refused::Early) => check().map_err(Refused::Bad).and(Err(Refused::Early)),
+        refused => refused,
+    }
+}
+
+impl Refused {
+    fn judged(self, message: GossipMessage) -> Judged {
+        match self {
+            Self::Early => Judged::Early(message),
+            Self::Useless => Judged::Ignored,
+            Self::Bad(reason) => {
+                let slot = message.data().map(|data| data.slot);
+                debug!(slot, %reason, "Vote rejected");
+                Judged::Rejected
+            }
+        }
     }
 }

@@ -1,38 +1,39 @@
-//! What wakes the node besides its clock.
+//! What wakes the node besides its clock: two bounded queues, of which votes are the second.
+//!
+//! Blocks, answers and news of peers are few and decide what votes are worth, so they are always read first: a queue
+//! full of votes delays no block.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
-    },
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use lamella_network::service::{GOSSIP_PENDING_MAX, NetworkEvent};
+use lamella_network::service::{GOSSIP_PENDING_MAX, GossipMessage, NetworkEvent};
+use parking_lot::{Condvar, Mutex};
 
-/// Events waiting for the node: all gossip that the network lets wait, and some news of peers.
-const EVENTS_MAX: usize = GOSSIP_PENDING_MAX + 1_024;
+/// Votes waiting: all that the network lets wait.
+const VOTES_MAX: usize = GOSSIP_PENDING_MAX;
 
-#[derive(Debug)]
-enum Event {
-    Network(NetworkEvent),
-    Wake,
+/// Blocks, answers and news of peers waiting. The network keeps as many again.
+const FIRST_MAX: usize = 1_024;
+
+#[derive(Debug, Default)]
+struct Waiting {
+    first: VecDeque<NetworkEvent>,
+    votes: VecDeque<NetworkEvent>,
+    is_stopping: bool,
 }
 
-/// The node's end of its queue.
-#[derive(Debug)]
-pub struct Inbox {
-    events: Receiver<Event>,
-    sender: Sender,
+#[derive(Debug, Default)]
+struct Queues {
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
 }
+
+/// The node's end of its queues.
+#[derive(Debug, Default)]
+pub struct Inbox(Arc<Queues>);
 
 /// The other end. Clones send to the same node.
 #[derive(Debug, Clone)]
-pub struct Sender {
-    events: SyncSender<Event>,
-    is_stopping: Arc<AtomicBool>,
-}
+pub struct Sender(Arc<Queues>);
 
 /// What came.
 pub(super) enum Received {
@@ -44,74 +45,97 @@ pub(super) enum Received {
     Stop,
 }
 
-impl Default for Inbox {
-    fn default() -> Self {
-        let (sender, events) = sync_channel(EVENTS_MAX);
-        Self { events, sender: Sender { events: sender, is_stopping: Arc::default() } }
-    }
-}
-
 impl Inbox {
     /// For whoever has something to say to the node.
     #[must_use]
     pub fn sender(&self) -> Sender {
-        self.sender.clone()
+        Sender(Arc::clone(&self.0))
     }
 
     /// Waits for the next event, at most this long. An order to stop comes before whatever waits.
     pub(super) fn wait(&self, at_most: Duration) -> Received {
-        if self.sender.is_stopping() {
+        let mut waiting = self.0.waiting.lock();
+        if waiting.is_idle() {
+            // Woken for nothing, it returns nothing: the caller has a loop.
+            let _ = self.0.arrived.wait_for(&mut waiting, at_most);
+        }
+        if waiting.is_stopping {
             return Received::Stop;
         }
-        match self.events.recv_timeout(at_most) {
-            Ok(Event::Network(_) | Event::Wake) if self.sender.is_stopping() => Received::Stop,
-            Ok(Event::Network(event)) => Received::Network(event),
-            Ok(Event::Wake) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                Received::Nothing
-            }
-        }
+        let next = waiting.first.pop_front().or_else(|| waiting.votes.pop_front());
+        next.map_or(Received::Nothing, Received::Network)
     }
 }
 
 impl Sender {
     /// Orders the node to stop.
     pub fn stop(&self) {
-        self.is_stopping.store(true, Ordering::SeqCst);
-        // A node with a full queue is awake.
-        let _ = self.events.try_send(Event::Wake);
-    }
-
-    /// Whether the node was told to stop.
-    #[must_use]
-    pub fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::SeqCst)
+        self.0.waiting.lock().is_stopping = true;
+        self.0.arrived.notify_one();
     }
 
     /// Hands over an event of the network, or gives it back if there is no room.
     pub(super) fn network(&self, event: NetworkEvent) -> Result<(), Box<NetworkEvent>> {
-        match self.events.try_send(Event::Network(event)) {
-            Err(TrySendError::Full(Event::Network(event))) => Err(Box::new(event)),
-            // A node that is gone needs no news.
-            Ok(()) | Err(TrySendError::Full(Event::Wake) | TrySendError::Disconnected(_)) => Ok(()),
+        let mut waiting = self.0.waiting.lock();
+        let (queue, max) = if is_vote(&event) {
+            (&mut waiting.votes, VOTES_MAX)
+        } else {
+            (&mut waiting.first, FIRST_MAX)
+        };
+        if queue.len() >= max {
+            return Err(Box::new(event));
         }
+        queue.push_back(event);
+        self.0.arrived.notify_one();
+        Ok(())
+    }
+}
+
+impl Waiting {
+    fn is_idle(&self) -> bool {
+        !self.is_stopping && self.first.is_empty() && self.votes.is_empty()
+    }
+}
+
+const fn is_vote(event: &NetworkEvent) -> bool {
+    match event {
+        NetworkEvent::Gossip { message, .. } => !matches!(message, GossipMessage::Block(_)),
+        _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use lamella_network::PeerId;
+
     use super::*;
 
+    fn gone() -> NetworkEvent {
+        NetworkEvent::Gone { peer: PeerId::random() }
+    }
+
     #[test]
-    fn an_order_to_stop_passes_whatever_waits() {
+    fn a_full_queue_gives_events_back_and_an_order_to_stop_comes_first() {
         let inbox = Inbox::default();
         let sender = inbox.sender();
-        let gone = || NetworkEvent::Gone { peer: lamella_network::PeerId::random() };
-        for _ in 0..EVENTS_MAX {
+        assert!(matches!(inbox.wait(Duration::ZERO), Received::Nothing));
+        for _ in 0..FIRST_MAX {
             sender.network(gone()).unwrap();
         }
-        assert!(sender.network(gone()).is_err(), "full");
+        assert!(sender.network(gone()).is_err());
         assert!(matches!(inbox.wait(Duration::ZERO), Received::Network(_)));
+        sender.network(gone()).unwrap();
         sender.stop();
-        assert!(matches!(inbox.wait(Duration::ZERO), Received::Stop));
+        assert!(matches!(inbox.wait(Duration::MAX), Received::Stop));
+    }
+
+    #[test]
+    fn the_node_is_woken_by_what_arrives() {
+        let inbox = Inbox::default();
+        let sender = inbox.sender();
+        let waker = std::thread::spawn(move || sender.network(gone()).is_ok());
+        let forever = Duration::from_secs(3_600);
+        assert!(matches!(inbox.wait(forever), Received::Network(_)));
+        assert!(waker.join().unwrap());
     }
 }

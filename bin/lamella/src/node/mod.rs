@@ -10,7 +10,7 @@
 //! | from flags and files to a consensus | `config` |
 //! | what wakes it | `inbox` |
 //! | propose, attest, aggregate | `duties`, `combine` |
-//! | what peers gossip | `gossip` |
+//! | what peers gossip; votes that overtook their blocks | `gossip`, `early` |
 //! | catching up | `catch_up` |
 //! | what peers are served, and what they are counted for | `link` |
 //! | what the log says | `report` |
@@ -21,6 +21,7 @@ pub(crate) mod chain_end;
 mod combine;
 mod config;
 mod duties;
+mod early;
 mod gossip;
 mod inbox;
 mod link;
@@ -48,6 +49,7 @@ use crate::{
 
 use catch_up::CatchUp;
 use combine::Prover;
+use early::Early;
 use gossip::Judged;
 use inbox::Received;
 
@@ -71,6 +73,7 @@ pub struct Node {
     events: Events,
     committee_count: u64,
     catch_up: CatchUp,
+    early: Early,
     /// Runs until the node ends.
     network: Network,
     /// Serves until the node ends.
@@ -89,7 +92,7 @@ impl Node {
         loop {
             let current = self.clock.total_intervals(unix_ms());
             if current > done {
-                self.advance(done, current)?;
+                self.advance(done, current, inbox)?;
                 done = current;
             }
             let outcome = self.catch_up();
@@ -105,9 +108,24 @@ impl Node {
                         self.settle(outcome)?;
                     }
                 }
+                if self.clock.total_intervals(unix_ms()) > done {
+                    break;
+                }
                 wait = Duration::ZERO;
             }
         }
+    }
+
+    /// Hears what has arrived, for at most an eighth of an interval: a proposer builds on what is here, an aggregator
+    /// folds it.
+    fn hear_arrived(&mut self, inbox: &Inbox) -> Result<(), NodeError> {
+        let ends = Instant::now() + Duration::from_millis(self.clock.interval_ms / 8);
+        while Instant::now() < ends {
+            let Received::Network(event) = inbox.wait(Duration::ZERO) else { break };
+            let outcome = self.hear(event);
+            self.settle(outcome)?;
+        }
+        Ok(())
     }
 
     fn wait_for_genesis(&self) {
@@ -119,15 +137,12 @@ impl Node {
 
     /// Lives through the intervals after `done` up to `current`. Far behind, all but the last slot's are skipped, as
     /// in leanSpec `_tick_to`: their votes are too old to matter, and accepting them late loses nothing.
-    fn advance(&mut self, done: u64, current: u64) -> Result<(), NodeError> {
+    fn advance(&mut self, done: u64, current: u64, inbox: &Inbox) -> Result<(), NodeError> {
         let slot_of = |interval| interval / INTERVALS_PER_SLOT;
         chain_end::report(&self.clock, Some(slot_of(done)), slot_of(current));
         let first = (done + 1).max((current + 1).saturating_sub(INTERVALS_PER_SLOT));
-        if first > done + 1 {
-            let outcome = self.chain.change(|view| view.skip_to_interval(first - 1));
-            self.settle(outcome)?;
-        }
         for interval in first..=current {
+            self.hear_arrived(inbox)?;
             let is_due = slot_of(interval) == slot_of(current);
             let outcome = self.interval(interval, is_due);
             self.settle(outcome)?;
@@ -144,7 +159,8 @@ impl Node {
         let proposer = if phase == 0 && on_duty { self.own_proposer(slot) } else { None };
         self.catch_up.ticked(&self.metrics);
         let prover = if phase == 2 { self.prover(on_duty) } else { None };
-        self.tick(proposer.is_some(), prover)?;
+        self.look_for_early(interval);
+        self.tick(interval, proposer.is_some(), prover)?;
         if let Some(proposer) = proposer {
             self.propose(slot, proposer);
         }
@@ -154,12 +170,19 @@ impl Node {
         Ok(())
     }
 
-    /// Moves fork choice on by one interval, and publishes the aggregates that this made.
-    fn tick(&self, has_proposal: bool, mut prover: Option<Prover>) -> Result<(), PersistError> {
+    /// Moves fork choice on to an interval, and publishes the aggregates that this made. Time is the clock's:
+    /// intervals that were left out, because the node was far behind or its store failed, are skipped.
+    fn tick(
+        &self,
+        interval: u64,
+        has_proposal: bool,
+        mut prover: Option<Prover>,
+    ) -> Result<(), PersistError> {
         let before = self.chain.fork_choice();
         let started = Instant::now();
         let aggregator = prover.as_mut().map(|prover| prover as &mut dyn Combine);
-        let Tick { aggregates, .. } = self.chain.tick_interval(has_proposal, aggregator)?;
+        let Tick { aggregates, .. } =
+            self.chain.tick_interval(interval, has_proposal, aggregator)?;
         if prover.is_some() {
             self.metrics.fork_choice.committee_aggregation.observe(started.elapsed().as_secs_f64());
         }
@@ -179,8 +202,10 @@ impl Node {
                 let judged = self.gossiped(peer, message);
                 let verdict = judged.as_ref().map_or(Verdict::Ignore, |judged| judged.verdict());
                 self.tell(Command::Verdict(id, verdict));
-                if let Judged::Orphan(root, block) = judged? {
-                    self.orphan(peer, root, block);
+                match judged? {
+                    Judged::Orphan(root, block) => self.orphan(peer, root, block),
+                    Judged::Early(message) => self.keep_early(peer, message),
+                    Judged::Accepted | Judged::Rejected | Judged::Ignored => {}
                 }
             }
             NetworkEvent::Status { peer, status } => self.peer_status(peer, status),
@@ -219,7 +244,7 @@ impl Node {
             Ok(()) => Ok(()),
             Err(failure) => match failure.consequence() {
                 Some(Consequence::NoSpace | Consequence::Retry) => {
-                    warn!(%failure, "Paused: nothing was changed, trying again next interval");
+                    warn!(%failure, "Paused: nothing was changed; blocks are tried again");
                     Ok(())
                 }
                 Some(Consequence::Unusable) | None => {

@@ -146,3 +146,16 @@ fn no_key_signs_twice_at_a_slot_not_even_after_a_restart() {
     assert_eq!(chain.reserve_slot(5, &keys).unwrap(), []);
     assert_eq!(chain.reserve_slot(6, &keys).unwrap(), keys);
 }
+
+#[test]
+fn time_is_the_callers_whatever_intervals_were_missed() {
+    let directory = tempfile::tempdir().unwrap();
+    let chain = open(directory.path(), genesis(7, 4, 1), "raw").unwrap();
+    chain.tick_interval(1, false, None).unwrap();
+    // Three ticks failed, or the machine slept.
+    chain.tick_interval(5, false, None).unwrap();
+    assert_eq!(chain.fork_choice().time(), 5);
+    // Never back.
+    chain.tick_interval(3, false, None).unwrap();
+    assert_eq!(chain.fork_choice().time(), 6);
+}

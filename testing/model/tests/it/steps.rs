@@ -254,7 +254,8 @@ impl Run {
         for _ in 0..self.random.between(1, 7) {
             let has_proposal = self.random.percent(50);
             let before = self.naive.clone();
-            self.chain().tick_interval(has_proposal, None).unwrap();
+            let interval = self.chain().fork_choice().time() + 1;
+            self.chain().tick_interval(interval, has_proposal, None).unwrap();
             self.naive.tick(has_proposal);
             self.moved(&before);
         }
