@@ -3,7 +3,7 @@
 use lamella::devnet::client::NodeView;
 use lamella_testing_devnet::Network;
 
-use crate::TWO;
+use crate::{TWO, longer};
 
 /// Slots that are over when the joiner of a short drill comes.
 const SLOTS: u64 = 30;
@@ -31,7 +31,7 @@ fn a_joiner_by_checkpoint_keeps_its_beginning_when_started_without_the_flag() {
 
 /// So many slots are over when the joiner comes.
 pub fn from_genesis(slots: u64) {
-    let mut network = Network::make(TWO);
+    let mut network = Network::make(longer(TWO, slots));
     network.start_all();
     network.pass_slots(slots);
     network.wait("a chain to fetch", |views| views.iter().all(|view| view.head_slot >= slots));
@@ -52,7 +52,7 @@ pub fn from_genesis(slots: u64) {
 
 /// The checkpoint is at this slot or later.
 pub fn by_checkpoint(slots: u64) {
-    let mut network = Network::make(TWO);
+    let mut network = Network::make(longer(TWO, slots));
     network.start_all();
     network.pass_slots(slots);
     let is_over = |view: &NodeView| view.finalized_slot >= slots;

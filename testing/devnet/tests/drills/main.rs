@@ -28,3 +28,8 @@ const FOUR: NetworkPlan = NetworkPlan {
 
 /// Two nodes with two validators each, for drills about a third one.
 const TWO: NetworkPlan = NetworkPlan { nodes: 2, slot_ms: 500, ..FOUR };
+
+/// A plan whose keys sign so many slots more: for a drill that lasts as much longer, so that it does not outlive them.
+const fn longer(plan: NetworkPlan, slots: u64) -> NetworkPlan {
+    NetworkPlan { key_slots: plan.key_slots + slots, ..plan }
+}

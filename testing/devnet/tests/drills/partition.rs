@@ -2,7 +2,7 @@
 
 use lamella_testing_devnet::Network;
 
-use crate::FOUR;
+use crate::{FOUR, longer};
 
 #[test]
 fn halves_do_not_finalize_and_become_one_chain_again() {
@@ -12,7 +12,7 @@ fn halves_do_not_finalize_and_become_one_chain_again() {
 /// The halves live apart for so many slots, once they know that they are.
 pub fn drill(slots: u64) {
     // Given four nodes that finalize.
-    let mut network = Network::make(FOUR);
+    let mut network = Network::make(longer(FOUR, slots));
     network.start_all();
     network.wait("all finalize", |views| views.iter().all(|view| view.finalized_slot >= 2));
 
