@@ -20,7 +20,7 @@ export SOAK_MINUTES SOAK_SEED
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-deps: ## Install what is missing from the system (libclang for bindgen), or say what to install
+deps: ## Install what is missing from the system (C compiler, libclang for bindgen), or say what to install
 	@sh .ci/deps
 
 build: deps ## Build the node, optimised
@@ -33,11 +33,12 @@ devnet: build ## Run four nodes and watch them until Ctrl-C; SLOTS=30 ends with 
 clean-devnet: ## Delete the local network, its keys and its nodes' data
 	rm -rf "$(DEVNET)"
 
-test: deps ## Run every test, official vectors included
+test: deps ## Run every test; official vectors where LEANSPEC_VECTORS names them
 	cargo test --workspace --doc
 	cargo test --workspace --lib --bins --tests
 
-fuzz: deps ## Fuzz every decoder for FUZZ_SECONDS each, two at a time
+fuzz: ## Fuzz every decoder for FUZZ_SECONDS each, two at a time; wants a C++ compiler too
+	@sh .ci/deps fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) testing/fuzz/run
 
 soak: deps ## Run the drills with real nodes again and again, longer, in random order, for SOAK_MINUTES=30

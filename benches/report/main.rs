@@ -1,8 +1,7 @@
 //! `bench-report`: docs/benchmarks.md and its plots from what the benches left in the target directory.
 //!
-//! It measures nothing. Text that explains stands in `template.md`, so that a new run keeps it; there,
-//! `{{table}}` and `{{machine}}` stand for what is computed here, `{{time NAME}}` for a median of criterion's,
-//! `{{bytes NAME}}`, `{{us NAME}}`, `{{ratio NAME}}` and `{{number NAME}}` for a figure. What was not measured says so.
+//! It measures nothing. Text that explains stands in `template.md`, so that a new run keeps it; [`template`] says what
+//! may stand there for a figure.
 
 #![allow(
     clippy::print_stdout,
@@ -15,13 +14,13 @@ mod machine;
 mod measured;
 mod plot;
 mod plots;
+mod row;
 mod rows;
+mod template;
 
 use std::{fs, io, path::Path, process::ExitCode};
 
 use measured::Measured;
-
-const TEMPLATE: &str = include_str!("template.md");
 
 fn main() -> ExitCode {
     let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
@@ -45,40 +44,7 @@ fn write(docs: &Path) -> io::Result<()> {
         }
     }
     let report = docs.join("benchmarks.md");
-    fs::write(&report, fill(TEMPLATE, &measured))?;
+    fs::write(&report, template::fill(template::TEMPLATE, &measured))?;
     println!("wrote docs/benchmarks.md and docs/benchmarks/*.svg");
     Ok(())
-}
-
-/// The template with its places filled.
-fn fill(template: &str, measured: &Measured) -> String {
-    let mut report = String::with_capacity(2 * template.len());
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let Some((place, after)) = after.split_once("}}") else { break };
-        report.push_str(before);
-        report.push_str(&say(place, measured));
-        rest = after;
-    }
-    report.push_str(rest);
-    report
-}
-
-fn say(place: &str, measured: &Measured) -> String {
-    let (kind, name) = place.split_once(' ').unwrap_or((place, ""));
-    let figure = |show: fn(f64) -> String| measured.figure(name).map(show);
-    let said = match kind {
-        "table" => Some(rows::table(measured)),
-        "machine" => Some(machine::describe()),
-        "time" => measured.seconds(name).map(format::seconds),
-        "us" => figure(|us| format::seconds(us / 1e6)),
-        "bytes" => figure(format::bytes),
-        "ratio" => figure(format::ratio),
-        "number" => figure(|number| format!("{number:.0}")),
-        _ => None,
-    };
-    said.unwrap_or_else(|| {
-        eprintln!("nothing measured for {place}");
-        "not measured".to_owned()
-    })
 }

@@ -10,12 +10,14 @@ use serde_json::Value;
 pub struct Measured {
     /// Median seconds by criterion's name.
     seconds: BTreeMap<String, f64>,
+    /// What is not a time of criterion's, by its path.
+    figures: BTreeMap<String, f64>,
 }
 
 impl Measured {
     /// Reads what the benches left in the target directory.
     pub fn read() -> Self {
-        let mut measured = Self::default();
+        let mut measured = Self { figures: figures::all(), ..Self::default() };
         measured.collect(&figures::target_directory().join("criterion"));
         measured
     }
@@ -26,9 +28,21 @@ impl Measured {
     }
 
     /// A figure that is not criterion's.
-    #[expect(clippy::unused_self, reason = "one way to ask for both")]
     pub fn figure(&self, name: &str) -> Option<f64> {
-        figures::figure(name)
+        self.figures.get(name).copied()
+    }
+
+    /// As if this had been measured.
+    #[cfg(test)]
+    pub fn of<const S: usize, const F: usize>(
+        seconds: [(&str, f64); S],
+        figures: [(&str, f64); F],
+    ) -> Self {
+        let owned = |(name, value): (&str, f64)| (name.to_owned(), value);
+        Self {
+            seconds: seconds.map(owned).into_iter().collect(),
+            figures: figures.map(owned).into_iter().collect(),
+        }
     }
 
     /// Walks criterion's directories: group, function, parameter, and in each the latest run as `new`.

@@ -3,66 +3,10 @@
 use crate::{
     format::{bytes, rate, ratio, seconds},
     measured::Measured,
+    row::{Check, Limit, Row, at_most, beside, quotient},
 };
 
-/// A promise.
-pub struct Row {
-    what: &'static str,
-    /// The neighbour's figure as its own benches gave it, on another machine.
-    neighbour: &'static str,
-    checks: Vec<Check>,
-    baseline: Option<Baseline>,
-}
-
-/// One number of a promise and its limit.
-struct Check {
-    /// Which one, where a row has several.
-    of: &'static str,
-    value: Option<f64>,
-    limit: Limit,
-    show: fn(f64) -> String,
-}
-
-#[derive(Clone, Copy)]
-enum Limit {
-    AtMost(f64),
-    AtLeast(f64),
-}
-
-/// What stands beside it in the same run.
-struct Baseline {
-    what: &'static str,
-    value: Option<f64>,
-    /// The baseline over ours.
-    factor: Option<f64>,
-    show: fn(f64) -> String,
-}
-
-impl Check {
-    fn met(&self) -> Option<bool> {
-        self.value.map(|value| match self.limit {
-            Limit::AtMost(limit) => value <= limit,
-            Limit::AtLeast(limit) => value >= limit,
-        })
-    }
-
-    fn measured(&self) -> String {
-        let value = self.value.map_or_else(|| "not measured".to_owned(), self.show);
-        labelled(self.of, &value)
-    }
-
-    fn target(&self) -> String {
-        let limit = match self.limit {
-            Limit::AtMost(limit) => format!("<= {}", (self.show)(limit)),
-            Limit::AtLeast(limit) => format!(">= {}", (self.show)(limit)),
-        };
-        labelled(self.of, &limit)
-    }
-}
-
-fn labelled(of: &str, text: &str) -> String {
-    if of.is_empty() { text.to_owned() } else { format!("{of} {text}") }
-}
+const MIB: f64 = 1_048_576.0;
 
 /// The whole table in Markdown.
 pub fn table(measured: &Measured) -> String {
@@ -74,53 +18,25 @@ pub fn table(measured: &Measured) -> String {
     lines.join("\n")
 }
 
-impl Row {
-    fn markdown(&self) -> String {
-        let join =
-            |say: fn(&Check) -> String| self.checks.iter().map(say).collect::<Vec<_>>().join("; ");
-        let baseline = self.baseline.as_ref().map_or_else(String::new, |baseline| {
-            let value = baseline.value.map_or_else(|| "not measured".to_owned(), baseline.show);
-            let factor =
-                baseline.factor.map_or_else(String::new, |factor| format!(", {}", ratio(factor)));
-            format!("{}: {value}{factor}", baseline.what)
-        });
-        let met = match self.checks.iter().map(Check::met).collect::<Option<Vec<_>>>() {
-            None => "?",
-            Some(all) if all.iter().all(|met| *met) => "yes",
-            Some(_) => "**no**",
-        };
-        format!(
-            "| {} | {} | {} | {} | {baseline} | {met} |",
-            self.what,
-            self.neighbour,
-            join(Check::target),
-            join(Check::measured),
-        )
+/// Whether this run missed a promise: that of the row whose first words are `name`, or of one number of it as in
+/// `SSZ; decode`. `None` if there is no such row or number.
+pub fn is_unmet(name: &str, measured: &Measured) -> Option<bool> {
+    let (words, of) = name.split_once("; ").map_or((name, None), |(row, of)| (row, Some(of)));
+    let row = rows(measured).into_iter().find(|row| row.what.starts_with(words))?;
+    let mut asked = row.checks.iter().filter(|check| of.is_none_or(|of| of == check.of)).peekable();
+    asked.peek()?;
+    Some(asked.any(|check| check.met() == Some(false)))
+}
+
+/// The promises that this run missed, in a sentence.
+pub fn unmet(measured: &Measured) -> String {
+    let rows = rows(measured);
+    let is_unmet = |row: &&Row| row.checks.iter().any(|check| check.met() == Some(false));
+    let names: Vec<_> = rows.iter().filter(is_unmet).map(|row| format!("*{}*", row.what)).collect();
+    if names.is_empty() {
+        return "Every row that was measured is met.".to_owned();
     }
-}
-
-const MIB: f64 = 1_048_576.0;
-
-const fn at_most(
-    of: &'static str,
-    value: Option<f64>,
-    limit: f64,
-    show: fn(f64) -> String,
-) -> Check {
-    Check { of, value, limit: Limit::AtMost(limit), show }
-}
-
-fn quotient(numerator: Option<f64>, denominator: Option<f64>) -> Option<f64> {
-    Some(numerator? / denominator?)
-}
-
-fn beside(
-    what: &'static str,
-    value: Option<f64>,
-    ours: Option<f64>,
-    show: fn(f64) -> String,
-) -> Option<Baseline> {
-    Some(Baseline { what, value, factor: quotient(value, ours), show })
+    format!("{} of {} are not met in this run: {}.", names.len(), rows.len(), names.join("; "))
 }
 
 fn rows(measured: &Measured) -> Vec<Row> {
@@ -350,7 +266,7 @@ fn others(measured: &Measured) -> Vec<Row> {
             neighbour: "5 to 12 s",
             checks: vec![at_most("", restart, 150e-3, seconds)],
             baseline: beside(
-                "open and decode a full state",
+                "open, without flushes, and decode a full state",
                 time("restart/baseline_full_state/lazy/v4096_h261k"),
                 None,
                 seconds,

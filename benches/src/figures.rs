@@ -1,6 +1,10 @@
 //! Figures that are not times: bytes, counts, ratios. One file each, read by the report beside criterion's own.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 /// Where figures are kept: `target/figures`.
 #[must_use]
@@ -23,8 +27,24 @@ pub fn record(name: &str, value: f64) {
     eprintln!("{name}: {value:.1}");
 }
 
-/// A figure of the last run, `None` if it was not measured.
+/// Every figure of the last run, by its name.
 #[must_use]
-pub fn figure(name: &str) -> Option<f64> {
-    fs::read_to_string(directory().join(name)).ok()?.trim().parse().ok()
+pub fn all() -> BTreeMap<String, f64> {
+    let mut figures = BTreeMap::new();
+    collect(&directory(), "", &mut figures);
+    figures
+}
+
+fn collect(folder: &Path, prefix: &str, figures: &mut BTreeMap<String, f64>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let (path, name) = (entry.path(), format!("{prefix}{}", entry.file_name().display()));
+        if path.is_dir() {
+            collect(&path, &format!("{name}/"), figures);
+        } else if let Some(value) =
+            fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok())
+        {
+            figures.insert(name, value);
+        }
+    }
 }
