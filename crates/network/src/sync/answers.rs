@@ -113,6 +113,7 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         slice.stage = Stage::Here { peer, blocks };
         let current_slot = self.view.current_slot;
         let Some(claimant) = self.claims.get_mut(&peer) else { return };
+        claimant.was_in_time();
         let head = claimant.head(now_ms, current_slot);
         if !is_empty {
             claimant.said_something();
@@ -185,6 +186,9 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
                 }
             }
             RequestFailure::Timeout => {
+                if let (Asked::Range, Some(claimant)) = (asked, self.claims.get_mut(&peer)) {
+                    claimant.was_late();
+                }
                 let why = "no answer to a request for blocks".to_owned();
                 self.say(Action::Penalise { peer, offence: Offence::Stalled, why });
                 self.back_off(peer, now_ms);

@@ -27,6 +27,8 @@ pub(super) struct Claimant {
     /// Blocks asked of it in all: work is spread by it.
     asked_blocks: u64,
     pace: Bucket,
+    /// Slots of a range that it answers in time.
+    pub(super) range_slots: u64,
     failures: u32,
     retry_at_ms: u64,
     doubts: u32,
@@ -46,6 +48,7 @@ impl Claimant {
             asked_status_at_ms: None,
             is_busy: false,
             asked_blocks: 0,
+            range_slots: RANGE_SLOTS,
             pace: Bucket::new(PACE_BLOCKS_BURST, PACE_BLOCKS_PER_SECOND, now_ms),
             failures: 0,
             retry_at_ms: 0,
@@ -106,6 +109,16 @@ impl Claimant {
     /// An answer came, of whatever worth.
     pub(super) const fn answered(&mut self) {
         self.failures = 0;
+    }
+
+    /// A range did not come in time: the link may be slow, or the proofs large.
+    pub(super) const fn was_late(&mut self) {
+        self.range_slots = if self.range_slots > 1 { self.range_slots / 2 } else { 1 };
+    }
+
+    /// A range came in time.
+    pub(super) fn was_in_time(&mut self) {
+        self.range_slots = (2 * self.range_slots).min(RANGE_SLOTS);
     }
 
     /// An answer did not bring what was claimed; whether that was once too often.

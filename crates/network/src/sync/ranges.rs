@@ -146,25 +146,22 @@ impl<P: Copy + Ord + Debug> Ranges<P> {
         (len < RANGES_MAX).then_some((len, self.next_slot))
     }
 
-    /// Asks for what [`Self::next_wanted`] named, up to `head_slot`; the slots that the request is for.
-    pub(super) fn ask(&mut self, index: usize, head_slot: Slot, request: RequestId) -> (Slot, u64) {
+    /// Asks for what [`Self::next_wanted`] named, up to slot `up_to`; the slots that the request is for.
+    pub(super) fn ask(&mut self, index: usize, up_to: Slot, request: RequestId) -> (Slot, u64) {
         if index == self.slices.len() {
             let start = self.next_slot;
-            let count = RANGE_SLOTS.min(head_slot.saturating_sub(start).saturating_add(1));
+            let count = RANGE_SLOTS.min(up_to.saturating_sub(start).saturating_add(1));
             self.next_slot = start.saturating_add(count);
             self.slices.push_back(Slice { start, count, stage: Stage::Asked(request) });
             return (start, count);
         }
         let slice = &mut self.slices[index];
         let (start, last) = (slice.start, slice.last_slot());
-        if head_slot < last {
-            // This peer has the first part only.
-            slice.count = head_slot.saturating_sub(start).saturating_add(1);
-            let rest = Slice {
-                start: head_slot.saturating_add(1),
-                count: last - head_slot,
-                stage: Stage::Wanted,
-            };
+        if up_to < last {
+            // This peer has, or answers in time, the first part only.
+            slice.count = up_to.saturating_sub(start).saturating_add(1);
+            let rest =
+                Slice { start: up_to.saturating_add(1), count: last - up_to, stage: Stage::Wanted };
             self.slices.insert(index + 1, rest);
         }
         let slice = &mut self.slices[index];

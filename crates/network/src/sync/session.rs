@@ -121,10 +121,12 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
             self.notice_pruned(start, now_ms);
             return None;
         };
-        let head = self.claims.get(&peer)?.head(now_ms, current_slot)?;
-        self.claims.take(&peer, RANGE_SLOTS, now_ms);
+        let claimant = self.claims.get(&peer)?;
+        let range_slots = claimant.range_slots;
+        let last = claimant.head(now_ms, current_slot)?.slot.min(start + range_slots - 1);
+        self.claims.take(&peer, range_slots, now_ms);
         let request = self.new_request(peer, Asked::Range, now_ms);
-        let (start_slot, count) = self.session.as_mut()?.ask(index, head.slot, request);
+        let (start_slot, count) = self.session.as_mut()?.ask(index, last, request);
         Some(Action::Request { request, peer, blocks: BlocksRequest::Range { start_slot, count } })
     }
 

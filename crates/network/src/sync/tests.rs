@@ -527,6 +527,31 @@ fn a_store_that_pauses_gets_the_same_batch_again() {
 }
 
 #[test]
+fn a_peer_on_a_slow_link_is_asked_for_less_until_it_answers_in_time() {
+    let mut node = Node::new(400, 10, 5);
+    node.connect(1, node.tip(), 0);
+    let mut now_ms = 0;
+    let mut ask = |node: &mut Node| loop {
+        match node.poll(now_ms) {
+            Some(Action::Request { request, blocks, .. }) => break (request, blocks, now_ms),
+            Some(_) => {}
+            None => now_ms += 100,
+        }
+    };
+    for slots in [64, 32, 16] {
+        let (request, what, at_ms) = ask(&mut node);
+        assert_eq!(what, range(11, slots));
+        node.respond(request, Err(RequestFailure::Timeout), at_ms);
+    }
+    let (request, what, at_ms) = ask(&mut node);
+    assert_eq!(what, range(11, 8));
+    node.answer(request, node.blocks(&what), at_ms);
+    assert_eq!(node.import(at_ms).1, (11..19).collect::<Vec<Slot>>());
+    // What was cut off comes next.
+    assert_eq!(ask(&mut node).1, range(19, 8));
+}
+
+#[test]
 fn an_old_status_is_asked_for_again_at_a_polite_pace() {
     let mut node = Node::new(20, 20, 5);
     node.connect(1, node.tip(), 0);
