@@ -9,7 +9,7 @@ DEVNET ?= devnet
 SLOT_MS ?=
 SLOTS ?=
 DEVNET_FLAGS ?=
-# Seconds that each decoder is fuzzed: ten of them, two at a time, take five minutes.
+# Seconds of each fuzz target: thirteen of them, two at a time, take seven minutes.
 FUZZ_SECONDS ?= 60
 LAMELLA := target/release/lamella
 
@@ -37,7 +37,7 @@ test: deps ## Run every test; official vectors where LEANSPEC_VECTORS names them
 	cargo test --workspace --doc
 	cargo test --workspace --lib --bins --tests
 
-fuzz: ## Fuzz every decoder for FUZZ_SECONDS each, two at a time; wants a C++ compiler too
+fuzz: ## Fuzz what reads bytes of peers and disk, FUZZ_SECONDS a target, two at a time; wants a C++ compiler too
 	@sh .ci/deps fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) testing/fuzz/run
 

@@ -56,7 +56,7 @@ pub fn profile() {
 }
 
 fn measure(rows: &[(usize, usize)], sum: Sum) -> f64 {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let mut each = |(count, bytes): &(usize, usize)| {
         (0..*count).map(|_| random.bytes(*bytes)).collect::<Vec<_>>()
     };

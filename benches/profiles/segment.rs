@@ -35,7 +35,7 @@ fn measure(segment_roots: usize) {
         anchors.map(|slot| (slot / segment_roots + slot % segment_roots) * ROOT_BYTES).sum();
     figure("anchors_bytes", anchor_bytes as f64);
     // On average half a segment is the tail that each state has for itself.
-    let tail = Random(1).bytes(segment_roots / 2 * ROOT_BYTES);
+    let tail = Random::new(1).bytes(segment_roots / 2 * ROOT_BYTES);
     figure("state_bytes", tail.len() as f64);
     let clones = (0..ROUNDS * 10).map(|_| {
         let started = Instant::now();
@@ -53,7 +53,7 @@ fn first_read(segment_roots: usize) -> f64 {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { durability: Durability::Lazy, ..Options::new(OpenMode::Create) };
     let database = Database::open(directory.path(), options).unwrap();
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     let mut txn = database.write().unwrap();
     let count = (HISTORICAL_ROOTS_LIMIT / segment_roots) as u64;
     let depth = segment_roots.trailing_zeros() as usize;

@@ -28,7 +28,7 @@ pub fn over_history(diff_bytes: &MeanBytes) {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { durability: Durability::Lazy, ..Options::new(OpenMode::Create) };
     let database = Database::open(directory.path(), options).unwrap();
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let mut state = State::clone(&anchor(LARGE, ANCHOR_INTERVAL_SLOTS, Finality::Healthy).state);
     let (mut snapshots_bytes, mut full_bytes) = (0, 0);
     loop {

@@ -22,7 +22,7 @@ pub const AGGREGATE_BYTES: usize = 190 * 1024;
 pub const SIGNATURE_BYTES: usize = 2_536;
 
 /// Produces one chain, block after block, a block in every slot.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct BlockSource {
     state: State,
     finality: Finality,
@@ -38,14 +38,14 @@ impl BlockSource {
         // A devnet's proof holds the signatures themselves: one for each vote, and the proposer's.
         let proof_bytes = (validators + 1).saturating_mul(SIGNATURE_BYTES).min(AGGREGATE_BYTES);
         let proof = MultiMessageAggregate::default();
-        let mut source = Self { state: state.clone(), finality, random: Random(5), proof };
+        let mut source = Self { state: state.clone(), finality, random: Random::new(5), proof };
         source.set_proof_bytes(proof_bytes);
         source
     }
 
     /// Blocks from now on have proofs of this size.
     pub fn set_proof_bytes(&mut self, proof_bytes: usize) {
-        let proof = ProofBytes::new(Random(4).bytes(proof_bytes)).unwrap();
+        let proof = ProofBytes::new(Random::new(4).bytes(proof_bytes)).unwrap();
         self.proof = MultiMessageAggregate { proof };
     }
 

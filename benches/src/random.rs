@@ -1,19 +1,22 @@
-//! Random numbers that are the same in every run: SplitMix64.
+//! Random numbers that are the same in every run.
 
+use lamella::devnet::random::Random as Sequence;
 use lamella_types::Root;
 
-/// A generator; its state is its seed.
-#[derive(Debug, Clone)]
-pub struct Random(pub u64);
+/// The sequence of a seed.
+#[derive(Debug)]
+pub struct Random(Sequence);
 
 impl Random {
+    /// From its beginning.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(Sequence::new(seed))
+    }
+
     /// The next number.
     pub const fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.0.next()
     }
 
     /// True in `parts` of a thousand cases.

@@ -30,13 +30,13 @@ pub const IN_TIME_PER_MILLE: u64 = 970;
 /// Whether a validator is online while finality stalls. The same ones are, all the time.
 #[must_use]
 pub const fn is_online(validator: u64) -> bool {
-    Random(validator).per_mille(ONLINE_PER_MILLE)
+    Random::new(validator).per_mille(ONLINE_PER_MILLE)
 }
 
 /// A registry with random keys.
 #[must_use]
 pub fn registry(validator_count: u64) -> Validators {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let mut key = || PublicKeyBytes(random.bytes(52).try_into().unwrap());
     let entries = (0..validator_count).map(|index| Validator {
         attestation_public_key: key(),
@@ -52,7 +52,7 @@ pub fn registry(validator_count: u64) -> Validators {
 /// A hash for each slot and seven for each validator: 50 ms at slot 261,000.
 #[must_use]
 pub fn anchor(validator_count: u64, slot: Slot, finality: Finality) -> Bootstrap {
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     let mut history = BlockHashes::default();
     for _ in 0..slot {
         history.push(random.root()).unwrap();
@@ -92,7 +92,7 @@ fn pending_votes(
     finalized_slot: Slot,
     validator_count: u64,
 ) -> Justifications {
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let end = (history.len() as Slot).saturating_sub(3);
     let targets =
         (finalized_slot + 1..end).filter(|slot| is_justifiable_after(*slot, finalized_slot));

@@ -22,7 +22,7 @@ struct Fork {
 
 impl Fork {
     fn new() -> Self {
-        let mut random = Random(7);
+        let mut random = Random::new(7);
         let trusted = block(&mut random, None);
         let mut choice = ForkChoice::from_anchor(trusted);
         let mut tips = [trusted; 2];
@@ -120,7 +120,7 @@ pub fn head_update(c: &mut Criterion) {
             };
             timed(
                 count,
-                || block(&mut Random(8), Some(&fork.tips[0])),
+                || block(&mut Random::new(8), Some(&fork.tips[0])),
                 measured,
                 |(change, view)| {
                     assert_eq!(change.new_head, view.head());

@@ -168,7 +168,7 @@ struct DurablePairs {
 impl DurablePairs {
     fn new(validators: u64, slot: u64) -> Self {
         let import = Import::new(validators, slot, Finality::Healthy, Durable);
-        let bytes = Random(9).bytes(4 << 20);
+        let bytes = Random::new(9).bytes(4 << 20);
         Self { import, bare: BareFile::default(), bytes, pairs: Vec::new() }
     }
 

@@ -46,7 +46,8 @@ impl Signed {
         let directory = tempfile::tempdir().unwrap();
         let options = Options { durability, ..Options::new(OpenMode::Create) };
         let database = Database::open(directory.path(), options).unwrap();
-        let mut signed = Self { database, next_slot: 0, random: Random(6), _directory: directory };
+        let mut signed =
+            Self { database, next_slot: 0, random: Random::new(6), _directory: directory };
         signed.add(KEPT);
         signed
     }

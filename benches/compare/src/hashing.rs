@@ -23,7 +23,7 @@ type Hash = fn(&[u8]) -> Vec<Root>;
 /// Measures and says so.
 pub fn report(report: &mut String) {
     hashtree_rs::init();
-    let history = Random(1).bytes(SEGMENTS * SEGMENT_BYTES);
+    let history = Random::new(1).bytes(SEGMENTS * SEGMENT_BYTES);
     let ways: [(&str, Hash); 3] = [
         ("`sha2`, one stream (in use)", one_stream),
         ("`sha2`, two threads", two_threads),

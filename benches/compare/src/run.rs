@@ -38,7 +38,7 @@ pub fn run<E: Engine>(flush: Flush) -> String {
     let disk_full = disk_bytes(path);
 
     let mut engine = E::open(path, flush);
-    let mut random = Random(11);
+    let mut random = Random::new(11);
     let mut slot = |below: u64| random.number() % below;
     let state_rows = median_us((0..READS).map(|_| state_rows(&engine, slot(IMPORTS - 1_023))));
     let proof = median_us((0..READS).map(|_| proof(&engine, slot(IMPORTS))));

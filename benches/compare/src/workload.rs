@@ -12,7 +12,7 @@ const DIFF: usize = 140;
 
 /// The rows of a block at `slot`.
 pub fn import(slot: u64) -> Vec<Row> {
-    let mut random = Random(slot);
+    let mut random = Random::new(slot);
     let root = random.bytes(32);
     let key = [&slot.to_be_bytes()[..], &root].concat();
     let mut row =
@@ -29,5 +29,5 @@ pub fn import(slot: u64) -> Vec<Row> {
 
 /// The key of the block at `slot`.
 pub fn key(slot: u64) -> Vec<u8> {
-    [&slot.to_be_bytes()[..], &Random(slot).bytes(32)].concat()
+    [&slot.to_be_bytes()[..], &Random::new(slot).bytes(32)].concat()
 }

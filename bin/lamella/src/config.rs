@@ -12,6 +12,7 @@ use lamella_network::service::Dial;
 
 use crate::{
     api::ServerConfig,
+    db::database_path,
     network_dir::{AssignedValidator, GenesisConfig},
     node::ProofSchemeName,
 };
@@ -53,7 +54,7 @@ impl NodeConfig {
     /// Where the database is. Beside it the data directory may hold anything.
     #[must_use]
     pub fn database(&self) -> PathBuf {
-        self.data_dir.join("db")
+        database_path(&self.data_dir)
     }
 }
 

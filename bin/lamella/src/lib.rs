@@ -10,6 +10,7 @@
 //! | importing a block | [`import`], [`proofs`] |
 //! | running; beginning elsewhere than at genesis | [`node`]; [`checkpoint`] |
 //! | the HTTP API, the metrics | [`api`], [`metrics`] |
+//! | files that appear whole | `whole_file` |
 
 pub mod api;
 pub mod checkpoint;
@@ -24,3 +25,4 @@ pub mod metrics;
 pub mod network_dir;
 pub mod node;
 pub mod proofs;
+mod whole_file;

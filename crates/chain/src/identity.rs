@@ -53,11 +53,7 @@ impl Identity {
     }
 
     pub(crate) fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), ReadError> {
-        let mut schema = SCHEMA_VERSION.to_be_bytes().to_vec();
-        for constant in [ANCHOR_INTERVAL_SLOTS, SEGMENT_ROOTS as u64] {
-            schema.extend_from_slice(&constant.to_be_bytes());
-        }
-        txn.put::<Meta>(&MetaName::new(SCHEMA), &Bytes(schema))?;
+        txn.put::<Meta>(&MetaName::new(SCHEMA), &Bytes(schema()))?;
         txn.put::<Meta>(&MetaName::new(IDENTITY), &Bytes(self.encode()))?;
         Ok(())
     }
@@ -81,14 +77,14 @@ impl Identity {
         Ok(())
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = self.genesis_time.to_be_bytes().to_vec();
         bytes.extend_from_slice(self.registry_root.as_bytes());
         bytes.extend_from_slice(self.proof_scheme.as_bytes());
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (genesis_time, rest) = bytes.split_first_chunk()?;
         let (registry_root, scheme) = rest.split_first_chunk()?;
         Some(Self {
@@ -99,7 +95,15 @@ impl Identity {
     }
 }
 
-fn check_schema(row: &[u8]) -> Result<(), ChainOpenError> {
+pub(crate) fn schema() -> Vec<u8> {
+    let mut schema = SCHEMA_VERSION.to_be_bytes().to_vec();
+    for constant in [ANCHOR_INTERVAL_SLOTS, SEGMENT_ROOTS as u64] {
+        schema.extend_from_slice(&constant.to_be_bytes());
+    }
+    schema
+}
+
+pub(crate) fn check_schema(row: &[u8]) -> Result<(), ChainOpenError> {
     let bad = || bad_row(&MetaName::new(SCHEMA));
     let (version, constants) = row.split_first_chunk().ok_or_else(bad)?;
     let found = u32::from_be_bytes(*version);

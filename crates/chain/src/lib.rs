@@ -33,6 +33,8 @@ mod meta;
 mod open;
 mod persist;
 mod recover;
+#[doc(hidden)]
+pub mod rows;
 mod view;
 mod vote_rows;
 

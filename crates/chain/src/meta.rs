@@ -49,16 +49,20 @@ impl ForkChoiceRow {
     }
 
     pub(crate) fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), ReadError> {
+        txn.put::<Meta>(&MetaName::new(FORK_CHOICE), &Bytes(self.encode()))?;
+        Ok(())
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = self.head.as_bytes().to_vec();
         bytes.extend_from_slice(self.safe_target.as_bytes());
         bytes.extend(to_ssz(&self.justified));
         bytes.extend(to_ssz(&self.finalized));
         bytes.extend_from_slice(&self.time.to_le_bytes());
-        txn.put::<Meta>(&MetaName::new(FORK_CHOICE), &Bytes(bytes))?;
-        Ok(())
+        bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk()?;
         let (safe_target, rest) = rest.split_first_chunk()?;
         let (justified, rest) = rest.split_at_checked(Checkpoint::SSZ_BYTES)?;

@@ -46,7 +46,7 @@ pub(crate) fn read_all(txn: &impl Read) -> Result<Vec<VoteRow>, ReadError> {
     .collect()
 }
 
-fn encode(row: &VoteRow) -> Vec<u8> {
+pub(crate) fn encode(row: &VoteRow) -> Vec<u8> {
     let mut bytes = to_ssz(&row.data);
     let known = if row.known.is_some() { KNOWN } else { 0 };
     let pending = if row.pending.is_some() { PENDING } else { 0 };
@@ -61,7 +61,7 @@ fn encode(row: &VoteRow) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<VoteRow> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<VoteRow> {
     let (data, rest) = bytes.split_at_checked(AttestationData::SSZ_BYTES)?;
     let data = AttestationData::from_ssz(data).ok()?;
     let (pools, mut rest) = rest.split_first()?;

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use lamella_xmss::{
-    PublicKey, PublicKeyBytes, Signature, TEST, generate_development,
+    PRODUCTION, Parameters, PublicKey, PublicKeyBytes, Signature, TEST, generate_development,
     scheme::{Component, ProofScheme, Raw},
 };
 
@@ -15,17 +15,26 @@ const SLOT: u64 = 3;
 static SIGNED: LazyLock<Option<(Vec<PublicKeyBytes>, Vec<u8>)>> = LazyLock::new(|| {
     let (mut keys, mut proof) = (Vec::new(), Vec::new());
     for seed in [1, 2] {
-        let pair = generate_development(&TEST, &[seed; 32], 8, &|_| {}).ok()?;
-        keys.push(pair.public_key.encode());
-        proof.extend(pair.secret_key.sign(SLOT, &MESSAGE).ok()?.encode());
+        let (key, signature) = signature(&TEST, seed)?;
+        keys.push(key);
+        proof.extend(signature);
     }
     Some((keys, proof))
 });
 
+/// A development key and what it signs.
+fn signature(parameters: &'static Parameters, seed: u8) -> Option<(PublicKeyBytes, Vec<u8>)> {
+    let pair = generate_development(parameters, &[seed; 32], 8, &|_| {}).ok()?;
+    let signature = pair.secret_key.sign(SLOT, &MESSAGE).ok()?;
+    Some((pair.public_key.encode(), signature.encode()))
+}
+
 /// Nobody but the signers makes a proof: not from pieces of theirs, and not by writing theirs in another way.
 pub fn proof(bytes: &[u8]) {
-    if let Ok(signature) = Signature::decode(&TEST, bytes) {
-        assert_eq!(signature.encode(), bytes, "one encoding for each signature");
+    for parameters in [&TEST, &PRODUCTION] {
+        if let Ok(signature) = Signature::decode(parameters, bytes) {
+            assert_eq!(signature.encode(), bytes, "one encoding for each signature");
+        }
     }
     if let Ok(key) = PublicKey::decode(bytes) {
         assert_eq!(key.encode(), bytes, "one encoding for each key");
@@ -39,5 +48,6 @@ pub fn proof(bytes: &[u8]) {
 pub fn proof_seeds() -> Vec<Vec<u8>> {
     let Some((keys, signed)) = &*SIGNED else { return Vec::new() };
     let one = signed[..signed.len() / 2].to_vec();
-    vec![signed.clone(), one, keys[0].to_vec()]
+    let production = signature(&PRODUCTION, 1).map(|(_, signature)| signature);
+    [signed.clone(), one, keys[0].to_vec()].into_iter().chain(production).collect()
 }

@@ -1,10 +1,12 @@
-//! States as checkpoint sync sends them, diffs and anchors as the disk has them.
+//! States as checkpoint sync sends them, diffs, anchors and bodies as the disk has them.
 
 use std::sync::Arc;
 
 use lamella_state_diff::{Anchor, DiffBase, StateDiff};
+use lamella_tables::Value;
 use lamella_types::{
-    BlockHeader, Checkpoint, Decode, Root, State, Validator, Validators, genesis_state,
+    AggregatedAttestation, AttestationData, BlockBody, BlockHeader, Checkpoint, Decode, Root,
+    State, Validator, Validators, bits::BitList, genesis_state, to_ssz,
 };
 
 /// History entries of the seeds, which keep inputs small.
@@ -55,6 +57,24 @@ pub fn stored_seeds() -> Vec<Vec<u8>> {
     let diff = StateDiff::build(&base, &child).ok().filter(|_| is_pushed);
     let row = |diff: StateDiff| [slot.to_be_bytes().to_vec(), diff.encode()].concat();
     diff.map(row).into_iter().chain([anchor]).collect()
+}
+
+pub fn body(bytes: &[u8]) {
+    let Ok(body) = BlockBody::decode(bytes) else { return };
+    assert_eq!(body.encode(), bytes, "one encoding for each body");
+    assert_eq!(BlockBody::from_ssz(&to_ssz(&body)).as_ref(), Ok(&body), "a body that peers take");
+}
+
+pub fn body_seeds() -> Vec<Vec<u8>> {
+    let vote = |slot, voters: Vec<u64>| AggregatedAttestation {
+        aggregation_bits: BitList::from_indices(voters).unwrap_or_default(),
+        data: AttestationData { slot, ..AttestationData::default() },
+    };
+    // A bitmap, a list of voters, a list of absentees.
+    let kinds = [(0..40).step_by(2).collect(), vec![3, 90], (0..90).filter(|v| *v != 7).collect()];
+    let votes: Vec<_> = (5..).zip(kinds).map(|(slot, voters)| vote(slot, voters)).collect();
+    let bodies = [Vec::new(), votes[..1].to_vec(), votes];
+    bodies.into_iter().filter_map(BlockBody::new).map(|body| body.encode()).collect()
 }
 
 /// A post-state and its block.

@@ -44,7 +44,10 @@ fn every_law_holds_for_seeds_their_variants_and_all_findings() {
 
 #[test]
 fn seeds_are_valid_inputs() {
-    use lamella_types::{Decode, SignedBlock, State};
+    use lamella_chain::rows;
+    use lamella_tables::Value as _;
+    use lamella_types::{BlockBody, Decode, SignedBlock, State};
+    use lamella_xmss::{PRODUCTION, Signature};
     let seeds = |name: &str| {
         let target = TARGETS.iter().find(|target| target.name == name).unwrap();
         (target.seeds)()
@@ -52,7 +55,20 @@ fn seeds_are_valid_inputs() {
     assert!(seeds("block").iter().all(|seed| SignedBlock::from_ssz(seed).is_ok()));
     assert!(seeds("state").iter().all(|seed| State::from_ssz(seed).is_ok()));
     assert_eq!(seeds("stored").len(), 2, "a diff and an anchor");
-    assert_eq!(seeds("proof").len(), 3);
+    let signature = seeds("proof").remove(3);
+    assert!(Signature::decode(&PRODUCTION, &signature).is_ok());
+    assert!(seeds("body").iter().all(|seed| BlockBody::decode(seed).is_ok()));
+    assert_eq!(seeds("body").len(), 3);
+    let seeds_of_rows = seeds("rows");
+    let [vote, two_pools, fork_choice, identity, schema] = &seeds_of_rows[..] else {
+        panic!("five rows");
+    };
+    assert_eq!(rows::vote(vote).as_ref(), Some(vote));
+    assert_eq!(rows::vote(two_pools).as_ref(), Some(two_pools));
+    assert_eq!(rows::fork_choice(fork_choice).as_ref(), Some(fork_choice));
+    assert_eq!(rows::identity(identity).as_ref(), Some(identity));
+    assert!(rows::is_our_schema(schema));
+    assert_eq!(seeds("stream").len(), 5);
     let record = String::from_utf8(seeds("record").remove(0)).unwrap();
     assert!(lamella::network_dir::Bootnode::parse(&record).is_ok());
 }

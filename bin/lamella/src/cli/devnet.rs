@@ -22,7 +22,7 @@ pub(super) const LONG_ABOUT: &str = "\
 Run a network of several nodes on this machine, and watch it.
 
 Makes keys and genesis, starts one process per node on free loopback ports, and shows where each of them is: a live \
-picture on a terminal, else one line a slot. Ctrl-C stops all nodes; started again, the same network goes on. However \
+picture on a terminal, else at most one line a slot. Ctrl-C stops all nodes; started again, the same network goes on. However \
 this command ends, SIGKILL included, its nodes end with it.
 
 With --slots the run ends by itself and is judged: all nodes on one chain, finality close to the head, the states of \

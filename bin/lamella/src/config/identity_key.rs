@@ -4,13 +4,14 @@
 //! that is refused stays untouched.
 
 use std::{
-    fmt,
-    fs::{self, OpenOptions},
-    io::{self, Write},
+    fmt, io,
     path::{Path, PathBuf},
 };
 
-use crate::network_dir::{NetworkFileError, NodeKey};
+use crate::{
+    network_dir::{NetworkFileError, NodeKey},
+    whole_file::{self, Access},
+};
 
 /// Name of the key file in the data directory.
 const FILE_NAME: &str = "node.key";
@@ -79,26 +80,13 @@ impl IdentityKey {
     /// [`IdentityKeyError::Write`].
     ///
     /// # Atomicity
-    /// The file appears whole: a temporary one beside it, synced, then renamed.
+    /// The file appears whole, and its name is durable.
     pub fn keep(&self) -> Result<(), IdentityKeyError> {
         let KeySource::Made(path) = &self.source else { return Ok(()) };
         let failed = |source| IdentityKeyError::Write { path: path.clone(), source };
-        let temporary = path.with_added_extension("tmp");
-        // What a killed start left; its identity was never seen by anyone who came back.
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        let mut options = OpenOptions::new();
-        options.create_new(true).write(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&temporary).and_then(|mut file| {
-            writeln!(file, "{}", hex::encode(self.key.as_bytes()))?;
-            file.sync_all()
-        });
-        written.map_err(failed)?;
-        fs::rename(&temporary, path).map_err(failed)
+        // What a killed start left goes: its identity was never seen by anyone who came back.
+        let line = format!("{}\n", hex::encode(self.key.as_bytes()));
+        whole_file::write(path, line.as_bytes(), Access::Owner).map_err(failed)
     }
 }
 
@@ -114,6 +102,8 @@ impl fmt::Display for KeySource {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

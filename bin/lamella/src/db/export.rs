@@ -1,12 +1,12 @@
 //! Bytes into a file: whole or not at all, and never over another one unasked.
 
 use std::{
-    fs::{self, OpenOptions},
     io::{self, Write as _},
     path::Path,
 };
 
 use super::DbError;
+use crate::whole_file::{self, Access};
 
 /// Writes `bytes` to `path`; `-` is stdout. A file appears under its name only when it is complete.
 ///
@@ -20,14 +20,5 @@ pub fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), DbError> {
     if !force && path.try_exists().map_err(failed)? {
         return Err(DbError::FileExists { path: path.into() });
     }
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".part");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&unfinished)
-        .map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&unfinished, path).map_err(failed)
+    whole_file::write(path, bytes, Access::Public).map_err(failed)
 }

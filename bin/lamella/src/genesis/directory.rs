@@ -4,28 +4,22 @@
 //! - Before anything else there is [`UNFINISHED`]; it goes after `config.yaml` has come. Only a folder that has it may
 //!   lose files to the next run, so keys that somebody else put there are never overwritten.
 //! - The running process holds a lock on it, so two runs cannot mix.
-//! - Every file appears whole, by a rename.
+//! - Every file appears whole, by a rename that is durable before the next file is written.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
 use super::{GenesisError, NODE_PREFIX};
-use crate::network_dir::NetworkDir;
+use crate::{
+    network_dir::NetworkDir,
+    whole_file::{self, Access, UNFINISHED_EXTENSION},
+};
 
 /// Marks a folder whose files are an interrupted run's.
 const UNFINISHED: &str = ".lamella-genesis-unfinished";
-
-/// Who may read a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Everybody the umask allows.
-    Public,
-    /// The owner: mode 0600.
-    Owner,
-}
 
 /// A folder that belongs to this run until [`Directory::finish`].
 pub(super) struct Directory {
@@ -66,29 +60,14 @@ impl Directory {
     /// # Atomicity
     /// Every other file is on disk before `config.yaml` appears, and that appears whole.
     pub(super) fn finish(self, config: &str) -> Result<(), GenesisError> {
-        sync(&self.paths.keys_dir)?;
-        sync(&self.paths.root)?;
         write(&self.paths.config, config.as_bytes(), Access::Public)?;
-        sync(&self.paths.root)?;
         fs::remove_file(&self.unfinished).map_err(failed(&self.unfinished))
     }
 }
 
-/// Writes a file that appears whole: a temporary one beside it, synced, then renamed.
+/// Writes a file that appears whole.
 pub(super) fn write(path: &Path, bytes: &[u8], access: Access) -> Result<(), GenesisError> {
-    let temporary = path.with_added_extension("tmp");
-    let mut options = OpenOptions::new();
-    options.create_new(true).write(true);
-    #[cfg(unix)]
-    if access == Access::Owner {
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    }
-    let written = options.open(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.map_err(failed(&temporary))?;
-    fs::rename(&temporary, path).map_err(failed(path))
+    whole_file::write(path, bytes, access).map_err(failed(path))
 }
 
 fn refuse_network(paths: &NetworkDir) -> Result<(), GenesisError> {
@@ -128,7 +107,7 @@ fn generated_files(paths: &NetworkDir) -> io::Result<Vec<PathBuf>> {
 }
 
 fn finished_name(path: &Path) -> PathBuf {
-    if path.extension().is_some_and(|extension| extension == "tmp") {
+    if path.extension().is_some_and(|extension| extension == UNFINISHED_EXTENSION) {
         path.with_extension("")
     } else {
         path.into()
@@ -141,11 +120,6 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }
-}
-
-/// Makes the names in a folder durable.
-fn sync(folder: &Path) -> Result<(), GenesisError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> GenesisError + '_ {

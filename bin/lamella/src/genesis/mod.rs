@@ -24,8 +24,8 @@ use serde::Serialize;
 pub use error::GenesisError;
 pub use node::NodePorts;
 
-use crate::network_dir::NetworkDir;
-use directory::{Access, Directory, write};
+use crate::{network_dir::NetworkDir, whole_file::Access};
+use directory::{Directory, write};
 use node::Node;
 use render::Network;
 

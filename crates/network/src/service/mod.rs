@@ -52,6 +52,9 @@ pub use message::{
 };
 pub use protocols::REQUEST_BLOCKS_MAX;
 pub use source::{BlockSource, Serving, SourceBlock, SourceFailure, SourceRange};
+/// For the fuzzer, which has no stream to a peer.
+#[doc(hidden)]
+pub use stream::{read_chunk, read_payload};
 
 use gossip::Gossip;
 use protocols::{BlocksCodec, StatusCodec};

@@ -24,7 +24,7 @@ const fn framed_bytes_max(bytes: usize) -> usize {
 ///
 /// # Errors
 /// `InvalidData` with a [`WireError`] inside, or what the stream says.
-pub(super) async fn read_payload<T>(io: &mut T, limit: usize) -> io::Result<Vec<u8>>
+pub async fn read_payload<T>(io: &mut T, limit: usize) -> io::Result<Vec<u8>>
 where
     T: AsyncRead + Unpin + Send,
 {
@@ -54,7 +54,7 @@ where
 ///
 /// # Errors
 /// As [`read_payload`].
-pub(super) async fn read_chunk<T>(io: &mut T, limit: usize) -> io::Result<Option<ResponseChunk>>
+pub async fn read_chunk<T>(io: &mut T, limit: usize) -> io::Result<Option<ResponseChunk>>
 where
     T: AsyncRead + Unpin + Send,
 {

@@ -19,6 +19,10 @@ pub enum Act {
     Ask(&'static str, Vec<u8>),
 }
 
+/// How long the rogue keeps an exchange open: far longer than any node waits, so that it is never the rogue who gives up
+/// (libp2p's default is a node's own 10 s) and its end of the stream is not taken for an answer.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
 /// How it answers who asks: these bytes, or nothing, ever.
 #[derive(Clone)]
 pub enum Answer {
@@ -157,7 +161,7 @@ impl Drop for Rogue {
 fn swarm(keypair: identity::Keypair, answer: &Answer) -> libp2p::Swarm<Behaviour> {
     let raw = |protocol: &'static str| {
         let protocol = [(StreamProtocol::new(protocol), ProtocolSupport::Full)];
-        let config = request_response::Config::default();
+        let config = request_response::Config::default().with_request_timeout(PATIENCE);
         request_response::Behaviour::with_codec(RawCodec(answer.clone()), protocol, config)
     };
     let parameters = gossipsub::ConfigBuilder::default()

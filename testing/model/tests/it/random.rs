@@ -1,20 +1,17 @@
 //! A generator that a seed replays exactly, on every machine.
 
-/// `SplitMix64`.
-#[derive(Debug, Clone)]
-pub struct Random(u64);
+use lamella::devnet::random::Random as Sequence;
+
+#[derive(Debug)]
+pub struct Random(Sequence);
 
 impl Random {
     pub const fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Sequence::new(seed))
     }
 
     pub const fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        word ^ (word >> 31)
+        self.0.next()
     }
 
     /// A number below `bound`; 0 for a bound of 0.

@@ -1,14 +1,28 @@
 //! What docs/api.md shows is what a node answers: every `curl` of it is asked of a real server, and the answers must
-//! have the same keys, kinds, error codes and series.
+//! have the same keys, kinds, constants, statuses and series; and every route of its table is asked.
 
 use std::net::SocketAddr;
 
 use lamella::api::{Peer, SyncStatus};
 use serde_json::Value;
 
-use super::support::{Answer, Node, request};
+use super::{
+    events::Stream,
+    support::{Answer, Node, request},
+};
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/api.md");
+
+/// Fields that have the same value on every node, whatever its chain.
+const CONSTANTS: [&str; 7] = [
+    "code",
+    "status",
+    "service",
+    "schema_version",
+    "INTERVALS_PER_SLOT",
+    "HISTORICAL_ROOTS_LIMIT",
+    "FORK_DIGEST",
+];
 
 /// A command and what it printed.
 struct Example {
@@ -33,16 +47,39 @@ fn examples() -> Vec<Example> {
     examples
 }
 
+/// The rows of the table under this heading, as cells.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(DOCS).unwrap();
+    let (_, section) = text.split_once(&format!("\n{heading}\n")).unwrap();
+    let lines = section.lines().skip_while(|line| !line.starts_with('|'));
+    let rows = lines.take_while(|line| line.starts_with('|')).skip(2);
+    rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).skip(1).collect()).collect()
+}
+
+/// What stands in backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Path and query that a command asks for.
+fn target(command: &str) -> &str {
+    let (_, url) = command.split_once("localhost:5052").unwrap();
+    url.split([' ', '\'']).next().unwrap()
+}
+
+fn method(command: &str) -> &'static str {
+    if command.contains(" -d ") { "POST" } else { "GET" }
+}
+
 /// Asks what a command asks.
 fn ask(address: SocketAddr, command: &str) -> Answer {
-    let (_, url) = command.split_once("localhost:5052").unwrap();
-    let path: String = url.chars().take_while(|c| !matches!(c, ' ' | '\'')).collect();
+    let path = target(command);
     let quoted = |flag: &str| {
         let (_, rest) = command.split_once(&format!("{flag} '"))?;
         Some(rest.split('\'').next().unwrap().to_owned())
     };
     let body = quoted("-d");
-    let method = if body.is_some() { "POST" } else { "GET" };
+    let method = method(command);
     let header = quoted("-H").unwrap_or_else(|| "Accept: */*".to_owned());
     let head = format!("{method} {path} HTTP/1.1\r\n{header}");
     request(address, &head, &body.unwrap_or_default())
@@ -71,7 +108,7 @@ fn difference(at: &str, shown: &Value, given: &Value) -> Option<String> {
             (Some(_), None) => Some(format!("{at}: given an empty list")),
             _ => None,
         },
-        (Value::String(shown), Value::String(given)) if at.ends_with(".code") => {
+        _ if CONSTANTS.iter().any(|name| at.rsplit('.').next() == Some(name)) => {
             (shown != given).then(|| format!("{at}: shown {shown}, given {given}"))
         }
         // What a node without peers or keys does not have.
@@ -89,12 +126,18 @@ fn check(address: SocketAddr, example: &Example) -> Result<(), String> {
     let answer = ask(address, command);
     if command.contains("/metrics") {
         let text = answer.text();
-        let series = printed.iter().map(|line| line.split(' ').next().unwrap());
-        let missing: Vec<_> = series.filter(|series| !text.contains(series)).collect();
+        let name = |line: &str| line.split(' ').next().unwrap().to_owned();
+        let given: Vec<_> = text.lines().map(name).collect();
+        let missing: Vec<_> =
+            printed.iter().map(|line| name(line)).filter(|shown| !given.contains(shown)).collect();
         return if missing.is_empty() { Ok(()) } else { Err(format!("no {missing:?}")) };
     }
     if let Some(shown) = parse(first) {
         let given = parse(answer.text()).ok_or(format!("no JSON: {}", answer.text()))?;
+        let status = shown["code"].as_str().map_or("200".to_owned(), status_of);
+        if status != answer.status.to_string() {
+            return Err(format!("status {}, the docs say {status}", answer.status));
+        }
         return difference("", &shown, &given).map_or(Ok(()), Err);
     }
     // Bytes: their status and headers are shown, as `curl -i` or `--write-out` prints them.
@@ -105,6 +148,66 @@ fn check(address: SocketAddr, example: &Example) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("given {} {content_type}", answer.status))
+    }
+}
+
+/// The status that the table of errors gives a code.
+fn status_of(code: &str) -> String {
+    let rows = table("## Errors");
+    let row = rows.iter().find(|row| quoted(&row[1]).any(|listed| listed == code));
+    row.unwrap_or_else(|| panic!("the table of errors lacks {code}"))[0].clone()
+}
+
+#[test]
+fn every_route_of_the_table_is_shown() {
+    let examples = examples();
+    let is_shown = |method: &str, route: &str| {
+        examples.iter().any(|Example { command, .. }| {
+            let path = target(command).split('?').next().unwrap();
+            let (asked, routed) = (path.split('/'), route.split('/'));
+            let same = asked.clone().count() == routed.clone().count();
+            let mut pairs = asked.zip(routed);
+            self::method(command) == method && same && pairs.all(|(a, b)| a == b || b == "{id}")
+        })
+    };
+    let mut missing = Vec::new();
+    let rows = table("## Routes");
+    assert!(rows.len() > 10, "{rows:?}");
+    for row in rows {
+        let of = |kind: fn(&&str) -> bool| {
+            let words = quoted(&row[0]).flat_map(|text| text.split(' '));
+            words.filter(kind).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (methods, paths) =
+            (of(|word| !word.starts_with('/')), of(|word| word.starts_with('/')));
+        assert!(!methods.is_empty() && !paths.is_empty(), "{row:?}");
+        for (method, path) in methods.iter().flat_map(|m| paths.iter().map(move |path| (m, path))) {
+            let route = path.split('?').next().unwrap();
+            if !is_shown(method, route) {
+                missing.push(format!("{method} {route}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no example asks {missing:?}");
+}
+
+#[test]
+fn events_in_the_docs_are_what_an_import_sends() {
+    let (mut node, _) = Node::with_chain();
+    let server = node.serve();
+    let examples = examples();
+    let is_stream = |example: &&Example| example.command.contains("/events");
+    let Example { command, printed } = examples.iter().find(is_stream).unwrap();
+    let (_, topics) = target(command).split_once('?').unwrap();
+    let mut stream = Stream::open(server.api_address(), topics);
+    node.extend(9);
+    let of = |prefix| printed.iter().filter_map(move |line| line.strip_prefix(prefix));
+    let shown: Vec<(&str, &str)> = of("event: ").zip(of("data: ")).collect();
+    assert!(shown.len() >= 3, "{printed:?}");
+    for (topic, data) in shown {
+        let (given_topic, given) = stream.next();
+        assert_eq!(topic, given_topic);
+        assert_eq!(difference(topic, &parse(data).unwrap(), &given), None);
     }
 }
 
@@ -124,7 +227,7 @@ fn every_answer_in_the_docs_is_what_a_node_answers() {
     let server = node.serve();
     let mut failures = Vec::new();
     let mut count = 0;
-    // A stream does not end; its events have tests of their own.
+    // A stream does not end: `events_in_the_docs_are_what_an_import_sends`.
     for example in examples().iter().filter(|example| !example.command.contains("/events")) {
         assert!(example.command.starts_with("curl "), "{}", example.command);
         count += 1;

@@ -11,10 +11,10 @@ use serde_json::json;
 use super::support::{Node, any_port, get, send, wait_until};
 
 /// A stream whose head has arrived: whatever is published from now on is in it.
-struct Stream(BufReader<TcpStream>);
+pub(super) struct Stream(BufReader<TcpStream>);
 
 impl Stream {
-    fn open(server: SocketAddr, topics: &str) -> Self {
+    pub(super) fn open(server: SocketAddr, topics: &str) -> Self {
         let head = format!("GET /lean/v0/events?{topics} HTTP/1.1");
         let mut stream = Self(BufReader::new(send(server, &head, "")));
         let head: Vec<_> =
@@ -31,7 +31,7 @@ impl Stream {
     }
 
     /// Topic and data of the next event.
-    fn next(&mut self) -> (String, serde_json::Value) {
+    pub(super) fn next(&mut self) -> (String, serde_json::Value) {
         loop {
             let line = self.line();
             if let Some(topic) = line.strip_prefix("event: ") {
