@@ -3,18 +3,15 @@
 use std::{
     io::{self, IsTerminal},
     path::PathBuf,
-    sync::{Mutex, PoisonError, mpsc::channel},
+    sync::{Arc, OnceLock},
 };
 
 use clap::Args;
 
 use super::{CommandError, genesis::Progress};
-use crate::{
-    devnet::{
-        self, DevnetError, DevnetOptions, Show,
-        show::{JsonLines, Lines, live::Live},
-    },
-    genesis::GenesisOptions,
+use crate::devnet::{
+    self, DevnetError, DevnetOptions, KeyProgress, Show, Stop,
+    show::{JsonLines, Lines, live::Live},
 };
 
 /// What `lamella devnet --help` says first.
@@ -84,28 +81,31 @@ pub struct DevnetArgs {
 impl DevnetArgs {
     /// Runs the network until its slots are over or a signal comes.
     pub(super) fn run(self) -> Result<(), CommandError> {
-        let (sender, stop) = channel();
-        ctrlc::set_handler(move || {
-            // A run that is over needs no telling.
-            let _ = sender.send(());
-        })
-        .map_err(DevnetError::from)?;
+        let stop = Stop::new();
+        ctrlc::set_handler(stop.teller()).map_err(DevnetError::from)?;
         let mut show: Box<dyn Show> = match (self.json, io::stdout().is_terminal()) {
             (true, _) => Box::new(JsonLines),
             (false, true) => Box::new(Live::new()),
             (false, false) => Box::new(Lines),
         };
         let options = self.options()?;
-        let bar = Mutex::new(None);
-        let progress = |genesis: &GenesisOptions, leaves: u64| {
-            let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
-            let bar = bar.get_or_insert_with(|| Progress::new(genesis));
-            bar.show(leaves);
-            if leaves == genesis.leaves() {
-                bar.end();
-            }
+        let bar = Arc::new(OnceLock::<Progress>::new());
+        let progress: KeyProgress = {
+            let bar = Arc::clone(&bar);
+            Arc::new(move |genesis, leaves| {
+                let bar = bar.get_or_init(|| Progress::new(genesis));
+                bar.show(leaves);
+                if leaves == genesis.leaves() {
+                    bar.end();
+                }
+            })
         };
-        Ok(devnet::run(&options, &stop, &mut *show, &progress)?)
+        let result = devnet::run(&options, &stop, &mut *show, &progress);
+        // Keys that are no longer waited for.
+        if let Some(bar) = bar.get() {
+            bar.end();
+        }
+        Ok(result?)
     }
 
     fn options(self) -> Result<DevnetOptions, DevnetError> {

@@ -3,7 +3,7 @@
 //! Agreement, finality and states are asked of the running nodes over HTTP; databases and checksums are read from
 //! disk after they have stopped.
 
-use std::{collections::BTreeSet, ops::ControlFlow, path::Path};
+use std::{collections::BTreeSet, ops::ControlFlow, path::PathBuf};
 
 use lamella_types::{BlockHeader, Decode, Root, Slot, State, hash_tree_root};
 use serde::Serialize;
@@ -43,19 +43,19 @@ impl Check {
 }
 
 /// A node that can be asked.
-pub(super) type Asked<'a> = (&'a str, &'a Client);
+pub(super) type Asked = (String, Client);
 
 /// All heads are on one chain, and so are the finalized blocks.
-pub(super) fn agreement(picture: &Picture, clients: &[Asked<'_>]) -> Check {
+pub(super) fn agreement(picture: &Picture, clients: &[Asked]) -> Check {
     Check::of("agreement", agree(picture, clients))
 }
 
-fn agree(picture: &Picture, clients: &[Asked<'_>]) -> Result<String, String> {
+fn agree(picture: &Picture, clients: &[Asked]) -> Result<String, String> {
     let mut highest = None;
     for (node, (_, client)) in picture.nodes.iter().zip(clients) {
         let view = node.view.as_ref().map_err(|error| format!("{}: {error}", node.node_id))?;
         if highest.is_none_or(|(slot, _)| view.head_slot > slot) {
-            highest = Some((view.head_slot, *client));
+            highest = Some((view.head_slot, client));
         }
     }
     let (head_slot, chain) = highest.ok_or("no node")?;
@@ -95,11 +95,11 @@ pub(super) fn finality(picture: &Picture) -> Check {
 }
 
 /// Every node serves the same bytes for every anchor and for random states, and each hashes to its block's state root.
-pub(super) fn states(clients: &[Asked<'_>], finalized: Slot, seed: u64) -> Check {
+pub(super) fn states(clients: &[Asked], finalized: Slot, seed: u64) -> Check {
     Check::of("states", same_states(clients, finalized, seed))
 }
 
-fn same_states(clients: &[Asked<'_>], finalized: Slot, seed: u64) -> Result<String, String> {
+fn same_states(clients: &[Asked], finalized: Slot, seed: u64) -> Result<String, String> {
     let (_, first) = clients.first().ok_or("no node")?;
     let mut slots = BTreeSet::from([0]);
     for boundary in (1..=finalized / ANCHOR_SLOTS).map(|number| number * ANCHOR_SLOTS) {
@@ -134,7 +134,7 @@ fn block_from(client: &Client, slot: Slot, last: Slot) -> Result<Option<Slot>, S
 }
 
 /// Bytes that were compared.
-fn same_state(clients: &[Asked<'_>], slot: Slot) -> Result<usize, String> {
+fn same_state(clients: &[Asked], slot: Slot) -> Result<usize, String> {
     let mut expected: Option<(Root, Vec<u8>)> = None;
     let mut compared = 0;
     for (node_id, client) in clients {
@@ -172,7 +172,7 @@ fn proves_itself(root: Root, header: &BlockHeader, bytes: &[u8]) -> Result<(), S
 }
 
 /// Every invariant of every database holds.
-pub(super) fn databases(dirs: &[(&str, &Path)]) -> Check {
+pub(super) fn databases(dirs: &[(String, PathBuf)]) -> Check {
     let outcome = || {
         let mut checks = 0;
         for (node_id, dir) in dirs {
@@ -190,7 +190,7 @@ pub(super) fn databases(dirs: &[(&str, &Path)]) -> Check {
 }
 
 /// The canonical chain up to this slot is the same in every database.
-pub(super) fn checksums(dirs: &[(&str, &Path)], finalized: Slot) -> Check {
+pub(super) fn checksums(dirs: &[(String, PathBuf)], finalized: Slot) -> Check {
     let outcome = || {
         let mut expected = None;
         for (node_id, dir) in dirs {

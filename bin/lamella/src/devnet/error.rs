@@ -128,13 +128,8 @@ pub enum DevnetError {
         checks: usize,
     },
     /// Told to stop before the slots asked for were over.
-    #[error("stopped by a signal at slot {slot}, before slot {end}")]
-    Stopped {
-        /// Slot of the wall clock.
-        slot: u64,
-        /// Where the run was to end.
-        end: u64,
-    },
+    #[error("stopped by a signal before the slots asked for were over")]
+    Stopped,
     /// The picture cannot be written.
     #[error("cannot write to the terminal: {0}")]
     Output(#[from] io::Error),
@@ -150,7 +145,7 @@ impl DevnetError {
         match self {
             Self::Genesis(error) => 1 + u8::from(error.is_usage()),
             Self::Mismatch { .. } | Self::KeysUsedUp { .. } | Self::NotOurs { .. } => 2,
-            Self::Stopped { .. } => 130,
+            Self::Stopped => 130,
             _ => 1,
         }
     }

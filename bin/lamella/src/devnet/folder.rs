@@ -56,7 +56,7 @@ impl Folder {
     /// Makes the network asked for, or finds it.
     pub(super) fn prepare(
         options: &DevnetOptions,
-        progress: &KeyProgress<'_>,
+        progress: &KeyProgress,
     ) -> Result<Self, DevnetError> {
         let dir = &options.dir;
         fs::create_dir_all(dir).map_err(failed(dir))?;
@@ -151,10 +151,7 @@ impl Record {
     }
 }
 
-fn make(
-    options: &DevnetOptions,
-    progress: &KeyProgress<'_>,
-) -> Result<(Record, Ports), DevnetError> {
+fn make(options: &DevnetOptions, progress: &KeyProgress) -> Result<(Record, Ports), DevnetError> {
     let record = Record::of(options);
     let mut genesis = GenesisOptions {
         nodes: record.nodes,

@@ -171,3 +171,35 @@ fn a_node_that_dies_ends_the_run_and_its_log_is_shown() {
     assert_eq!(last["failed_node"], "lamella_0");
     assert!(!last["last_lines"].as_array().unwrap().is_empty());
 }
+
+#[test]
+fn a_signal_ends_it_while_keys_are_made_and_while_nodes_start() {
+    // Symptom: Ctrl-C did nothing before the first slot, since only the watching read what the handler was told.
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    // Keys for so many validators take hours.
+    let endless = ["--nodes", "1", "--validators", "4096", "--slots", "300"];
+    for (dir, (flags, signal, code)) in
+        dirs.iter().zip([(&endless[..4], "-TERM", 0), (&endless[..], "-INT", 130)])
+    {
+        let mut running = Running::start(dir.path(), flags);
+        let begun = dir.path().join(".lamella-genesis-unfinished");
+        wait_until("keys are made", || begun.exists().then_some(()));
+        Running::signal(running.process.id().into(), signal);
+        let (status, said) = running.end();
+        assert_eq!(status.code(), Some(code), "{signal}: {said}");
+    }
+
+    // What is left of the keys is made anew.
+    let dir = dirs[1].path();
+    let mut running = Running::start(dir, &NEW);
+    let log = dir.join("logs/lamella_0.log");
+    wait_until("the node starts", || log.exists().then_some(()));
+    Running::signal(running.process.id().into(), "-INT");
+    let (status, said) = running.end();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped by a signal before the slots"), "{said}");
+
+    // No node is left: it would have its port and its directory.
+    let again = run(dir, &["--slots", "3"]);
+    assert_eq!(again.status.code(), Some(0), "{}{}", text(&again.stdout), text(&again.stderr));
+}
