@@ -57,7 +57,9 @@ pub struct DevnetArgs {
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     slot_ms: Option<u64>,
 
-    /// End after so many slots and judge the run [default: run until stopped, on keys for 4096 slots].
+    /// End after so many slots and judge the run [default: run until stopped, or until the keys are used up].
+    ///
+    /// The keys of a new network sign 4096 slots, or as many as this needs.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=65_000))]
     slots: Option<u64>,
 
@@ -68,6 +70,10 @@ pub struct DevnetArgs {
     /// Print one JSON object a slot, and one with the verdict.
     #[arg(long)]
     json: bool,
+
+    /// Slots that the keys of a new network sign, in place of 4096 or as many as --slots needs: for tests.
+    #[arg(long, value_name = "COUNT", hide = true)]
+    key_slots: Option<u64>,
 
     /// Slots of signatures that each node keeps [default: as `lamella node` has it].
     #[arg(long, value_name = "SLOTS")]
@@ -120,6 +126,7 @@ impl DevnetArgs {
             validators: self.validators,
             slot_ms: self.slot_ms,
             slots: self.slots,
+            key_slots: self.key_slots,
             dir: self.dir,
             signature_window: self.signature_window,
             seed,

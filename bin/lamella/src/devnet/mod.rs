@@ -59,6 +59,8 @@ pub struct DevnetOptions {
     pub slot_ms: Option<u64>,
     /// Slots after which the run is judged; `None` runs until told to stop.
     pub slots: Option<u64>,
+    /// Slots that the keys of a new network sign, if not as many as usual.
+    pub key_slots: Option<u64>,
     /// Folder of the network.
     pub dir: PathBuf,
     /// Slots of signatures that the nodes keep, if not as many as usual.
@@ -147,7 +149,7 @@ fn announced(options: &DevnetOptions, folder: &Folder) -> Announced {
         nodes: folder.record.nodes,
         validators: folder.record.validators,
         slot_ms: folder.record.slot_ms,
-        last_signable_slot: folder.record.key_slots.saturating_sub(1),
+        last_signable_slot: folder.record.last_signable_slot(),
         slot: folder.now(),
         dir: options.dir.clone(),
     }

@@ -90,7 +90,7 @@ impl<'a> Watch<'a> {
         Ok(watch)
     }
 
-    /// Watches until the slots asked for are over.
+    /// Watches until the slots asked for are over, or the keys are used up.
     pub(super) fn run(&mut self) -> Result<(), DevnetError> {
         loop {
             self.wait_for_interval()?;
@@ -109,6 +109,7 @@ impl<'a> Watch<'a> {
             if complete >= self.end {
                 return Ok(());
             }
+            self.folder.check_keys(0)?;
         }
     }
 

@@ -29,7 +29,18 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 /// A new network whose keys last a few minutes.
-const NEW: [&str; 8] = ["--nodes", "1", "--validators", "1", "--slot-ms", "400", "--slots", "300"];
+const NEW: [&str; 10] = [
+    "--nodes",
+    "1",
+    "--validators",
+    "1",
+    "--slot-ms",
+    "400",
+    "--slots",
+    "300",
+    "--key-slots",
+    "400",
+];
 
 /// A run whose JSON lines are read.
 struct Running {
@@ -98,7 +109,8 @@ fn is_gone(line: &Value) {
 fn a_run_is_judged_goes_on_and_refuses_other_flags() {
     let dir = tempfile::tempdir().unwrap();
     let flags = ["--nodes", "1", "--validators", "1", "--slot-ms", "400", "--json"];
-    let first = run(dir.path(), &[&flags[..], &["--slots", "12", "--seed", "7"]].concat());
+    let new = ["--slots", "12", "--seed", "7", "--key-slots", "400"];
+    let first = run(dir.path(), &[&flags[..], &new].concat());
     assert_eq!(first.status.code(), Some(0), "{}{}", text(&first.stdout), text(&first.stderr));
     let lines: Vec<Value> =
         text(&first.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -111,7 +123,7 @@ fn a_run_is_judged_goes_on_and_refuses_other_flags() {
         verdict["checks"].as_array().unwrap().iter().map(|check| &check["name"]).collect();
     assert_eq!(checks, ["agreement", "finality", "states", "stop", "databases", "checksum"]);
 
-    // The keys sign 64 slots more, and what is not asked for is as it was.
+    // What is not asked for is as it was.
     let again = run(dir.path(), &["--slots", "3"]);
     assert_eq!(again.status.code(), Some(0), "{}{}", text(&again.stdout), text(&again.stderr));
     assert!(text(&again.stdout).contains("going on at slot "), "{}", text(&again.stdout));
@@ -121,11 +133,24 @@ fn a_run_is_judged_goes_on_and_refuses_other_flags() {
     for (flags, said) in [
         (["--nodes", "2"], "--nodes 1, not 2; leave --nodes out"),
         (["--slot-ms", "500"], "--slot-ms 400, not 500"),
-        (["--slots", "2000"], "sign up to slot 75"),
+        (["--slots", "2000"], "sign up to slot 399, and this run ends at slot"),
     ] {
         let refused = run(dir.path(), &flags);
         assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), ""));
         assert!(text(&refused.stderr).contains(said), "{}", text(&refused.stderr));
+    }
+}
+
+#[test]
+fn a_run_without_end_ends_with_its_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = ["--nodes", "1", "--validators", "1", "--slot-ms", "400", "--key-slots", "6"];
+    for flags in [&flags[..], &[]] {
+        let ended = run(dir.path(), flags);
+        let said = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{said}");
+        assert!(said.contains("sign up to slot 5, and it is slot "), "{said}");
+        assert!(said.contains("; delete "), "{said}");
     }
 }
 
