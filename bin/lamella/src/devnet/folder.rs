@@ -60,19 +60,22 @@ impl Folder {
         progress: &KeyProgress,
     ) -> Result<Self, DevnetError> {
         let dir = &options.dir;
+        // Before the lock too: a folder that is refused is left as it is.
+        find(options)?;
         fs::create_dir_all(dir).map_err(failed(dir))?;
         let lock = lock(dir)?;
         let paths = NetworkDir::new(dir);
-        let resumed = paths.config.exists();
-        let (record, ports) = if resumed {
-            let record = Record::read(dir)?;
-            record.fits(options)?;
-            (record, Ports::listed(&paths, &ValidatorConfig::load(&paths.validator_config)?)?)
-        } else {
-            make(options, progress)?
+        let found = find(options)?;
+        let (record, ports) = match found {
+            Some(record) => {
+                let config = ValidatorConfig::load(&paths.validator_config)?;
+                (record, Ports::listed(&paths, &config)?)
+            }
+            None => make(options, progress)?,
         };
         let genesis_time = GenesisConfig::load(&paths.config)?.genesis_time;
         let clock = SlotClock::new(genesis_time, record.slot_ms);
+        let resumed = found.is_some();
         let folder = Self { record, clock, ports, resumed, dir: dir.clone(), _lock: lock };
         folder.check_keys(folder.now().saturating_add(options.slots.unwrap_or(1)))?;
         Ok(folder)
@@ -114,6 +117,19 @@ impl Record {
             validators: options.validators.unwrap_or(DevnetOptions::VALIDATORS),
             slot_ms: options.slot_ms.unwrap_or(lamella_types::limits::SLOT_MS),
             key_slots: options.key_slots.unwrap_or(KEY_SLOTS.max(needed)),
+        }
+    }
+
+    /// How it is made, but for the ports.
+    fn genesis(&self, options: &DevnetOptions) -> GenesisOptions {
+        GenesisOptions {
+            nodes: self.nodes,
+            validators: self.validators,
+            out: options.dir.clone(),
+            genesis_time: None,
+            lead_s: LEAD_S,
+            ports: None,
+            key_slots: self.key_slots,
         }
     }
 
@@ -159,18 +175,20 @@ impl Record {
     }
 }
 
+/// The network in the folder, if it is the one asked for; `None` if it is to be made, and can be.
+fn find(options: &DevnetOptions) -> Result<Option<Record>, DevnetError> {
+    if NetworkDir::new(&options.dir).config.exists() {
+        let record = Record::read(&options.dir)?;
+        record.fits(options)?;
+        return Ok(Some(record));
+    }
+    Record::of(options).genesis(options).check()?;
+    Ok(None)
+}
+
 fn make(options: &DevnetOptions, progress: &KeyProgress) -> Result<(Record, Ports), DevnetError> {
     let record = Record::of(options);
-    let mut genesis = GenesisOptions {
-        nodes: record.nodes,
-        validators: record.validators,
-        out: options.dir.clone(),
-        genesis_time: None,
-        lead_s: LEAD_S,
-        ports: None,
-        key_slots: record.key_slots,
-    };
-    genesis.check()?;
+    let mut genesis = record.genesis(options);
     let ports = Ports::free(record.nodes)?;
     genesis.ports = Some(ports.numbers());
     record.write(&options.dir)?;

@@ -150,13 +150,22 @@ fn a_run_without_end_ends_with_its_keys() {
 }
 
 #[test]
-fn a_network_of_others_is_not_touched() {
+fn a_folder_that_is_refused_is_left_as_it_is() {
     let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
+    let new = dir.path().join("new");
+    for flags in [["--nodes", "0"], ["--validators", "0"], ["--key-slots", "0"]] {
+        let refused = run(&new, &flags);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused.stderr).contains(flags[0]), "{}", text(&refused.stderr));
+        assert!(!new.exists());
+    }
+
     fs::write(dir.path().join("config.yaml"), "GENESIS_TIME: 1\n").unwrap();
     let refused = run(dir.path(), &[]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("did not make"), "{}", text(&refused.stderr));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[test]
