@@ -76,18 +76,19 @@ fn agree(picture: &Picture, clients: &[Asked]) -> Result<String, String> {
     Ok(format!("all {} on {on} at slot {head_slot}", clients.len()))
 }
 
-/// Every node answers, the head is near the wall clock, and every node's finalized block near the head.
+/// Every node answers, the head is near the wall clock, and every node's finalized block near the head, or still has
+/// time to catch up after a pause.
 pub(super) fn finality(picture: &Picture) -> Check {
     let health = picture.health();
     let (distance, late) = (health.finality_distance(), health.head_distance);
     let (answered, nodes) = (health.answered, health.nodes);
     let text = format!(
-        "slot {} finalized on {answered} of {nodes} nodes, {distance} below the head (at most {FINALITY_DISTANCE_MAX}); head {late} \
+        "slot {} finalized on {answered} of {nodes} nodes, {distance} below the head (at most {FINALITY_DISTANCE_MAX}){}; head {late} \
          slots behind the clock (at most {HEAD_DISTANCE_MAX})",
-        health.finalized_slot
+        health.finalized_slot,
+        health.catching_up(),
     );
-    let is_good =
-        answered == nodes && distance <= FINALITY_DISTANCE_MAX && late <= HEAD_DISTANCE_MAX;
+    let is_good = answered == nodes && health.is_finality_good() && late <= HEAD_DISTANCE_MAX;
     Check::of("finality", if is_good { Ok(text) } else { Err(text) })
 }
 
@@ -246,7 +247,8 @@ mod tests {
             url: String::new(),
             view: Err("gone".into()),
         };
-        let picture = Picture { slot: 3, until_genesis_s: 0, nodes: vec![silent] };
+        let picture =
+            Picture { slot: 3, until_genesis_s: 0, catch_up_until: 0, nodes: vec![silent] };
         let check = finality(&picture);
         assert!(!check.passed && check.what.contains("on 0 of 1 nodes"), "{}", check.what);
     }

@@ -14,7 +14,7 @@ use super::{
     checks::{self, Asked},
     client::Client,
     folder::Folder,
-    health::{NodePicture, Picture},
+    health::{NodePicture, Picture, catch_up_slots},
     process::{NodeCommand, NodeProcess, Stopped},
     unix_ms,
 };
@@ -49,6 +49,8 @@ pub(super) struct Watch<'a> {
     end: Slot,
     /// The slots up to this one were shown.
     shown: Slot,
+    /// Up to this slot finality may be far from the head; 0 without a pause.
+    catch_up_until: Slot,
     /// When the last picture was taken.
     looked: Instant,
 }
@@ -85,8 +87,21 @@ impl<'a> Watch<'a> {
         }
         let shown = folder.now();
         let end = options.slots.map_or(u64::MAX, |slots| shown.saturating_add(slots));
-        let mut watch = Self { folder, nodes, stop, show, end, shown, looked: Instant::now() };
-        watch.wait_for_answers()?;
+        let mut watch = Self {
+            folder,
+            nodes,
+            stop,
+            show,
+            end,
+            shown,
+            catch_up_until: 0,
+            looked: Instant::now(),
+        };
+        let picture = watch.wait_for_answers()?;
+        match catch_up_slots(picture.slot.saturating_sub(picture.health().finalized_slot)) {
+            0 => {}
+            slots => watch.catch_up_until = picture.slot + slots,
+        }
         Ok(watch)
     }
 
@@ -197,16 +212,21 @@ impl<'a> Watch<'a> {
         let asked: Vec<_> = asked.collect();
         let nodes = self.stop.or_abandon(|| ask_all(asked))?;
         let left_ms = self.folder.clock.genesis_ms.saturating_sub(unix_ms());
-        Ok(Picture { slot: self.folder.now(), until_genesis_s: left_ms.div_ceil(1000), nodes })
+        Ok(Picture {
+            slot: self.folder.now(),
+            until_genesis_s: left_ms.div_ceil(1000),
+            catch_up_until: self.catch_up_until,
+            nodes,
+        })
     }
 
-    fn wait_for_answers(&mut self) -> Result<(), DevnetError> {
+    fn wait_for_answers(&mut self) -> Result<Picture, DevnetError> {
         let deadline = Instant::now() + START_DEADLINE;
         loop {
             self.check_alive()?;
             let picture = self.look()?;
             let Some(silent) = picture.nodes.iter().find(|node| node.view.is_err()) else {
-                return Ok(());
+                return Ok(picture);
             };
             if Instant::now() > deadline {
                 let what = format!("did not answer within {} s", START_DEADLINE.as_secs());
