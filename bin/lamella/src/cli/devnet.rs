@@ -3,18 +3,15 @@
 use std::{
     io::{self, IsTerminal},
     path::PathBuf,
-    sync::{Mutex, PoisonError, mpsc::channel},
+    sync::{Arc, OnceLock},
 };
 
 use clap::Args;
 
 use super::{CommandError, genesis::Progress};
-use crate::{
-    devnet::{
-        self, DevnetError, DevnetOptions, Show,
-        show::{JsonLines, Lines, live::Live},
-    },
-    genesis::GenesisOptions,
+use crate::devnet::{
+    self, DevnetError, DevnetOptions, KeyProgress, Show, Stop,
+    show::{JsonLines, Lines, live::Live},
 };
 
 /// What `lamella devnet --help` says first.
@@ -60,7 +57,9 @@ pub struct DevnetArgs {
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     slot_ms: Option<u64>,
 
-    /// End after so many slots and judge the run [default: run until stopped, on keys for 4096 slots].
+    /// End after so many slots and judge the run [default: run until stopped, or until the keys are used up].
+    ///
+    /// The keys of a new network sign 4096 slots, or as many as this needs.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=65_000))]
     slots: Option<u64>,
 
@@ -71,6 +70,10 @@ pub struct DevnetArgs {
     /// Print one JSON object a slot, and one with the verdict.
     #[arg(long)]
     json: bool,
+
+    /// Slots that the keys of a new network sign, in place of 4096 or as many as --slots needs: for tests.
+    #[arg(long, value_name = "COUNT", hide = true)]
+    key_slots: Option<u64>,
 
     /// Slots of signatures that each node keeps [default: as `lamella node` has it].
     #[arg(long, value_name = "SLOTS")]
@@ -84,28 +87,31 @@ pub struct DevnetArgs {
 impl DevnetArgs {
     /// Runs the network until its slots are over or a signal comes.
     pub(super) fn run(self) -> Result<(), CommandError> {
-        let (sender, stop) = channel();
-        ctrlc::set_handler(move || {
-            // A run that is over needs no telling.
-            let _ = sender.send(());
-        })
-        .map_err(DevnetError::from)?;
+        let stop = Stop::new();
+        ctrlc::set_handler(stop.teller()).map_err(DevnetError::from)?;
         let mut show: Box<dyn Show> = match (self.json, io::stdout().is_terminal()) {
             (true, _) => Box::new(JsonLines),
             (false, true) => Box::new(Live::new()),
             (false, false) => Box::new(Lines),
         };
         let options = self.options()?;
-        let bar = Mutex::new(None);
-        let progress = |genesis: &GenesisOptions, leaves: u64| {
-            let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
-            let bar = bar.get_or_insert_with(|| Progress::new(genesis));
-            bar.show(leaves);
-            if leaves == genesis.leaves() {
-                bar.end();
-            }
+        let bar = Arc::new(OnceLock::<Progress>::new());
+        let progress: KeyProgress = {
+            let bar = Arc::clone(&bar);
+            Arc::new(move |genesis, leaves| {
+                let bar = bar.get_or_init(|| Progress::new(genesis));
+                bar.show(leaves);
+                if leaves == genesis.leaves() {
+                    bar.end();
+                }
+            })
         };
-        Ok(devnet::run(&options, &stop, &mut *show, &progress)?)
+        let result = devnet::run(&options, &stop, &mut *show, &progress);
+        // Keys that are no longer waited for.
+        if let Some(bar) = bar.get() {
+            bar.end();
+        }
+        Ok(result?)
     }
 
     fn options(self) -> Result<DevnetOptions, DevnetError> {
@@ -120,6 +126,7 @@ impl DevnetArgs {
             validators: self.validators,
             slot_ms: self.slot_ms,
             slots: self.slots,
+            key_slots: self.key_slots,
             dir: self.dir,
             signature_window: self.signature_window,
             seed,

@@ -3,9 +3,10 @@
 //! Agreement, finality and states are asked of the running nodes over HTTP; databases and checksums are read from
 //! disk after they have stopped.
 
-use std::{collections::BTreeSet, ops::ControlFlow, path::Path};
+use std::{collections::BTreeSet, ops::ControlFlow, path::PathBuf};
 
-use lamella_types::{BlockHeader, Decode, Root, Slot, State, hash_tree_root};
+use lamella_state_store::ANCHOR_INTERVAL_SLOTS;
+use lamella_types::{BlockHashes, BlockHeader, Decode, Root, Slot, State, hash_tree_root};
 use serde::Serialize;
 
 use super::{
@@ -15,14 +16,8 @@ use super::{
 };
 use crate::db;
 
-/// Slots between two anchors (docs/data-layout.md).
-const ANCHOR_SLOTS: u64 = 1024;
-
 /// Random slots whose states are compared, beside all anchors.
 const SAMPLES: usize = 16;
-
-/// Slots that are looked through for a block: so many in a row without one is no healthy chain.
-const GAP_SLOTS_MAX: u64 = 64;
 
 /// One thing that must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,19 +38,19 @@ impl Check {
 }
 
 /// A node that can be asked.
-pub(super) type Asked<'a> = (&'a str, &'a Client);
+pub(super) type Asked = (String, Client);
 
 /// All heads are on one chain, and so are the finalized blocks.
-pub(super) fn agreement(picture: &Picture, clients: &[Asked<'_>]) -> Check {
+pub(super) fn agreement(picture: &Picture, clients: &[Asked]) -> Check {
     Check::of("agreement", agree(picture, clients))
 }
 
-fn agree(picture: &Picture, clients: &[Asked<'_>]) -> Result<String, String> {
+fn agree(picture: &Picture, clients: &[Asked]) -> Result<String, String> {
     let mut highest = None;
     for (node, (_, client)) in picture.nodes.iter().zip(clients) {
         let view = node.view.as_ref().map_err(|error| format!("{}: {error}", node.node_id))?;
         if highest.is_none_or(|(slot, _)| view.head_slot > slot) {
-            highest = Some((view.head_slot, *client));
+            highest = Some((view.head_slot, client));
         }
     }
     let (head_slot, chain) = highest.ok_or("no node")?;
@@ -81,60 +76,71 @@ fn agree(picture: &Picture, clients: &[Asked<'_>]) -> Result<String, String> {
     Ok(format!("all {} on {on} at slot {head_slot}", clients.len()))
 }
 
-/// The head is near the wall clock, and every node's finalized block near the head.
+/// Every node answers, the head is near the wall clock, and every node's finalized block near the head, or still has
+/// time to catch up after a pause.
 pub(super) fn finality(picture: &Picture) -> Check {
     let health = picture.health();
     let (distance, late) = (health.finality_distance(), health.head_distance);
+    let (answered, nodes) = (health.answered, health.nodes);
     let text = format!(
-        "slot {} finalized on every node, {distance} below the head (at most {FINALITY_DISTANCE_MAX}); head {late} \
+        "slot {} finalized on {answered} of {nodes} nodes, {distance} below the head (at most {FINALITY_DISTANCE_MAX}){}; head {late} \
          slots behind the clock (at most {HEAD_DISTANCE_MAX})",
-        health.finalized_slot
+        health.finalized_slot,
+        health.catching_up(),
     );
-    let is_good = distance <= FINALITY_DISTANCE_MAX && late <= HEAD_DISTANCE_MAX;
+    let is_good = answered == nodes && health.is_finality_good() && late <= HEAD_DISTANCE_MAX;
     Check::of("finality", if is_good { Ok(text) } else { Err(text) })
 }
 
 /// Every node serves the same bytes for every anchor and for random states, and each hashes to its block's state root.
-pub(super) fn states(clients: &[Asked<'_>], finalized: Slot, seed: u64) -> Check {
+pub(super) fn states(clients: &[Asked], finalized: Slot, seed: u64) -> Check {
     Check::of("states", same_states(clients, finalized, seed))
 }
 
-fn same_states(clients: &[Asked<'_>], finalized: Slot, seed: u64) -> Result<String, String> {
-    let (_, first) = clients.first().ok_or("no node")?;
-    let mut slots = BTreeSet::from([0]);
-    for boundary in (1..=finalized / ANCHOR_SLOTS).map(|number| number * ANCHOR_SLOTS) {
-        slots.extend(block_from(first, boundary, finalized)?);
-    }
+fn same_states(clients: &[Asked], finalized: Slot, seed: u64) -> Result<String, String> {
+    let (node_id, first) = clients.first().ok_or("no node")?;
+    let history = history(first, finalized)
+        .map_err(|wrong| format!("state of slot {finalized} from {node_id}: {wrong}"))?;
+    let boundaries = finalized / ANCHOR_INTERVAL_SLOTS + 1;
+    let boundary = |number| block_from(&history, number * ANCHOR_INTERVAL_SLOTS, finalized);
+    // One block is the anchor of every boundary that the gap before it goes over.
+    let mut slots: BTreeSet<Slot> = (0..boundaries).map(boundary).collect();
     let anchors = slots.len();
     let mut random = Random::new(seed);
-    for _ in 0..SAMPLES {
-        slots.extend(block_from(first, random.below(finalized + 1), finalized)?);
-    }
+    slots
+        .extend((0..SAMPLES).map(|_| block_from(&history, random.below(finalized + 1), finalized)));
     let mut bytes = 0;
     for slot in &slots {
         bytes += same_state(clients, *slot)?;
     }
     Ok(format!(
-        "{} states ({anchors} at anchors, {} random with --seed {seed}) byte-identical on {} nodes and hash to their \
-         state_root, {bytes} bytes compared",
+        "{} states ({anchors} anchors at {boundaries} boundaries, {} random with --seed {seed}) byte-identical on {} \
+         nodes and hash to their state_root, {bytes} bytes compared",
         slots.len(),
         slots.len() - anchors,
         clients.len(),
     ))
 }
 
-/// The first slot from `slot` to `last` that has a block.
-fn block_from(client: &Client, slot: Slot, last: Slot) -> Result<Option<Slot>, String> {
-    for slot in slot..=last.min(slot.saturating_add(GAP_SLOTS_MAX)) {
-        if client.header(slot).map_err(text)?.is_some() {
-            return Ok(Some(slot));
-        }
+/// The chain before this slot, as its state proves it.
+fn history(client: &Client, slot: Slot) -> Result<BlockHashes, String> {
+    let (root, bytes) = client.state(slot).map_err(text)?.ok_or("no block")?;
+    let (_, header) = client.header(slot).map_err(text)?.ok_or("no block")?;
+    let history = proves_itself(root, &header, &bytes)?.historical_block_hashes;
+    if history.len() as u64 != slot {
+        return Err(format!("its history has {} slots", history.len()));
     }
-    Ok(None)
+    Ok(history)
+}
+
+/// The first slot from `slot` on that has a block; `last` has one.
+fn block_from(history: &BlockHashes, slot: Slot, last: Slot) -> Slot {
+    let has_block = |slot: &Slot| history.get(*slot).is_some_and(|root| root != Root::ZERO);
+    (slot..last).find(has_block).unwrap_or(last)
 }
 
 /// Bytes that were compared.
-fn same_state(clients: &[Asked<'_>], slot: Slot) -> Result<usize, String> {
+fn same_state(clients: &[Asked], slot: Slot) -> Result<usize, String> {
     let mut expected: Option<(Root, Vec<u8>)> = None;
     let mut compared = 0;
     for (node_id, client) in clients {
@@ -149,7 +155,7 @@ fn same_state(clients: &[Asked<'_>], slot: Slot) -> Result<usize, String> {
                 return Err(wrong(format!("differs from the one of {}", clients[0].0)));
             }
             Some(_) => {}
-            None => proves_itself(root, &header, &bytes).map_err(wrong)?,
+            None => drop(proves_itself(root, &header, &bytes).map_err(wrong)?),
         }
         compared += bytes.len();
         expected.get_or_insert((root, bytes));
@@ -158,7 +164,7 @@ fn same_state(clients: &[Asked<'_>], slot: Slot) -> Result<usize, String> {
 }
 
 /// The state hashes to the header's root, and the header to the block's.
-fn proves_itself(root: Root, header: &BlockHeader, bytes: &[u8]) -> Result<(), String> {
+fn proves_itself(root: Root, header: &BlockHeader, bytes: &[u8]) -> Result<State, String> {
     let block_root = hash_tree_root(header);
     if block_root != root {
         return Err(format!("its header hashes to {block_root}, not to {root}"));
@@ -168,11 +174,11 @@ fn proves_itself(root: Root, header: &BlockHeader, bytes: &[u8]) -> Result<(), S
     if state_root != header.state_root {
         return Err(format!("it hashes to {state_root}, its block says {}", header.state_root));
     }
-    Ok(())
+    Ok(state)
 }
 
 /// Every invariant of every database holds.
-pub(super) fn databases(dirs: &[(&str, &Path)]) -> Check {
+pub(super) fn databases(dirs: &[(String, PathBuf)]) -> Check {
     let outcome = || {
         let mut checks = 0;
         for (node_id, dir) in dirs {
@@ -190,7 +196,7 @@ pub(super) fn databases(dirs: &[(&str, &Path)]) -> Check {
 }
 
 /// The canonical chain up to this slot is the same in every database.
-pub(super) fn checksums(dirs: &[(&str, &Path)], finalized: Slot) -> Check {
+pub(super) fn checksums(dirs: &[(String, PathBuf)], finalized: Slot) -> Check {
     let outcome = || {
         let mut expected = None;
         for (node_id, dir) in dirs {
@@ -213,4 +219,37 @@ pub(super) fn checksums(dirs: &[(&str, &Path)], finalized: Slot) -> Check {
 
 fn text(error: ClientError) -> String {
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devnet::health::NodePicture;
+
+    #[test]
+    fn a_gap_over_a_boundary_leaves_out_no_anchor() {
+        let mut history = BlockHashes::default();
+        for slot in 0..5000 {
+            // Empty: a boundary and 200 slots after it, then two boundaries.
+            let is_empty = (1000..1224).contains(&slot) || (2000..4000).contains(&slot);
+            history.push(if is_empty { Root::ZERO } else { Root::new([1; 32]) }).unwrap();
+        }
+        let anchors = [0, 1024, 2048, 3072, 4096].map(|slot| block_from(&history, slot, 5000));
+        assert_eq!(anchors, [0, 1224, 4000, 4000, 4096]);
+        assert_eq!(block_from(&history, 5000, 5000), 5000);
+    }
+
+    #[test]
+    fn a_silent_node_has_finalized_nothing() {
+        let silent = NodePicture {
+            node_id: "lamella_0".into(),
+            pid: 1,
+            url: String::new(),
+            view: Err("gone".into()),
+        };
+        let picture =
+            Picture { slot: 3, until_genesis_s: 0, catch_up_until: 0, nodes: vec![silent] };
+        let check = finality(&picture);
+        assert!(!check.passed && check.what.contains("on 0 of 1 nodes"), "{}", check.what);
+    }
 }

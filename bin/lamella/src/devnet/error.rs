@@ -55,10 +55,10 @@ pub enum DevnetError {
         /// What the network has.
         found: u64,
     },
-    /// Its keys cannot sign for so long.
+    /// Nobody can sign any more.
     #[error(
-        "the keys of the network in {folder} sign up to slot {last}, it is slot {now}, and this run ends at slot \
-         {end}; delete {folder} to begin anew"
+        "the keys of the network in {folder} sign up to slot {last}, and it is slot {now}; delete {folder} to begin \
+         anew (`make clean-devnet` deletes that of `make devnet`)"
     )]
     KeysUsedUp {
         /// The network's folder.
@@ -67,6 +67,17 @@ pub enum DevnetError {
         last: u64,
         /// Slot of the wall clock.
         now: u64,
+    },
+    /// Its keys cannot sign for so long.
+    #[error(
+        "the keys of the network in {folder} sign up to slot {last}, and this run ends at slot {end}; ask for fewer \
+         --slots, or delete {folder} to begin anew (`make clean-devnet` deletes that of `make devnet`)"
+    )]
+    KeysTooFew {
+        /// The network's folder.
+        folder: PathBuf,
+        /// Last slot of the keys.
+        last: u64,
         /// Last slot of the run.
         end: u64,
     },
@@ -128,13 +139,8 @@ pub enum DevnetError {
         checks: usize,
     },
     /// Told to stop before the slots asked for were over.
-    #[error("stopped by a signal at slot {slot}, before slot {end}")]
-    Stopped {
-        /// Slot of the wall clock.
-        slot: u64,
-        /// Where the run was to end.
-        end: u64,
-    },
+    #[error("stopped by a signal before the slots asked for were over")]
+    Stopped,
     /// The picture cannot be written.
     #[error("cannot write to the terminal: {0}")]
     Output(#[from] io::Error),
@@ -149,8 +155,11 @@ impl DevnetError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Genesis(error) => 1 + u8::from(error.is_usage()),
-            Self::Mismatch { .. } | Self::KeysUsedUp { .. } | Self::NotOurs { .. } => 2,
-            Self::Stopped { .. } => 130,
+            Self::Mismatch { .. }
+            | Self::KeysUsedUp { .. }
+            | Self::KeysTooFew { .. }
+            | Self::NotOurs { .. } => 2,
+            Self::Stopped => 130,
             _ => 1,
         }
     }

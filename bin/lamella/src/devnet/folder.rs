@@ -29,7 +29,8 @@ const LEAD_S: u64 = 5;
 /// Slots that the keys sign beyond a run's last one: the nodes go on while its end is judged.
 const SPARE_SLOTS: u64 = 64;
 
-/// Slots that the keys of a run without end sign: eight keys of these take half a minute of one core.
+/// Slots that keys sign at least, whatever the first run asked for: the next one goes on with them. Eight keys of these
+/// take 16 s of one core.
 const KEY_SLOTS: u64 = 4096;
 
 /// What a network was made for.
@@ -56,24 +57,27 @@ impl Folder {
     /// Makes the network asked for, or finds it.
     pub(super) fn prepare(
         options: &DevnetOptions,
-        progress: &KeyProgress<'_>,
+        progress: &KeyProgress,
     ) -> Result<Self, DevnetError> {
         let dir = &options.dir;
+        // Before the lock too: a folder that is refused is left as it is.
+        find(options)?;
         fs::create_dir_all(dir).map_err(failed(dir))?;
         let lock = lock(dir)?;
         let paths = NetworkDir::new(dir);
-        let resumed = paths.config.exists();
-        let (record, ports) = if resumed {
-            let record = Record::read(dir)?;
-            record.fits(options)?;
-            (record, Ports::listed(&paths, &ValidatorConfig::load(&paths.validator_config)?)?)
-        } else {
-            make(options, progress)?
+        let found = find(options)?;
+        let (record, ports) = match found {
+            Some(record) => {
+                let config = ValidatorConfig::load(&paths.validator_config)?;
+                (record, Ports::listed(&paths, &config)?)
+            }
+            None => make(options, progress)?,
         };
         let genesis_time = GenesisConfig::load(&paths.config)?.genesis_time;
         let clock = SlotClock::new(genesis_time, record.slot_ms);
+        let resumed = found.is_some();
         let folder = Self { record, clock, ports, resumed, dir: dir.clone(), _lock: lock };
-        folder.check_keys(options.slots)?;
+        folder.check_keys(folder.now().saturating_add(options.slots.unwrap_or(1)))?;
         Ok(folder)
     }
 
@@ -90,11 +94,14 @@ impl Folder {
         self.clock.current_slot(unix_ms())
     }
 
-    fn check_keys(&self, slots: Option<u64>) -> Result<(), DevnetError> {
-        let (now, last) = (self.now(), self.record.key_slots.saturating_sub(1));
-        let end = now.saturating_add(slots.unwrap_or(1));
+    /// Whether the keys sign up to this slot and the wall clock's.
+    pub(super) fn check_keys(&self, end: Slot) -> Result<(), DevnetError> {
+        let (now, last, folder) = (self.now(), self.record.last_signable_slot(), self.dir.clone());
+        if now > last {
+            return Err(DevnetError::KeysUsedUp { folder, last, now });
+        }
         if end > last {
-            return Err(DevnetError::KeysUsedUp { folder: self.dir.clone(), last, now, end });
+            return Err(DevnetError::KeysTooFew { folder, last, end });
         }
         Ok(())
     }
@@ -104,13 +111,30 @@ impl Record {
     const NAME: &str = "devnet.json";
 
     fn of(options: &DevnetOptions) -> Self {
-        let key_slots = options.slots.map(|slots| slots.saturating_add(SPARE_SLOTS));
+        let needed = options.slots.unwrap_or(0).saturating_add(SPARE_SLOTS);
         Self {
             nodes: options.nodes.unwrap_or(DevnetOptions::NODES),
             validators: options.validators.unwrap_or(DevnetOptions::VALIDATORS),
             slot_ms: options.slot_ms.unwrap_or(lamella_types::limits::SLOT_MS),
-            key_slots: key_slots.unwrap_or(KEY_SLOTS),
+            key_slots: options.key_slots.unwrap_or(KEY_SLOTS.max(needed)),
         }
+    }
+
+    /// How it is made, but for the ports.
+    fn genesis(&self, options: &DevnetOptions) -> GenesisOptions {
+        GenesisOptions {
+            nodes: self.nodes,
+            validators: self.validators,
+            out: options.dir.clone(),
+            genesis_time: None,
+            lead_s: LEAD_S,
+            ports: None,
+            key_slots: self.key_slots,
+        }
+    }
+
+    pub(super) fn last_signable_slot(&self) -> Slot {
+        self.key_slots.saturating_sub(1)
     }
 
     fn write(&self, dir: &Path) -> Result<(), DevnetError> {
@@ -151,21 +175,20 @@ impl Record {
     }
 }
 
-fn make(
-    options: &DevnetOptions,
-    progress: &KeyProgress<'_>,
-) -> Result<(Record, Ports), DevnetError> {
+/// The network in the folder, if it is the one asked for; `None` if it is to be made, and can be.
+fn find(options: &DevnetOptions) -> Result<Option<Record>, DevnetError> {
+    if NetworkDir::new(&options.dir).config.exists() {
+        let record = Record::read(&options.dir)?;
+        record.fits(options)?;
+        return Ok(Some(record));
+    }
+    Record::of(options).genesis(options).check()?;
+    Ok(None)
+}
+
+fn make(options: &DevnetOptions, progress: &KeyProgress) -> Result<(Record, Ports), DevnetError> {
     let record = Record::of(options);
-    let mut genesis = GenesisOptions {
-        nodes: record.nodes,
-        validators: record.validators,
-        out: options.dir.clone(),
-        genesis_time: None,
-        lead_s: LEAD_S,
-        ports: None,
-        key_slots: record.key_slots,
-    };
-    genesis.check()?;
+    let mut genesis = record.genesis(options);
     let ports = Ports::free(record.nodes)?;
     genesis.ports = Some(ports.numbers());
     record.write(&options.dir)?;
@@ -185,4 +208,30 @@ fn lock(dir: &Path) -> Result<File, DevnetError> {
 
 fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> DevnetError + '_ {
     move |source| DevnetError::File { path: path.into(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_short_run_are_enough_to_go_on_without_end() {
+        let sign = |slots, key_slots| {
+            let options = DevnetOptions {
+                nodes: None,
+                validators: None,
+                slot_ms: None,
+                slots,
+                key_slots,
+                dir: PathBuf::new(),
+                signature_window: None,
+                seed: 0,
+                program: PathBuf::new(),
+            };
+            Record::of(&options).key_slots
+        };
+        assert_eq!([sign(None, None), sign(Some(30), None)], [KEY_SLOTS; 2]);
+        assert_eq!(sign(Some(KEY_SLOTS), None), KEY_SLOTS + SPARE_SLOTS);
+        assert_eq!(sign(Some(30), Some(40)), 40);
+    }
 }

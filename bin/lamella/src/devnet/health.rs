@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use lamella_types::Slot;
+use lamella_types::slot::{Slot, is_justifiable_after};
 use serde_json::{Value, json};
 
 use super::client::NodeView;
@@ -13,6 +13,35 @@ pub const FINALITY_DISTANCE_MAX: u64 = 8;
 
 /// Slots between wall clock and head that are healthy: a block or two that came too late.
 pub const HEAD_DISTANCE_MAX: u64 = 4;
+
+/// Slots from a target to the block that justifies it with every vote on time.
+const VOTE_SLOTS: u64 = 3;
+
+/// Slots in which finality comes close again at most, the wall clock being so far from the finalized slot; 0 if it is
+/// close.
+///
+/// After a pause only slots at certain distances from the finalized one can be justified, about as far apart as the
+/// square root of the pause. One of these is finalized when the next one is justified: up to two gaps, and the time for
+/// votes. From there on the gaps are those of the much smaller new distance, and so on until it is healthy.
+#[must_use]
+pub fn catch_up_slots(distance: u64) -> u64 {
+    if distance <= FINALITY_DISTANCE_MAX + HEAD_DISTANCE_MAX {
+        return 0;
+    }
+    let (mut distance, mut slots) = (distance, 0);
+    while distance > FINALITY_DISTANCE_MAX {
+        let mut justifiable =
+            (distance + 1..).filter(|slot| is_justifiable_after(*slot, 0)).skip(1);
+        // Gaps grow with the distance, so this one is as wide as the one now and the next.
+        let gap = match (justifiable.next(), justifiable.next()) {
+            (Some(slot), Some(next)) => next - slot,
+            _ => return slots,
+        };
+        slots += 2 * gap + FINALITY_DISTANCE_MAX;
+        distance = gap + VOTE_SLOTS;
+    }
+    slots
+}
 
 /// A node at one moment.
 #[derive(Debug, Clone)]
@@ -34,6 +63,8 @@ pub struct Picture {
     pub slot: Slot,
     /// Seconds until slot 0, if it has not come.
     pub until_genesis_s: u64,
+    /// Up to this slot finality may be far from the head, since the network had paused; 0 if it had not.
+    pub catch_up_until: Slot,
     /// The nodes.
     pub nodes: Vec<NodePicture>,
 }
@@ -53,6 +84,8 @@ pub struct Health {
     pub finalized_slot: Slot,
     /// Slots from the highest head to the wall clock.
     pub head_distance: u64,
+    /// Slots from now on in which finality may be far from the head, see [`catch_up_slots`].
+    pub catch_up_slots: u64,
 }
 
 impl Picture {
@@ -72,6 +105,7 @@ impl Picture {
             head_slot,
             finalized_slot: self.views().map(|view| view.finalized_slot).min().unwrap_or(0),
             head_distance: self.slot.saturating_sub(head_slot),
+            catch_up_slots: self.catch_up_until.saturating_sub(self.slot),
         }
     }
 
@@ -120,13 +154,28 @@ impl Health {
         self.head_slot.saturating_sub(self.finalized_slot)
     }
 
-    /// Whether every node answers, all on one head, near the wall clock, and finality is close.
+    /// Whether finality is close to the head, or still has time to catch up.
+    #[must_use]
+    pub const fn is_finality_good(&self) -> bool {
+        self.finality_distance() <= FINALITY_DISTANCE_MAX || self.catch_up_slots > 0
+    }
+
+    /// What finality still has time for; nothing if it is close.
+    #[must_use]
+    pub fn catching_up(&self) -> String {
+        match (self.finality_distance() > FINALITY_DISTANCE_MAX, self.catch_up_slots) {
+            (true, slots @ 1..) => format!(", needs up to {slots} slots to catch up"),
+            _ => String::new(),
+        }
+    }
+
+    /// Whether every node answers, all on one head, near the wall clock, and finality is close or catches up.
     #[must_use]
     pub const fn is_good(&self) -> bool {
         self.answered == self.nodes
             && self.heads == 1
             && self.head_distance <= HEAD_DISTANCE_MAX
-            && self.finality_distance() <= FINALITY_DISTANCE_MAX
+            && self.is_finality_good()
     }
 
     /// The network in a few words.
@@ -142,7 +191,11 @@ impl Health {
         if self.head_distance > HEAD_DISTANCE_MAX {
             parts.push(format!("no block for {} slots", self.head_distance));
         }
-        parts.push(format!("finality {} behind the head", self.finality_distance()));
+        parts.push(format!(
+            "finality {} behind the head{}",
+            self.finality_distance(),
+            self.catching_up()
+        ));
         let verdict = if self.is_good() { "healthy" } else { "not healthy" };
         format!("{verdict}: {}", parts.join(", "))
     }
@@ -172,7 +225,36 @@ mod tests {
     }
 
     fn health(slot: Slot, nodes: Vec<NodePicture>) -> Health {
-        Picture { slot, until_genesis_s: 0, nodes }.health()
+        Picture { slot, until_genesis_s: 0, catch_up_until: 0, nodes }.health()
+    }
+
+    #[test]
+    fn finality_has_time_to_catch_up_after_a_pause_and_no_longer() {
+        let paused = |slot| Picture {
+            slot,
+            until_genesis_s: 0,
+            catch_up_until: 150 + catch_up_slots(143),
+            nodes: vec![node(1, slot, 7)],
+        };
+        // 144, 156, 169: a gap of 13, then of 5 (16 to 20, 25).
+        assert_eq!(catch_up_slots(143), (26 + 8) + (10 + 8));
+        let said = paused(150).health().text();
+        assert_eq!(
+            said,
+            "healthy: all agree, finality 143 behind the head, needs up to 52 slots to catch up"
+        );
+        assert!(paused(201).health().is_good());
+        let said = paused(202).health().text();
+        assert_eq!(said, "not healthy: all agree, finality 195 behind the head");
+    }
+
+    #[test]
+    fn every_pause_can_be_caught_up_with() {
+        assert_eq!(catch_up_slots(FINALITY_DISTANCE_MAX + HEAD_DISTANCE_MAX), 0);
+        for distance in 13..=crate::genesis::KEY_SLOTS_MAX {
+            let slots = catch_up_slots(distance);
+            assert!((18..=16 * distance.isqrt()).contains(&slots), "{distance}: {slots}");
+        }
     }
 
     #[test]

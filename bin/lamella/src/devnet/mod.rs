@@ -12,6 +12,7 @@
 //! | watching, slot by slot | `watch` |
 //! | what must hold at the end | `checks` |
 //! | a terminal, lines, JSON | `show` |
+//! | ending at any moment | `stop` |
 //!
 //! Absent on purpose: nodes on other machines, and anything that a node does not do when started by hand.
 
@@ -24,11 +25,12 @@ pub mod ports;
 pub mod process;
 pub mod random;
 pub mod show;
+mod stop;
 mod watch;
 
 use std::{
     path::PathBuf,
-    sync::mpsc::Receiver,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -37,13 +39,14 @@ use serde::Serialize;
 pub use checks::Check;
 pub use error::DevnetError;
 pub use show::Show;
+pub use stop::Stop;
 
 use crate::genesis::GenesisOptions;
 use folder::Folder;
-use watch::{Ended, Watch};
+use watch::Watch;
 
 /// Told of key generation: what is being made, and the leaves so far.
-pub type KeyProgress<'a> = dyn Fn(&GenesisOptions, u64) + Sync + 'a;
+pub type KeyProgress = Arc<dyn Fn(&GenesisOptions, u64) + Send + Sync>;
 
 /// The run asked for. What is `None` is as an existing network has it, or as the constants say for a new one.
 #[derive(Debug, Clone)]
@@ -56,6 +59,8 @@ pub struct DevnetOptions {
     pub slot_ms: Option<u64>,
     /// Slots after which the run is judged; `None` runs until told to stop.
     pub slots: Option<u64>,
+    /// Slots that the keys of a new network sign, if not as many as usual.
+    pub key_slots: Option<u64>,
     /// Folder of the network.
     pub dir: PathBuf,
     /// Slots of signatures that the nodes keep, if not as many as usual.
@@ -106,32 +111,35 @@ pub struct Announced {
 /// Runs a network until its slots are over or `stop` is told; no node is left running.
 ///
 /// # Errors
-/// [`DevnetError`]; [`DevnetError::Failed`] after a verdict that was shown.
+/// [`DevnetError`]; [`DevnetError::Failed`] after a verdict that was shown, [`DevnetError::Stopped`] if told to stop
+/// before the slots asked for were over.
 pub fn run(
     options: &DevnetOptions,
-    stop: &Receiver<()>,
+    stop: &Stop,
     show: &mut dyn Show,
-    progress: &KeyProgress<'_>,
+    progress: &KeyProgress,
 ) -> Result<(), DevnetError> {
-    let folder = Folder::prepare(options, progress)?;
+    match run_to_the_end(options, stop, show, progress) {
+        Err(DevnetError::Stopped) if options.slots.is_none() => Ok(()),
+        ended => ended,
+    }
+}
+
+fn run_to_the_end(
+    options: &DevnetOptions,
+    stop: &Stop,
+    show: &mut dyn Show,
+    progress: &KeyProgress,
+) -> Result<(), DevnetError> {
+    let (asked, progress) = (options.clone(), Arc::clone(progress));
+    let folder = stop.or_abandon(move || Folder::prepare(&asked, &progress))??;
     show.announced(&announced(options, &folder))?;
-    let mut watch = Watch::start(options, folder, show)?;
-    match watch.run(stop)? {
-        Ended::Stopped { slot } => {
-            watch.stop()?;
-            match options.slots {
-                None => Ok(()),
-                Some(_) => Err(DevnetError::Stopped { slot, end: watch.end() }),
-            }
-        }
-        Ended::Over => {
-            let verdict = watch.judge(options.seed, stop)?;
-            let failed = verdict.checks.iter().filter(|check| !check.passed).count();
-            match failed {
-                0 => Ok(()),
-                failed => Err(DevnetError::Failed { failed, checks: verdict.checks.len() }),
-            }
-        }
+    let mut watch = Watch::start(options, folder, stop, show)?;
+    watch.run()?;
+    let verdict = watch.judge(options.seed)?;
+    match verdict.checks.iter().filter(|check| !check.passed).count() {
+        0 => Ok(()),
+        failed => Err(DevnetError::Failed { failed, checks: verdict.checks.len() }),
     }
 }
 
@@ -141,7 +149,7 @@ fn announced(options: &DevnetOptions, folder: &Folder) -> Announced {
         nodes: folder.record.nodes,
         validators: folder.record.validators,
         slot_ms: folder.record.slot_ms,
-        last_signable_slot: folder.record.key_slots.saturating_sub(1),
+        last_signable_slot: folder.record.last_signable_slot(),
         slot: folder.now(),
         dir: options.dir.clone(),
     }

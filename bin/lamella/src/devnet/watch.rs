@@ -1,8 +1,8 @@
 //! Starting the nodes, watching them, stopping them.
 
 use std::{
-    path::Path,
-    sync::mpsc::{Receiver, RecvTimeoutError},
+    panic::resume_unwind,
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -10,11 +10,11 @@ use std::{
 use lamella_types::{Slot, limits::INTERVALS_PER_SLOT};
 
 use super::{
-    Check, DevnetError, DevnetOptions, Show, Verdict,
+    Check, DevnetError, DevnetOptions, Show, Stop, Verdict,
     checks::{self, Asked},
     client::Client,
     folder::Folder,
-    health::{NodePicture, Picture},
+    health::{NodePicture, Picture, catch_up_slots},
     process::{NodeCommand, NodeProcess, Stopped},
     unix_ms,
 };
@@ -34,14 +34,6 @@ const SETTLE_SLOTS: u64 = 4;
 /// Last lines of the log of a node that failed, for people.
 const LAST_LINES: usize = 15;
 
-/// How watching ended.
-pub(super) enum Ended {
-    /// The slots asked for are over.
-    Over,
-    /// Told to stop.
-    Stopped { slot: Slot },
-}
-
 struct Watched {
     process: NodeProcess,
     client: Client,
@@ -51,11 +43,14 @@ struct Watched {
 pub(super) struct Watch<'a> {
     folder: Folder,
     nodes: Vec<Watched>,
+    stop: &'a Stop,
     show: &'a mut dyn Show,
     /// Last slot of the run, `u64::MAX` without one.
     end: Slot,
     /// The slots up to this one were shown.
     shown: Slot,
+    /// Up to this slot finality may be far from the head; 0 without a pause.
+    catch_up_until: Slot,
     /// When the last picture was taken.
     looked: Instant,
 }
@@ -65,6 +60,7 @@ impl<'a> Watch<'a> {
     pub(super) fn start(
         options: &DevnetOptions,
         mut folder: Folder,
+        stop: &'a Stop,
         show: &'a mut dyn Show,
     ) -> Result<Self, DevnetError> {
         let mut nodes = Vec::new();
@@ -91,51 +87,57 @@ impl<'a> Watch<'a> {
         }
         let shown = folder.now();
         let end = options.slots.map_or(u64::MAX, |slots| shown.saturating_add(slots));
-        let mut watch = Self { folder, nodes, show, end, shown, looked: Instant::now() };
-        watch.wait_for_answers()?;
+        let mut watch = Self {
+            folder,
+            nodes,
+            stop,
+            show,
+            end,
+            shown,
+            catch_up_until: 0,
+            looked: Instant::now(),
+        };
+        let picture = watch.wait_for_answers()?;
+        match catch_up_slots(picture.slot.saturating_sub(picture.health().finalized_slot)) {
+            0 => {}
+            slots => watch.catch_up_until = picture.slot + slots,
+        }
         Ok(watch)
     }
 
-    /// Last slot of the run.
-    pub(super) const fn end(&self) -> Slot {
-        self.end
-    }
-
-    /// Watches until the run is over, a node fails, or `stop` is told.
-    pub(super) fn run(&mut self, stop: &Receiver<()>) -> Result<Ended, DevnetError> {
+    /// Watches until the slots asked for are over, or the keys are used up.
+    pub(super) fn run(&mut self) -> Result<(), DevnetError> {
         loop {
-            if self.wait_for_interval(stop) {
-                return Ok(Ended::Stopped { slot: self.folder.now() });
-            }
+            self.wait_for_interval()?;
             self.check_alive()?;
             let complete = self.complete_slot();
             if complete > self.shown {
                 self.shown = complete;
                 self.looked = Instant::now();
-                let picture = Picture { slot: complete, ..self.look() };
+                let picture = Picture { slot: complete, ..self.look()? };
                 self.show.slot(&picture)?;
             } else if self.show.is_live() && self.looked.elapsed() >= PICTURE_INTERVAL {
                 self.looked = Instant::now();
-                let picture = self.look();
+                let picture = self.look()?;
                 self.show.picture(&picture)?;
             }
             if complete >= self.end {
-                return Ok(Ended::Over);
+                return Ok(());
             }
+            self.folder.check_keys(0)?;
         }
     }
 
     /// Makes every check: of the running nodes, then, when they have stopped, of what they left on disk. Shows them.
-    pub(super) fn judge(&mut self, seed: u64, stop: &Receiver<()>) -> Result<Verdict, DevnetError> {
-        let mut checks = self.settle(stop)?;
+    pub(super) fn judge(&mut self, seed: u64) -> Result<Verdict, DevnetError> {
+        let mut checks = self.settle()?;
         let slot = self.folder.now();
-        let picture = self.look();
-        let finalized = picture.health().finalized_slot;
-        checks.push(checks::states(&self.asked(), finalized, seed));
-        checks.push(self.stop()?);
+        let (finalized, asked) = (self.look()?.health().finalized_slot, self.asked());
+        checks.push(self.stop.or_abandon(move || checks::states(&asked, finalized, seed))?);
+        checks.push(self.stop_nodes()?);
         let dirs: Vec<_> = self.nodes.iter().map(Watched::place).collect();
-        checks.push(checks::databases(&dirs));
-        checks.push(checks::checksums(&dirs, finalized));
+        let on_disk = move || [checks::databases(&dirs), checks::checksums(&dirs, finalized)];
+        checks.extend(self.stop.or_abandon(on_disk)?);
         let passed = checks.iter().all(|check| check.passed);
         let verdict = Verdict { passed, slot, checks };
         self.show.verdict(&verdict)?;
@@ -143,25 +145,23 @@ impl<'a> Watch<'a> {
     }
 
     /// Agreement and finality, as soon as both hold, or as they are at the end of the time for that.
-    fn settle(&mut self, stop: &Receiver<()>) -> Result<Vec<Check>, DevnetError> {
+    fn settle(&mut self) -> Result<Vec<Check>, DevnetError> {
         let last = self.folder.now() + SETTLE_SLOTS;
         loop {
-            let picture = self.look();
-            let checks =
-                vec![checks::agreement(&picture, &self.asked()), checks::finality(&picture)];
+            let (picture, asked) = (self.look()?, self.asked());
+            let checks = self.stop.or_abandon(move || {
+                vec![checks::agreement(&picture, &asked), checks::finality(&picture)]
+            })?;
             if checks.iter().all(|check| check.passed) || self.folder.now() > last {
                 return Ok(checks);
             }
-            if self.wait_for_interval(stop) {
-                let slot = self.folder.now();
-                return Err(DevnetError::Stopped { slot, end: self.end });
-            }
+            self.wait_for_interval()?;
             self.check_alive()?;
         }
     }
 
     /// Stops every node, all at once.
-    pub(super) fn stop(&mut self) -> Result<Check, DevnetError> {
+    fn stop_nodes(&mut self) -> Result<Check, DevnetError> {
         self.nodes.iter_mut().for_each(|node| node.process.begin_stop());
         let mut wrong = Vec::new();
         for node in &mut self.nodes {
@@ -182,12 +182,12 @@ impl<'a> Watch<'a> {
         Ok(Check { name: "stop", passed, what })
     }
 
-    fn asked(&self) -> Vec<Asked<'_>> {
-        self.nodes.iter().map(|node| (node.place().0, &node.client)).collect()
+    fn asked(&self) -> Vec<Asked> {
+        self.nodes.iter().map(|node| (node.place().0, node.client.clone())).collect()
     }
 
-    /// Waits for the next interval of the slot clock. True if told to stop.
-    fn wait_for_interval(&self, stop: &Receiver<()>) -> bool {
+    /// Waits for the next interval of the slot clock.
+    fn wait_for_interval(&self) -> Result<(), DevnetError> {
         let (clock, now_ms) = (&self.folder.clock, unix_ms());
         let wait = match clock.genesis_ms.checked_sub(now_ms) {
             None | Some(0) => {
@@ -196,10 +196,7 @@ impl<'a> Watch<'a> {
             }
             Some(left_ms) => PICTURE_INTERVAL.min(Duration::from_millis(left_ms)),
         };
-        match stop.recv_timeout(wait) {
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
-            Err(RecvTimeoutError::Timeout) => false,
-        }
+        self.stop.wait(wait)
     }
 
     /// The last slot that is in its last interval, or over: everything due in it has been done.
@@ -209,36 +206,33 @@ impl<'a> Watch<'a> {
     }
 
     /// Asks all nodes at once.
-    fn look(&self) -> Picture {
-        let nodes = thread::scope(|scope| {
-            let ask = |node: &'_ Watched| node.client.view().map_err(|error| error.to_string());
-            let asked: Vec<_> =
-                self.nodes.iter().map(|node| scope.spawn(move || ask(node))).collect();
-            let pictures = self.nodes.iter().zip(asked).map(|(node, answer)| NodePicture {
-                node_id: node.process.command().node_id.clone(),
-                pid: node.process.id(),
-                url: node.client.url(),
-                view: answer.join().unwrap_or_else(|_| Err("asking it failed".into())),
-            });
-            pictures.collect()
-        });
+    fn look(&self) -> Result<Picture, DevnetError> {
+        let asked =
+            self.nodes.iter().map(|node| (node.process.id(), node.place().0, node.client.clone()));
+        let asked: Vec<_> = asked.collect();
+        let nodes = self.stop.or_abandon(|| ask_all(asked))?;
         let left_ms = self.folder.clock.genesis_ms.saturating_sub(unix_ms());
-        Picture { slot: self.folder.now(), until_genesis_s: left_ms.div_ceil(1000), nodes }
+        Ok(Picture {
+            slot: self.folder.now(),
+            until_genesis_s: left_ms.div_ceil(1000),
+            catch_up_until: self.catch_up_until,
+            nodes,
+        })
     }
 
-    fn wait_for_answers(&mut self) -> Result<(), DevnetError> {
+    fn wait_for_answers(&mut self) -> Result<Picture, DevnetError> {
         let deadline = Instant::now() + START_DEADLINE;
         loop {
             self.check_alive()?;
-            let picture = self.look();
+            let picture = self.look()?;
             let Some(silent) = picture.nodes.iter().find(|node| node.view.is_err()) else {
-                return Ok(());
+                return Ok(picture);
             };
             if Instant::now() > deadline {
                 let what = format!("did not answer within {} s", START_DEADLINE.as_secs());
                 return Err(self.failure(&silent.node_id, what)?);
             }
-            thread::sleep(START_LOOK);
+            self.stop.wait(START_LOOK)?;
         }
     }
 
@@ -270,10 +264,24 @@ impl<'a> Watch<'a> {
     }
 }
 
+fn ask_all(nodes: Vec<(u32, String, Client)>) -> Vec<NodePicture> {
+    let ask = |(pid, node_id, client): (u32, String, Client)| NodePicture {
+        node_id,
+        pid,
+        url: client.url(),
+        view: client.view().map_err(|error| error.to_string()),
+    };
+    thread::scope(|scope| {
+        let asked: Vec<_> = nodes.into_iter().map(|node| scope.spawn(move || ask(node))).collect();
+        let answered = asked.into_iter().map(|answer| answer.join());
+        answered.map(|answer| answer.unwrap_or_else(|panicked| resume_unwind(panicked))).collect()
+    })
+}
+
 impl Watched {
-    fn place(&self) -> (&str, &Path) {
+    fn place(&self) -> (String, PathBuf) {
         let command = self.process.command();
-        (&command.node_id, &command.data_dir)
+        (command.node_id.clone(), command.data_dir.clone())
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::ControlFlow,
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -29,6 +29,7 @@ use lamella_xmss::scheme::Trust;
 use crate::{
     api::support::Node as Source,
     node::{BINARY, Node, field, network, verify as verify_directory},
+    wait::output,
 };
 
 /// As the default, without the waits.
@@ -206,7 +207,8 @@ fn a_foreign_directory_is_refused_untouched_though_a_checkpoint_is_named() {
 
     let server = source.serve();
     let url = format!("http://{}", server.api_address());
-    let refused = follower(&config, &data, &["--checkpoint-sync-url", &url]).output().unwrap();
+    let join = ["--checkpoint-sync-url", &url, "--exit-with-parent"];
+    let refused = output(&mut follower(&config, &data, &join));
     assert_eq!(refused.status.code(), Some(1));
     let log = String::from_utf8(refused.stderr).unwrap();
     assert!(log.contains("error: ") && log.contains("another network"), "{log}");
@@ -221,7 +223,8 @@ fn a_source_of_another_network_ends_the_start_at_once_and_nothing_is_made() {
     write_config(&ours, &config);
     let server = Source::new(7).serve();
     let url = format!("http://{}", server.api_address());
-    let refused = follower(&config, &data, &["--checkpoint-sync-url", &url]).output().unwrap();
+    let join = ["--checkpoint-sync-url", &url, "--exit-with-parent"];
+    let refused = output(&mut follower(&config, &data, &join));
     assert_eq!(refused.status.code(), Some(1));
     let log = String::from_utf8(refused.stderr).unwrap();
     let error = log.lines().find(|line| line.starts_with("error: ")).unwrap();
@@ -238,9 +241,7 @@ fn ctrl_c_ends_a_fetch_that_hangs() {
     // A source that takes connections and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
-    let mut command = follower(&config, &data, &["--checkpoint-sync-url", &url]);
-    command.stdin(Stdio::null());
-    let mut node = Node::spawn(command);
+    let mut node = Node::spawn(follower(&config, &data, &["--checkpoint-sync-url", &url]));
     node.wait_for(|line| line.contains("Fetching a checkpoint"));
     let _connection = silent.accept().unwrap();
     let pid = node.process.id().to_string();

@@ -2,17 +2,22 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
     net::TcpStream,
     path::Path,
-    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
-    time::{Duration, Instant},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use serde_json::Value;
 
-/// Longest wait for anything; a healthy run needs a fifth of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::wait::{Lines, PATIENCE, output, until as wait_until};
+
+/// One network at a time: another one would take a port as soon as its owner lets go of it.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn command(dir: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lamella"));
@@ -21,7 +26,7 @@ fn command(dir: &Path, flags: &[&str]) -> Command {
 }
 
 fn run(dir: &Path, flags: &[&str]) -> Output {
-    command(dir, flags).output().unwrap()
+    output(&mut command(dir, flags))
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -29,12 +34,24 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 /// A new network whose keys last a few minutes.
-const NEW: [&str; 8] = ["--nodes", "1", "--validators", "1", "--slot-ms", "400", "--slots", "300"];
+const NEW: [&str; 10] = [
+    "--nodes",
+    "1",
+    "--validators",
+    "1",
+    "--slot-ms",
+    "400",
+    "--slots",
+    "300",
+    "--key-slots",
+    "400",
+];
 
 /// A run whose JSON lines are read.
 struct Running {
     process: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Lines,
+    errors: Lines,
 }
 
 impl Running {
@@ -45,13 +62,13 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap());
-        Self { process, lines }
+        let lines = Lines::of(process.stdout.take().unwrap());
+        let errors = Lines::of(process.stderr.take().unwrap());
+        Self { process, lines, errors }
     }
 
     fn line(&mut self) -> Value {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
+        let line = self.lines.next_before(Instant::now() + PATIENCE).unwrap();
         serde_json::from_str(&line).unwrap()
     }
 
@@ -63,9 +80,7 @@ impl Running {
     /// Waits for its end; also what it said on standard error.
     fn end(&mut self) -> (ExitStatus, String) {
         let status = wait_until("the run ends", || self.process.try_wait().unwrap());
-        let mut said = String::new();
-        self.process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        (status, said)
+        (status, self.errors.rest().join("\n"))
     }
 }
 
@@ -73,17 +88,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-    }
-}
-
-fn wait_until<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match holds() {
-            Some(value) => return value,
-            None => assert!(Instant::now() < deadline, "never: {what}"),
-        }
-        std::thread::yield_now();
     }
 }
 
@@ -96,9 +100,11 @@ fn is_gone(line: &Value) {
 
 #[test]
 fn a_run_is_judged_goes_on_and_refuses_other_flags() {
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let flags = ["--nodes", "1", "--validators", "1", "--slot-ms", "400", "--json"];
-    let first = run(dir.path(), &[&flags[..], &["--slots", "12", "--seed", "7"]].concat());
+    let new = ["--slots", "12", "--seed", "7", "--key-slots", "400"];
+    let first = run(dir.path(), &[&flags[..], &new].concat());
     assert_eq!(first.status.code(), Some(0), "{}{}", text(&first.stdout), text(&first.stderr));
     let lines: Vec<Value> =
         text(&first.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -111,7 +117,7 @@ fn a_run_is_judged_goes_on_and_refuses_other_flags() {
         verdict["checks"].as_array().unwrap().iter().map(|check| &check["name"]).collect();
     assert_eq!(checks, ["agreement", "finality", "states", "stop", "databases", "checksum"]);
 
-    // The keys sign 64 slots more, and what is not asked for is as it was.
+    // What is not asked for is as it was.
     let again = run(dir.path(), &["--slots", "3"]);
     assert_eq!(again.status.code(), Some(0), "{}{}", text(&again.stdout), text(&again.stderr));
     assert!(text(&again.stdout).contains("going on at slot "), "{}", text(&again.stdout));
@@ -121,7 +127,7 @@ fn a_run_is_judged_goes_on_and_refuses_other_flags() {
     for (flags, said) in [
         (["--nodes", "2"], "--nodes 1, not 2; leave --nodes out"),
         (["--slot-ms", "500"], "--slot-ms 400, not 500"),
-        (["--slots", "2000"], "sign up to slot 75"),
+        (["--slots", "2000"], "sign up to slot 399, and this run ends at slot"),
     ] {
         let refused = run(dir.path(), &flags);
         assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), ""));
@@ -130,16 +136,41 @@ fn a_run_is_judged_goes_on_and_refuses_other_flags() {
 }
 
 #[test]
-fn a_network_of_others_is_not_touched() {
+fn a_run_without_end_ends_with_its_keys() {
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
+    let flags = ["--nodes", "1", "--validators", "1", "--slot-ms", "400", "--key-slots", "6"];
+    for flags in [&flags[..], &[]] {
+        let ended = run(dir.path(), flags);
+        let said = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{said}");
+        assert!(said.contains("sign up to slot 5, and it is slot "), "{said}");
+        assert!(said.contains("; delete "), "{said}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_refused_is_left_as_it_is() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().unwrap();
+    let new = dir.path().join("new");
+    for flags in [["--nodes", "0"], ["--validators", "0"], ["--key-slots", "0"]] {
+        let refused = run(&new, &flags);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused.stderr).contains(flags[0]), "{}", text(&refused.stderr));
+        assert!(!new.exists());
+    }
+
     fs::write(dir.path().join("config.yaml"), "GENESIS_TIME: 1\n").unwrap();
     let refused = run(dir.path(), &[]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("did not make"), "{}", text(&refused.stderr));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[test]
 fn no_node_outlives_the_run_however_it_ends() {
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     for (flags, signal, code) in
         [(&NEW[..], "-TERM", Some(130)), (&[], "-INT", Some(0)), (&[], "-KILL", None)]
@@ -158,6 +189,7 @@ fn no_node_outlives_the_run_however_it_ends() {
 
 #[test]
 fn a_node_that_dies_ends_the_run_and_its_log_is_shown() {
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let mut running = Running::start(dir.path(), &NEW);
     let line = running.line();
@@ -165,9 +197,40 @@ fn a_node_that_dies_ends_the_run_and_its_log_is_shown() {
     let (status, said) = running.end();
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("lamella_0 ended by itself (signal: 9"), "{said}");
-    let mut rest = String::new();
-    running.lines.read_to_string(&mut rest).unwrap();
-    let last: Value = serde_json::from_str(rest.lines().last().unwrap()).unwrap();
+    let last: Value = serde_json::from_str(running.lines.rest().last().unwrap()).unwrap();
     assert_eq!(last["failed_node"], "lamella_0");
     assert!(!last["last_lines"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_signal_ends_it_while_keys_are_made_and_while_nodes_start() {
+    let _turn = turn();
+    // Symptom: Ctrl-C did nothing before the first slot, since only the watching read what the handler was told.
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    // Keys for so many validators take hours.
+    let endless = ["--nodes", "1", "--validators", "4096", "--slots", "300"];
+    for (dir, (flags, signal, code)) in
+        dirs.iter().zip([(&endless[..4], "-TERM", 0), (&endless[..], "-INT", 130)])
+    {
+        let mut running = Running::start(dir.path(), flags);
+        let begun = dir.path().join(".lamella-genesis-unfinished");
+        wait_until("keys are made", || begun.exists().then_some(()));
+        Running::signal(running.process.id().into(), signal);
+        let (status, said) = running.end();
+        assert_eq!(status.code(), Some(code), "{signal}: {said}");
+    }
+
+    // What is left of the keys is made anew.
+    let dir = dirs[1].path();
+    let mut running = Running::start(dir, &NEW);
+    let log = dir.join("logs/lamella_0.log");
+    wait_until("the node starts", || log.exists().then_some(()));
+    Running::signal(running.process.id().into(), "-INT");
+    let (status, said) = running.end();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped by a signal before the slots"), "{said}");
+
+    // No node is left: it would have its port and its directory.
+    let again = run(dir, &["--slots", "3"]);
+    assert_eq!(again.status.code(), Some(0), "{}{}", text(&again.stdout), text(&again.stderr));
 }

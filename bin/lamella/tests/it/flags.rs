@@ -12,7 +12,10 @@ use lamella::{
     network_dir::NetworkDir,
 };
 
-use crate::node::{BINARY, Node, field, get, network};
+use crate::{
+    node::{BINARY, Node, field, get, network},
+    wait::output,
+};
 
 /// A network of two nodes and three validators: `lamella_0` has 0 and 2.
 fn two_nodes(out: &Path) -> NetworkDir {
@@ -27,7 +30,7 @@ fn node(args: &[&str]) -> Command {
 }
 
 fn run(args: &[&str]) -> Output {
-    node(args).output().unwrap()
+    output(node(args).arg("--exit-with-parent"))
 }
 
 fn text(path: &Path) -> &str {

@@ -33,3 +33,4 @@ fn options(out: &Path) -> GenesisOptions {
     }
 }
 mod node;
+mod wait;

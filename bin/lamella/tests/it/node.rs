@@ -2,25 +2,24 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use lamella_chain::ReadOnlyChain;
 use lamella_tables::{DutyKey, KeyKind, Read as _, SignGuard};
 use lamella_types::{Decode, State, limits::CHAIN_LAST_SLOT};
 
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lamella");
+use crate::wait::{Lines, PATIENCE};
 
-/// Longest wait for anything; a healthy run needs a tenth of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lamella");
 
 /// A one-node network of four validators that can sign 400 slots. Its keys take seconds to make, and are made once.
 static MADE: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -70,7 +69,7 @@ fn move_genesis(root: &Path, genesis_time: u64) {
 
 pub(crate) struct Node {
     pub(crate) process: Child,
-    log: BufReader<ChildStderr>,
+    log: Lines,
 }
 
 impl Node {
@@ -91,43 +90,38 @@ impl Node {
         Self::spawn(command)
     }
 
-    /// Runs a command whose stderr is the log.
+    /// Runs a `lamella node` whose stderr is the log. It ends with this process, however that ends.
     pub(crate) fn spawn(mut command: Command) -> Self {
         let mut process = command
+            .arg("--exit-with-parent")
             .env("NO_COLOR", "1")
             .env_remove("RUST_LOG")
+            .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let log = BufReader::new(process.stderr.take().unwrap());
+        let log = Lines::of(process.stderr.take().unwrap());
         Self { process, log }
-    }
-
-    /// The next log line; `None` at the end of the process.
-    pub(crate) fn line(&mut self) -> Option<String> {
-        let mut line = String::new();
-        let read = self.log.read_line(&mut line).unwrap();
-        (read > 0).then_some(line)
     }
 
     /// Reads on until a line says what is wanted.
     pub(crate) fn wait_for(&mut self, mut wanted: impl FnMut(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut last = String::new();
-        while Instant::now() < deadline {
-            let Some(line) = self.line() else { break };
+        while let Some(line) = self.log.next_before(deadline) {
             if wanted(&line) {
                 return line;
             }
+            assert!(Instant::now() < deadline, "the node goes on without it; last line: {line}");
             last = line;
         }
-        panic!("the node ended or went on without it; last line: {last}");
+        panic!("the node ended without it; last line: {last}");
     }
 
     pub(crate) fn kill(&mut self) -> Vec<String> {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        std::iter::from_fn(|| self.line()).collect()
+        self.log.rest()
     }
 }
 

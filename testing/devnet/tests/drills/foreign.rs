@@ -3,11 +3,12 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Read,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
-use lamella_testing_devnet::Network;
+use lamella_testing_devnet::{Network, wait::until};
 
 use crate::TWO;
 
@@ -51,9 +52,10 @@ pub fn drill() {
     assert!(made.status.success());
 
     // When a node of that one is given the directory,
-    let refused = Command::new(TWO.program)
+    let mut node = Command::new(TWO.program)
         .args([
             "node",
+            "--exit-with-parent",
             "--node-id",
             "lamella_0",
             "--gossipsub-port",
@@ -64,11 +66,15 @@ pub fn drill() {
         .arg(other.path())
         .arg("--data-dir")
         .arg(&data_dir)
-        .output()
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
-    // then it says what is wrong, and not a byte has changed.
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(1), "{said}");
+    // then it says what is wrong, and not a byte has changed. If it runs, it ends with the drill: its input closes.
+    let status = until("the node is refused", || node.try_wait().unwrap());
+    let mut said = String::new();
+    node.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
     let error = said.lines().last().unwrap();
     assert!(error.starts_with("error: ") && error.contains("another"), "{error}");
     let after = files(&data_dir);
