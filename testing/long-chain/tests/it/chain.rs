@@ -149,7 +149,7 @@ fn check_reads(long: &LongChain, kept: &[State]) {
     for expected in kept {
         assert_eq!(*long.read_cold(expected.slot).unwrap(), *expected);
     }
-    let mut random = Random(8);
+    let mut random = Random::new(8);
     let mut found = 0;
     for _ in 0..RANDOM_READS {
         let slot = random.number() % (LAST_SLOT + 1);

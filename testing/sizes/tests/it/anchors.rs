@@ -44,7 +44,7 @@ fn anchors_history_and_registry_of_a_whole_chain() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { durability: Durability::Lazy, ..Options::new(OpenMode::Create) };
     let database = Database::open(directory.path(), options).unwrap();
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let mut state = State::clone(&anchor(LARGE, ANCHOR_INTERVAL_SLOTS, Finality::Healthy).state);
     for index in 1..=ANCHORS {
         let header = BlockHeader { state_root: state.root(), ..state.latest_block_header };
