@@ -55,6 +55,13 @@ impl Parts {
         times.get(times.len() / 2).copied()
     }
 
+    /// Median microseconds of the commits, flushes included.
+    fn commit_us(&self) -> f64 {
+        let mut times: Vec<Duration> = self.blocks.iter().map(|parts| parts[3]).collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+    }
+
     fn report(&self, name: &str) {
         let count = self.blocks.len().max(1);
         let summary = |mut times: Vec<Duration>| {
@@ -69,6 +76,7 @@ impl Parts {
         if let Some(median) = self.median() {
             let median_us = median.as_secs_f64() * 1e6;
             figures::record(&format!("import_block/{name}/median_us"), median_us);
+            figures::record(&format!("import_block/{name}/commit_us"), self.commit_us());
         }
         eprintln!(
             "import_block/{name}, µs mean/median of {count} blocks: {whole} = {transition} transition + {fork_choice} fork choice + {write} write + {commit} commit"
@@ -208,6 +216,7 @@ impl DurablePairs {
         };
         let bytes_mean = self.bare.written() as f64 / self.pairs.len() as f64;
         figures::record(&format!("import_block/durable/{name}/written_bytes"), bytes_mean);
+        figures::record(&format!("import_block/durable/{name}/bare_us"), median(1) * 1e6);
         let ratio = median(0) / median(1);
         figures::record(&format!("import_block/durable/{name}/ratio_to_bare_write"), ratio);
     }
