@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lamella_chain::ReadOnlyChain;
-use lamella_tables::{Database, OpenMode, Options};
+use lamella_tables::DatabaseView;
 
 use super::InspectError;
 
@@ -25,6 +25,6 @@ pub fn open_chain(data_dir: &Path) -> Result<ReadOnlyChain, InspectError> {
 ///
 /// # Errors
 /// No database there, or files that the engine refuses.
-pub fn open_tables(data_dir: &Path) -> Result<Database, InspectError> {
-    Ok(Database::open(&database_path(data_dir), Options::new(OpenMode::ReadOnly))?)
+pub fn open_tables(data_dir: &Path) -> Result<DatabaseView, InspectError> {
+    Ok(DatabaseView::open(&database_path(data_dir))?)
 }

@@ -2,7 +2,7 @@
 
 use lamella_chain::ChainOpenError;
 use lamella_state_store::StateReadError;
-use lamella_tables::{Damage, EngineError, Fault, OpenError, ReadError, Table};
+use lamella_tables::{Damage, EngineError, Fault, Key, OpenError, ReadError, Table};
 use lamella_types::{Root, Slot};
 
 /// Why there is no answer.
@@ -127,5 +127,5 @@ impl From<OpenError> for InspectError {
 
 /// A row that proves itself but contradicts another one.
 pub(super) fn contradiction<T: Table>(key: &T::Key, what: String) -> ReadError {
-    Damage { table: T::NAME, key: key.to_string(), fault: Fault::Content(what) }.into()
+    Damage::new::<T>(Key::encode(key), Fault::Content(what)).into()
 }
