@@ -42,6 +42,7 @@ pub const LAYERS: &[Layer] = &[
     layer("chain", &["fork-choice", "block-store", "state-store", "tables", "types"], false),
     layer("xmss", &["types"], false),
     layer("network", &["types"], false),
+    layer("network-dir", &["types", "xmss"], false),
 ];
 
 /// Modules of `std` that a pure crate does not name.
