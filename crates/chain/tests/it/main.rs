@@ -160,10 +160,8 @@ fn no_key_signs_twice_at_a_slot_not_even_after_a_restart() {
 fn a_damaged_guard_silences_its_own_key_and_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let chain = open(directory.path(), genesis(7, 4, 1), "raw").unwrap();
-    let keys = [0, 1, 2].map(|validator_index| DutyKey {
-        validator_index,
-        kind: KeyKind::Attestation,
-    });
+    let keys =
+        [0, 1, 2].map(|validator_index| DutyKey { validator_index, kind: KeyKind::Attestation });
     assert_eq!(chain.reserve_slot(5, &keys).unwrap().allowed, keys);
     drop(chain);
 
