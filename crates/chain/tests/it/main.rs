@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, Found, SCHEMA_VERSION, Settings};
 use lamella_tables::{
-    Bytes, Database, DutyKey, KeyKind, Meta, MetaName, OpenError, OpenMode, Options, RawRow,
+    Bytes, Database, DatabaseView, DutyKey, KeyKind, Meta, MetaName, OpenError, OpenMode, Options, RawRow,
     Read as _,
 };
 use lamella_types::{PublicKeyBytes, State, Validator, Validators, genesis_state};
@@ -178,7 +178,7 @@ fn a_damaged_guard_silences_its_own_key_and_no_other() {
 }
 
 fn first_row(path: &Path, table: &str) -> RawRow {
-    let database = Database::open(path, Options::new(OpenMode::ReadOnly)).unwrap();
+    let database = DatabaseView::open(path).unwrap();
     let txn = database.read().unwrap();
     txn.raw_rows(table).unwrap().unwrap().next().unwrap().unwrap()
 }
