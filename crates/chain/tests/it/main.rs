@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, Found, SCHEMA_VERSION, Settings};
 use lamella_tables::{
-    Bytes, Database, DatabaseView, DutyKey, KeyKind, Meta, MetaName, OpenError, OpenMode, Options, RawRow,
-    Read as _,
+    Bytes, Database, DatabaseView, DutyKey, KeyKind, Meta, MetaName, OpenError, OpenMode, Options,
+    RawRow, Read as _,
 };
 use lamella_types::{PublicKeyBytes, State, Validator, Validators, genesis_state};
 
