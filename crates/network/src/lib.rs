@@ -5,6 +5,7 @@
 //! | bytes on the wire | [`wire`] |
 //! | libp2p: gossip, requests, answers | [`service`] |
 //! | what a peer may do, and what is held against it | [`peers`] |
+//! | in words: how far a node is, who is connected | [`standing`] |
 //! | whom to ask for which blocks, and when to import them | [`sync`] |
 //!
 //! Knows nothing of tables or of consensus: blocks to serve come through [`service::BlockSource`], what arrives goes
@@ -12,6 +13,7 @@
 
 pub mod peers;
 pub mod service;
+pub mod standing;
 pub mod sync;
 pub mod wire;
 
