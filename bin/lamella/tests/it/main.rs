@@ -11,6 +11,7 @@ mod devnet;
 mod flags;
 mod full;
 mod genesis;
+mod log;
 
 use std::path::Path;
 
