@@ -14,8 +14,6 @@ use std::{fmt, io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::db::DbError;
-
 /// Lamella, a lean consensus node built around its storage.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
@@ -47,7 +45,7 @@ pub enum Command {
 pub enum CommandError {
     /// No network was made.
     #[error(transparent)]
-    Genesis(#[from] crate::genesis::GenesisError),
+    Genesis(#[from] lamella_network_dir::genesis::GenesisError),
     /// A local network did not run, or ran badly.
     #[error(transparent)]
     Devnet(#[from] crate::devnet::DevnetError),
@@ -62,10 +60,16 @@ pub enum CommandError {
     Node(#[from] crate::node::NodeError),
     /// A database tool has no answer.
     #[error(transparent)]
-    Db(#[from] DbError),
+    Db(#[from] db::DbError),
     /// The result could not be printed.
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
+}
+
+impl From<lamella_inspect::InspectError> for CommandError {
+    fn from(error: lamella_inspect::InspectError) -> Self {
+        Self::Db(error.into())
+    }
 }
 
 impl CommandError {
@@ -81,7 +85,7 @@ impl CommandError {
     }
 
     fn is_broken_pipe(&self) -> bool {
-        let (Self::Output(error) | Self::Db(DbError::File { source: error, .. })) = self else {
+        let (Self::Output(error) | Self::Db(db::DbError::File { source: error, .. })) = self else {
             return false;
         };
         error.kind() == io::ErrorKind::BrokenPipe
