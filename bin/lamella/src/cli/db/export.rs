@@ -5,14 +5,15 @@ use std::{
     path::Path,
 };
 
+use lamella_network_dir::whole_file::{self, Access};
+
 use super::DbError;
-use crate::whole_file::{self, Access};
 
 /// Writes `bytes` to `path`; `-` is stdout. A file appears under its name only when it is complete.
 ///
 /// # Errors
 /// [`DbError::FileExists`] unless `force`, or what the system says.
-pub fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), DbError> {
+pub(super) fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), DbError> {
     let failed = |source| DbError::File { path: path.into(), source };
     if path.as_os_str() == "-" {
         return io::stdout().lock().write_all(bytes).map_err(failed);
