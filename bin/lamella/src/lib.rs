@@ -6,9 +6,7 @@
 //! | running a whole network on one machine | [`devnet`] |
 //! | importing a block | [`import`], [`proofs`] |
 //! | running; beginning elsewhere than at genesis | [`node`]; [`checkpoint`] |
-//! | the HTTP API | [`api`] |
 
-pub mod api;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;

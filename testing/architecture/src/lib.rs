@@ -42,6 +42,21 @@ pub const LAYERS: &[Layer] = &[
     layer("state-store", &["tables", "state-diff", "types"], false),
     layer("chain", &["fork-choice", "block-store", "state-store", "tables", "types"], false),
     layer(
+        "http-api",
+        &[
+            "inspect",
+            "metrics",
+            "network",
+            "chain",
+            "fork-choice",
+            "block-store",
+            "state-store",
+            "tables",
+            "types",
+        ],
+        false,
+    ),
+    layer(
         "inspect",
         &["chain", "fork-choice", "block-store", "state-store", "state-diff", "tables", "types"],
         false,
