@@ -8,7 +8,6 @@
 //! | question | file |
 //! |---|---|
 //! | what a handler works with | `context`, `facts` |
-//! | `head`, `0x12..`, `17`: which block is that | `block_id` |
 //! | SSZ or JSON | `accept`, `answer` |
 //! | blocks and headers, states, fork choice | `blocks`, `states`, `fork_choice` |
 //! | the node itself, the aggregator role | `node`, `admin` |
@@ -22,7 +21,6 @@
 mod accept;
 mod admin;
 mod answer;
-mod block_id;
 mod blocks;
 mod context;
 mod error;
@@ -44,16 +42,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use lamella_metrics::Scraped;
 use tokio::time::timeout;
 
 pub use context::{ApiContext, Limits};
 pub use error::ApiError;
 pub use events::{EVENT_CAPACITY, Events};
-pub use facts::{NodeFacts, Peer, SyncStatus};
+pub use facts::NodeFacts;
 pub use node::version;
 pub use server::{ApiServer, ServeError, ServerConfig, serve};
-
-use crate::metrics::Scraped;
 
 /// Bytes of a request body: the only one taken is `{"enabled":true}`.
 const REQUEST_BYTES_MAX: usize = 4096;

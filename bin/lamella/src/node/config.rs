@@ -3,15 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError, PersistError};
+use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::{ValidatorKeyError, ValidatorKeys};
-use lamella_tables::{DutyKey, KeyKind, Read as _, SignGuard};
+use lamella_tables::{DutyKey, KeyKind, Read as _, ReadError, SignGuard};
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::{
     PRODUCTION,
     scheme::{ProofScheme, Raw, Trust},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     Inbox, Node,
@@ -24,7 +25,6 @@ use crate::{
     api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version},
     config::IdentityKeyError,
     import::Importer,
-    metrics::Metrics,
 };
 
 pub use crate::config::NodeConfig;
@@ -83,6 +83,9 @@ pub enum NodeError {
     /// The HTTP API cannot be served.
     #[error(transparent)]
     Api(#[from] ServeError),
+    /// The log has no thread.
+    #[error("cannot write a log: {0}")]
+    Log(std::io::Error),
     /// The signal handler cannot be installed.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(#[from] ctrlc::Error),
@@ -222,8 +225,12 @@ fn forgo_slots_before_the_directory(
         let txn = chain.read().map_err(GuardError::from)?;
         for validator_index in keys.indices() {
             for key in kinds.map(|kind| DutyKey { validator_index, kind }) {
-                if txn.get::<SignGuard>(&key).map_err(GuardError::from)?.is_none() {
-                    unguarded.push(key);
+                match txn.get::<SignGuard>(&key) {
+                    Ok(None) => unguarded.push(key),
+                    Ok(Some(_)) => {}
+                    // It silences this key at each of its duties, and no other.
+                    Err(ReadError::Damaged(damage)) => error!(%damage, "A key that will not sign"),
+                    Err(error @ ReadError::Engine(_)) => return Err(GuardError::from(error).into()),
                 }
             }
         }
