@@ -134,7 +134,7 @@ impl Node {
     pub(super) fn observe_import(&mut self, block: &Block, new: &NewBlock) {
         self.pause.succeeded();
         report::imported(block.slot, block.proposer_index, block.attestations().len(), new);
-        self.metrics.observe_import(new);
+        self.metrics.observe_import(new.transition, &new.persisted);
         self.metrics.observe_block(block);
         let current = self.clock.current_slot(unix_ms());
         self.events.imported(&self.chain, &new.persisted, current);

@@ -36,6 +36,7 @@ use std::{
 
 use lamella_chain::Chain;
 use lamella_fork_choice::{Combine, ForkChoice, Tick};
+use lamella_metrics::Metrics;
 use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent, Verdict};
 use lamella_network_dir::ValidatorKeys;
 use lamella_types::{Root, SlotClock, Validators, limits::INTERVALS_PER_SLOT};
@@ -45,7 +46,6 @@ use tracing::{info, warn};
 use crate::{
     api::{ApiServer, Events, NodeFacts},
     import::Importer,
-    metrics::Metrics,
 };
 
 use catch_up::CatchUp;

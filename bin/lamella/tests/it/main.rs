@@ -11,6 +11,7 @@ mod flags;
 mod full;
 mod log;
 mod node;
+mod opening;
 mod unusable;
 mod wait;
 
