@@ -31,7 +31,7 @@ const SHRINK_BYTES: isize = 16 << 20;
 const READERS_MAX: u32 = 512;
 
 /// The file that shows that a database exists.
-const DATA_FILE: &str = "mdbx.dat";
+pub(crate) const DATA_FILE: &str = "mdbx.dat";
 
 /// The file whose lock its writer holds.
 const LOCK_FILE: &str = "LOCK";
