@@ -7,7 +7,7 @@ use lamella_benches::{
     sweep::HISTORIES,
 };
 use lamella_state_store::{ANCHOR_INTERVAL_SLOTS, PreparedState};
-use lamella_tables::{Database, Durability, OpenMode, Options, Read as _};
+use lamella_tables::{Database, DatabaseView, Durability, OpenMode, Options, Read as _};
 use lamella_types::{BlockHeader, Checkpoint, State, limits::HISTORICAL_ROOTS_LIMIT};
 
 use crate::diffs::MeanBytes;
@@ -79,7 +79,7 @@ fn next_anchor(state: &State, random: &mut Random) -> State {
 }
 
 /// Bytes of the pages of every table but those of block proofs.
-fn table_bytes(database: &Database) -> u64 {
+fn table_bytes(database: &DatabaseView) -> u64 {
     let tables = database.read().unwrap().table_stats().unwrap();
     tables.iter().filter(|table| table.name != "Signatures").map(|table| table.bytes).sum()
 }
@@ -91,7 +91,7 @@ pub fn healthy_slot() {
     let chain = BenchChain::begin(bootstrap, Durability::Lazy);
     chain.import_all(source.take(WARM_UP_BLOCKS));
     let database = chain.chain.database();
-    let tables = |database: &Database| database.read().unwrap().table_stats().unwrap();
+    let tables = |database: &DatabaseView| database.read().unwrap().table_stats().unwrap();
     let before = tables(database);
     chain.import_all(source.take(BLOCKS));
     let mut total = 0.0;

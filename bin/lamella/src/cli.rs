@@ -48,7 +48,7 @@ pub enum Command {
 pub enum CommandError {
     /// No network was made.
     #[error(transparent)]
-    Genesis(#[from] crate::genesis::GenesisError),
+    Genesis(#[from] lamella_network_dir::genesis::GenesisError),
     /// A local network did not run, or ran badly.
     #[error(transparent)]
     Devnet(#[from] crate::devnet::DevnetError),

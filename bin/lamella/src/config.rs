@@ -9,13 +9,9 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use lamella_chain::Settings;
 use lamella_network::service::Dial;
+use lamella_network_dir::{AssignedValidator, GenesisConfig};
 
-use crate::{
-    api::ServerConfig,
-    db::database_path,
-    network_dir::{AssignedValidator, GenesisConfig},
-    node::ProofSchemeName,
-};
+use crate::{api::ServerConfig, db::database_path, node::ProofSchemeName};
 
 pub use identity_key::{IdentityKey, IdentityKeyError, KeySource};
 

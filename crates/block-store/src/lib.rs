@@ -17,9 +17,9 @@ pub use signatures::{
     prune_signatures, put_signature, signature_floor, signed_block,
 };
 
-use lamella_tables::{Damage, Fault, ReadError, Table};
+use lamella_tables::{Damage, Fault, Key, ReadError, Table};
 
 /// A row that proves itself but contradicts another one.
 fn contradiction<T: Table>(key: &T::Key, what: String) -> ReadError {
-    Damage { table: T::NAME, key: key.to_string(), fault: Fault::Content(what) }.into()
+    Damage::new::<T>(Key::encode(key), Fault::Content(what)).into()
 }

@@ -1,7 +1,7 @@
 //! The fork choice row of `Meta`: what the last commit acknowledged.
 
 use lamella_fork_choice::ForkChoice;
-use lamella_tables::{Bytes, Damage, Fault, Meta, MetaName, Read, ReadError, Table, WriteTxn};
+use lamella_tables::{Bytes, Damage, Fault, Key, Meta, MetaName, Read, ReadError, Table, WriteTxn};
 use lamella_types::{Checkpoint, Decode, Root, to_ssz};
 
 /// Name of the row.
@@ -80,5 +80,5 @@ impl ForkChoiceRow {
 /// A row that proves itself but does not say what it should.
 pub(crate) fn content<T: Table>(key: &T::Key, what: &str) -> ReadError {
     let fault = Fault::Content(what.to_owned());
-    Damage { table: T::NAME, key: key.to_string(), fault }.into()
+    Damage::new::<T>(Key::encode(key), fault).into()
 }

@@ -6,7 +6,8 @@ use lamella_block_store as block_store;
 use lamella_fork_choice::{BlockSummary, ForkChoice};
 use lamella_state_store::{DiffBase, PreparedState, StateReadError, StateStore};
 use lamella_tables::{
-    Database, Durability, EngineError, LiveChain, OpenError, OpenMode, Options, ReadTxn, SlotRoot,
+    Database, DatabaseView, Durability, EngineError, LiveChain, OpenError, OpenMode, Options,
+    ReadTxn, SlotRoot,
 };
 use lamella_types::{Root, SignedBlock, State, hash_tree_root};
 use parking_lot::{Mutex, RwLock};
@@ -87,7 +88,7 @@ impl Chain {
     /// # Errors
     /// A database that this program cannot use.
     pub fn find(path: &Path) -> Result<Found, ChainOpenError> {
-        let database = match Database::open(path, Options::new(OpenMode::ReadOnly)) {
+        let database = match DatabaseView::open(path) {
             Ok(database) => database,
             Err(OpenError::Missing { .. } | OpenError::Empty { .. }) => return Ok(Found::Nothing),
             Err(error) => return Err(error.into()),
@@ -246,9 +247,9 @@ impl Chain {
         &self.states
     }
 
-    /// The database behind the chain, for statistics.
+    /// The database behind the chain, to read.
     #[must_use]
-    pub const fn database(&self) -> &Database {
+    pub fn database(&self) -> &DatabaseView {
         &self.database
     }
 
@@ -261,7 +262,7 @@ impl Chain {
 
 /// A chain opened beside its writer, or without one: it reads and verifies, and creates nothing.
 pub struct ReadOnlyChain {
-    database: Database,
+    database: DatabaseView,
     states: StateStore,
     identity: Identity,
 }
@@ -272,7 +273,7 @@ impl ReadOnlyChain {
     /// # Errors
     /// [`ChainOpenError`].
     pub fn open(path: &Path) -> Result<Self, ChainOpenError> {
-        let database = Database::open(path, Options::new(OpenMode::ReadOnly))?;
+        let database = DatabaseView::open(path)?;
         let identity = Identity::read(&database.read()?)?;
         let identity = identity.ok_or(ChainOpenError::NoIdentity("it has no schema"))?;
         Ok(Self { database, states: StateStore::default(), identity })
@@ -280,7 +281,7 @@ impl ReadOnlyChain {
 
     /// The tables.
     #[must_use]
-    pub const fn database(&self) -> &Database {
+    pub const fn database(&self) -> &DatabaseView {
         &self.database
     }
 

@@ -77,12 +77,7 @@ impl StateReadError {
 
 pub(crate) fn content<T: Table>(key: &T::Key, what: impl ToString) -> ReadError {
     let fault = Fault::Content(what.to_string());
-    Damage {
-        table: T::NAME,
-        key: Key::encode(key).iter().map(|b| format!("{b:02x}")).collect(),
-        fault,
-    }
-    .into()
+    Damage::new::<T>(Key::encode(key), fault).into()
 }
 
 /// Why a post-state was refused. Nothing has been written.

@@ -3,19 +3,17 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read as _, Seek as _, Write as _},
-    path::{Path, PathBuf},
-    time::Duration,
+    ops::Deref,
+    path::Path,
 };
 
-use libmdbx::{
-    DatabaseOptions, Mode, NoWriteMap, PageSize, ReadWriteOptions, SyncMode, TableFlags,
-};
+use libmdbx::{DatabaseOptions, Mode, PageSize, ReadWriteOptions, SyncMode, TableFlags};
 
 use crate::{
     error::{EngineError, OpenError, Operation},
-    readers::Readers,
     schema::TABLES,
-    transaction::{ReadTxn, WriteTxn},
+    transaction::WriteTxn,
+    view::DatabaseView,
 };
 
 /// Default bound of the file: 1 TiB of address space, of which only what is written takes disk.
@@ -36,15 +34,13 @@ pub(crate) const DATA_FILE: &str = "mdbx.dat";
 /// The file whose lock its writer holds.
 const LOCK_FILE: &str = "LOCK";
 
-/// How to open a database.
+/// How to open a database for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
     /// Write, and create what is missing.
     Create,
     /// Write to what exists.
     Existing,
-    /// Read what exists, beside a writer if there is one. Creates nothing.
-    ReadOnly,
 }
 
 /// When a commit returns.
@@ -82,122 +78,60 @@ impl Options {
     }
 }
 
-/// Sizes of the whole file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DatabaseStats {
-    /// Bytes of a page.
-    pub page_bytes: u64,
-    /// Bytes of the file.
-    pub file_bytes: u64,
-    /// Bytes up to the last page in use.
-    pub used_bytes: u64,
-    /// Pages that old transactions left and new ones will reuse.
-    pub free_pages: u64,
-    /// Number of the last committed transaction.
-    pub last_transaction: u64,
-    /// Read transactions of this process that are open now.
-    pub open_reads: u64,
-    /// For how long the oldest of them has been open; zero without one.
-    pub oldest_read: Duration,
-}
-
-/// An open database. Dropping it closes it; nothing is lost either way.
+/// A database open for writing: a view of it, and the only way to a write transaction. Dropping it closes it; nothing
+/// is lost either way.
 #[derive(Debug)]
 pub struct Database {
-    engine: libmdbx::Database<NoWriteMap>,
-    path: PathBuf,
-    readers: Readers,
+    view: DatabaseView,
     /// Held while this process may write.
-    _lock: Option<File>,
+    _lock: File,
+}
+
+impl Deref for Database {
+    type Target = DatabaseView;
+
+    fn deref(&self) -> &DatabaseView {
+        &self.view
+    }
 }
 
 impl Database {
-    /// Opens the database in directory `path`.
+    /// Opens the database in directory `path` for writing.
     ///
     /// # Errors
     /// [`OpenError`]; nothing has been changed, except that [`OpenMode::Create`] may have made the directory.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
-        let io = |source| OpenError::Io { path: path.to_owned(), source };
-        let exists = path.join(DATA_FILE).try_exists().map_err(io)?;
-        if !exists && options.mode != OpenMode::Create {
+        if !exists(path)? && options.mode == OpenMode::Existing {
             return Err(OpenError::Missing { path: path.to_owned() });
         }
-        let lock = match options.mode {
-            OpenMode::ReadOnly => None,
-            OpenMode::Create | OpenMode::Existing => {
-                std::fs::create_dir_all(path).map_err(io)?;
-                Some(lock_for_writing(path)?)
-            }
-        };
-        let failed = |source| OpenError::Engine { path: path.to_owned(), source };
-        let engine = libmdbx::Database::open_with_options(path, engine_options(&options))
-            .map_err(|error| failed(EngineError::new(Operation::Begin, "-", error)))?;
-        let database =
-            Self { engine, path: path.to_owned(), readers: Readers::default(), _lock: lock };
-        if options.mode != OpenMode::Create {
+        let io = |source| OpenError::Io { path: path.to_owned(), source };
+        std::fs::create_dir_all(path).map_err(io)?;
+        let lock = lock_for_writing(path)?;
+        let engine = libmdbx::Database::open_with_options(path, engine_options(Some(&options)));
+        let database = Self { view: DatabaseView::new(path, engine)?, _lock: lock };
+        if options.mode == OpenMode::Existing {
             database.recognise()?;
         }
-        database.open_tables(options.mode).map_err(failed)?;
+        database
+            .create_tables()
+            .map_err(|source| OpenError::Engine { path: path.to_owned(), source })?;
         Ok(database)
     }
 
-    /// Refuses files that are not ours, before anything is written to them.
-    fn recognise(&self) -> Result<(), OpenError> {
-        let path = || self.path.clone();
-        let failed = |error| OpenError::Engine {
-            path: path(),
-            source: EngineError::new(Operation::OpenTable, "-", error),
-        };
-        let txn = self.engine.begin_ro_txn().map_err(failed)?;
-        match txn.open_table(Some(TABLES[0].name)) {
-            Ok(_) => return Ok(()),
-            Err(libmdbx::Error::NotFound) => {}
-            Err(error) => return Err(failed(error)),
-        }
-        let root_table = txn.open_table(None).map_err(failed)?;
-        let entries = txn.table_stat(&root_table).map_err(failed)?.entries();
-        Err(if entries == 0 {
-            OpenError::Empty { path: path() }
-        } else {
-            OpenError::Foreign { path: path() }
-        })
-    }
-
-    /// Opens every table once, so that later transactions find the handles.
-    fn open_tables(&self, mode: OpenMode) -> Result<(), EngineError> {
+    /// Creates the tables that are missing, and opens every one, so that later transactions find the handles.
+    fn create_tables(&self) -> Result<(), EngineError> {
         let failed = |name| move |error| EngineError::new(Operation::OpenTable, name, error);
-        if mode == OpenMode::ReadOnly {
-            let txn = self.engine.begin_ro_txn().map_err(failed("-"))?;
-            for table in TABLES {
-                txn.open_table(Some(table.name)).map_err(failed(table.name))?;
-            }
-            txn.commit().map_err(failed("-"))?;
-        } else {
-            let txn = self.engine.begin_rw_txn().map_err(failed("-"))?;
-            for table in TABLES {
-                txn.create_table(Some(table.name), TableFlags::empty())
-                    .map_err(failed(table.name))?;
-            }
-            txn.commit().map_err(failed("-"))?;
+        let txn = self.engine.begin_rw_txn().map_err(failed("-"))?;
+        for table in TABLES {
+            txn.create_table(Some(table.name), TableFlags::empty()).map_err(failed(table.name))?;
         }
-        Ok(())
-    }
-
-    /// Starts a read transaction: a snapshot that later commits do not change. It pins the pages it can see, so
-    /// it must not outlive one request.
-    ///
-    /// # Errors
-    /// When the engine has no reader slot left.
-    pub fn read(&self) -> Result<ReadTxn<'_>, EngineError> {
-        let begin = |error| EngineError::new(Operation::Begin, "-", error);
-        let txn = self.engine.begin_ro_txn().map_err(begin)?;
-        Ok(ReadTxn::new(txn, self.readers.begin()))
+        txn.commit().map(|_| ()).map_err(failed("-"))
     }
 
     /// Starts the write transaction, waiting for the one before it. Dropping it undoes it.
     ///
     /// # Errors
-    /// When the engine refuses, as it does to a read-only database.
+    /// When the engine fails.
     pub fn write(&self) -> Result<WriteTxn<'_>, EngineError> {
         let begin = |error| EngineError::new(Operation::Begin, "-", error);
         self.engine.begin_rw_txn().map(WriteTxn::new).map_err(begin)
@@ -211,61 +145,37 @@ impl Database {
         let failed = |error| EngineError::new(Operation::Commit, "-", error);
         self.engine.sync(true).map(|_| ()).map_err(failed)
     }
-
-    /// Sizes of the file.
-    ///
-    /// # Errors
-    /// When the engine fails.
-    ///
-    /// # Cost
-    /// Constant, except that the free list is read whole.
-    pub fn stats(&self) -> Result<DatabaseStats, EngineError> {
-        let failed = |error| EngineError::new(Operation::Stat, "-", error);
-        let info = self.engine.info().map_err(failed)?;
-        let (open_reads, oldest_read) = self.readers.open();
-        let page_bytes = u64::from(self.engine.stat().map_err(failed)?.page_size());
-        Ok(DatabaseStats {
-            page_bytes,
-            file_bytes: info.geometry().current_size(),
-            used_bytes: (info.last_pgno() as u64 + 1) * page_bytes,
-            free_pages: self.engine.freelist().map_err(failed)? as u64,
-            last_transaction: info.last_txnid(),
-            open_reads,
-            oldest_read,
-        })
-    }
-
-    /// The directory.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
-fn engine_options(options: &Options) -> DatabaseOptions {
-    let sync_mode = match options.durability {
-        Durability::Durable => SyncMode::Durable,
-        Durability::Lazy => SyncMode::SafeNoSync,
-    };
-    let mode = match options.mode {
-        OpenMode::ReadOnly => Mode::ReadOnly,
-        OpenMode::Create | OpenMode::Existing => Mode::ReadWrite(ReadWriteOptions {
-            sync_mode,
+/// Whether there is a data file.
+pub(crate) fn exists(path: &Path) -> Result<bool, OpenError> {
+    let exists = path.join(DATA_FILE).try_exists();
+    exists.map_err(|source| OpenError::Io { path: path.to_owned(), source })
+}
+
+/// What the engine is told: of a writer its options, of a reader that it is one.
+pub(crate) fn engine_options(writer: Option<&Options>) -> DatabaseOptions {
+    let mode = writer.map_or(Mode::ReadOnly, |options| {
+        Mode::ReadWrite(ReadWriteOptions {
+            sync_mode: match options.durability {
+                Durability::Durable => SyncMode::Durable,
+                Durability::Lazy => SyncMode::SafeNoSync,
+            },
             min_size: None,
             max_size: Some(isize::try_from(options.size_bytes_max).unwrap_or(isize::MAX)),
             growth_step: Some(GROWTH_BYTES),
             shrink_threshold: Some(SHRINK_BYTES),
-        }),
-    };
+        })
+    });
     DatabaseOptions {
         mode,
         max_tables: Some(TABLES.len() as u64),
         max_readers: Some(READERS_MAX),
-        page_size: options.page_bytes.map(PageSize::Set),
+        page_size: writer.and_then(|options| options.page_bytes).map(PageSize::Set),
         // Reads are point lookups and short ranges; readahead would fetch history nobody asked for.
         no_rdahead: true,
         // Adopt the writer's mode when reading beside it.
-        accede: options.mode == OpenMode::ReadOnly,
+        accede: writer.is_none(),
         ..DatabaseOptions::default()
     }
 }

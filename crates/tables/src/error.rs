@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 use lamella_types::{DecodeError, Root, packed::FormatError};
 
+use crate::schema::{TABLES, Table};
+
 /// What the engine was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -135,14 +137,30 @@ pub enum Fault {
 
 /// A stored row that cannot be trusted. It is left exactly as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("damaged row in table {table}, key {key}: {fault}; run `lamella db verify`")]
+#[error("damaged row in table {table}, key {}: {fault}; run `lamella db verify`", self.key_text())]
+#[non_exhaustive]
 pub struct Damage {
     /// The table.
     pub table: &'static str,
-    /// The key, readable (hex where it is not a key).
-    pub key: String,
+    /// The key's bytes.
+    pub key: Vec<u8>,
     /// What is wrong.
     pub fault: Fault,
+}
+
+impl Damage {
+    /// Damage of the row at these key bytes.
+    pub fn new<T: Table>(key: impl Into<Vec<u8>>, fault: Fault) -> Self {
+        Self { table: T::NAME, key: key.into(), fault }
+    }
+
+    /// The key as its table writes it; hex where the bytes are no key of the table.
+    #[must_use]
+    pub fn key_text(&self) -> String {
+        let table = TABLES.iter().find(|table| table.name == self.table);
+        let text = table.and_then(|table| (table.key_text)(&self.key));
+        text.unwrap_or_else(|| self.key.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
 }
 
 /// Why a row could not be read. An absent row is `Ok(None)`.

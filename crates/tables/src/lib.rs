@@ -18,11 +18,12 @@ mod readers;
 mod schema;
 mod transaction;
 mod value;
+mod view;
 
 /// Where the engine's own log lines come from, for whoever filters them.
 pub const LOG_TARGET: &str = "libmdbx";
 
-pub use database::{Database, DatabaseStats, Durability, OpenMode, Options};
+pub use database::{Database, Durability, OpenMode, Options};
 pub use error::{Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError};
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
 pub use pages::{PageFault, PageFinding, PageProgress, PageReport, PageTree};
@@ -33,3 +34,4 @@ pub use schema::{
 };
 pub use transaction::{Read, ReadTxn, Row, WriteTxn};
 pub use value::{Bytes, Value};
+pub use view::{DatabaseStats, DatabaseView};

@@ -38,15 +38,15 @@ impl ReadTxn<'_> {
         for key in keys {
             let encoded = key.encode();
             let stored = self.0.get(&table, &encoded).map_err(|error| failed(error).at(key))?;
-            rows.push(FoundRow::<T> { key, encoded, stored });
+            rows.push(FoundRow { encoded, stored });
         }
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = cores.min(THREADS_MAX).min(keys.len() / ROWS_PER_THREAD_MIN).max(1);
         let mut shares = rows.chunks(keys.len().div_ceil(threads).max(1));
         let own = shares.next().unwrap_or_default();
         thread::scope(|scope| {
-            let others: Vec<_> = shares.map(|share| scope.spawn(|| verify(share))).collect();
-            let mut values = verify(own)?;
+            let others: Vec<_> = shares.map(|share| scope.spawn(|| verify::<T>(share))).collect();
+            let mut values = verify::<T>(own)?;
             for other in others {
                 values.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
             }
@@ -56,16 +56,15 @@ impl ReadTxn<'_> {
 }
 
 /// A row as it lies in the map; nothing if there is none.
-struct FoundRow<'a, T: Table> {
-    key: &'a T::Key,
+struct FoundRow<'a> {
     encoded: Vec<u8>,
     stored: Option<Cow<'a, [u8]>>,
 }
 
-fn verify<T: Table>(rows: &[FoundRow<'_, T>]) -> Result<Vec<Option<T::Value>>, ReadError> {
-    let verified = rows.iter().map(|FoundRow { key, encoded, stored }| {
+fn verify<T: Table>(rows: &[FoundRow<'_>]) -> Result<Vec<Option<T::Value>>, ReadError> {
+    let verified = rows.iter().map(|FoundRow { encoded, stored }| {
         let Some(stored) = stored else { return Ok(None) };
-        let damaged = |fault| Damage { table: T::NAME, key: key.to_string(), fault }.into();
+        let damaged = |fault| Damage::new::<T>(&encoded[..], fault).into();
         unseal::<T>(encoded, stored).map(Some).map_err(damaged)
     });
     verified.collect()

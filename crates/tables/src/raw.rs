@@ -1,11 +1,11 @@
-//! Rows as bytes, for tools that inspect a table and for tests that damage one.
+//! Rows as bytes, for tools that inspect a table, and (feature `test-hooks`) for tests that damage one.
 
-use libmdbx::{ObjectLength, WriteFlags};
+use libmdbx::ObjectLength;
 
 use crate::{
     error::{EngineError, Operation},
     schema::TABLES,
-    transaction::{ReadTxn, WriteTxn},
+    transaction::ReadTxn,
 };
 
 /// A row exactly as it is stored, checksum included.
@@ -71,7 +71,8 @@ impl ReadTxn<'_> {
     }
 }
 
-impl WriteTxn<'_> {
+#[cfg(feature = "test-hooks")]
+impl crate::WriteTxn<'_> {
     /// Stores bytes as they are, without a checksum: the way to damage a row in a test. Unknown names are ignored.
     ///
     /// # Errors
@@ -82,7 +83,7 @@ impl WriteTxn<'_> {
         };
         let failed = |error| EngineError::new(Operation::Put, info.name, error);
         let table = self.0.open_table(Some(info.name)).map_err(failed)?;
-        self.0.put(&table, key, stored, WriteFlags::UPSERT).map_err(failed)
+        self.0.put(&table, key, stored, libmdbx::WriteFlags::UPSERT).map_err(failed)
     }
 
     /// Deletes a row whatever it holds: the way to lose one in a test. Unknown names are ignored.

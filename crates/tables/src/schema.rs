@@ -43,6 +43,8 @@ pub struct TableInfo {
     pub about: &'static str,
     /// How its values prove themselves.
     pub seal: Seal,
+    /// A key in words, `None` for bytes that are no key of the table.
+    pub key_text: fn(&[u8]) -> Option<String>,
 }
 
 /// Size of a table.
@@ -128,7 +130,12 @@ macro_rules! tables {
 
         /// Every table, in the order of declaration.
         pub const TABLES: &[TableInfo] = &[
-            $(TableInfo { name: stringify!($name), about: concat!($($about),+), seal: Seal::$seal },)+
+            $(TableInfo {
+                name: stringify!($name),
+                about: concat!($($about),+),
+                seal: Seal::$seal,
+                key_text: |bytes| <$key as Key>::decode(bytes).map(|key| key.to_string()),
+            },)+
         ];
     };
     (@hashes OwnHash, $key:ty, $value:ty) => {

@@ -166,20 +166,15 @@ impl<K: TransactionKind, T: Table> Iterator for Scan<'_, K, T> {
 }
 
 fn decode_key<T: Table>(bytes: &[u8]) -> Result<T::Key, ReadError> {
-    T::Key::decode(bytes)
-        .ok_or_else(|| Damage { table: T::NAME, key: hex(bytes), fault: Fault::Key }.into())
+    T::Key::decode(bytes).ok_or_else(|| Damage::new::<T>(bytes, Fault::Key).into())
 }
 
 fn decode_row<T: Table>(key_bytes: &[u8], stored: &[u8]) -> Row<T> {
     let key = decode_key::<T>(key_bytes)?;
     match unseal::<T>(key_bytes, stored) {
         Ok(value) => Ok((key, value)),
-        Err(fault) => Err(Damage { table: T::NAME, key: key.to_string(), fault }.into()),
+        Err(fault) => Err(Damage::new::<T>(key_bytes, fault).into()),
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 macro_rules! impl_read {
@@ -195,9 +190,7 @@ macro_rules! impl_read {
                 };
                 match unseal::<T>(&encoded, &stored) {
                     Ok(value) => Ok(Some(value)),
-                    Err(fault) => {
-                        Err(Damage { table: T::NAME, key: key.to_string(), fault }.into())
-                    }
+                    Err(fault) => Err(Damage::new::<T>(encoded, fault).into()),
                 }
             }
 

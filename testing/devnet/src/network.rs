@@ -18,8 +18,10 @@ use lamella::{
         ports::{Place, Ports},
         process::{NodeCommand, NodeProcess, Stopped},
     },
+};
+use lamella_network_dir::{
+    NetworkDir, NodeKey,
     genesis::{GenesisOptions, create},
-    network_dir::{NetworkDir, NodeKey},
 };
 use lamella_tables::{Headers, Read as _, SlotRoot};
 use lamella_types::{Root, Slot, SlotClock};

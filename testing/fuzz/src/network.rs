@@ -1,6 +1,5 @@
 //! What peers send.
 
-use lamella::network_dir::Bootnode;
 use lamella_network::wire::{
     MAX_PAYLOAD_BYTES,
     chunk::{ResponseChunk, decode_payload, encode_payload},
@@ -9,6 +8,7 @@ use lamella_network::wire::{
     topic::{Topic, TopicKind},
     varint,
 };
+use lamella_network_dir::Bootnode;
 use lamella_types::{
     AggregatedAttestation, AttestationData, Block, BlockBody, BlocksByRangeRequest,
     BlocksByRootRequest, Checkpoint, Decode, MultiMessageAggregate, ProofBytes, Root,

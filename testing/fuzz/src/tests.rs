@@ -70,5 +70,5 @@ fn seeds_are_valid_inputs() {
     assert!(rows::is_our_schema(schema));
     assert_eq!(seeds("stream").len(), 5);
     let record = String::from_utf8(seeds("record").remove(0)).unwrap();
-    assert!(lamella::network_dir::Bootnode::parse(&record).is_ok());
+    assert!(lamella_network_dir::Bootnode::parse(&record).is_ok());
 }

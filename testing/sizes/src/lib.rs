@@ -14,7 +14,7 @@
 
 use std::{collections::BTreeMap, fmt, fs};
 
-use lamella_tables::{Database, Read as _};
+use lamella_tables::{DatabaseView, Read as _};
 
 /// Bytes of a chain's directory.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct DiskBytes {
 impl DiskBytes {
     /// Measures a database.
     #[must_use]
-    pub fn of(database: &Database) -> Self {
+    pub fn of(database: &DatabaseView) -> Self {
         let stats = database.read().unwrap().table_stats().unwrap();
         let tables = stats.into_iter().map(|table| (table.name, table.bytes)).collect();
         let files = fs::read_dir(database.path()).unwrap();

@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use lamella::network_dir::Bootnode;
 use lamella_network::{
     PeerId,
     service::peer_id,
@@ -15,6 +14,7 @@ use lamella_network::{
         varint,
     },
 };
+use lamella_network_dir::Bootnode;
 use lamella_testing_spec_vectors::{Case, HexBytes, Outcome, field, optional, run_group};
 use serde_json::Value;
 

@@ -20,6 +20,7 @@ mod verify;
 use std::time::Duration;
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, Found};
+use lamella_network_dir::GenesisConfig;
 use lamella_types::DecodeError;
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{info, warn};
@@ -28,7 +29,7 @@ pub use client::FetchError;
 pub use interrupt::Interrupt;
 pub use verify::{Checkpoint, Refusal, verify};
 
-use crate::{config::NodeConfig, network_dir::GenesisConfig};
+use crate::config::NodeConfig;
 use client::Client;
 
 /// How often to ask, and how long to wait in between. ethlambda's.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use lamella_chain::Bootstrap;
+use lamella_network_dir::GenesisConfig;
 use lamella_types::{
     Checkpoint as SlotAndRoot, RejectionReason, Root, SignedBlock, Slot, State, Validators,
 };
 use lamella_xmss::scheme::ProofScheme;
 
-use crate::{network_dir::GenesisConfig, proofs};
+use crate::proofs;
 
 /// A block and its post-state, found to be of this network.
 #[derive(Debug, Clone)]

@@ -119,7 +119,9 @@ impl DevnetArgs {
             .map_err(|source| DevnetError::File { path: "lamella".into(), source })?;
         let seed = match self.seed {
             Some(seed) => seed,
-            None => u64::from(getrandom::u32().map_err(crate::genesis::GenesisError::from)?),
+            None => u64::from(
+                getrandom::u32().map_err(lamella_network_dir::genesis::GenesisError::from)?,
+            ),
         };
         Ok(DevnetOptions {
             nodes: self.nodes,

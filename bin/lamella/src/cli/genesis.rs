@@ -8,9 +8,11 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use lamella_network_dir::genesis::{
+    self, GENESIS_LEAD_S, GenesisOptions, GenesisSummary, signable_seconds,
+};
 
 use super::CommandError;
-use crate::genesis::{self, GENESIS_LEAD_S, GenesisOptions, GenesisSummary, signable_seconds};
 
 /// Steps in which progress is told where there is no terminal to draw a bar on.
 const PROGRESS_LINES: u64 = 10;

@@ -8,8 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    network_dir::{NetworkFileError, NodeKey},
+use lamella_network_dir::{
+    NetworkFileError, NodeKey,
     whole_file::{self, Access},
 };
 

@@ -5,8 +5,9 @@ use std::{
     path::Path,
 };
 
+use lamella_network_dir::whole_file::{self, Access};
+
 use super::DbError;
-use crate::whole_file::{self, Access};
 
 /// Writes `bytes` to `path`; `-` is stdout. A file appears under its name only when it is complete.
 ///

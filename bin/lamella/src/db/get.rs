@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::Path};
 
 use lamella_block_store::{self as block_store, SignedBlockRead};
 use lamella_state_diff::{StateDiff, TallyDiff};
-use lamella_tables::{Bytes, Damage, Diffs, Fault, Read as _, ReadError, ReadTxn, Table as _};
+use lamella_tables::{Bytes, Damage, Diffs, Fault, Key as _, Read as _, ReadError, ReadTxn};
 use lamella_types::{Block, BlockHeader, State, to_ssz};
 use serde_json::{Value, json};
 
@@ -148,7 +148,7 @@ fn get_diff(txn: &ReadTxn<'_>, block: &Located) -> Result<Got, DbError> {
     };
     let diff = StateDiff::decode(&bytes, slot).map_err(|error| {
         let fault = Fault::Content(error.to_string());
-        ReadError::from(Damage { table: Diffs::NAME, key: block.key.to_string(), fault })
+        ReadError::from(Damage::new::<Diffs>(block.key.encode(), fault))
     })?;
     let (kind, added, removed, changed) = match &diff.tally {
         TallyDiff::Full(roots) => ("full", roots.len(), 0, 0),

@@ -30,7 +30,7 @@ pub mod which;
 use std::path::{Path, PathBuf};
 
 use lamella_chain::ReadOnlyChain;
-use lamella_tables::{Damage, Database, Fault, OpenMode, Options, ReadError, Table};
+use lamella_tables::{Damage, DatabaseView, Fault, Key, ReadError, Table};
 
 pub use error::{DbError, ExitCode, NotStored};
 
@@ -52,11 +52,11 @@ pub fn open_chain(data_dir: &Path) -> Result<ReadOnlyChain, DbError> {
 ///
 /// # Errors
 /// No database there, or files that the engine refuses.
-pub fn open_tables(data_dir: &Path) -> Result<Database, DbError> {
-    Ok(Database::open(&database_path(data_dir), Options::new(OpenMode::ReadOnly))?)
+pub fn open_tables(data_dir: &Path) -> Result<DatabaseView, DbError> {
+    Ok(DatabaseView::open(&database_path(data_dir))?)
 }
 
 /// A row that proves itself but contradicts another one.
 fn contradiction<T: Table>(key: &T::Key, what: String) -> ReadError {
-    Damage { table: T::NAME, key: key.to_string(), fault: Fault::Content(what) }.into()
+    Damage::new::<T>(Key::encode(key), Fault::Content(what)).into()
 }

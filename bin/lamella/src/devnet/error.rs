@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{genesis::GenesisError, network_dir::NetworkFileError};
+use lamella_network_dir::{NetworkFileError, genesis::GenesisError};
 
 /// Why `lamella devnet` failed.
 #[derive(Debug, thiserror::Error)]

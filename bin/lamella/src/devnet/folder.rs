@@ -14,14 +14,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use lamella_network_dir::{
+    GenesisConfig, NetworkDir, ValidatorConfig,
+    genesis::{self, GenesisOptions},
+};
 use lamella_types::{Slot, SlotClock};
 use serde::{Deserialize, Serialize};
 
 use super::{DevnetError, DevnetOptions, KeyProgress, ports::Ports, unix_ms};
-use crate::{
-    genesis::{self, GenesisOptions},
-    network_dir::{GenesisConfig, NetworkDir, ValidatorConfig},
-};
 
 /// Seconds between the last key and slot 0: four nodes start in less than one, on a busy machine in three.
 const LEAD_S: u64 = 5;

@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn every_pause_can_be_caught_up_with() {
         assert_eq!(catch_up_slots(FINALITY_DISTANCE_MAX + HEAD_DISTANCE_MAX), 0);
-        for distance in 13..=crate::genesis::KEY_SLOTS_MAX {
+        for distance in 13..=lamella_network_dir::genesis::KEY_SLOTS_MAX {
             let slots = catch_up_slots(distance);
             assert!((18..=16 * distance.isqrt()).contains(&slots), "{distance}: {slots}");
         }

@@ -34,6 +34,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use lamella_network_dir::genesis::GenesisOptions;
 use serde::Serialize;
 
 pub use checks::Check;
@@ -41,7 +42,6 @@ pub use error::DevnetError;
 pub use show::Show;
 pub use stop::Stop;
 
-use crate::genesis::GenesisOptions;
 use folder::Folder;
 use watch::Watch;
 

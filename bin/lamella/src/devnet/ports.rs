@@ -5,11 +5,9 @@ use std::{
     net::{Ipv4Addr, TcpListener, UdpSocket},
 };
 
+use lamella_network_dir::{NetworkDir, ValidatorConfig, genesis::NodePorts};
+
 use super::DevnetError;
-use crate::{
-    genesis::NodePorts,
-    network_dir::{NetworkDir, ValidatorConfig},
-};
 
 /// A node's name and ports. While the sockets are here nobody else gets the ports.
 #[derive(Debug)]
@@ -72,7 +70,7 @@ impl Ports {
         places.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The ports alone, as [`crate::genesis`] takes them.
+    /// The ports alone, as [`lamella_network_dir::genesis`] takes them.
     #[must_use]
     pub fn numbers(&self) -> Vec<NodePorts> {
         self.0.iter().map(|place| place.ports).collect()

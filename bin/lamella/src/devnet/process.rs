@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::genesis::NodePorts;
+use lamella_network_dir::genesis::NodePorts;
 
 /// Time for a node to finish the import under way and close its database; then it is killed, which loses nothing.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError, PersistError};
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
+use lamella_network_dir::{ValidatorKeyError, ValidatorKeys};
 use lamella_tables::{DutyKey, KeyKind, Read as _, SignGuard};
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::{
@@ -24,7 +25,6 @@ use crate::{
     config::IdentityKeyError,
     import::Importer,
     metrics::Metrics,
-    network_dir::{ValidatorKeyError, ValidatorKeys},
 };
 
 pub use crate::config::NodeConfig;

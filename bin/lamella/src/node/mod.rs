@@ -35,6 +35,7 @@ use std::{
 use lamella_chain::{Chain, PersistError};
 use lamella_fork_choice::{Combine, ForkChoice, Tick};
 use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent, Verdict};
+use lamella_network_dir::ValidatorKeys;
 use lamella_tables::Consequence;
 use lamella_types::{Root, SlotClock, Validators, limits::INTERVALS_PER_SLOT};
 use lamella_xmss::scheme::ProofScheme;
@@ -44,7 +45,6 @@ use crate::{
     api::{ApiServer, Events, NodeFacts},
     import::Importer,
     metrics::Metrics,
-    network_dir::ValidatorKeys,
 };
 
 use catch_up::CatchUp;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use lamella_chain::{Opened, Persisted};
 use lamella_fork_choice::ForkChoice;
+use lamella_network_dir::ValidatorKeys;
 use lamella_types::{Root, Slot, ValidatorIndex};
 use tracing::{info, warn};
 
-use crate::{config::NodeConfig, import::NewBlock, network_dir::ValidatorKeys};
+use crate::{config::NodeConfig, import::NewBlock};
 
 /// What was found on disk, and what was decided.
 pub(super) fn opened(config: &NodeConfig, opened: &Opened, keys: &ValidatorKeys) {

@@ -7,10 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use lamella::{
-    genesis::GENESIS_LEAD_S,
-    network_dir::{GenesisConfig, NetworkDir},
-};
+use lamella_network_dir::{GenesisConfig, NetworkDir, genesis::GENESIS_LEAD_S};
 
 fn lamella(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lamella")).args(args).output().unwrap()

@@ -7,9 +7,9 @@ use std::{
     process::{Command, Output},
 };
 
-use lamella::{
+use lamella_network_dir::{
+    NetworkDir,
     genesis::{GenesisOptions, create},
-    network_dir::NetworkDir,
 };
 
 use crate::{

@@ -1,28 +1,24 @@
-//! What `lamella genesis` writes, read back; damaged files; the binary as a user meets it.
+//! The binary as a user meets it, and its import and API from within.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod api;
 mod checkpoint;
 mod command;
-mod damage;
 mod db;
 mod devnet;
 mod flags;
 mod full;
-mod genesis;
+mod node;
+mod wait;
 
 use std::path::Path;
 
-use lamella::genesis::{GENESIS_LEAD_S, GenesisOptions, GenesisSummary, create};
+use lamella_network_dir::genesis::{GENESIS_LEAD_S, GenesisOptions, GenesisSummary, create};
 
 /// A network of 2 nodes and 3 validators whose keys sign slots 0 to 3.
 fn small_network(out: &Path) -> GenesisSummary {
-    create(&options(out), &|_| {}).unwrap()
-}
-
-fn options(out: &Path) -> GenesisOptions {
-    GenesisOptions {
+    let options = GenesisOptions {
         nodes: 2,
         validators: 3,
         out: out.into(),
@@ -30,7 +26,6 @@ fn options(out: &Path) -> GenesisOptions {
         lead_s: GENESIS_LEAD_S,
         ports: None,
         key_slots: 4,
-    }
+    };
+    create(&options, &|_| {}).unwrap()
 }
-mod node;
-mod wait;

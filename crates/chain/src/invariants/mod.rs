@@ -13,7 +13,7 @@ mod parts;
 use std::{collections::BTreeMap, fmt, ops::ControlFlow};
 
 use lamella_state_store::StateStore;
-use lamella_tables::{Database, EngineError, ReadError};
+use lamella_tables::{DatabaseView, EngineError, ReadError};
 
 /// Findings kept in a report; further ones are counted.
 pub const FINDINGS_MAX: usize = 1_000;
@@ -117,7 +117,7 @@ pub struct Progress {
 /// # Cost
 /// Every row is read, every state reconstructed and hashed once: about 0.3 ms a block.
 pub fn verify(
-    database: &Database,
+    database: &DatabaseView,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report, EngineError> {
     let states = StateStore::default();
@@ -143,7 +143,7 @@ pub fn verify(
 
 /// A check under way.
 pub(crate) struct Check<'a> {
-    database: &'a Database,
+    database: &'a DatabaseView,
     states: &'a StateStore,
     report: Report,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,

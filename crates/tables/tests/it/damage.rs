@@ -32,7 +32,7 @@ fn check<T: Table>(key: &T::Key, value: &T::Value, positions: impl Fn(usize) -> 
         txn.put_raw(T::NAME, &raw_key, bad).unwrap();
         match txn.get::<T>(key) {
             Err(ReadError::Damaged(damage)) => {
-                assert_eq!((damage.table, damage.key), (T::NAME, key.to_string()), "{what}");
+                assert_eq!((damage.table, damage.key_text()), (T::NAME, key.to_string()), "{what}");
             }
             Err(other) => panic!("{} {what}: {other}", T::NAME),
             Ok(value) => panic!("{} {what}: read {}", T::NAME, value.is_some()),

@@ -60,7 +60,7 @@ fn the_first_damaged_of_many_rows_is_named() {
     let txn = database.read().unwrap();
     let refusal =
         |keys: std::ops::Range<u64>| match txn.get_many::<Canonical>(&keys.collect::<Vec<_>>()) {
-            Err(ReadError::Damaged(damage)) => Some((damage.table, damage.key)),
+            Err(ReadError::Damaged(damage)) => Some((damage.table, damage.key_text())),
             other => {
                 assert!(other.is_ok(), "{other:?}");
                 None

@@ -9,6 +9,10 @@ use std::{
 
 use lamella_chain::Settings;
 use lamella_network::service::Dial;
+use lamella_network_dir::{
+    Assignments, Bootnode, GenesisConfig, NetworkDir, NetworkFileError, NodeEntry, NodeKey,
+    ValidatorConfig,
+};
 use lamella_tables::Durability;
 use tracing::warn;
 
@@ -16,10 +20,6 @@ use super::NodeArgs;
 use crate::{
     api::ServerConfig,
     config::{GossipConfig, IdentityKey, IdentityKeyError, KeySource, NodeConfig},
-    network_dir::{
-        Assignments, Bootnode, GenesisConfig, NetworkDir, NetworkFileError, NodeEntry, NodeKey,
-        ValidatorConfig,
-    },
 };
 
 /// Ports where neither flag nor file says one: ethlambda's.

@@ -53,7 +53,7 @@ fn damage_is_named_by_table_and_key_and_never_served() {
     let root = node.canonical(6);
     let key = SlotRoot::new(6, root);
     let damage = |table: &str| {
-        let mut txn = node.chain.database().write().unwrap();
+        let mut txn = node.chain.database().write_raw().unwrap();
         txn.put_raw(table, &key.encode(), &[7; 30]).unwrap();
         txn.commit().unwrap();
         node.chain.states().clear();

@@ -3,9 +3,9 @@
 use std::fs;
 
 use clap::Parser;
+use lamella_network_dir::genesis::{GenesisOptions, create};
 
 use super::*;
-use crate::genesis::{GenesisOptions, create};
 
 #[derive(Parser)]
 struct Line {

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use lamella::network_dir::{
+use lamella_network_dir::{
     AssignedValidator, Assignments, Bootnode, GenesisConfig, NetworkDir, NetworkFileError, NodeKey,
     ValidatorConfig, ValidatorKeyError, ValidatorKeys,
 };

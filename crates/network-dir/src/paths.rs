@@ -1,36 +1,8 @@
-//! The files that describe a network, in the layout of lean-quickstart.
-//!
-//! | file | type |
-//! |---|---|
-//! | `config.yaml` | [`GenesisConfig`] |
-//! | `annotated_validators.yaml`, `validators.yaml` | [`Assignments`] |
-//! | `validator-config.yaml` | [`ValidatorConfig`], [`NodeEntry`] |
-//! | `nodes.yaml` | [`Bootnode`] |
-//! | `<node>.key` | [`NodeKey`] |
-//! | `hash-sig-keys/*_sk.ssz` | [`ValidatorKeys`] |
-//!
-//! Everything here is read, never written, and judged as input: a damaged file is an error that names the file, the
-//! place and the remedy. `genesis.json` and `genesis.ssz` are ignored: their format is stale, so genesis is always
-//! built from `config.yaml`.
-
-mod assignment;
-mod bootnodes;
-mod config;
-mod error;
-mod node_entry;
-mod node_key;
-mod read;
-mod validator_keys;
+//! Where the files of a network are, by lean-quickstart's names.
 
 use std::path::{Path, PathBuf};
 
-pub use assignment::{AssignedValidator, Assignments, Role};
-pub use bootnodes::Bootnode;
-pub use config::GenesisConfig;
-pub use error::{NetworkFileError, ValidatorKeyError};
-pub use node_entry::{EnrFields, NodeEntry, ValidatorConfig};
-pub use node_key::{NodeKey, NodeKeyError};
-pub use validator_keys::{ValidatorKey, ValidatorKeys};
+use super::{Assignments, NetworkFileError};
 
 /// Where the files of a network are. A flag may replace any of them.
 #[derive(Debug, Clone, PartialEq, Eq)]

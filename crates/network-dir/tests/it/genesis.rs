@@ -6,9 +6,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use lamella::{
+use lamella_network_dir::{
+    Bootnode, GenesisConfig, NetworkDir, NodeKey, ValidatorConfig, ValidatorKeys,
     genesis::{GENESIS_LEAD_S, GenesisError, GenesisOptions, NodePorts, create},
-    network_dir::{Bootnode, GenesisConfig, NetworkDir, NodeKey, ValidatorConfig, ValidatorKeys},
 };
 use lamella_types::genesis_state;
 use lamella_xmss::{PRODUCTION, verify};

@@ -13,7 +13,7 @@ use lamella_types::{PublicKeyBytes, Validator, ValidatorIndex};
 use lamella_xmss::{PRODUCTION, generate_development};
 
 use super::{GenesisError, directory::write};
-use crate::{network_dir::Role, whole_file::Access};
+use crate::{Role, whole_file::Access};
 
 /// The order of a validator's two keys.
 pub(super) const ROLES: [Role; 2] = [Role::Attester, Role::Proposer];

@@ -24,7 +24,7 @@ use serde::Serialize;
 pub use error::GenesisError;
 pub use node::NodePorts;
 
-use crate::{network_dir::NetworkDir, whole_file::Access};
+use crate::{NetworkDir, whole_file::Access};
 use directory::{Directory, write};
 use node::Node;
 use render::Network;

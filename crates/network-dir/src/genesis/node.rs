@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use enr::Enr;
 
 use super::{GenesisError, NODE_PREFIX};
-use crate::network_dir::NodeKey;
+use crate::NodeKey;
 
 /// First ports of a network; node `n` has each plus `n`. With at most 64 nodes the ranges do not meet.
 const QUIC_PORT: u16 = 9001;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use lamella_types::Validator;
 
 use super::{keys::ROLES, node::Node};
-use crate::network_dir::Role;
+use crate::Role;
 
 /// What the texts are made from.
 pub(super) struct Network<'a> {

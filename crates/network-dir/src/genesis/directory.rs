@@ -14,7 +14,7 @@ use std::{
 
 use super::{GenesisError, NODE_PREFIX};
 use crate::{
-    network_dir::NetworkDir,
+    NetworkDir,
     whole_file::{self, Access, UNFINISHED_EXTENSION},
 };
 
