@@ -101,7 +101,8 @@ impl Database {
     /// # Errors
     /// [`OpenError`]; nothing has been changed, except that [`OpenMode::Create`] may have made the directory.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
-        if !exists(path)? && options.mode == OpenMode::Existing {
+        let exists = exists(path)?;
+        if !exists && options.mode == OpenMode::Existing {
             return Err(OpenError::Missing { path: path.to_owned() });
         }
         let io = |source| OpenError::Io { path: path.to_owned(), source };
@@ -109,6 +110,10 @@ impl Database {
         let lock = lock_for_writing(path)?;
         let engine = libmdbx::Database::open_with_options(path, engine_options(Some(&options)));
         let database = Self { view: DatabaseView::new(path, engine)?, _lock: lock };
+        if exists {
+            // Before any write transaction: it could take pages that are in use for free ones.
+            database.require_sound_pages()?;
+        }
         if options.mode == OpenMode::Existing {
             database.recognise()?;
         }

@@ -53,9 +53,18 @@ impl DatabaseView {
         }
         let engine = libmdbx::Database::open_with_options(path, engine_options(None));
         let view = Self::new(path, engine)?;
-        view.recognise()?;
-        view.open_tables().map_err(|source| OpenError::Engine { path: path.to_owned(), source })?;
-        Ok(view)
+        let opened = view.recognise().and_then(|()| {
+            view.open_tables().map_err(|source| OpenError::Engine { path: path.to_owned(), source })
+        });
+        match opened {
+            Ok(()) => Ok(view),
+            // The pages say more than the engine's words, if it is they that are damaged.
+            Err(OpenError::Engine { source, .. }) => {
+                view.require_sound_pages()?;
+                Err(OpenError::Engine { path: path.to_owned(), source })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) fn new(

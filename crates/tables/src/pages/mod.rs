@@ -43,8 +43,9 @@ mod tree;
 use std::{fs::File, ops::ControlFlow, os::unix::fs::FileExt};
 
 use crate::{
-    database::{DATA_FILE, Database},
-    error::{EngineError, Operation},
+    database::DATA_FILE,
+    error::{EngineError, OpenError, Operation},
+    view::DatabaseView,
 };
 use bits::PageSet;
 pub use fault::{PageFault, PageFinding, PageTree};
@@ -54,6 +55,9 @@ use tree::{NamedTree, Role};
 
 /// Findings kept in a report; further ones are counted.
 const FINDINGS_MAX: usize = 1_000;
+
+/// Findings named by the error of a start.
+const FINDINGS_NAMED: usize = 3;
 
 /// How often a walk tries to find its snapshot's meta page before two commits have overwritten it. Each try takes
 /// three reads, 20 us; a commit takes longer.
@@ -112,7 +116,7 @@ impl PageReport {
     }
 }
 
-impl Database {
+impl DatabaseView {
     /// Looks at every page of the last committed snapshot. `progress` is called now and then and may stop the walk.
     ///
     /// # Errors
@@ -145,6 +149,23 @@ impl Database {
         }
         // Damage that hides the snapshot does not go away by trying again.
         missed.ok_or_else(|| EngineError::new(Operation::Stat, "-", libmdbx::Error::Busy))
+    }
+
+    /// Refuses a database whose pages are not as the engine wrote them: what the next commit would do to it, nobody
+    /// can say.
+    ///
+    /// # Errors
+    /// [`OpenError::Pages`] with the first findings.
+    pub(crate) fn require_sound_pages(&self) -> Result<PageReport, OpenError> {
+        let path = || self.path().to_owned();
+        let report = self.check_pages(&mut |_| ControlFlow::Continue(()));
+        let report = report.map_err(|source| OpenError::Engine { path: path(), source })?;
+        if report.finding_count == 0 {
+            return Ok(report);
+        }
+        let PageReport { finding_count, mut findings, .. } = report;
+        findings.truncate(FINDINGS_NAMED);
+        Err(OpenError::Pages { path: path(), finding_count, findings })
     }
 }
 
