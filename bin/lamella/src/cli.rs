@@ -63,10 +63,16 @@ pub enum CommandError {
     Node(#[from] crate::node::NodeError),
     /// A database tool has no answer.
     #[error(transparent)]
-    Db(#[from] crate::db::DbError),
+    Db(#[from] db::DbError),
     /// The result could not be printed.
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
+}
+
+impl From<lamella_inspect::InspectError> for CommandError {
+    fn from(error: lamella_inspect::InspectError) -> Self {
+        Self::Db(error.into())
+    }
 }
 
 impl CommandError {

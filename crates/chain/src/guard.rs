@@ -1,7 +1,9 @@
 //! The sign guard: both keys of a validator are one-time per slot, so a second message at one slot gives the key
 //! away. The highest slot signed is durable before any signature leaves the process (G1).
+//!
+//! A damaged row silences its own key and no other: what that key has signed is not known, what the others have is.
 
-use lamella_tables::{Durability, DutyKey, EngineError, Read as _, ReadError, SignGuard};
+use lamella_tables::{Damage, Durability, DutyKey, EngineError, Read as _, ReadError, SignGuard};
 use lamella_types::Slot;
 
 use crate::open::Chain;
@@ -20,17 +22,33 @@ impl From<EngineError> for GuardError {
     }
 }
 
+/// Which of the keys asked for may sign.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reserved {
+    /// Keys that may sign at the slot.
+    pub allowed: Vec<DutyKey>,
+    /// Rows that cannot be read: their keys sign nothing, and the rows stay as they are.
+    pub damaged: Vec<Damage>,
+}
+
 impl Chain {
-    /// Reserves `slot` for these keys and returns those that may sign at it: the ones that have not signed at it
-    /// or later. When this returns, the reservation is durable.
+    /// Reserves `slot` for these keys and says which may sign at it: the ones that have not signed at it or later.
+    /// When this returns, the reservation is durable.
     ///
     /// # Errors
     /// [`GuardError`]; nothing may be signed.
-    pub fn reserve_slot(&self, slot: Slot, keys: &[DutyKey]) -> Result<Vec<DutyKey>, GuardError> {
+    pub fn reserve_slot(&self, slot: Slot, keys: &[DutyKey]) -> Result<Reserved, GuardError> {
         let mut txn = self.database.write()?;
-        let mut allowed = Vec::with_capacity(keys.len());
+        let Reserved { mut allowed, mut damaged } = Reserved::default();
         for key in keys {
-            let signed = txn.get::<SignGuard>(key)?;
+            let signed = match txn.get::<SignGuard>(key) {
+                Ok(signed) => signed,
+                Err(ReadError::Damaged(damage)) => {
+                    damaged.push(damage);
+                    continue;
+                }
+                Err(error @ ReadError::Engine(_)) => return Err(error.into()),
+            };
             if signed.is_none_or(|signed| signed < slot) && !allowed.contains(key) {
                 txn.put::<SignGuard>(key, &slot)?;
                 allowed.push(*key);
@@ -43,6 +61,6 @@ impl Chain {
                 self.database.flush()?;
             }
         }
-        Ok(allowed)
+        Ok(Reserved { allowed, damaged })
     }
 }

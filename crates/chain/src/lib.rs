@@ -40,7 +40,7 @@ mod view;
 mod vote_rows;
 
 pub use error::{ChainOpenError, PersistError};
-pub use guard::GuardError;
+pub use guard::{GuardError, Reserved};
 pub use identity::{Identity, SCHEMA_VERSION};
 pub use invariants::{Finding, Progress, Report, verify};
 pub use meta::ForkChoiceRow;

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError, PersistError};
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::{ValidatorKeyError, ValidatorKeys};
-use lamella_tables::{DutyKey, KeyKind, Read as _, SignGuard};
+use lamella_tables::{DutyKey, KeyKind, Read as _, ReadError, SignGuard};
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::{
     PRODUCTION,
     scheme::{ProofScheme, Raw, Trust},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     Inbox, Node,
@@ -222,8 +222,12 @@ fn forgo_slots_before_the_directory(
         let txn = chain.read().map_err(GuardError::from)?;
         for validator_index in keys.indices() {
             for key in kinds.map(|kind| DutyKey { validator_index, kind }) {
-                if txn.get::<SignGuard>(&key).map_err(GuardError::from)?.is_none() {
-                    unguarded.push(key);
+                match txn.get::<SignGuard>(&key) {
+                    Ok(None) => unguarded.push(key),
+                    Ok(Some(_)) => {}
+                    // It silences this key at each of its duties, and no other.
+                    Err(ReadError::Damaged(damage)) => error!(%damage, "A key that will not sign"),
+                    Err(error @ ReadError::Engine(_)) => return Err(GuardError::from(error).into()),
                 }
             }
         }

@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_chain::PersistError;
+use lamella_chain::{GuardError, PersistError, Reserved};
 use lamella_fork_choice::Recorded;
 use lamella_network::service::GossipMessage;
 use lamella_state_transition::{BlockRequest, Candidate, build_block};
-use lamella_tables::{DutyKey, KeyKind};
+use lamella_tables::{DutyKey, KeyKind, ReadError};
 use lamella_types::{
     AttestationData, Block, MultiMessageAggregate, ProofBytes, SignedAttestation, SignedBlock,
     SingleMessageAggregate, Slot, ValidatorIndex, hash_tree_root, slot::proposer_for_slot,
@@ -35,7 +35,7 @@ enum ProposalError {
     #[error("cannot build: {0}")]
     Build(lamella_types::RejectionReason),
     #[error(transparent)]
-    Guard(#[from] lamella_chain::GuardError),
+    Guard(#[from] GuardError),
     #[error("the proposal key of validator {0} has already signed at or after this slot")]
     AlreadySigned(ValidatorIndex),
     #[error(transparent)]
@@ -160,8 +160,11 @@ impl Node {
         let key = DutyKey { validator_index: proposer, kind: KeyKind::Proposal };
         let keys = self.keys.get(proposer);
         // Upholds G1: durable before the signature exists.
-        let allowed = self.chain.reserve_slot(block.slot, &[key])?;
-        let (Some(keys), false) = (keys, allowed.is_empty()) else {
+        let reserved = self.chain.reserve_slot(block.slot, &[key])?;
+        if let Some(damage) = reserved.damaged.into_iter().next() {
+            return Err(GuardError::from(ReadError::from(damage)).into());
+        }
+        let (Some(keys), false) = (keys, reserved.allowed.is_empty()) else {
             return Err(ProposalError::AlreadySigned(proposer));
         };
         let signature = sign(&keys.proposer, block.slot, hash_tree_root(&block).as_bytes())?;
@@ -191,7 +194,12 @@ impl Node {
             .collect();
         // Upholds G1: one durable reservation for all of them, before any signature exists.
         match self.chain.reserve_slot(slot, &keys) {
-            Ok(allowed) => self.sign_votes(&data, &allowed),
+            Ok(Reserved { allowed, damaged }) => {
+                for damage in &damaged {
+                    error!(slot, %damage, "Missed an attestation");
+                }
+                self.sign_votes(&data, &allowed);
+            }
             Err(error) => error!(slot, %error, "Missed attestations"),
         }
         Ok(())

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, Found, SCHEMA_VERSION, Settings};
 use lamella_tables::{
-    Bytes, Database, DutyKey, KeyKind, Meta, MetaName, OpenError, OpenMode, Options, Read as _,
+    Bytes, Database, DatabaseView, DutyKey, KeyKind, Meta, MetaName, OpenError, OpenMode, Options,
+    RawRow, Read as _,
 };
 use lamella_types::{PublicKeyBytes, State, Validator, Validators, genesis_state};
 
@@ -136,15 +137,61 @@ fn no_key_signs_twice_at_a_slot_not_even_after_a_restart() {
     let chain = open(directory.path(), genesis(7, 4, 1), "raw").unwrap();
     let key = |validator_index, kind| DutyKey { validator_index, kind };
     let keys = [key(0, KeyKind::Attestation), key(1, KeyKind::Attestation)];
-    assert_eq!(chain.reserve_slot(5, &keys).unwrap(), keys);
-    assert_eq!(chain.reserve_slot(5, &keys).unwrap(), []);
-    assert_eq!(chain.reserve_slot(4, &keys).unwrap(), [], "nor at an earlier slot");
+    let allowed = |chain: &Chain, slot, keys: &[DutyKey]| {
+        let reserved = chain.reserve_slot(slot, keys).unwrap();
+        assert_eq!(reserved.damaged, []);
+        reserved.allowed
+    };
+    assert_eq!(allowed(&chain, 5, &keys), keys);
+    assert_eq!(allowed(&chain, 5, &keys), []);
+    assert_eq!(allowed(&chain, 4, &keys), [], "nor at an earlier slot");
     let mixed = [keys[0], key(0, KeyKind::Proposal), key(0, KeyKind::Proposal)];
-    assert_eq!(chain.reserve_slot(5, &mixed).unwrap(), [key(0, KeyKind::Proposal)]);
+    assert_eq!(allowed(&chain, 5, &mixed), [key(0, KeyKind::Proposal)]);
     drop(chain);
     let chain = open(directory.path(), genesis(7, 4, 1), "raw").unwrap();
-    assert_eq!(chain.reserve_slot(5, &keys).unwrap(), []);
-    assert_eq!(chain.reserve_slot(6, &keys).unwrap(), keys);
+    assert_eq!(allowed(&chain, 5, &keys), []);
+    assert_eq!(allowed(&chain, 6, &keys), keys);
+}
+
+/// Symptom: one flipped bit in one guard row, and no validator of the node signs any more.
+/// Mechanism: the reservation of all keys is one transaction, and a row that cannot be read failed all of it.
+/// Fix: the damaged key is refused and named; the others' reservation goes on.
+#[test]
+fn a_damaged_guard_silences_its_own_key_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let chain = open(directory.path(), genesis(7, 4, 1), "raw").unwrap();
+    let keys =
+        [0, 1, 2].map(|validator_index| DutyKey { validator_index, kind: KeyKind::Attestation });
+    assert_eq!(chain.reserve_slot(5, &keys).unwrap().allowed, keys);
+    drop(chain);
+
+    let damaged = damage_first_row(directory.path(), "SignGuard");
+    let chain = open(directory.path(), genesis(7, 4, 1), "raw").unwrap();
+    for slot in [6, 7] {
+        let reserved = chain.reserve_slot(slot, &keys).unwrap();
+        assert_eq!(reserved.allowed, keys[1..]);
+        let [damage] = &reserved.damaged[..] else { panic!("{:?}", reserved.damaged) };
+        assert!(damage.to_string().contains("SignGuard, key validator 0"), "{damage}");
+    }
+    drop(chain);
+    assert_eq!(first_row(directory.path(), "SignGuard"), damaged, "left as it was");
+}
+
+fn first_row(path: &Path, table: &str) -> RawRow {
+    let database = DatabaseView::open(path).unwrap();
+    let txn = database.read().unwrap();
+    txn.raw_rows(table).unwrap().unwrap().next().unwrap().unwrap()
+}
+
+/// Flips one bit of the first row of a table.
+fn damage_first_row(path: &Path, table: &'static str) -> RawRow {
+    let mut row = first_row(path, table);
+    row.stored[3] ^= 1;
+    let database = Database::open(path, Options::new(OpenMode::Existing)).unwrap();
+    let mut txn = database.write().unwrap();
+    txn.put_raw(table, &row.key, &row.stored).unwrap();
+    txn.commit().unwrap();
+    row
 }
 
 #[test]
