@@ -10,6 +10,7 @@ mod devnet;
 mod flags;
 mod full;
 mod node;
+mod pages;
 mod wait;
 
 use std::path::Path;
