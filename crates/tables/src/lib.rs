@@ -8,9 +8,12 @@
 //! This crate knows nothing of blocks and states beyond their bytes, and opens no transaction by itself.
 
 mod body;
+mod create;
 mod database;
+mod elsewhere;
 mod error;
 mod key;
+mod lock;
 mod many;
 mod pages;
 mod raw;

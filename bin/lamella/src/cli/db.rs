@@ -199,16 +199,13 @@ fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
     });
     bar.finish_and_clear();
     let report = report?;
-    if json {
-        print_line(&report_json(&report))?
-    } else {
-        print_report(&report)?
-    }
+    let printed = if json { print_line(&report_json(&report)) } else { print_report(&report) };
+    // The verdict counts even where nobody read the report to its end.
     if report.stopped {
         return Err(DbError::Stopped.into());
     }
     match report.finding_count {
-        0 => Ok(()),
+        0 => printed,
         count => Err(DbError::Findings { count }.into()),
     }
 }

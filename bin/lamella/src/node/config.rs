@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError, PersistError};
+use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::{ValidatorKeyError, ValidatorKeys};
 use lamella_tables::{DutyKey, KeyKind, Read as _, ReadError, SignGuard};
@@ -24,7 +25,6 @@ use crate::{
     api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version},
     config::IdentityKeyError,
     import::Importer,
-    metrics::Metrics,
 };
 
 pub use crate::config::NodeConfig;
@@ -83,6 +83,9 @@ pub enum NodeError {
     /// The HTTP API cannot be served.
     #[error(transparent)]
     Api(#[from] ServeError),
+    /// The log has no thread.
+    #[error("cannot write a log: {0}")]
+    Log(std::io::Error),
     /// The signal handler cannot be installed.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(#[from] ctrlc::Error),

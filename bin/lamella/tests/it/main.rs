@@ -9,7 +9,9 @@ mod db;
 mod devnet;
 mod flags;
 mod full;
+mod log;
 mod node;
+mod opening;
 mod pages;
 mod wait;
 

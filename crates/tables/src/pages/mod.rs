@@ -43,8 +43,8 @@ mod tree;
 use std::{fs::File, ops::ControlFlow, os::unix::fs::FileExt};
 
 use crate::{
-    database::DATA_FILE,
     error::{EngineError, OpenError, Operation},
+    lock::DATA_FILE,
     view::DatabaseView,
 };
 use bits::PageSet;
