@@ -13,6 +13,7 @@ mod log;
 mod node;
 mod opening;
 mod unusable;
+mod pages;
 mod wait;
 
 use std::path::Path;
