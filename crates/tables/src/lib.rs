@@ -16,6 +16,7 @@ mod key;
 mod lock;
 mod many;
 mod raw;
+mod reader_table;
 mod readers;
 mod schema;
 mod transaction;
@@ -29,6 +30,7 @@ pub use database::{Database, Durability, OpenMode, Options};
 pub use error::{Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError};
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
 pub use raw::{RawKey, RawRow};
+pub use reader_table::OpenReader;
 pub use schema::{
     Anchors, Bodies, Canonical, Diffs, Headers, History, LiveChain, Meta, Registries, Seal,
     SignGuard, Signatures, Slots, TABLES, Table, TableInfo, TableStats, Votes,
