@@ -15,6 +15,7 @@ mod error;
 mod key;
 mod lock;
 mod many;
+mod pages;
 mod raw;
 mod reader_table;
 mod readers;
@@ -29,6 +30,7 @@ pub const LOG_TARGET: &str = "libmdbx";
 pub use database::{Database, Durability, OpenMode, Options};
 pub use error::{Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError};
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
+pub use pages::{PageFault, PageFinding, PageProgress, PageReport, PageTree};
 pub use raw::{RawKey, RawRow};
 pub use reader_table::OpenReader;
 pub use schema::{

@@ -67,9 +67,18 @@ impl DatabaseView {
             }
             opened => opened?,
         };
-        view.recognise()?;
-        view.open_tables().map_err(|source| OpenError::Engine { path: path.to_owned(), source })?;
+        view.explain(view.recognise().and_then(|()| {
+            view.open_tables().map_err(|source| OpenError::Engine { path: path.to_owned(), source })
+        }))?;
         Ok(view)
+    }
+
+    /// Says which pages are damaged, if it was they that the engine stumbled over.
+    pub(crate) fn explain(&self, opened: Result<(), OpenError>) -> Result<(), OpenError> {
+        if let Err(OpenError::Engine { .. }) = opened {
+            self.require_sound_pages()?;
+        }
+        opened
     }
 
     fn open_reading(path: &Path) -> Result<Self, OpenError> {

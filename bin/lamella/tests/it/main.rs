@@ -12,6 +12,7 @@ mod full;
 mod log;
 mod node;
 mod opening;
+mod pages;
 mod wait;
 
 use std::path::Path;
