@@ -12,8 +12,8 @@ mod full;
 mod log;
 mod node;
 mod opening;
-mod unusable;
 mod pages;
+mod unusable;
 mod wait;
 
 use std::path::Path;
