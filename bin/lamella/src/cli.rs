@@ -80,7 +80,8 @@ impl CommandError {
             Self::Genesis(error) => 1 + u8::from(error.is_usage()),
             Self::Db(error) => error.exit_code() as u8,
             Self::Flags(error) => 1 + u8::from(error.is_usage()),
-            Self::Checkpoint(_) | Self::Node(_) | Self::Output(_) => 1,
+            Self::Node(error) => error.exit_code(),
+            Self::Checkpoint(_) | Self::Output(_) => 1,
         }
     }
 

@@ -11,6 +11,9 @@ mod flags;
 mod full;
 mod log;
 mod node;
+mod opening;
+mod pages;
+mod unusable;
 mod wait;
 
 use std::path::Path;
