@@ -7,9 +7,15 @@ use lamella_types::{Checkpoint, Decode, Root, to_ssz};
 /// Name of the row.
 const FORK_CHOICE: &str = "fork_choice";
 
-/// `[head: 32 | safe target: 32 | justified: 40 | finalized: 40 | time: u64 LE]`, 152 bytes.
+/// First byte of the row. A later version may append to what stands behind it; this one reads what it knows.
+const FORMAT: u8 = 1;
+
+/// `[format: u8 = 1 | tree root: 40 | head: 32 | safe target: 32 | justified: 40 | finalized: 40 | time: u64 LE]`, 193
+/// bytes. The live tree is its root and all stored descendants of that (L1), so the root is all that is kept of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForkChoiceRow {
+    /// Root of the live tree.
+    pub tree_root: Checkpoint,
     /// Root of the head.
     pub head: Root,
     /// Root of the block that is safe to attest to.
@@ -26,7 +32,9 @@ impl ForkChoiceRow {
     /// What a view would store.
     #[must_use]
     pub fn of(view: &ForkChoice) -> Self {
+        let root = view.tree_root();
         Self {
+            tree_root: Checkpoint { root: root.root, slot: root.slot },
             head: view.head(),
             safe_target: view.safe_target(),
             justified: view.latest_justified(),
@@ -54,7 +62,9 @@ impl ForkChoiceRow {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = self.head.as_bytes().to_vec();
+        let mut bytes = vec![FORMAT];
+        bytes.extend(to_ssz(&self.tree_root));
+        bytes.extend_from_slice(self.head.as_bytes());
         bytes.extend_from_slice(self.safe_target.as_bytes());
         bytes.extend(to_ssz(&self.justified));
         bytes.extend(to_ssz(&self.finalized));
@@ -63,16 +73,20 @@ impl ForkChoiceRow {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (head, rest) = bytes.split_first_chunk()?;
+        let (tree_root, rest) =
+            bytes.strip_prefix(&[FORMAT])?.split_at_checked(Checkpoint::SSZ_BYTES)?;
+        let (head, rest) = rest.split_first_chunk()?;
         let (safe_target, rest) = rest.split_first_chunk()?;
         let (justified, rest) = rest.split_at_checked(Checkpoint::SSZ_BYTES)?;
-        let (finalized, time) = rest.split_at_checked(Checkpoint::SSZ_BYTES)?;
+        let (finalized, rest) = rest.split_at_checked(Checkpoint::SSZ_BYTES)?;
+        let (time, _) = rest.split_first_chunk()?;
         Some(Self {
+            tree_root: Checkpoint::from_ssz(tree_root).ok()?,
             head: Root::new(*head),
             safe_target: Root::new(*safe_target),
             justified: Checkpoint::from_ssz(justified).ok()?,
             finalized: Checkpoint::from_ssz(finalized).ok()?,
-            time: u64::from_le_bytes(time.try_into().ok()?),
+            time: u64::from_le_bytes(*time),
         })
     }
 }

@@ -1,16 +1,14 @@
-//! Fork choice from disk: the live tree, the votes, and one row of checkpoints.
+//! Fork choice from disk: the live tree, which is its root and all stored blocks that descend from it; the votes; and
+//! one row of checkpoints.
 
-use lamella_block_store as block_store;
+use std::collections::HashSet;
+
 use lamella_fork_choice::{BlockSummary, ForkChoice, Snapshot};
 use lamella_state_store::StateStore;
-use lamella_tables::{Headers, LiveChain, Read as _, ReadTxn, SlotRoot};
-use lamella_types::{BlockHeader, Root};
+use lamella_tables::{EngineError, Headers, Read as _, ReadError, ReadTxn, SlotRoot};
+use lamella_types::{BlockHeader, Checkpoint};
 
-use crate::{
-    error::ChainOpenError,
-    meta::{ForkChoiceRow, content},
-    vote_rows,
-};
+use crate::{error::ChainOpenError, meta::ForkChoiceRow, vote_rows};
 
 /// Rebuilds fork choice from the tables alone.
 ///
@@ -37,14 +35,8 @@ pub(crate) fn restore(
     stored: &ForkChoiceRow,
 ) -> Result<ForkChoice, ChainOpenError> {
     let mut blocks = Vec::new();
-    for row in txn.scan::<LiveChain>(SlotRoot::first_of(0))? {
-        let (key, parent) = row?;
-        let Some(header) = block_store::header_at(txn, &key)? else {
-            return Err(content::<LiveChain>(&key, "its header is not stored").into());
-        };
-        if header.parent_root != parent {
-            return Err(content::<LiveChain>(&key, "its header has another parent").into());
-        }
+    for row in live_blocks(txn, stored.tree_root)? {
+        let (key, header) = row?;
         blocks.push(summary(txn, key, &header)?);
     }
     Ok(ForkChoice::restore(Snapshot {
@@ -55,6 +47,38 @@ pub(crate) fn restore(
         time: stored.time,
         votes: vote_rows::read_all(txn)?,
     })?)
+}
+
+/// The live tree (L1): its root, and every stored block that descends from it, parents before children. A damaged
+/// header is an error; nothing that descends from it is live.
+///
+/// # Errors
+/// When the engine fails.
+///
+/// # Cost
+/// One scan of the headers from the root's slot on.
+pub(crate) fn live_blocks(
+    txn: &ReadTxn<'_>,
+    root: Checkpoint,
+) -> Result<impl Iterator<Item = Result<(SlotRoot, BlockHeader), ReadError>>, EngineError> {
+    let mut live = HashSet::new();
+    let rows = txn.scan::<Headers>(SlotRoot::new(root.slot, root.root))?;
+    Ok(rows.filter(move |row| {
+        let Ok((key, header)) = row else { return true };
+        let is_live = key.root == root.root || live.contains(&header.parent_root);
+        if is_live {
+            live.insert(key.root);
+        }
+        is_live
+    }))
+}
+
+/// Blocks of the live tree.
+///
+/// # Errors
+/// A damaged header, or the engine.
+pub fn live_block_count(txn: &ReadTxn<'_>, row: &ForkChoiceRow) -> Result<u64, ReadError> {
+    live_blocks(txn, row.tree_root)?.try_fold(0, |count, block| block.map(|_| count + 1))
 }
 
 /// What fork choice keeps of a stored block.
@@ -73,12 +97,4 @@ fn summary(
         finalized: state.finalized,
         validator_count: state.validator_count,
     })
-}
-
-/// The block that a directory begins with: the first row of all headers.
-pub(crate) fn bootstrap_block(
-    txn: &ReadTxn<'_>,
-) -> Result<Option<(SlotRoot, Root)>, ChainOpenError> {
-    let first = txn.scan::<Headers>(SlotRoot::first_of(0))?.next().transpose()?;
-    Ok(first.map(|(key, header)| (key, header.parent_root)))
 }

@@ -11,7 +11,7 @@ use crate::{
     error::{Damage, EngineError, Operation, ReadError},
     key::Key,
     schema::{Table, unseal},
-    transaction::ReadTxn,
+    transaction::{ReadTxn, open_tree},
 };
 
 /// Threads that verify the rows of one call, the caller's own among them.
@@ -33,11 +33,15 @@ impl ReadTxn<'_> {
         T: Table<Key: Sync, Value: Send>,
     {
         let failed = |error| EngineError::new(Operation::Get, T::NAME, error);
-        let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
+        let tree = open_tree(&self.0, T::PLACE).map_err(failed)?;
         let mut rows = Vec::with_capacity(keys.len());
         for key in keys {
             let encoded = key.encode();
-            let stored = self.0.get(&table, &encoded).map_err(|error| failed(error).at(key))?;
+            let place = T::PLACE.key(encoded.clone());
+            let stored = match &tree {
+                Some(tree) => self.0.get(tree, &place).map_err(|error| failed(error).at(key))?,
+                None => None,
+            };
             rows.push(FoundRow { encoded, stored });
         }
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);

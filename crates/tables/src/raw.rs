@@ -1,11 +1,13 @@
 //! Rows as bytes, for tools that inspect a table, and (feature `test-hooks`) for tests that damage one.
 
+use std::borrow::Cow;
+
 use libmdbx::ObjectLength;
 
 use crate::{
     error::{EngineError, Operation},
     schema::TABLES,
-    transaction::ReadTxn,
+    transaction::{ReadTxn, open_tree},
 };
 
 /// A row exactly as it is stored, checksum included.
@@ -41,13 +43,39 @@ impl ReadTxn<'_> {
             return Ok(None);
         };
         let failed = |error| EngineError::new(Operation::Scan, info.name, error);
-        let table = self.0.open_table(Some(info.name)).map_err(failed)?;
-        let cursor = self.0.cursor(&table).map_err(failed)?;
-        let rows = cursor.into_iter_from::<Vec<u8>, ObjectLength>(start);
-        Ok(Some(rows.map(move |row| {
-            let (key, ObjectLength(stored_bytes)) = row.map_err(failed)?;
-            Ok(RawKey { key, stored_bytes })
+        let mut rows = None;
+        if let Some(tree) = open_tree(&self.0, info.place).map_err(failed)? {
+            let cursor = self.0.cursor(&tree).map_err(failed)?;
+            rows = Some(cursor.into_iter_from::<Cow<'_, [u8]>, ObjectLength>(start));
+        }
+        Ok(Some(rows.into_iter().flatten().filter_map(move |row| match row {
+            Ok((place, ObjectLength(stored_bytes))) => {
+                let key = info.place.own_key(&place)?.to_vec();
+                Some(Ok(RawKey { key, stored_bytes }))
+            }
+            Err(error) => Some(Err(failed(error))),
         })))
+    }
+
+    /// The rows of a tree of the engine, in key order, unverified, its keys as they lie there: the way to read what
+    /// another schema left. `None` if there is no such tree.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn tree_rows(
+        &self,
+        tree: &str,
+    ) -> Result<Option<impl Iterator<Item = Result<RawRow, EngineError>>>, EngineError> {
+        let failed = |error| EngineError::new(Operation::Scan, "-", error);
+        let tree = match self.0.open_table(Some(tree)) {
+            Ok(tree) => tree,
+            Err(libmdbx::Error::NotFound) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let rows = self.0.cursor(&tree).map_err(failed)?.into_iter_start::<Vec<u8>, Vec<u8>>();
+        Ok(Some(
+            rows.map(move |row| row.map(|(key, stored)| RawRow { key, stored }).map_err(failed)),
+        ))
     }
 
     /// The rows of the table of this name, in key order, unverified; `None` for an unknown name.
@@ -62,12 +90,18 @@ impl ReadTxn<'_> {
             return Ok(None);
         };
         let failed = |error| EngineError::new(Operation::Scan, info.name, error);
-        let table = self.0.open_table(Some(info.name)).map_err(failed)?;
-        let cursor = self.0.cursor(&table).map_err(failed)?;
-        let rows = cursor.into_iter_start::<Vec<u8>, Vec<u8>>();
-        Ok(Some(
-            rows.map(move |row| row.map(|(key, stored)| RawRow { key, stored }).map_err(failed)),
-        ))
+        let mut rows = None;
+        if let Some(tree) = open_tree(&self.0, info.place).map_err(failed)? {
+            let cursor = self.0.cursor(&tree).map_err(failed)?;
+            rows = Some(cursor.into_iter_start::<Cow<'_, [u8]>, Cow<'_, [u8]>>());
+        }
+        Ok(Some(rows.into_iter().flatten().filter_map(move |row| match row {
+            Ok((place, stored)) => {
+                let key = info.place.own_key(&place)?.to_vec();
+                Some(Ok(RawRow { key, stored: stored.into_owned() }))
+            }
+            Err(error) => Some(Err(failed(error))),
+        })))
     }
 }
 
@@ -82,8 +116,9 @@ impl crate::WriteTxn<'_> {
             return Ok(());
         };
         let failed = |error| EngineError::new(Operation::Put, info.name, error);
-        let table = self.0.open_table(Some(info.name)).map_err(failed)?;
-        self.0.put(&table, key, stored, libmdbx::WriteFlags::UPSERT).map_err(failed)
+        let table = self.0.open_table(Some(info.place.tree)).map_err(failed)?;
+        let place = info.place.key(key.to_vec());
+        self.0.put(&table, place, stored, libmdbx::WriteFlags::UPSERT).map_err(failed)
     }
 
     /// Deletes a row whatever it holds: the way to lose one in a test. Unknown names are ignored.
@@ -95,7 +130,7 @@ impl crate::WriteTxn<'_> {
             return Ok(false);
         };
         let failed = |error| EngineError::new(Operation::Delete, info.name, error);
-        let table = self.0.open_table(Some(info.name)).map_err(failed)?;
-        self.0.del(&table, key, None).map_err(failed)
+        let table = self.0.open_table(Some(info.place.tree)).map_err(failed)?;
+        self.0.del(&table, info.place.key(key.to_vec()), None).map_err(failed)
     }
 }

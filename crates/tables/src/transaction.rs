@@ -8,7 +8,7 @@ use crate::{
     error::{Damage, EngineError, Fault, Operation, ReadError},
     key::Key,
     readers::Reader,
-    schema::{TABLES, Table, TableStats, seal, seal_of, unseal},
+    schema::{Place, Table, TableStats, seal, seal_of, trees, unseal},
     value::Bytes,
 };
 
@@ -60,7 +60,7 @@ pub trait Read {
     /// When the engine fails.
     fn last<T: Table>(&self) -> Result<Option<Row<T>>, EngineError>;
 
-    /// Sizes of every table.
+    /// Sizes of every tree. A tree is a table, or several that share it.
     ///
     /// # Errors
     /// When the engine fails.
@@ -91,7 +91,9 @@ impl<'db> WriteTxn<'db> {
     pub fn put<T: Table>(&mut self, key: &T::Key, value: &T::Value) -> Result<(), EngineError> {
         let encoded = key.encode();
         let stored = seal::<T>(&encoded, value);
-        self.put_bytes(T::NAME, &encoded, &stored).map_err(|error| error.at(key))
+        let failed = |error| EngineError::new(Operation::Put, T::NAME, error).at(key);
+        let tree = self.0.open_table(Some(T::PLACE.tree)).map_err(failed)?;
+        self.0.put(&tree, T::PLACE.key(encoded), stored, WriteFlags::UPSERT).map_err(failed)
     }
 
     /// Writes a row of opaque bytes that somebody else owns: they are copied once, into their page.
@@ -106,25 +108,15 @@ impl<'db> WriteTxn<'db> {
         let encoded = key.encode();
         let seal = seal_of::<T>(&encoded, value);
         let seal = seal.as_ref().map_or(&[][..], |seal| seal);
-        let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
+        let table = self.0.open_table(Some(T::PLACE.tree)).map_err(failed)?;
+        let place = T::PLACE.key(encoded);
         let stored_bytes = value.len() + seal.len();
         let fill = |row: &mut [u8]| {
             let (stored, stored_seal) = row.split_at_mut(value.len());
             stored.copy_from_slice(value);
             stored_seal.copy_from_slice(seal);
         };
-        self.0.put_with(&table, &encoded, stored_bytes, WriteFlags::UPSERT, fill).map_err(failed)
-    }
-
-    pub(crate) fn put_bytes(
-        &mut self,
-        name: &'static str,
-        key: &[u8],
-        stored: &[u8],
-    ) -> Result<(), EngineError> {
-        let failed = |error| EngineError::new(Operation::Put, name, error);
-        let table = self.0.open_table(Some(name)).map_err(failed)?;
-        self.0.put(&table, key, stored, WriteFlags::UPSERT).map_err(failed)
+        self.0.put_with(&table, &place, stored_bytes, WriteFlags::UPSERT, fill).map_err(failed)
     }
 
     /// Deletes a row; says whether there was one.
@@ -133,8 +125,8 @@ impl<'db> WriteTxn<'db> {
     /// When the engine fails; the transaction is then only good for dropping.
     pub fn delete<T: Table>(&mut self, key: &T::Key) -> Result<bool, EngineError> {
         let failed = |error| EngineError::new(Operation::Delete, T::NAME, error).at(key);
-        let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
-        self.0.del(&table, key.encode(), None).map_err(failed)
+        let table = self.0.open_table(Some(T::PLACE.tree)).map_err(failed)?;
+        self.0.del(&table, T::PLACE.key(key.encode()), None).map_err(failed)
     }
 
     /// Makes every write of this transaction permanent at once, as durably as the database was opened.
@@ -147,9 +139,24 @@ impl<'db> WriteTxn<'db> {
     }
 }
 
+/// The tree of a table. None in a directory of another schema, which a tool may look into: all its tables are empty.
+pub(crate) fn open_tree<'txn, K: TransactionKind>(
+    txn: &'txn libmdbx::Transaction<'_, K, NoWriteMap>,
+    place: Place,
+) -> Result<Option<libmdbx::Table<'txn>>, libmdbx::Error> {
+    match txn.open_table(Some(place.tree)) {
+        Ok(tree) => Ok(Some(tree)),
+        Err(libmdbx::Error::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Rows of a tree.
+type TreeRows<'txn, K> = libmdbx::IntoIter<'txn, K, Cow<'txn, [u8]>, Cow<'txn, [u8]>>;
+
 /// Rows of a table from a start key on.
 struct Scan<'txn, K: TransactionKind, T> {
-    rows: libmdbx::IntoIter<'txn, K, Cow<'txn, [u8]>, Cow<'txn, [u8]>>,
+    rows: Option<TreeRows<'txn, K>>,
     table: PhantomData<T>,
 }
 
@@ -157,11 +164,17 @@ impl<K: TransactionKind, T: Table> Iterator for Scan<'_, K, T> {
     type Item = Row<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.rows.next().map(|row| {
-            let (key, stored) =
-                row.map_err(|error| EngineError::new(Operation::Scan, T::NAME, error))?;
-            decode_row::<T>(&key, &stored)
-        })
+        loop {
+            let row = match self.rows.as_mut()?.next()? {
+                Ok((place, stored)) => {
+                    T::PLACE.own_key(&place).map(|key| decode_row::<T>(key, &stored))
+                }
+                Err(error) => Some(Err(EngineError::new(Operation::Scan, T::NAME, error).into())),
+            };
+            if row.is_some() {
+                return row;
+            }
+        }
     }
 }
 
@@ -182,9 +195,12 @@ macro_rules! impl_read {
         impl Read for $txn<'_> {
             fn get<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, ReadError> {
                 let failed = |error| EngineError::new(Operation::Get, T::NAME, error).at(key);
+                let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
+                    return Ok(None);
+                };
                 let encoded = key.encode();
-                let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
-                let stored: Option<Cow<'_, [u8]>> = self.0.get(&table, &encoded).map_err(failed)?;
+                let place = T::PLACE.key(encoded.clone());
+                let stored: Option<Cow<'_, [u8]>> = self.0.get(&tree, &place).map_err(failed)?;
                 let Some(stored) = stored else {
                     return Ok(None);
                 };
@@ -196,9 +212,11 @@ macro_rules! impl_read {
 
             fn has<T: Table>(&self, key: &T::Key) -> Result<bool, EngineError> {
                 let failed = |error| EngineError::new(Operation::Get, T::NAME, error).at(key);
-                let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
+                let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
+                    return Ok(false);
+                };
                 let found: Option<ObjectLength> =
-                    self.0.get(&table, key.encode()).map_err(failed)?;
+                    self.0.get(&tree, T::PLACE.key(key.encode())).map_err(failed)?;
                 Ok(found.is_some())
             }
 
@@ -207,9 +225,11 @@ macro_rules! impl_read {
                 start: T::Key,
             ) -> Result<impl Iterator<Item = Row<T>>, EngineError> {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
-                let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
-                let cursor = self.0.cursor(&table).map_err(failed)?;
-                let rows = cursor.into_iter_from(&start.encode());
+                let mut rows = None;
+                if let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? {
+                    let cursor = self.0.cursor(&tree).map_err(failed)?;
+                    rows = Some(cursor.into_iter_from(&T::PLACE.key(start.encode())));
+                }
                 Ok(Scan::<'_, $kind, T> { rows, table: PhantomData })
             }
 
@@ -218,30 +238,45 @@ macro_rules! impl_read {
                 start: T::Key,
             ) -> Result<impl Iterator<Item = Result<T::Key, ReadError>>, EngineError> {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
-                let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
-                let cursor = self.0.cursor(&table).map_err(failed)?;
-                let rows = cursor.into_iter_from::<Cow<'_, [u8]>, ObjectLength>(&start.encode());
-                Ok(rows.map(move |row| {
-                    let (key, _) = row.map_err(failed)?;
-                    decode_key::<T>(&key)
+                let mut rows = None;
+                if let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? {
+                    let cursor = self.0.cursor(&tree).map_err(failed)?;
+                    let start = T::PLACE.key(start.encode());
+                    rows = Some(cursor.into_iter_from::<Cow<'_, [u8]>, ObjectLength>(&start));
+                }
+                Ok(rows.into_iter().flatten().filter_map(move |row| match row {
+                    Ok((place, _)) => T::PLACE.own_key(&place).map(decode_key::<T>),
+                    Err(error) => Some(Err(failed(error).into())),
                 }))
             }
 
             fn last<T: Table>(&self) -> Result<Option<Row<T>>, EngineError> {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
-                let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
-                let mut cursor = self.0.cursor(&table).map_err(failed)?;
-                let row: Option<(Cow<'_, [u8]>, Cow<'_, [u8]>)> = cursor.last().map_err(failed)?;
-                Ok(row.map(|(key, stored)| decode_row::<T>(&key, &stored)))
+                let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
+                    return Ok(None);
+                };
+                let mut cursor = self.0.cursor(&tree).map_err(failed)?;
+                let mut row: Option<(Cow<'_, [u8]>, Cow<'_, [u8]>)> =
+                    cursor.last().map_err(failed)?;
+                while let Some((place, stored)) = row {
+                    if let Some(key) = T::PLACE.own_key(&place) {
+                        return Ok(Some(decode_row::<T>(key, &stored)));
+                    }
+                    row = cursor.prev().map_err(failed)?;
+                }
+                Ok(None)
             }
 
             fn table_stats(&self) -> Result<Vec<TableStats>, EngineError> {
-                let stats = TABLES.iter().map(|info| {
-                    let failed = |error| EngineError::new(Operation::Stat, info.name, error);
-                    let table = self.0.open_table(Some(info.name)).map_err(failed)?;
-                    let stat = self.0.table_stat(&table).map_err(failed)?;
+                let stats = trees().map(|name| {
+                    let failed = |error| EngineError::new(Operation::Stat, name, error);
+                    let place = Place { tree: name, part: None };
+                    let Some(tree) = open_tree(&self.0, place).map_err(failed)? else {
+                        return Ok(TableStats { name, rows: 0, bytes: 0, depth: 0 });
+                    };
+                    let stat = self.0.table_stat(&tree).map_err(failed)?;
                     Ok(TableStats {
-                        name: info.name,
+                        name,
                         rows: stat.entries() as u64,
                         bytes: stat.total_size(),
                         depth: stat.depth(),

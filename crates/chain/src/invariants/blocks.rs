@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use lamella_block_store as block_store;
+use lamella_block_store::{self as block_store, Extent};
 use lamella_state_store::StateReadError;
 use lamella_tables::{
     Anchors, Diffs, EngineError, Headers, Read as _, ReadError, ReadTxn, SlotRoot, Slots,
@@ -23,7 +23,7 @@ impl Check<'_> {
         });
         let row = self.report.check_read("F1", ForkChoiceRow::read(&txn))?;
         self.report.check("F1", row != Some(None), || "Meta has no fork choice row".to_owned());
-        self.report.check_read("P1", block_store::signature_floor(&txn))?;
+        self.report.check_read("P1", Extent::read(&txn))?;
         Ok(ControlFlow::Continue(()))
     }
 

@@ -2,10 +2,8 @@
 
 use std::{collections::HashSet, ops::ControlFlow};
 
-use lamella_block_store as block_store;
-use lamella_tables::{
-    Canonical, EngineError, Headers, LiveChain, Read as _, ReadError, ReadTxn, SlotRoot,
-};
+use lamella_block_store::{self as block_store, Extent};
+use lamella_tables::{Canonical, EngineError, Read as _, ReadError, ReadTxn, SlotRoot};
 use lamella_types::Root;
 
 use super::{Check, Progress, Stage};
@@ -19,7 +17,7 @@ impl Check<'_> {
             return Ok(ControlFlow::Continue(()));
         };
         self.check_canonical(&txn, &stored)?;
-        self.check_live_chain(&txn, &stored)?;
+        self.check_live_tree(&txn, &stored)?;
         self.check_fork_choice(&txn, &stored)?;
         drop(txn);
         Ok((self.progress)(Progress {
@@ -29,7 +27,7 @@ impl Check<'_> {
         }))
     }
 
-    /// C1: from the head down to the bootstrap block, each row names the parent of the one above, and no row more.
+    /// C1: from the head down to the oldest block, each row names the parent of the one above, and no row more.
     fn check_canonical(
         &mut self,
         txn: &ReadTxn<'_>,
@@ -41,7 +39,8 @@ impl Check<'_> {
             self.report.check("C1", false, || format!("the head {} is not stored", stored.head));
             return Ok(());
         };
-        let bootstrap = recover::bootstrap_block(txn).ok().flatten();
+        // A damaged extent is a finding of `check_meta` already.
+        let oldest = Extent::read(txn).ok().map(|extent| extent.oldest());
         let (mut root, mut steps) = (stored.head, 0_u64);
         loop {
             let row = txn.get::<Canonical>(&slot);
@@ -50,7 +49,7 @@ impl Check<'_> {
                 format!("Canonical has {row:?} at slot {slot}, the head's chain {root}")
             });
             steps += 1;
-            if bootstrap.is_some_and(|(key, _)| key.root == root) {
+            if oldest.is_some_and(|key| key.root == root) {
                 break;
             }
             let header = block_store::header_at(txn, &SlotRoot::new(slot, root));
@@ -83,43 +82,26 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// L1: the tree's root and everything stored that descends from it, with true parents, and nothing else.
-    fn check_live_chain(
+    /// L1: the tree's root is stored, and the finalized block is of its tree. That the tree is whole needs no check: it is
+    /// what descends from the root.
+    fn check_live_tree(
         &mut self,
         txn: &ReadTxn<'_>,
         stored: &ForkChoiceRow,
     ) -> Result<(), EngineError> {
         let mut live = HashSet::new();
-        let mut first = None;
-        for row in txn.scan::<LiveChain>(SlotRoot::first_of(0))? {
-            let Some((key, parent)) = self.report.check_read("L1", row)? else { continue };
-            if first.is_none() {
-                first = Some(key);
-            } else {
-                self.report.check("L1", live.contains(&parent), || {
-                    format!("live block {key}: its parent {parent} is not live")
-                });
-            }
-            live.insert(key.root);
+        for row in recover::live_blocks(txn, stored.tree_root)? {
+            match row {
+                Ok((key, _)) => live.insert(key.root),
+                // A header that cannot be read is a finding of `check_blocks` already.
+                Err(ReadError::Damaged(_)) => continue,
+                Err(ReadError::Engine(error)) => return Err(error),
+            };
         }
-        let Some(first) = first else {
-            self.report.check("L1", false, || "LiveChain is empty".to_owned());
-            return Ok(());
-        };
-        self.report.check("L1", live.contains(&stored.finalized.root), || {
-            format!("the finalized block {} is not in the live tree", stored.finalized.root)
-        });
-        for row in txn.scan::<Headers>(first)? {
-            // A header that cannot be read is a finding of `check_blocks` already.
-            let Ok((key, header)) = row else { continue };
-            let descends = key == first || live.contains(&header.parent_root);
-            self.report.check("L1", descends == live.contains(&key.root), || {
-                let which = if descends {
-                    "descends from the live tree and is not in it"
-                } else {
-                    "is in the live tree without its parent"
-                };
-                format!("block {key} {which}")
+        for (what, root) in [("root", stored.tree_root.root), ("finalized", stored.finalized.root)]
+        {
+            self.report.check("L1", live.contains(&root), || {
+                format!("the {what} block {root} is not in the live tree")
             });
         }
         Ok(())

@@ -242,6 +242,9 @@ impl Run {
         let tip = self.blocks.get(&self.naive.head).summary.slot;
         let cutoff = tip.saturating_sub(self.settings.signature_window_slots);
         let mut deleted = 0;
+        // Whole steps: up to 32 slots, a 64th of the window.
+        let step = (self.settings.signature_window_slots / 64).clamp(1, 32);
+        let cutoff = cutoff / step * step;
         if cutoff <= self.naive.finalized.slot && cutoff > self.floor {
             let (blocks, floor) = (&self.blocks, self.floor);
             let before = self.proofs.len();
