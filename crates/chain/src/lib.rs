@@ -45,3 +45,4 @@ pub use invariants::{Finding, Progress, Report, verify};
 pub use meta::ForkChoiceRow;
 pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};
 pub use persist::{PRUNED_NODES_MAX, Persisted, PreparedBlock, Timings};
+pub use recover::Recovered;
