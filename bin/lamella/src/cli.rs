@@ -6,14 +6,11 @@
 mod db;
 mod devnet;
 mod genesis;
+mod log;
 mod node;
 mod parent;
 
-use std::{
-    fmt,
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{fmt, io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -63,10 +60,16 @@ pub enum CommandError {
     Node(#[from] crate::node::NodeError),
     /// A database tool has no answer.
     #[error(transparent)]
-    Db(#[from] crate::db::DbError),
+    Db(#[from] db::DbError),
     /// The result could not be printed.
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
+}
+
+impl From<lamella_inspect::InspectError> for CommandError {
+    fn from(error: lamella_inspect::InspectError) -> Self {
+        Self::Db(error.into())
+    }
 }
 
 impl CommandError {
@@ -79,6 +82,13 @@ impl CommandError {
             Self::Flags(error) => 1 + u8::from(error.is_usage()),
             Self::Checkpoint(_) | Self::Node(_) | Self::Output(_) => 1,
         }
+    }
+
+    fn is_broken_pipe(&self) -> bool {
+        let (Self::Output(error) | Self::Db(db::DbError::File { source: error, .. })) = self else {
+            return false;
+        };
+        error.kind() == io::ErrorKind::BrokenPipe
     }
 }
 
@@ -95,9 +105,7 @@ impl Cli {
         match result {
             Ok(()) => ExitCode::SUCCESS,
             // Whoever reads our output had enough of it.
-            Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                ExitCode::SUCCESS
-            }
+            Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
             Err(error) => {
                 report(&error);
                 ExitCode::from(error.exit_code())
@@ -110,6 +118,5 @@ impl Cli {
 fn report(error: &dyn fmt::Display) {
     let text = error.to_string();
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    // Without a stderr there is nobody to tell.
-    let _ = writeln!(io::stderr(), "error: {line}");
+    log::last_line(format!("error: {line}"));
 }

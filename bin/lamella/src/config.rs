@@ -8,10 +8,11 @@ mod identity_key;
 use std::{net::SocketAddr, path::PathBuf};
 
 use lamella_chain::Settings;
+use lamella_inspect::database_path;
 use lamella_network::service::Dial;
 use lamella_network_dir::{AssignedValidator, GenesisConfig};
 
-use crate::{api::ServerConfig, db::database_path, node::ProofSchemeName};
+use crate::{api::ServerConfig, node::ProofSchemeName};
 
 pub use identity_key::{IdentityKey, IdentityKeyError, KeySource};
 

@@ -3,7 +3,6 @@
 //! | question | module |
 //! |---|---|
 //! | flags, messages, exit codes | [`cli`], [`config`] |
-//! | looking into a database | [`db`], [`json`] |
 //! | running a whole network on one machine | [`devnet`] |
 //! | importing a block | [`import`], [`proofs`] |
 //! | running; beginning elsewhere than at genesis | [`node`]; [`checkpoint`] |
@@ -13,10 +12,8 @@ pub mod api;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
-pub mod db;
 pub mod devnet;
 pub mod import;
-pub mod json;
 pub mod metrics;
 pub mod node;
 pub mod proofs;

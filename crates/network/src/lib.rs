@@ -3,14 +3,19 @@
 //! | question | module |
 //! |---|---|
 //! | bytes on the wire | [`wire`] |
+//! | what can be asked, and why nothing came | [`requests`] |
 //! | libp2p: gossip, requests, answers | [`service`] |
 //! | what a peer may do, and what is held against it | [`peers`] |
 //! | whom to ask for which blocks, and when to import them | [`sync`] |
+//!
+//! `wire`, `requests` and `peers` know none of the others; `sync` is pure and knows `requests` and `peers` alone, so that
+//! libp2p stays in `service`.
 //!
 //! Knows nothing of tables or of consensus: blocks to serve come through [`service::BlockSource`], what arrives goes
 //! to a [`service::Listener`], and whether it is any good is for the node to say.
 
 pub mod peers;
+pub mod requests;
 pub mod service;
 pub mod sync;
 pub mod wire;

@@ -41,6 +41,11 @@ pub const LAYERS: &[Layer] = &[
     layer("block-store", &["tables", "types"], false),
     layer("state-store", &["tables", "state-diff", "types"], false),
     layer("chain", &["fork-choice", "block-store", "state-store", "tables", "types"], false),
+    layer(
+        "inspect",
+        &["chain", "fork-choice", "block-store", "state-store", "state-diff", "tables", "types"],
+        false,
+    ),
     layer("xmss", &["types"], false),
     layer("network", &["types"], false),
     layer("network-dir", &["types", "xmss"], false),

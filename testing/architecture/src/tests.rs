@@ -1,6 +1,10 @@
 //! The rules, held to this workspace; and each rule, shown what it must find.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use super::{
     LAYERS, Layer, commits, engine_dependencies, engine_names, forbidden_arrows, impurities,
@@ -60,6 +64,34 @@ fn pure_crates_reach_for_nothing_outside() {
         LAYERS.iter().any(|layer| layer.is_pure && layer.name == package.short_name())
     };
     assert_eq!(violations(is_held, impurities), none());
+}
+
+/// What a file of sync, or of what sync may name, reaches for beyond that.
+fn sync_reaches(path: &Path, code: &Code) -> Vec<String> {
+    if !["sync", "peers", "requests.rs"].iter().any(|pure| path.starts_with(pure)) {
+        return none();
+    }
+    let libp2p = code.words("libp2p").map(|word| format!("line {}: libp2p", word.line));
+    let others = ["service", "wire"].into_iter().flat_map(|name| code.words(name));
+    let others = others.map(|word| format!("line {}: another module", word.line));
+    impurities(code).into_iter().chain(libp2p).chain(others).collect()
+}
+
+#[test]
+fn sync_stays_pure_without_the_connections_that_it_steers() {
+    let network = packages().unwrap();
+    let network = network.iter().find(|package| package.short_name() == "network").unwrap();
+    let sources = network.sources().unwrap();
+    let folder = root().join(&network.folder).join("src");
+    let of_sync =
+        |(path, code): &(PathBuf, Code)| sync_reaches(path.strip_prefix(&folder).unwrap(), code);
+    assert_eq!(sources.iter().flat_map(of_sync).collect::<Vec<_>>(), none());
+
+    let bad = Code::of("use crate::{peers::Bucket, service::Command};\nuse libp2p::PeerId;");
+    let found = ["line 2: libp2p", "line 1: another module"];
+    assert_eq!(sync_reaches(Path::new("sync/mod.rs"), &bad), found);
+    assert_eq!(sync_reaches(Path::new("requests.rs"), &bad), found);
+    assert_eq!(sync_reaches(Path::new("service/mod.rs"), &bad), none());
 }
 
 #[test]

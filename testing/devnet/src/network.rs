@@ -11,14 +11,12 @@ use std::{
 };
 
 use enr::Enr;
-use lamella::{
-    db,
-    devnet::{
-        client::{Client, NodeView},
-        ports::{Place, Ports},
-        process::{NodeCommand, NodeProcess, Stopped},
-    },
+use lamella::devnet::{
+    client::{Client, NodeView},
+    ports::{Place, Ports},
+    process::{NodeCommand, NodeProcess, Stopped},
 };
+use lamella_inspect as inspect;
 use lamella_network_dir::{
     NetworkDir, NodeKey,
     genesis::{GenesisOptions, create},
@@ -255,7 +253,7 @@ impl Network {
             if self.members[index].process.is_some() {
                 self.stop(index);
             }
-            if db::database_path(&self.members[index].data_dir).exists() {
+            if inspect::database_path(&self.members[index].data_dir).exists() {
                 self.verify(index);
             }
         }
@@ -264,7 +262,7 @@ impl Network {
     /// The node's database passes `lamella db verify`.
     pub fn verify(&self, index: usize) {
         let Member { place, data_dir, .. } = &self.members[index];
-        let report = db::verify::run(data_dir, &mut |_| ControlFlow::Continue(())).unwrap();
+        let report = inspect::verify::run(data_dir, &mut |_| ControlFlow::Continue(())).unwrap();
         let first = report.findings.first().map(ToString::to_string);
         assert_eq!((report.finding_count, first), (0, None), "{}", place.node_id);
         assert!(report.check_count() > 0);
@@ -273,7 +271,7 @@ impl Network {
     /// Every block in the node's database, by slot and root.
     #[must_use]
     pub fn blocks(&self, index: usize) -> BTreeSet<(Slot, Root)> {
-        let database = db::open_tables(self.data_dir(index)).unwrap();
+        let database = inspect::open_tables(self.data_dir(index)).unwrap();
         let txn = database.read().unwrap();
         let keys = txn.scan_keys::<Headers>(SlotRoot::new(0, Root::ZERO)).unwrap();
         keys.map(|key| key.map(|key| (key.slot, key.root)).unwrap()).collect()
@@ -282,7 +280,8 @@ impl Network {
     /// The canonical chain of both databases is the same in these slots.
     pub fn same_chain(&self, one: usize, other: usize, from_slot: Slot, to_slot: Slot) {
         let [one, other] = [one, other].map(|index| {
-            db::checksum::compute(self.data_dir(index), Some(from_slot), Some(to_slot)).unwrap()
+            inspect::checksum::compute(self.data_dir(index), Some(from_slot), Some(to_slot))
+                .unwrap()
         });
         assert_eq!(one, other);
         assert!(one.blocks > 0);

@@ -8,15 +8,14 @@ use axum::{
     response::Response,
 };
 use lamella_block_store::{self as block_store, SignedBlockRead};
+use lamella_inspect::{block_id::BlockId, json::Json};
 use lamella_types::to_ssz;
 
 use super::{
     ApiContext, ApiError,
     accept::{Form, negotiate},
     answer::Answer,
-    block_id::BlockId,
 };
-use crate::json::Json;
 
 /// `GET /lean/v0/blocks/{id}`: SSZ of the signed block, or JSON of the block. leanSpec `finalized_block`.
 ///

@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
+use lamella_inspect::block_id::{BlockIdError, UnresolvedId};
 use lamella_state_store::StateReadError;
 use lamella_tables::{EngineError, ReadError};
 use lamella_types::{Root, Slot};
@@ -18,10 +19,8 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The block id is none.
-    #[error(
-        "invalid block id {0:?}: a slot in decimal, a 0x block root, head, justified, finalized or genesis"
-    )]
-    InvalidId(String),
+    #[error(transparent)]
+    InvalidId(#[from] BlockIdError),
     /// Something else of the request is wrong.
     #[error("{0}")]
     InvalidRequest(String),
@@ -111,6 +110,17 @@ impl ApiError {
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         Self::Engine(error)
+    }
+}
+
+impl From<UnresolvedId> for ApiError {
+    fn from(reason: UnresolvedId) -> Self {
+        match reason {
+            UnresolvedId::SkippedSlot(slot) => Self::SkippedSlot(slot),
+            UnresolvedId::BeyondHead { slot, head } => Self::BeyondHead { slot, head },
+            UnresolvedId::BeforeBootstrap { slot, first } => Self::BeforeBootstrap { slot, first },
+            UnresolvedId::Read(error) => error.into(),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use futures::{Stream, stream};
 use lamella_block_store as block_store;
 use lamella_chain::{Chain, Persisted};
 use lamella_fork_choice::ForkChoice;
+use lamella_inspect::json::Json;
 use lamella_types::{
     AggregationBits, AttestationData, Checkpoint, Root, SignedAggregatedAttestation, Slot,
     ValidatorIndex,
@@ -26,7 +27,6 @@ use tokio::sync::{
 use tracing::warn;
 
 use super::{ApiContext, ApiError};
-use crate::json::Json;
 
 /// Events that a slow stream may fall behind: at 4,096 votes a slot, two slots. ethlambda's number.
 pub const EVENT_CAPACITY: usize = 8192;

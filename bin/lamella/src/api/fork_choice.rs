@@ -4,11 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use axum::{extract::State, response::Response};
 use lamella_fork_choice::ForkChoice;
+use lamella_inspect::json::Json;
 use lamella_types::{Checkpoint, Root, Slot, ValidatorIndex};
 use serde::Serialize;
 
 use super::{ApiContext, ApiError, answer::Answer};
-use crate::json::Json;
 
 /// leanSpec `ForkChoiceNode`.
 #[derive(Serialize)]

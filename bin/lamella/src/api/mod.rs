@@ -8,7 +8,6 @@
 //! | question | file |
 //! |---|---|
 //! | what a handler works with | `context`, `facts` |
-//! | `head`, `0x12..`, `17`: which block is that | `block_id` |
 //! | SSZ or JSON | `accept`, `answer` |
 //! | blocks and headers, states, fork choice | `blocks`, `states`, `fork_choice` |
 //! | the node itself, the aggregator role | `node`, `admin` |
@@ -22,7 +21,6 @@
 mod accept;
 mod admin;
 mod answer;
-mod block_id;
 mod blocks;
 mod context;
 mod error;

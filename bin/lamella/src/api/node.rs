@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State, response::Response};
 use lamella_block_store as block_store;
 use lamella_chain::{Chain, SCHEMA_VERSION};
+use lamella_inspect::block_id::first_slot;
 use lamella_network::wire::topic::GOSSIP_DIGEST;
 use lamella_tables::Read as _;
 use lamella_types::{
@@ -13,7 +14,7 @@ use lamella_types::{
 };
 use serde::Serialize;
 
-use super::{ApiContext, ApiError, Peer, SyncStatus, answer::Answer, block_id::first_slot};
+use super::{ApiContext, ApiError, Peer, SyncStatus, answer::Answer};
 
 /// leanSpec `HealthBody`.
 #[derive(Serialize)]

@@ -7,14 +7,13 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
+use lamella_inspect::{block_id::BlockId, json::Json};
 
 use super::{
     ApiContext, ApiError,
     accept::{Form, negotiate},
     answer::Answer,
-    block_id::BlockId,
 };
-use crate::json::Json;
 
 /// `GET /lean/v0/states/{id}`: the post-state of a block, as SSZ unless JSON is asked for. leanSpec
 /// `finalized_state`.

@@ -1,5 +1,8 @@
 //! `lamella db`.
 
+mod error;
+mod export;
+
 use std::{
     io::{self, IsTerminal, Write},
     ops::ControlFlow,
@@ -10,14 +13,16 @@ use std::{
     },
 };
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use lamella_chain::Report;
+use lamella_inspect::{self as inspect, get, which::Which};
 use serde::Serialize;
 use serde_json::json;
 
 use super::CommandError;
-use crate::db::{self, DbError, get::Part, which::Which};
+
+pub use error::DbError;
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
@@ -105,32 +110,56 @@ enum DbCommand {
     },
 }
 
+/// What to get of a block.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Part {
+    /// The block: header and votes.
+    Block,
+    /// Its header.
+    Header,
+    /// Its full post-state.
+    State,
+    /// What it changed in its parent's state.
+    Diff,
+}
+
+impl From<Part> for get::Part {
+    fn from(part: Part) -> Self {
+        match part {
+            Part::Block => Self::Block,
+            Part::Header => Self::Header,
+            Part::State => Self::State,
+            Part::Diff => Self::Diff,
+        }
+    }
+}
+
 impl DbArgs {
     /// Runs the tool and prints what it found.
     pub(super) fn run(self) -> Result<(), CommandError> {
         let (dir, json) = (&self.data_dir, self.json);
         match self.command {
-            DbCommand::Info => print(&db::info::read(dir)?, json),
-            DbCommand::Stats => print(&db::stats::read(dir)?, json),
+            DbCommand::Info => print(&inspect::info::read(dir)?, json),
+            DbCommand::Stats => print(&inspect::stats::read(dir)?, json),
             DbCommand::Verify => verify(dir, json),
             DbCommand::Get { part, which, ssz, signed, force } => {
-                let got = db::get::get(dir, part, which, signed)?;
+                let got = get::get(dir, part.into(), which, signed)?;
                 match ssz {
-                    Some(file) => Ok(db::export::write(&file, &got.ssz, force)?),
+                    Some(file) => Ok(export::write(&file, &got.ssz, force)?),
                     None if json => print_line(&got.json),
                     None => print_line(&got.text),
                 }
             }
             DbCommand::Checksum { from, to } => {
-                let checksum = db::checksum::compute(dir, from, to)?;
+                let checksum = inspect::checksum::compute(dir, from, to)?;
                 if json {
                     return print_line(&json!(checksum));
                 }
-                let db::checksum::Checksum { from_slot, to_slot, blocks, digest } = checksum;
+                let inspect::checksum::Checksum { from_slot, to_slot, blocks, digest } = checksum;
                 print_line(&format!("{digest}  {blocks} blocks, slots {from_slot} to {to_slot}"))
             }
             DbCommand::Inspect { table, skip, limit, values } => {
-                let rows = db::inspect::rows(dir, &table, skip, limit, values)?;
+                let rows = inspect::rows::rows(dir, &table, skip, limit, values)?;
                 if json {
                     return print_line(&json!(rows));
                 }
@@ -157,7 +186,7 @@ fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
     let told = Arc::clone(&stop);
     ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)).map_err(DbError::from)?;
     let bar = progress_bar();
-    let report = db::verify::run(dir, &mut |progress| {
+    let report = inspect::verify::run(dir, &mut |progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
         bar.set_message(progress.stage);
@@ -169,16 +198,13 @@ fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
     });
     bar.finish_and_clear();
     let report = report?;
-    if json {
-        print_line(&report_json(&report))?
-    } else {
-        print_report(&report)?
-    }
+    let printed = if json { print_line(&report_json(&report)) } else { print_report(&report) };
+    // The verdict counts even where nobody read the report to its end.
     if report.stopped {
         return Err(DbError::Stopped.into());
     }
     match report.finding_count {
-        0 => Ok(()),
+        0 => printed,
         count => Err(DbError::Findings { count }.into()),
     }
 }
@@ -196,7 +222,7 @@ fn progress_bar() -> ProgressBar {
 }
 
 fn print_report(report: &Report) -> Result<(), CommandError> {
-    for (name, meaning) in db::verify::MEANINGS {
+    for (name, meaning) in inspect::verify::MEANINGS {
         let checks = report.checks.get(name).copied().unwrap_or(0);
         print_line(&format!("{name}  {checks:>9} checks  {meaning}"))?;
     }

@@ -4,7 +4,6 @@ mod ignored;
 mod resolve;
 
 use std::{
-    io::{self, IsTerminal},
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
 };
@@ -13,9 +12,8 @@ use clap::{ArgAction, ArgGroup, Args};
 use lamella_chain::Settings;
 use lamella_types::limits::SLOT_MS;
 use tracing::info;
-use tracing_subscriber::EnvFilter;
 
-use super::{CommandError, parent::stop_when_stdin_closes};
+use super::{CommandError, log::Log, parent::stop_when_stdin_closes};
 use crate::{
     checkpoint::{CheckpointError, Interrupt, bootstrap},
     node::{Inbox, Node, NodeError, ProofSchemeName},
@@ -35,7 +33,8 @@ logged. A data directory of another network is refused and left untouched.
 Ports and the aggregator's role are taken from the flag, else from the node's entry in validator-config.yaml, else \
 from the default. A node that no file names follows the network without validators.
 
-Stop it with Ctrl-C or SIGTERM. The log goes to stderr; RUST_LOG sets its level (info by default), NO_COLOR its colour.";
+Stop it with Ctrl-C or SIGTERM. The log goes to stderr; RUST_LOG sets its level (info by default), NO_COLOR its colour. \
+A log that is not read or has no room holds nothing up: lines are lost, and it says how many.";
 
 /// What it says last.
 pub(super) const EXAMPLES: &str = "\
@@ -173,7 +172,7 @@ pub struct NodeArgs {
 impl NodeArgs {
     /// Runs the node until it is told to stop.
     pub(super) fn run(self) -> Result<(), CommandError> {
-        start_logging();
+        let _log = Log::start().map_err(NodeError::Log)?;
         let inbox = Inbox::default();
         let interrupt = Interrupt::default();
         let (sender, interrupted) = (inbox.sender(), interrupt.clone());
@@ -199,22 +198,4 @@ impl NodeArgs {
         info!("Stopped");
         Ok(())
     }
-}
-
-fn start_logging() {
-    // The engine and libp2p tell of files and addresses at the level at which we tell of blocks.
-    let default = || {
-        EnvFilter::new(format!(
-            "info,{}=warn,libp2p=warn,libp2p_swarm=warn",
-            lamella_tables::LOG_TARGET
-        ))
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    // A second subscriber can only mean that this process logs already.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(colour)
-        .try_init();
 }

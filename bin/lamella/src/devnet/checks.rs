@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeSet, ops::ControlFlow, path::PathBuf};
 
+use lamella_inspect as inspect;
 use lamella_state_store::ANCHOR_INTERVAL_SLOTS;
 use lamella_types::{BlockHashes, BlockHeader, Decode, Root, Slot, State, hash_tree_root};
 use serde::Serialize;
@@ -14,7 +15,6 @@ use super::{
     health::{FINALITY_DISTANCE_MAX, HEAD_DISTANCE_MAX, Picture},
     random::Random,
 };
-use crate::db;
 
 /// Random slots whose states are compared, beside all anchors.
 const SAMPLES: usize = 16;
@@ -182,7 +182,7 @@ pub(super) fn databases(dirs: &[(String, PathBuf)]) -> Check {
     let outcome = || {
         let mut checks = 0;
         for (node_id, dir) in dirs {
-            let report = db::verify::run(dir, &mut |_| ControlFlow::Continue(()))
+            let report = inspect::verify::run(dir, &mut |_| ControlFlow::Continue(()))
                 .map_err(|error| format!("{node_id}: {error}"))?;
             if let Some(finding) = report.findings.first() {
                 let count = report.finding_count;
@@ -200,7 +200,7 @@ pub(super) fn checksums(dirs: &[(String, PathBuf)], finalized: Slot) -> Check {
     let outcome = || {
         let mut expected = None;
         for (node_id, dir) in dirs {
-            let checksum = db::checksum::compute(dir, Some(0), Some(finalized))
+            let checksum = inspect::checksum::compute(dir, Some(0), Some(finalized))
                 .map_err(|error| format!("{node_id}: {error}"))?;
             let first = expected.get_or_insert_with(|| checksum.clone());
             if *first != checksum {

@@ -15,7 +15,8 @@ use lamella_fork_choice::ForkChoice;
 use lamella_network::{
     PeerId,
     peers::Offence,
-    service::{Command, RequestFailure, RequestId},
+    requests::{RequestFailure, RequestId},
+    service::Command,
     sync::{Action, BatchId, Outcome, State, Syncer, View},
 };
 use lamella_tables::{Canonical, Read as _, ReadError};

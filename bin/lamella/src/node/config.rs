@@ -83,6 +83,9 @@ pub enum NodeError {
     /// The HTTP API cannot be served.
     #[error(transparent)]
     Api(#[from] ServeError),
+    /// The log has no thread.
+    #[error("cannot write a log: {0}")]
+    Log(std::io::Error),
     /// The signal handler cannot be installed.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(#[from] ctrlc::Error),

@@ -9,6 +9,7 @@ mod db;
 mod devnet;
 mod flags;
 mod full;
+mod log;
 mod node;
 mod wait;
 

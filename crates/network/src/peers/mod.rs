@@ -6,9 +6,7 @@
 
 mod bucket;
 
-use std::collections::{BTreeMap, HashMap};
-
-use libp2p::PeerId;
+use std::collections::BTreeMap;
 
 pub use bucket::Bucket;
 
@@ -110,13 +108,13 @@ struct Record {
     banned_until_ms: u64,
 }
 
-/// The book on all peers.
-#[derive(Debug, Default)]
-pub struct Peers {
-    allowances: HashMap<PeerId, Allowance>,
-    records: BTreeMap<PeerId, Record>,
+/// The book on all peers, whatever names them.
+#[derive(Debug)]
+pub struct Peers<P> {
+    allowances: BTreeMap<P, Allowance>,
+    records: BTreeMap<P, Record>,
     /// Forgotten for want of room since [`Peers::forget`].
-    evicted: Vec<PeerId>,
+    evicted: Vec<P>,
 }
 
 /// What a peer wants of us.
@@ -130,9 +128,15 @@ pub enum Demand {
     Gossip,
 }
 
-impl Peers {
+impl<P> Default for Peers<P> {
+    fn default() -> Self {
+        Self { allowances: BTreeMap::new(), records: BTreeMap::new(), evicted: Vec::new() }
+    }
+}
+
+impl<P: Copy + Ord> Peers<P> {
     /// A peer connected.
-    pub fn connected(&mut self, peer: PeerId, now_ms: u64) {
+    pub fn connected(&mut self, peer: P, now_ms: u64) {
         self.allowances.entry(peer).or_insert_with(|| Allowance {
             status: Bucket::new(STATUS_BURST, STATUS_PER_SECOND, now_ms),
             blocks: Bucket::new(BLOCKS_BURST, BLOCKS_PER_SECOND, now_ms),
@@ -141,7 +145,7 @@ impl Peers {
     }
 
     /// A peer is gone. What is held against it stays.
-    pub fn gone(&mut self, peer: &PeerId) {
+    pub fn gone(&mut self, peer: &P) {
         self.allowances.remove(peer);
     }
 
@@ -152,7 +156,7 @@ impl Peers {
     }
 
     /// Whether a peer may have this now.
-    pub fn allows(&mut self, peer: &PeerId, demand: Demand, now_ms: u64) -> bool {
+    pub fn allows(&mut self, peer: &P, demand: Demand, now_ms: u64) -> bool {
         let Some(allowance) = self.allowances.get_mut(peer) else { return false };
         match demand {
             Demand::Status => allowance.status.take(1, now_ms),
@@ -162,7 +166,7 @@ impl Peers {
     }
 
     /// Holds an offence against a peer; whether that makes it unwanted from now on.
-    pub fn penalise(&mut self, peer: PeerId, offence: Offence, now_ms: u64) -> bool {
+    pub fn penalise(&mut self, peer: P, offence: Offence, now_ms: u64) -> bool {
         self.make_room(&peer);
         let record = self.records.entry(peer).or_insert(Record {
             points: 0,
@@ -184,22 +188,22 @@ impl Peers {
 
     /// Whether a peer is unwanted now.
     #[must_use]
-    pub fn is_banned(&self, peer: &PeerId, now_ms: u64) -> bool {
+    pub fn is_banned(&self, peer: &P, now_ms: u64) -> bool {
         self.records.get(peer).is_some_and(|record| record.banned_until_ms > now_ms)
     }
 
     /// Forgets what no longer matters; the peers whose ban has ended, or is forgotten for want of room.
-    pub fn forget(&mut self, now_ms: u64) -> Vec<PeerId> {
+    pub fn forget(&mut self, now_ms: u64) -> Vec<P> {
         let is_over = |record: &Record| record.ends_ms() <= now_ms;
         let over = self.records.iter().filter(|(_, record)| is_over(record));
-        let over: Vec<PeerId> = over.map(|(peer, _)| *peer).collect();
+        let over: Vec<P> = over.map(|(peer, _)| *peer).collect();
         for peer in &over {
             self.records.remove(peer);
         }
         [std::mem::take(&mut self.evicted), over].concat()
     }
 
-    fn make_room(&mut self, peer: &PeerId) {
+    fn make_room(&mut self, peer: &P) {
         if self.records.len() < REMEMBERED_MAX || self.records.contains_key(peer) {
             return;
         }
@@ -223,7 +227,7 @@ mod tests {
 
     #[test]
     fn points_add_up_to_a_ban_fade_and_end() {
-        let (mut peers, peer) = (Peers::default(), PeerId::random());
+        let (mut peers, peer) = (Peers::default(), 7);
         for _ in 0..3 {
             assert!(!peers.penalise(peer, Offence::Garbage, 0));
         }
@@ -239,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_asks_for_more_than_its_share_waits_and_costs_others_nothing() {
-        let (mut peers, greedy, modest) = (Peers::default(), PeerId::random(), PeerId::random());
+        let (mut peers, greedy, modest) = (Peers::default(), 7, 8);
         peers.connected(greedy, 0);
         peers.connected(modest, 0);
         assert!(peers.allows(&greedy, Demand::Blocks(1_024), 0));
@@ -248,22 +252,22 @@ mod tests {
         assert!(peers.allows(&modest, Demand::Blocks(1_024), 0));
         assert!(peers.allows(&greedy, Demand::Blocks(256), 1_000));
         assert!(!peers.allows(&greedy, Demand::Blocks(1), 1_000));
-        assert!(!peers.allows(&PeerId::random(), Demand::Status, 0), "not connected");
+        assert!(!peers.allows(&9, Demand::Status, 0), "not connected");
     }
 
     #[test]
     fn memory_of_peers_is_bounded_and_bans_outlive_points() {
         let mut peers = Peers::default();
-        let banned = PeerId::random();
+        let banned = 0;
         assert!(peers.penalise(banned, Offence::WrongNetwork, 0));
-        for _ in 0..2 * REMEMBERED_MAX {
-            peers.penalise(PeerId::random(), Offence::Flood, 0);
+        for peer in 1..=2 * REMEMBERED_MAX {
+            peers.penalise(peer, Offence::Flood, 0);
         }
         assert_eq!(peers.records.len(), REMEMBERED_MAX);
         assert!(peers.is_banned(&banned, 1));
         // Whoever is forgotten is told, so that nobody stays blocked for ever.
-        for _ in 0..REMEMBERED_MAX {
-            peers.penalise(PeerId::random(), Offence::WrongNetwork, 1);
+        for peer in 1..=REMEMBERED_MAX {
+            peers.penalise(peer, Offence::WrongNetwork, 1);
         }
         assert!(!peers.is_banned(&banned, 2));
         assert!(peers.forget(2).contains(&banned));

@@ -8,7 +8,10 @@ use libp2p::gossipsub::{
     MessageAuthenticity, MessageId, ValidationMode, WhitelistSubscriptionFilter,
 };
 
-use super::{GossipMessage, NetworkConfig, NetworkError};
+use super::{
+    config::{NetworkConfig, NetworkError},
+    message::GossipMessage,
+};
 use crate::wire::{
     MAX_PAYLOAD_BYTES,
     message_id::message_id,

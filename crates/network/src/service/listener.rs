@@ -1,6 +1,6 @@
 //! Who listens to the network: the node, its metrics.
 
-use super::{Direction, NetworkEvent};
+use super::{book::Direction, message::NetworkEvent};
 use crate::{peers::Offence, wire::topic::TopicKind};
 
 /// Takes what happens. Called on the network's own task: it must not block.

@@ -1,15 +1,15 @@
 //! What goes between the node and its network: events in, commands out.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use lamella_types::{
-    AttestationData, Root, SignedAggregatedAttestation, SignedAttestation, SignedBlock, Slot,
-    Status,
+    AttestationData, SignedAggregatedAttestation, SignedAttestation, SignedBlock, Status,
 };
 use libp2p::{PeerId, gossipsub};
 
 use crate::{
     peers::Offence,
+    requests::{BlocksRequest, RequestFailure, RequestId},
     wire::topic::{Topic, TopicKind},
 };
 
@@ -85,61 +85,6 @@ pub enum Verdict {
     Reject,
     /// Not to be judged here and now: goes nowhere, is nobody's fault.
     Ignore,
-}
-
-/// A request for blocks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BlocksRequest {
-    /// Canonical blocks of `count` slots.
-    Range {
-        /// First slot.
-        start_slot: Slot,
-        /// Slots.
-        count: u64,
-    },
-    /// These blocks.
-    Roots(Vec<Root>),
-}
-
-impl BlocksRequest {
-    /// Most blocks that an honest answer has.
-    #[must_use]
-    pub fn blocks_max(&self) -> usize {
-        match self {
-            Self::Range { count, .. } => usize::try_from(*count).unwrap_or(usize::MAX),
-            Self::Roots(roots) => roots.len(),
-        }
-    }
-}
-
-/// Names a request of ours; the node chooses it.
-pub type RequestId = u64;
-
-/// Why a request brought no blocks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RequestFailure {
-    /// RESOURCE_UNAVAILABLE: the peer does not have them (any more), as it says.
-    Unavailable(String),
-    /// No whole answer in time.
-    Timeout,
-    /// The connection is gone.
-    Disconnected,
-    /// The answer breaks the protocol.
-    Misbehaved(String),
-    /// The peer failed, or does not like the request, as it says.
-    Refused(String),
-}
-
-impl fmt::Display for RequestFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unavailable(text) => write!(f, "not available: {text}"),
-            Self::Timeout => f.write_str("no answer in time"),
-            Self::Disconnected => f.write_str("disconnected"),
-            Self::Misbehaved(what) => write!(f, "breaks the protocol: {what}"),
-            Self::Refused(text) => write!(f, "refused: {text}"),
-        }
-    }
 }
 
 /// What the network tells the node.

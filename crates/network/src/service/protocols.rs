@@ -13,22 +13,18 @@ use std::io;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use lamella_types::{
     BlocksByRangeRequest, BlocksByRootRequest, Decode, SignedBlock, Status,
-    limits::{MAX_REQUEST_BLOCKS, PROOF_BYTES_MAX},
-    to_ssz,
+    limits::MAX_REQUEST_BLOCKS, to_ssz,
 };
 use libp2p::{StreamProtocol, request_response};
 
 use super::{
-    BlocksRequest, Serving,
+    source::Serving,
     stream::{invalid, read_chunk, read_payload},
 };
-use crate::wire::chunk::{ResponseChunk, ResponseCode, encode_payload};
-
-/// Blocks that we ask for at once. A peer may ask us for `MAX_REQUEST_BLOCKS`.
-pub const REQUEST_BLOCKS_MAX: usize = 64;
-
-/// Bytes of a signed block: the largest proof, and room for a body of 16 votes of all validators and more.
-const SIGNED_BLOCK_BYTES_MAX: usize = PROOF_BYTES_MAX + (64 << 10);
+use crate::{
+    requests::{BlocksRequest, REQUEST_BLOCKS_MAX, SIGNED_BLOCK_BYTES_MAX},
+    wire::chunk::{ResponseChunk, ResponseCode, encode_payload},
+};
 
 /// Bytes of the largest request: the offset and 1,024 roots.
 const REQUEST_BYTES_MAX: usize = 4 + 32 * MAX_REQUEST_BLOCKS;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use lamella_types::{Root, Slot, Status};
 use tokio::task::spawn_blocking;
 
-use super::BlocksRequest;
-use crate::wire::chunk::{ResponseChunk, ResponseCode};
+use crate::{
+    requests::BlocksRequest,
+    wire::chunk::{ResponseChunk, ResponseCode},
+};
 
 /// A block as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::wire::{
     WireError,
     chunk::{self, ResponseChunk, ResponseCode},
     snappy::{CHUNK_HEADER_BYTES, ChunkHeader},
-    varint,
+    varint::{self, VARINT_BYTES_MAX},
 };
 
 /// Bytes that framing may add to a payload of `bytes`: a sixth (snappy's worst case) and the headers of some chunks.
@@ -70,13 +70,12 @@ async fn read_varint<T>(io: &mut T, bytes: &mut Vec<u8>) -> io::Result<u64>
 where
     T: AsyncRead + Unpin + Send,
 {
-    let mut partial = varint::Partial::default();
     loop {
         let mut byte = [0];
         io.read_exact(&mut byte).await?;
         bytes.extend_from_slice(&byte);
-        if let Some(value) = partial.push(byte[0]).map_err(invalid)? {
-            return Ok(value);
+        if varint::is_last(byte[0]) || bytes.len() == VARINT_BYTES_MAX {
+            return Ok(varint::decode(bytes).map_err(invalid)?.0);
         }
     }
 }
@@ -121,6 +120,8 @@ mod tests {
             for end in 0..bytes.len() {
                 assert!(read_payload(&mut Cursor::new(&bytes[..end]), 80).await.is_err(), "{end}");
             }
+            let endless = read_payload(&mut Cursor::new(&[0x80; 11]), 80).await.unwrap_err();
+            assert_eq!(endless.kind(), io::ErrorKind::InvalidData);
             let mut padded = vec![1];
             (0..500).for_each(|_| padded.extend_from_slice(&[0xfe, 1, 0, 0, 0]));
             let padded = read_payload(&mut Cursor::new(&padded), 80).await.unwrap_err();

@@ -1,10 +1,6 @@
 //! The loop: one event of the swarm, one command of the node, or one tick at a time.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use libp2p::{
@@ -18,17 +14,24 @@ use libp2p::{
 };
 use tokio::{
     sync::mpsc::Receiver,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval},
 };
 use tracing::{debug, info, warn};
 
 use super::{
-    Behaviour, BehaviourEvent, BlockSource, Command, Direction, GOSSIP_PENDING_MAX,
-    GOSSIP_PENDING_PER_PEER, GossipId, GossipMessage, Listener, NetworkConfig, NetworkEvent,
-    Observation, PeerBook, Verdict, answers::Outstanding, book::printable, gossip,
+    book::{Direction, PeerBook, printable},
+    config::NetworkConfig,
+    exchange::Exchange,
+    gossip,
+    hub::Hub,
+    limits::{GOSSIP_PENDING_MAX, GOSSIP_PENDING_PER_PEER},
+    listener::{Listener, Observation},
+    message::{Command, GossipId, GossipMessage, NetworkEvent, Verdict},
+    source::BlockSource,
+    swarm::{Behaviour, BehaviourEvent},
 };
 use crate::{
-    peers::{Demand, Offence, Peers},
+    peers::{Demand, Offence},
     wire::{
         snappy::compress_block,
         topic::{Topic, TopicKind},
@@ -41,26 +44,16 @@ const HOUSEKEEPING: Duration = Duration::from_millis(200);
 /// Of the gossip that may wait, what only blocks may fill.
 const KEPT_FOR_BLOCKS: usize = 256;
 
-/// Events kept for a node that has no room for them. Beyond it the oldest is lost, and with it one answer or one
-/// peer's news: sync gives a request up after 30 s, and asks for old statuses.
-const BACKLOG_MAX: usize = 1_024;
-
 /// The network's own thread of control.
 pub(super) struct Task {
-    pub(super) swarm: Swarm<Behaviour>,
-    pub(super) source: Arc<dyn BlockSource>,
-    pub(super) listener: Arc<dyn Listener>,
-    pub(super) book: PeerBook,
-    pub(super) peers: Peers,
-    pub(super) outstanding: Outstanding,
+    hub: Hub,
+    exchange: Exchange,
     dial: Vec<(PeerId, Multiaddr)>,
     redial: Duration,
     signature_bytes: usize,
     /// Undecided gossip by forwarder.
     pending: HashMap<PeerId, usize>,
     topics: HashMap<gossipsub::TopicHash, TopicKind>,
-    backlog: VecDeque<NetworkEvent>,
-    started: Instant,
 }
 
 impl Task {
@@ -77,19 +70,13 @@ impl Task {
             .filter_map(|hash| Some((hash.clone(), hash.as_str().parse::<Topic>().ok()?.kind)))
             .collect();
         Self {
-            swarm,
-            source,
-            listener,
-            book,
-            peers: Peers::default(),
-            outstanding: Outstanding::default(),
+            hub: Hub::new(swarm, listener, book),
+            exchange: Exchange::new(source),
             dial,
             redial: config.redial,
             signature_bytes: config.signature_bytes,
             pending: HashMap::new(),
             topics,
-            backlog: VecDeque::new(),
-            started: Instant::now(),
         }
     }
 
@@ -104,43 +91,20 @@ impl Task {
                     Some(command) => self.command(command),
                     None => return,
                 },
-                event = self.swarm.select_next_some() => self.swarm_event(event),
+                event = self.hub.swarm.select_next_some() => self.swarm_event(event),
                 _ = redial.tick() => self.dial_missing(),
                 _ = housekeeping.tick() => self.keep_house(),
             }
         }
     }
 
-    pub(super) fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Hands an event that somebody waits for to the node, now or as soon as it has room.
-    pub(super) fn tell(&mut self, event: NetworkEvent) {
-        if self.backlog.len() == BACKLOG_MAX {
-            warn!("The node is too busy for its network: an event is lost");
-            self.backlog.pop_front();
-        }
-        self.backlog.push_back(event);
-        self.flush();
-    }
-
-    fn flush(&mut self) {
-        while let Some(event) = self.backlog.pop_front() {
-            if let Err(event) = self.listener.event(event) {
-                self.backlog.push_front(*event);
-                return;
-            }
-        }
-    }
-
     fn keep_house(&mut self) {
-        self.flush();
-        for peer in self.peers.forget(self.now_ms()) {
-            self.swarm.behaviour_mut().blocked.unblock_peer(peer);
+        self.hub.flush();
+        for peer in self.hub.peers.forget(self.hub.now_ms()) {
+            self.hub.swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
         let blocks = gossip::topic(TopicKind::Block).hash();
-        self.book.mesh(self.swarm.behaviour().gossip.mesh_peers(&blocks));
+        self.hub.book.mesh(self.hub.swarm.behaviour().gossip.mesh_peers(&blocks));
     }
 
     fn dial_missing(&mut self) {
@@ -149,7 +113,7 @@ impl Task {
                 .condition(PeerCondition::DisconnectedAndNotDialing)
                 .addresses(vec![address.clone()])
                 .build();
-            match self.swarm.dial(options) {
+            match self.hub.swarm.dial(options) {
                 Ok(()) => debug!(%peer, %address, "Dialling"),
                 Err(DialError::DialPeerConditionFalse(_)) => {}
                 Err(error) => debug!(%peer, %error, "Not dialling"),
@@ -157,23 +121,17 @@ impl Task {
         }
     }
 
-    /// Holds an offence against a peer, and ends its connections if that was one too many.
-    pub(super) fn penalise(&mut self, peer: PeerId, offence: Offence, detail: &str) {
-        self.listener.observe(Observation::Offence(offence));
-        debug!(%peer, offence = offence.name(), detail, "Offence");
-        if self.peers.penalise(peer, offence, self.now_ms()) {
-            warn!(%peer, offence = offence.name(), detail, "Peer banned");
-            self.swarm.behaviour_mut().blocked.block_peer(peer);
-        }
-    }
-
     fn command(&mut self, command: Command) {
         match command {
             Command::Publish(message) => self.publish(&message),
             Command::Verdict(id, verdict) => self.verdict(&id, verdict),
-            Command::Request { request, peer, blocks } => self.request(request, peer, blocks),
-            Command::AskStatus(peer) => self.ask_status(peer),
-            Command::Penalise(peer, offence) => self.penalise(peer, offence, "as the node found"),
+            Command::Request { request, peer, blocks } => {
+                self.exchange.request(&mut self.hub, request, peer, blocks);
+            }
+            Command::AskStatus(peer) => self.exchange.ask_status(&mut self.hub, peer),
+            Command::Penalise(peer, offence) => {
+                self.hub.penalise(peer, offence, "as the node found")
+            }
         }
     }
 
@@ -183,7 +141,8 @@ impl Task {
             Ok(bytes) => bytes,
             Err(error) => return warn!(%topic, %error, "Not published"),
         };
-        let published = self.swarm.behaviour_mut().gossip.publish(gossip::topic(topic.kind), bytes);
+        let published =
+            self.hub.swarm.behaviour_mut().gossip.publish(gossip::topic(topic.kind), bytes);
         match published {
             Ok(_) | Err(gossipsub::PublishError::Duplicate) => {}
             // A lone node has nobody to tell.
@@ -209,12 +168,14 @@ impl Task {
                 debug!(peer = ?peer_id, %error, "Dialling failed");
                 let is_timeout = error.to_string().to_ascii_lowercase().contains("timed out");
                 let direction = Direction::Outbound;
-                self.listener.observe(Observation::ConnectFailed { direction, is_timeout });
+                self.hub.listener.observe(Observation::ConnectFailed { direction, is_timeout });
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 debug!(address = %send_back_addr, %error, "Incoming connection failed");
                 let direction = Direction::Inbound;
-                self.listener.observe(Observation::ConnectFailed { direction, is_timeout: false });
+                self.hub
+                    .listener
+                    .observe(Observation::ConnectFailed { direction, is_timeout: false });
             }
             _ => {}
         }
@@ -224,10 +185,10 @@ impl Task {
         let direction = if endpoint.is_dialer() { Direction::Outbound } else { Direction::Inbound };
         let address = endpoint.get_remote_address();
         info!(%peer, %address, direction = direction.name(), "Peer connected");
-        self.book.add(peer, address.clone(), direction);
-        self.peers.connected(peer, self.now_ms());
-        self.listener.observe(Observation::Connected(direction));
-        self.ask_status(peer);
+        self.hub.book.add(peer, address.clone(), direction);
+        self.hub.peers.connected(peer, self.hub.now_ms());
+        self.hub.listener.observe(Observation::Connected(direction));
+        self.exchange.ask_status(&mut self.hub, peer);
     }
 
     fn gone(&mut self, peer: PeerId, cause: Option<&ConnectionError>) {
@@ -246,13 +207,13 @@ impl Task {
             }
         };
         info!(%peer, reason, "Peer gone");
-        self.peers.gone(&peer);
+        self.hub.peers.gone(&peer);
         self.pending.remove(&peer);
-        if let Some(info) = self.book.remove(&peer) {
+        if let Some(info) = self.hub.book.remove(&peer) {
             let direction = info.direction;
-            self.listener.observe(Observation::Disconnected { direction, reason });
+            self.hub.listener.observe(Observation::Disconnected { direction, reason });
         }
-        self.tell(NetworkEvent::Gone { peer });
+        self.hub.tell(NetworkEvent::Gone { peer });
     }
 
     fn behaviour_event(&mut self, event: BehaviourEvent) {
@@ -267,11 +228,11 @@ impl Task {
             }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 let agent = printable(&info.agent_version);
-                self.book.update(&peer_id, |entry| entry.agent = Some(agent));
+                self.hub.book.update(&peer_id, |entry| entry.agent = Some(agent));
             }
-            BehaviourEvent::Status(event) => self.status_event(event),
-            BehaviourEvent::Range(event) => self.blocks_event(true, event),
-            BehaviourEvent::Roots(event) => self.blocks_event(false, event),
+            BehaviourEvent::Status(event) => self.exchange.status_event(&mut self.hub, event),
+            BehaviourEvent::Range(event) => self.exchange.blocks_event(&mut self.hub, true, event),
+            BehaviourEvent::Roots(event) => self.exchange.blocks_event(&mut self.hub, false, event),
             BehaviourEvent::Gossip(_)
             | BehaviourEvent::Identify(_)
             | BehaviourEvent::Ping(_)
@@ -281,26 +242,26 @@ impl Task {
     }
 
     fn gossiped(&mut self, id: GossipId, message: &gossipsub::Message) {
-        let (peer, now_ms) = (id.peer, self.now_ms());
+        let peer = id.peer;
         let Some(kind) = self.topics.get(&message.topic).copied() else {
             return self.report(&id, Verdict::Ignore);
         };
         let is_too_much = self.pending.get(&peer).is_some_and(|n| *n >= GOSSIP_PENDING_PER_PEER);
-        if is_too_much || !self.peers.allows(&peer, Demand::Gossip, now_ms) {
+        if is_too_much || !self.hub.allows(&peer, Demand::Gossip) {
             self.report(&id, Verdict::Ignore);
-            self.listener.observe(Observation::GossipDropped(Offence::Flood));
-            return self.penalise(peer, Offence::Flood, "gossip");
+            self.hub.listener.observe(Observation::GossipDropped(Offence::Flood));
+            return self.hub.penalise(peer, Offence::Flood, "gossip");
         }
         match gossip::decode(kind, &message.data, self.signature_bytes) {
             Ok((decoded, ssz_bytes)) => {
                 let snappy_bytes = message.data.len();
-                self.listener.observe(Observation::Gossip { kind, snappy_bytes, ssz_bytes });
+                self.hub.listener.observe(Observation::Gossip { kind, snappy_bytes, ssz_bytes });
                 self.offer(id, decoded, ssz_bytes);
             }
             Err(reason) => {
                 self.report(&id, Verdict::Reject);
-                self.listener.observe(Observation::GossipDropped(Offence::Garbage));
-                self.penalise(peer, Offence::Garbage, &reason);
+                self.hub.listener.observe(Observation::GossipDropped(Offence::Garbage));
+                self.hub.penalise(peer, Offence::Garbage, &reason);
             }
         }
     }
@@ -312,8 +273,8 @@ impl Task {
         let kept = if matches!(message, GossipMessage::Block(_)) { 0 } else { KEPT_FOR_BLOCKS };
         let is_full = self.pending.values().sum::<usize>() >= GOSSIP_PENDING_MAX - kept;
         let event = NetworkEvent::Gossip { id: id.clone(), message, ssz_bytes };
-        if is_full || self.listener.event(event).is_err() {
-            self.listener.observe(Observation::Busy);
+        if is_full || self.hub.listener.event(event).is_err() {
+            self.hub.listener.observe(Observation::Busy);
             return self.report(&id, Verdict::Ignore);
         }
         *self.pending.entry(peer).or_default() += 1;
@@ -325,7 +286,7 @@ impl Task {
         }
         self.report(id, verdict);
         if verdict == Verdict::Reject {
-            self.penalise(id.peer, Offence::Invalid, "gossip");
+            self.hub.penalise(id.peer, Offence::Invalid, "gossip");
         }
     }
 
@@ -336,7 +297,7 @@ impl Task {
             Verdict::Ignore => gossipsub::MessageAcceptance::Ignore,
         };
         // Too late for a message that the cache has dropped: then nobody asks for it any more.
-        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        let gossip = &mut self.hub.swarm.behaviour_mut().gossip;
         let _ = gossip.report_message_validation_result(&id.message, &id.peer, acceptance);
     }
 }

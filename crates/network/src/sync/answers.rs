@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     peers::Offence,
-    service::{RequestFailure, RequestId},
+    requests::{RequestFailure, RequestId},
 };
 
 impl<P: Copy + Ord + Debug> Syncer<P> {

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt::Debug};
 
 use lamella_types::{Checkpoint, Slot, Status};
 
-use super::{Has, limits::*};
+use super::{limits::*, message::Has};
 use crate::peers::Bucket;
 
 /// A peer's claims and its record.

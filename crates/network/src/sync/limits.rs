@@ -1,8 +1,6 @@
 //! What sync allows itself: every queue, buffer, wait and number of tries.
 
-use lamella_types::limits::PROOF_BYTES_MAX;
-
-use crate::service::REQUEST_BLOCKS_MAX;
+use crate::requests::{REQUEST_BLOCKS_MAX, REQUESTS_MAX, SIGNED_BLOCK_BYTES_MAX};
 
 /// Slots behind a claimed head up to which blocks are fetched one by one; beyond it, in ranges. Two times leanSpec's
 /// usual lag of a few slots: a node that merely missed some gossip asks for exactly the blocks that it missed.
@@ -20,11 +18,8 @@ pub const RANGES_MAX: usize = 16;
 /// Range requests in flight at once. Answers are 64 blocks each; four keep a link busy across the round trip.
 pub const RANGES_IN_FLIGHT_MAX: usize = 4;
 
-/// Bytes of a signed block as the wire lets it through: the largest proof and 64 KiB of body.
-pub const BLOCK_BYTES_MAX: usize = PROOF_BYTES_MAX + (64 << 10);
-
 /// Bytes of the largest answer to a range: 36 MiB.
-pub const RANGE_BYTES_MAX: usize = REQUEST_BLOCKS_MAX * BLOCK_BYTES_MAX;
+pub const RANGE_BYTES_MAX: usize = REQUEST_BLOCKS_MAX * SIGNED_BLOCK_BYTES_MAX;
 
 /// Bytes of range blocks in memory, answers in flight taken as the largest possible: seven of them.
 pub const RANGE_BUFFER_BYTES_MAX: usize = 7 * RANGE_BYTES_MAX;
@@ -57,6 +52,7 @@ pub const MISSING_MAX: usize = 64;
 pub const MISSING_PER_PEER: usize = 16;
 /// See [`MISSING_MAX`].
 pub const ROOTS_IN_FLIGHT_MAX: usize = 4;
+const _: () = assert!(RANGES_IN_FLIGHT_MAX + ROOTS_IN_FLIGHT_MAX <= REQUESTS_MAX);
 
 /// Answers that do not show what a peer claims, after which its claims are ignored.
 pub const DOUBTS_MAX: u32 = 3;

@@ -6,7 +6,7 @@ use lamella_types::{Checkpoint, RejectionReason, Root, SignedBlock, Slot};
 
 use crate::{
     peers::Offence,
-    service::{BlocksRequest, RequestId},
+    requests::{BlocksRequest, RequestId},
 };
 
 /// Names a batch of blocks until its outcome.

@@ -23,8 +23,6 @@ mod orphans;
 mod ranges;
 mod session;
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;
 
 use std::{
@@ -43,7 +41,7 @@ use self::{
     orphans::{Orphans, TooDeep, Why},
     ranges::Ranges,
 };
-use crate::service::{BlocksRequest, RequestFailure, RequestId};
+use crate::requests::{BlocksRequest, RequestFailure, RequestId};
 
 /// What a request in flight is for.
 #[derive(Debug, Clone, Copy)]

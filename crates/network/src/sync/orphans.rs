@@ -10,8 +10,8 @@ use std::{
 
 use lamella_types::{Root, Slot};
 
-use super::{Has, held::Held, limits::*};
-use crate::service::RequestId;
+use super::{held::Held, limits::*, message::Has};
+use crate::requests::RequestId;
 
 /// A block that is looked for.
 #[derive(Debug)]

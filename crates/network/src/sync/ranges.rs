@@ -11,8 +11,8 @@ use std::{collections::VecDeque, fmt::Debug};
 
 use lamella_types::Slot;
 
-use super::{Has, held::Held, limits::*};
-use crate::service::RequestId;
+use super::{held::Held, limits::*, message::Has};
+use crate::requests::RequestId;
 
 /// Where a slice stands.
 #[derive(Debug)]

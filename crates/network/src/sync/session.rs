@@ -12,7 +12,7 @@ use super::{
     orphans::Why,
     ranges::{Mismatch, Ranges, Retreat, Stage},
 };
-use crate::{peers::Offence, service::BlocksRequest};
+use crate::{peers::Offence, requests::BlocksRequest};
 
 impl<P: Copy + Ord + Debug> Syncer<P> {
     /// Begins, ends or moves the session as claims and chain demand; looks for heads that are close.

@@ -1,5 +1,7 @@
 //! Each rule of sync by itself. Where they meet is `simulation`.
 
+mod simulation;
+
 use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use lamella_types::{

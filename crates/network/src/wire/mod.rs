@@ -32,6 +32,9 @@ pub enum WireError {
     /// A varint is longer than 10 bytes or does not fit 64 bits.
     #[error("varint: more than 64 bits")]
     VarintTooLong,
+    /// A varint ends in a byte that adds nothing.
+    #[error("varint: longer than its value needs")]
+    VarintNotShortest,
     /// There is nothing to decode.
     #[error("no bytes where a message was expected")]
     Empty,

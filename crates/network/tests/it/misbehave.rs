@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use lamella_network::{
     peers::Offence,
-    service::{
-        BlocksRequest, Command, GossipMessage, NetworkEvent, Observation, REQUEST_BLOCKS_MAX,
-        RequestFailure, Verdict,
-    },
+    requests::{BlocksRequest, REQUEST_BLOCKS_MAX, RequestFailure},
+    service::{Command, GossipMessage, NetworkEvent, Observation, Verdict},
     wire::{
         chunk::{ResponseChunk, ResponseCode, encode_payload},
         snappy::compress_block,

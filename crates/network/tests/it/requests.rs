@@ -1,6 +1,9 @@
 //! Blocks asked for and served.
 
-use lamella_network::service::{BlocksRequest, REQUEST_BLOCKS_MAX, RequestFailure, SourceBlock};
+use lamella_network::{
+    requests::{BlocksRequest, REQUEST_BLOCKS_MAX, RequestFailure},
+    service::SourceBlock,
+};
 use lamella_types::{Root, hash_tree_root};
 
 use crate::support::{Node, chain};

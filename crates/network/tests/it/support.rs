@@ -13,9 +13,10 @@ use std::{
 
 use lamella_network::{
     PeerId,
+    requests::{BlocksRequest, RequestFailure},
     service::{
-        BlockSource, BlocksRequest, Command, Dial, Listener, Network, NetworkConfig, NetworkEvent,
-        Observation, RequestFailure, SourceBlock, SourceFailure, SourceRange, peer_id,
+        BlockSource, Command, Dial, Listener, Network, NetworkConfig, NetworkEvent, Observation,
+        SourceBlock, SourceFailure, SourceRange, peer_id,
     },
 };
 use lamella_types::{Block, Checkpoint, Root, SignedBlock, Slot, Status, hash_tree_root, to_ssz};

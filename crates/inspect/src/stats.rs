@@ -5,7 +5,7 @@ use std::{fmt, path::Path};
 use lamella_tables::Read as _;
 use serde::Serialize;
 
-use super::{DbError, open_tables};
+use super::{InspectError, open_tables};
 
 /// One table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,7 +39,7 @@ pub struct Stats {
 ///
 /// # Errors
 /// No database there, or the engine fails.
-pub fn read(data_dir: &Path) -> Result<Stats, DbError> {
+pub fn read(data_dir: &Path) -> Result<Stats, InspectError> {
     let database = open_tables(data_dir)?;
     let tables = database.read()?.table_stats()?;
     let tables: Vec<_> = tables

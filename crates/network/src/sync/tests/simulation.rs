@@ -10,7 +10,7 @@ use lamella_types::{
     Block, Checkpoint, RejectionReason, Root, SignedBlock, Slot, Status, hash_tree_root,
 };
 
-use super::{limits::*, *};
+use super::super::{limits::*, *};
 use crate::peers::Offence;
 
 /// Worlds that are tried.

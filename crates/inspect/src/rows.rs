@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{DbError, open_tables};
+use super::{InspectError, open_tables};
 
 /// Rows shown at once.
 pub const ROWS_MAX: usize = 10_000;
@@ -24,17 +24,17 @@ pub struct Row {
 /// Some rows of the table of this name, in key order.
 ///
 /// # Errors
-/// [`DbError::Usage`] for an unknown name; no database there; the engine fails.
+/// [`InspectError::UnknownTable`] for an unknown name; no database there; the engine fails.
 pub fn rows(
     data_dir: &Path,
     table: &str,
     skip: usize,
     limit: usize,
     values: bool,
-) -> Result<Vec<Row>, DbError> {
+) -> Result<Vec<Row>, InspectError> {
     let database = open_tables(data_dir)?;
     let txn = database.read()?;
-    let unknown = DbError::Usage("no table has this name; `lamella db stats` lists them");
+    let unknown = InspectError::UnknownTable;
     let limit = limit.min(ROWS_MAX);
     if values {
         let rows = txn.raw_rows(table)?.ok_or(unknown)?.skip(skip).take(limit);

@@ -11,7 +11,7 @@ use lamella_types::{Root, Slot};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{DbError, open_chain, which};
+use super::{InspectError, open_chain, which};
 
 /// Blocks read in one transaction.
 const CHUNK_BLOCKS: usize = 1_024;
@@ -37,7 +37,7 @@ pub fn compute(
     data_dir: &Path,
     from_slot: Option<Slot>,
     to_slot: Option<Slot>,
-) -> Result<Checksum, DbError> {
+) -> Result<Checksum, InspectError> {
     let chain = open_chain(data_dir)?;
     let (finalized, oldest) = {
         let txn = chain.database().read()?;
@@ -56,7 +56,7 @@ pub fn compute(
             }
             let header = which::canonical_header(&txn, slot, root)?;
             if previous.is_some_and(|previous| previous != header.parent_root) {
-                return Err(DbError::Reorganized { slot, finalized });
+                return Err(InspectError::Reorganized { slot, finalized });
             }
             block_store::body(&txn, &SlotRoot::new(slot, root), &header)?;
             hasher.update(slot.to_le_bytes());

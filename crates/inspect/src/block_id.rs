@@ -4,17 +4,19 @@ use std::str::FromStr;
 
 use lamella_block_store as block_store;
 use lamella_chain::Chain;
-use lamella_tables::{Canonical, Read as _, ReadTxn};
+use lamella_tables::{Canonical, EngineError, Read as _, ReadError, ReadTxn};
 use lamella_types::{Root, Slot};
-
-use super::ApiError;
 
 /// The name of a block, or of its post-state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BlockId {
+pub enum BlockId {
+    /// The head.
     Head,
+    /// The latest justified block.
     Justified,
+    /// The latest finalized block.
     Finalized,
+    /// The block of slot 0.
     Genesis,
     /// Any block ever imported.
     Root(Root),
@@ -22,11 +24,51 @@ pub(super) enum BlockId {
     Slot(Slot),
 }
 
-impl FromStr for BlockId {
-    type Err = ApiError;
+/// The text is no block id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "invalid block id {0:?}: a slot in decimal, a 0x block root, head, justified, finalized or genesis"
+)]
+pub struct BlockIdError(String);
 
-    fn from_str(text: &str) -> Result<Self, ApiError> {
-        let invalid = || ApiError::InvalidId(text.chars().take(80).collect());
+/// Why an id names no block.
+#[derive(Debug, thiserror::Error)]
+pub enum UnresolvedId {
+    /// The head's chain has no block at this slot.
+    #[error("slot {0} is empty on the head's chain")]
+    SkippedSlot(Slot),
+    /// The slot lies after the head.
+    #[error("slot {slot} is beyond the head at slot {head}")]
+    BeyondHead {
+        /// The slot asked for.
+        slot: Slot,
+        /// The head's.
+        head: Slot,
+    },
+    /// This node began later, at a trusted checkpoint.
+    #[error("this node began at slot {first}, slot {slot} was never here")]
+    BeforeBootstrap {
+        /// The slot asked for.
+        slot: Slot,
+        /// The first slot here.
+        first: Slot,
+    },
+    /// A row on the way is damaged, or the engine failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<EngineError> for UnresolvedId {
+    fn from(error: EngineError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+impl FromStr for BlockId {
+    type Err = BlockIdError;
+
+    fn from_str(text: &str) -> Result<Self, BlockIdError> {
+        let invalid = || BlockIdError(text.chars().take(80).collect());
         Ok(match text {
             "head" => Self::Head,
             "justified" => Self::Justified,
@@ -47,7 +89,7 @@ impl BlockId {
     ///
     /// # Errors
     /// A slot without a canonical block, or damage. A root may still turn out to be unknown.
-    pub(super) fn resolve<'a>(self, chain: &'a Chain) -> Result<(Root, ReadTxn<'a>), ApiError> {
+    pub fn resolve<'a>(self, chain: &'a Chain) -> Result<(Root, ReadTxn<'a>), UnresolvedId> {
         // First the view, so that the snapshot has every block that the view names.
         let view = chain.fork_choice();
         let txn = chain.read()?;
@@ -64,24 +106,27 @@ impl BlockId {
 }
 
 /// The canonical block of a slot, or why there is none.
-fn canonical_root(txn: &ReadTxn<'_>, slot: Slot) -> Result<Root, ApiError> {
+fn canonical_root(txn: &ReadTxn<'_>, slot: Slot) -> Result<Root, UnresolvedId> {
     if let Some(root) = block_store::canonical_root(txn, slot)? {
         return Ok(root);
     }
     let head = txn.last::<Canonical>()?.transpose()?.map_or(0, |(slot, _)| slot);
     if slot > head {
-        return Err(ApiError::BeyondHead { slot, head });
+        return Err(UnresolvedId::BeyondHead { slot, head });
     }
     let first = first_slot(txn)?.unwrap_or(0);
     if slot < first {
-        return Err(ApiError::BeforeBootstrap { slot, first });
+        return Err(UnresolvedId::BeforeBootstrap { slot, first });
     }
-    Err(ApiError::SkippedSlot(slot))
+    Err(UnresolvedId::SkippedSlot(slot))
 }
 
 /// The slot that this node began at.
-pub(super) fn first_slot(txn: &ReadTxn<'_>) -> Result<Option<Slot>, ApiError> {
-    Ok(txn.scan_keys::<Canonical>(0)?.next().transpose()?)
+///
+/// # Errors
+/// Damage, or the engine fails.
+pub fn first_slot(txn: &ReadTxn<'_>) -> Result<Option<Slot>, ReadError> {
+    txn.scan_keys::<Canonical>(0)?.next().transpose()
 }
 
 #[cfg(test)]
@@ -100,8 +145,7 @@ mod tests {
         for wrong in
             ["", "+1", "-1", "0x", "0xab", "Head", "18446744073709551616", "1.0", bare.as_str()]
         {
-            let error = BlockId::from_str(wrong).unwrap_err();
-            assert!(matches!(error, ApiError::InvalidId(_)), "{wrong}: {error}");
+            assert!(BlockId::from_str(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, path::Path};
 
 use lamella_chain::{Progress, Report};
 
-use super::{DbError, open_tables};
+use super::{InspectError, open_tables};
 
 /// What each invariant says, in one line.
 pub const MEANINGS: &[(&str, &str)] = &[
@@ -26,7 +26,7 @@ pub const MEANINGS: &[(&str, &str)] = &[
 pub fn run(
     data_dir: &Path,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-) -> Result<Report, DbError> {
+) -> Result<Report, InspectError> {
     let database = open_tables(data_dir)?;
     Ok(lamella_chain::verify(&database, progress)?)
 }

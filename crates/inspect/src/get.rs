@@ -9,13 +9,14 @@ use lamella_types::{Block, BlockHeader, State, to_ssz};
 use serde_json::{Value, json};
 
 use super::{
-    DbError, NotStored, open_chain,
+    InspectError, NotStored,
+    json::Json,
+    open_chain,
     which::{Located, Which, locate},
 };
-use crate::json::Json;
 
 /// What to get of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// The block: header and votes.
     Block,
@@ -41,8 +42,8 @@ pub struct Got {
 /// Gets a part of a block. `signed` asks for the block with its proof.
 ///
 /// # Errors
-/// [`DbError`]: not stored, pruned and damaged are told apart.
-pub fn get(data_dir: &Path, part: Part, which: Which, signed: bool) -> Result<Got, DbError> {
+/// [`InspectError`]: not stored, pruned and damaged are told apart.
+pub fn get(data_dir: &Path, part: Part, which: Which, signed: bool) -> Result<Got, InspectError> {
     let chain = open_chain(data_dir)?;
     let txn = chain.database().read()?;
     let block = locate(&txn, which)?;
@@ -87,7 +88,7 @@ fn header(block: &Located) -> Got {
     }
 }
 
-fn get_block(txn: &ReadTxn<'_>, located: &Located, signed: bool) -> Result<Got, DbError> {
+fn get_block(txn: &ReadTxn<'_>, located: &Located, signed: bool) -> Result<Got, InspectError> {
     let (key, slot) = (located.key, located.header.slot);
     let body = block_store::body(txn, &key, &located.header)?;
     let block = Block::from_parts(&located.header, body);
@@ -96,7 +97,7 @@ fn get_block(txn: &ReadTxn<'_>, located: &Located, signed: bool) -> Result<Got, 
             SignedBlockRead::Found(signed) => to_ssz(&*signed),
             SignedBlockRead::Pruned(_) => {
                 let floor = block_store::signature_floor(txn)?.key.slot;
-                return Err(DbError::Pruned { root: key.root, slot, floor });
+                return Err(InspectError::Pruned { root: key.root, slot, floor });
             }
             SignedBlockRead::Unknown => {
                 return Err(NotStored::UnknownRoot { root: key.root }.into());
@@ -118,7 +119,7 @@ fn get_block(txn: &ReadTxn<'_>, located: &Located, signed: bool) -> Result<Got, 
     Ok(Got { text, json: as_json(Json(&block)), ssz })
 }
 
-fn state_of(block: &Located, state: &State) -> Result<Got, DbError> {
+fn state_of(block: &Located, state: &State) -> Result<Got, InspectError> {
     let mut text = heading(block);
     let root = state.root();
     let _ = write!(
@@ -141,7 +142,7 @@ fn state_of(block: &Located, state: &State) -> Result<Got, DbError> {
     Ok(Got { text, json: as_json(Json(state)), ssz: state.to_ssz() })
 }
 
-fn get_diff(txn: &ReadTxn<'_>, block: &Located) -> Result<Got, DbError> {
+fn get_diff(txn: &ReadTxn<'_>, block: &Located) -> Result<Got, InspectError> {
     let (root, slot) = (block.key.root, block.header.slot);
     let Some(Bytes(bytes)) = txn.get::<Diffs>(&block.key)? else {
         return Err(NotStored::NoDiff { root, slot }.into());

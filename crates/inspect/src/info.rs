@@ -8,7 +8,7 @@ use lamella_tables::{LiveChain, Read as _, Registries, TABLES, TableStats, Votes
 use lamella_types::{Checkpoint, Root, Slot};
 use serde::Serialize;
 
-use super::{DbError, database_path, open_chain, which};
+use super::{InspectError, database_path, open_chain, which};
 
 /// A block by slot and root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,7 +78,7 @@ pub struct Info {
 ///
 /// # Errors
 /// No chain there, or damage in what is read.
-pub fn read(data_dir: &Path) -> Result<Info, DbError> {
+pub fn read(data_dir: &Path) -> Result<Info, InspectError> {
     let chain = open_chain(data_dir)?;
     let (txn, identity) = (chain.database().read()?, chain.identity());
     let row = which::fork_choice_row(&txn)?;

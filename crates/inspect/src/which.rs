@@ -9,7 +9,7 @@ use lamella_tables::{
 };
 use lamella_types::{BlockHeader, Root, Slot};
 
-use super::{DbError, NotStored, contradiction};
+use super::{InspectError, NotStored, error::contradiction};
 
 /// A block, as a user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct Located {
 ///
 /// # Errors
 /// [`NotStored`], or damage: what the database itself names and does not hold is never taken for absent.
-pub fn locate(txn: &ReadTxn<'_>, which: Which) -> Result<Located, DbError> {
+pub fn locate(txn: &ReadTxn<'_>, which: Which) -> Result<Located, InspectError> {
     let stored = fork_choice_row(txn)?;
     let header = match which {
         Which::Root(root) => {
@@ -89,7 +89,7 @@ pub fn locate(txn: &ReadTxn<'_>, which: Which) -> Result<Located, DbError> {
 ///
 /// # Errors
 /// A damaged or missing row.
-pub fn fork_choice_row(txn: &ReadTxn<'_>) -> Result<ForkChoiceRow, DbError> {
+pub fn fork_choice_row(txn: &ReadTxn<'_>) -> Result<ForkChoiceRow, InspectError> {
     let row = ForkChoiceRow::read(txn)?;
     let missing = ChainOpenError::NoIdentity("it has no fork choice row");
     Ok(row.ok_or(missing)?)
@@ -117,7 +117,11 @@ pub fn oldest_block(txn: &ReadTxn<'_>) -> Result<SlotRoot, ReadError> {
 }
 
 /// The canonical block of a slot; a slot without one is told apart from a lost row by its neighbours (C1).
-fn at_slot(txn: &ReadTxn<'_>, slot: Slot, stored: &ForkChoiceRow) -> Result<BlockHeader, DbError> {
+fn at_slot(
+    txn: &ReadTxn<'_>,
+    slot: Slot,
+    stored: &ForkChoiceRow,
+) -> Result<BlockHeader, InspectError> {
     if let Some(root) = block_store::canonical_root(txn, slot)? {
         return Ok(canonical_header(txn, slot, root)?);
     }

@@ -1,6 +1,6 @@
 //! Questions to peers and from peers: where is your chain, give me these blocks.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use lamella_types::{Decode, SignedBlock, Status, to_ssz};
 use libp2p::{
@@ -12,56 +12,72 @@ use libp2p::{
 use tracing::debug;
 
 use super::{
-    BlocksRequest, NetworkEvent, Observation, REQUEST_BLOCKS_MAX, REQUESTS_MAX, RequestFailure,
-    RequestId, Serving,
+    book::printable,
+    hub::Hub,
+    listener::Observation,
+    message::NetworkEvent,
     protocols::{BlocksAnswer, Malformed},
-    task::Task,
+    source::{BlockSource, Serving},
 };
 use crate::{
     peers::{Demand, Offence},
+    requests::{BlocksRequest, REQUEST_BLOCKS_MAX, REQUESTS_MAX, RequestFailure, RequestId},
     wire::chunk::{ResponseChunk, ResponseCode},
 };
 
 /// What a peer hears that asks for more than its share.
 const TOO_MANY: &str = "too many requests; wait";
 
-/// Our requests under way. libp2p numbers them per protocol, so the protocol is part of the name.
-#[derive(Debug, Default)]
-pub(super) struct Outstanding(HashMap<(bool, OutboundRequestId), (RequestId, usize)>);
+/// What we serve, and what we wait for.
+pub(super) struct Exchange {
+    source: Arc<dyn BlockSource>,
+    /// Our requests under way. libp2p numbers them per protocol, so the protocol is part of the name.
+    outstanding: HashMap<(bool, OutboundRequestId), (RequestId, usize)>,
+}
 
 type BlocksEvent = Event<Result<BlocksRequest, Malformed>, BlocksAnswer>;
 type StatusEvent = Event<Result<Status, Malformed>, ResponseChunk>;
 
-impl Task {
-    pub(super) fn ask_status(&mut self, peer: PeerId) {
+impl Exchange {
+    pub(super) fn new(source: Arc<dyn BlockSource>) -> Self {
+        Self { source, outstanding: HashMap::new() }
+    }
+
+    pub(super) fn ask_status(&self, hub: &mut Hub, peer: PeerId) {
         let status = self.source.status();
-        self.swarm.behaviour_mut().status.send_request(&peer, Ok(status));
+        hub.swarm.behaviour_mut().status.send_request(&peer, Ok(status));
     }
 
     /// Asks a peer for blocks; what cannot be asked fails at once.
-    pub(super) fn request(&mut self, request: RequestId, peer: PeerId, blocks: BlocksRequest) {
+    pub(super) fn request(
+        &mut self,
+        hub: &mut Hub,
+        request: RequestId,
+        peer: PeerId,
+        blocks: BlocksRequest,
+    ) {
         let blocks_max = blocks.blocks_max();
-        let failure = if !self.swarm.is_connected(&peer) {
+        let failure = if !hub.swarm.is_connected(&peer) {
             Some(RequestFailure::Disconnected)
-        } else if self.outstanding.0.len() >= REQUESTS_MAX || blocks_max > REQUEST_BLOCKS_MAX {
+        } else if self.outstanding.len() >= REQUESTS_MAX || blocks_max > REQUEST_BLOCKS_MAX {
             Some(RequestFailure::Refused("beyond our own limits".to_owned()))
         } else {
             None
         };
         if let Some(failure) = failure {
-            return self.tell(NetworkEvent::Blocks { request, outcome: Err(failure) });
+            return hub.tell(NetworkEvent::Blocks { request, outcome: Err(failure) });
         }
         let is_range = matches!(blocks, BlocksRequest::Range { .. });
-        let behaviour = self.swarm.behaviour_mut();
+        let behaviour = hub.swarm.behaviour_mut();
         let protocol = if is_range { &mut behaviour.range } else { &mut behaviour.roots };
         let id = protocol.send_request(&peer, Ok(blocks));
-        self.outstanding.0.insert((is_range, id), (request, blocks_max));
+        self.outstanding.insert((is_range, id), (request, blocks_max));
     }
 
-    pub(super) fn status_event(&mut self, event: StatusEvent) {
+    pub(super) fn status_event(&self, hub: &mut Hub, event: StatusEvent) {
         match event {
             Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
-                self.answer_status(peer, request, channel);
+                self.answer_status(hub, peer, request, channel);
             }
             Event::Message { peer, message: Message::Response { response, .. }, .. } => {
                 if response.code != ResponseCode::Success {
@@ -69,71 +85,68 @@ impl Task {
                     return debug!(%peer, code = ?response.code, "No status");
                 }
                 match Status::from_ssz(&response.payload) {
-                    Ok(status) => self.heard(peer, status),
-                    Err(_) => self.penalise(peer, Offence::BrokeProtocol, "no status"),
+                    Ok(status) => heard(hub, peer, status),
+                    Err(_) => hub.penalise(peer, Offence::BrokeProtocol, "no status"),
                 }
             }
             Event::OutboundFailure { peer, error, .. } => {
                 debug!(%peer, %error, "No status");
                 if matches!(error, OutboundFailure::Timeout) {
-                    self.penalise(peer, Offence::Stalled, "status");
+                    hub.penalise(peer, Offence::Stalled, "status");
                 }
             }
-            Event::InboundFailure { peer, error, .. } => self.inbound_failure(peer, &error),
+            Event::InboundFailure { peer, error, .. } => inbound_failure(hub, peer, &error),
             Event::ResponseSent { .. } => {}
         }
     }
 
     fn answer_status(
-        &mut self,
+        &self,
+        hub: &mut Hub,
         peer: PeerId,
         request: Result<Status, Malformed>,
         channel: ResponseChannel<ResponseChunk>,
     ) {
         let chunk = match request {
-            _ if !self.peers.allows(&peer, Demand::Status, self.now_ms()) => {
-                self.penalise(peer, Offence::Flood, "status");
+            _ if !hub.allows(&peer, Demand::Status) => {
+                hub.penalise(peer, Offence::Flood, "status");
                 ResponseChunk::error(ResponseCode::ServerError, TOO_MANY)
             }
             Ok(status) => {
-                self.heard(peer, status);
+                heard(hub, peer, status);
                 ResponseChunk::success(to_ssz(&self.source.status()))
             }
             Err(Malformed(reason)) => {
-                self.penalise(peer, Offence::Garbage, &reason);
+                hub.penalise(peer, Offence::Garbage, &reason);
                 ResponseChunk::error(ResponseCode::InvalidRequest, &reason)
             }
         };
         // The peer may be gone by now.
-        let _ = self.swarm.behaviour_mut().status.send_response(channel, chunk);
+        let _ = hub.swarm.behaviour_mut().status.send_response(channel, chunk);
     }
 
-    fn heard(&mut self, peer: PeerId, status: Status) {
-        self.book.update(&peer, |entry| entry.status = Some(status));
-        self.tell(NetworkEvent::Status { peer, status });
-    }
-
-    pub(super) fn blocks_event(&mut self, is_range: bool, event: BlocksEvent) {
+    pub(super) fn blocks_event(&mut self, hub: &mut Hub, is_range: bool, event: BlocksEvent) {
         match event {
             Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
-                self.answer_blocks(is_range, peer, request, channel);
+                self.answer_blocks(hub, is_range, peer, request, channel);
             }
             Event::Message { message: Message::Response { request_id, response }, .. } => {
-                self.answered(is_range, request_id, response);
+                self.answered(hub, is_range, request_id, response);
             }
             Event::OutboundFailure { request_id, error, .. } => {
-                if let Some((request, _)) = self.outstanding.0.remove(&(is_range, request_id)) {
+                if let Some((request, _)) = self.outstanding.remove(&(is_range, request_id)) {
                     let outcome = Err(failure(&error));
-                    self.tell(NetworkEvent::Blocks { request, outcome });
+                    hub.tell(NetworkEvent::Blocks { request, outcome });
                 }
             }
-            Event::InboundFailure { peer, error, .. } => self.inbound_failure(peer, &error),
+            Event::InboundFailure { peer, error, .. } => inbound_failure(hub, peer, &error),
             Event::ResponseSent { .. } => {}
         }
     }
 
     fn answer_blocks(
-        &mut self,
+        &self,
+        hub: &mut Hub,
         is_range: bool,
         peer: PeerId,
         request: Result<BlocksRequest, Malformed>,
@@ -141,50 +154,61 @@ impl Task {
     ) {
         let answer = match request {
             Err(Malformed(reason)) => {
-                self.penalise(peer, Offence::Garbage, &reason);
+                hub.penalise(peer, Offence::Garbage, &reason);
                 let refusal = ResponseChunk::error(ResponseCode::InvalidRequest, &reason);
                 BlocksAnswer::Refused(refusal)
             }
             Ok(request) => {
                 let blocks = request.blocks_max();
-                self.listener.observe(Observation::Asked { blocks });
-                if self.peers.allows(&peer, Demand::Blocks(blocks as u64), self.now_ms()) {
+                hub.listener.observe(Observation::Asked { blocks });
+                if hub.allows(&peer, Demand::Blocks(blocks as u64)) {
                     BlocksAnswer::Serving(Serving::new(self.source.clone(), request))
                 } else {
                     // A refusal costs us little, and ranges of empty slots are soon through: only haste is held
                     // against the peer.
-                    if !self.peers.allows(&peer, Demand::Status, self.now_ms()) {
-                        self.penalise(peer, Offence::Flood, "blocks");
+                    if !hub.allows(&peer, Demand::Status) {
+                        hub.penalise(peer, Offence::Flood, "blocks");
                     }
                     let refusal = ResponseChunk::error(ResponseCode::ServerError, TOO_MANY);
                     BlocksAnswer::Refused(refusal)
                 }
             }
         };
-        let behaviour = self.swarm.behaviour_mut();
+        let behaviour = hub.swarm.behaviour_mut();
         let protocol = if is_range { &mut behaviour.range } else { &mut behaviour.roots };
         // The peer may be gone by now.
         let _ = protocol.send_response(channel, answer);
     }
 
-    fn answered(&mut self, is_range: bool, id: OutboundRequestId, answer: BlocksAnswer) {
-        let Some((request, blocks_max)) = self.outstanding.0.remove(&(is_range, id)) else {
+    fn answered(
+        &mut self,
+        hub: &mut Hub,
+        is_range: bool,
+        id: OutboundRequestId,
+        answer: BlocksAnswer,
+    ) {
+        let Some((request, blocks_max)) = self.outstanding.remove(&(is_range, id)) else {
             return;
         };
         let BlocksAnswer::Received { blocks, ssz_bytes, end } = answer else { return };
-        self.listener.observe(Observation::Received { blocks: blocks.len(), ssz_bytes });
+        hub.listener.observe(Observation::Received { blocks: blocks.len(), ssz_bytes });
         let outcome = outcome(blocks, blocks_max, end);
-        self.tell(NetworkEvent::Blocks { request, outcome });
+        hub.tell(NetworkEvent::Blocks { request, outcome });
     }
+}
 
-    fn inbound_failure(&mut self, peer: PeerId, error: &InboundFailure) {
-        match error {
-            InboundFailure::Timeout => self.penalise(peer, Offence::Stalled, "reads no answer"),
-            InboundFailure::ConnectionClosed
-            | InboundFailure::UnsupportedProtocols
-            | InboundFailure::ResponseOmission
-            | InboundFailure::Io(_) => debug!(%peer, %error, "Request not answered"),
-        }
+fn heard(hub: &mut Hub, peer: PeerId, status: Status) {
+    hub.book.update(&peer, |entry| entry.status = Some(status));
+    hub.tell(NetworkEvent::Status { peer, status });
+}
+
+fn inbound_failure(hub: &mut Hub, peer: PeerId, error: &InboundFailure) {
+    match error {
+        InboundFailure::Timeout => hub.penalise(peer, Offence::Stalled, "reads no answer"),
+        InboundFailure::ConnectionClosed
+        | InboundFailure::UnsupportedProtocols
+        | InboundFailure::ResponseOmission
+        | InboundFailure::Io(_) => debug!(%peer, %error, "Request not answered"),
     }
 }
 
@@ -201,7 +225,7 @@ fn outcome(
         return Err(RequestFailure::Misbehaved(what));
     }
     let Some(end) = end else { return Ok(blocks) };
-    let text = super::book::printable(&String::from_utf8_lossy(&end.payload));
+    let text = printable(&String::from_utf8_lossy(&end.payload));
     match end.code {
         ResponseCode::ResourceUnavailable => Err(RequestFailure::Unavailable(text)),
         _ => Err(RequestFailure::Refused(text)),

@@ -13,7 +13,7 @@ use super::DbError;
 ///
 /// # Errors
 /// [`DbError::FileExists`] unless `force`, or what the system says.
-pub fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), DbError> {
+pub(super) fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), DbError> {
     let failed = |source| DbError::File { path: path.into(), source };
     if path.as_os_str() == "-" {
         return io::stdout().lock().write_all(bytes).map_err(failed);

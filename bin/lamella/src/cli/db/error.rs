@@ -1,0 +1,120 @@
+//! Why `lamella db` failed. Absent, pruned, damaged and failed each have an exit code of their own.
+
+use std::{io, path::PathBuf};
+
+use lamella_chain::ChainOpenError;
+use lamella_inspect::InspectError;
+use lamella_state_store::StateReadError;
+use lamella_tables::{Consequence, EngineError, OpenError, ReadError};
+
+/// Exit codes of `lamella db`. 0 is success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// The tool could not do its work, or `verify` has findings.
+    Failed = 1,
+    /// The command was used wrongly.
+    Usage = 2,
+    /// What was asked for is not stored: a skipped slot, a slot beyond the head, an unknown root.
+    NotStored = 3,
+    /// It was stored and has been pruned.
+    Pruned = 4,
+    /// It is stored and damaged.
+    Damaged = 5,
+    /// Stopped by a signal before the end: 128 + SIGINT.
+    Stopped = 130,
+}
+
+/// Why the command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// What was asked for has no answer.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
+    /// The file to write is there already.
+    #[error("{} exists; choose another file, or replace it with --force", path.display())]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Invariants do not hold.
+    #[error(
+        "{count} findings; nothing was changed. Stop the node, keep a copy of the directory, and start over with another --data-dir"
+    )]
+    Findings {
+        /// How many.
+        count: u64,
+    },
+    /// The signals that stop a tool cannot be caught.
+    #[error("cannot catch SIGINT and SIGTERM: {0}")]
+    Signals(#[from] ctrlc::Error),
+    /// The user stopped the tool before the end.
+    #[error("stopped before the end; what was checked holds, the rest was not checked")]
+    Stopped,
+}
+
+impl DbError {
+    /// The exit code that tells this from other outcomes.
+    #[must_use]
+    pub const fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Inspect(error) => of_inspect(error),
+            Self::Stopped => ExitCode::Stopped,
+            Self::FileExists { .. }
+            | Self::File { .. }
+            | Self::Findings { .. }
+            | Self::Signals(_) => ExitCode::Failed,
+        }
+    }
+}
+
+const fn of_inspect(error: &InspectError) -> ExitCode {
+    match error {
+        InspectError::UnknownTable => ExitCode::Usage,
+        InspectError::NotStored(_) => ExitCode::NotStored,
+        InspectError::Pruned { .. } => ExitCode::Pruned,
+        InspectError::Read(error) => of_read(error),
+        InspectError::State(error) => of_state(error),
+        InspectError::Open(error) => of_open(error),
+        InspectError::Reorganized { .. } => ExitCode::Failed,
+    }
+}
+
+const fn of_read(error: &ReadError) -> ExitCode {
+    match error {
+        ReadError::Damaged(_) => ExitCode::Damaged,
+        ReadError::Engine(error) => of_engine(error),
+    }
+}
+
+const fn of_engine(error: &EngineError) -> ExitCode {
+    match error.consequence {
+        Consequence::Unusable => ExitCode::Damaged,
+        Consequence::NoSpace | Consequence::Retry => ExitCode::Failed,
+    }
+}
+
+const fn of_state(error: &StateReadError) -> ExitCode {
+    match error {
+        StateReadError::Read(error) => of_read(error),
+        _ => ExitCode::Damaged,
+    }
+}
+
+const fn of_open(error: &ChainOpenError) -> ExitCode {
+    match error {
+        ChainOpenError::Read(error) => of_read(error),
+        ChainOpenError::State(error) => of_state(error),
+        ChainOpenError::Open(OpenError::Engine { source, .. }) => of_engine(source),
+        ChainOpenError::NoIdentity(_) => ExitCode::Damaged,
+        _ => ExitCode::Failed,
+    }
+}

@@ -1,0 +1,35 @@
+//! Reads a data directory: which block is meant, what is stored of it, how large it all is, whether it holds together.
+//!
+//! Everything here is read-only, works beside a running node, and gives values; whoever asks prints them and writes
+//! them to files.
+//!
+//! The hard idea: a tool must never hold a snapshot for long, because a held snapshot keeps the writer from reusing
+//! pages and the file grows. So each walk reads a bounded chunk, closes its transaction, and only then prints; a
+//! walk that needs one chain throughout checks by parent links that it still walks the same one.
+//!
+//! | question | module |
+//! |---|---|
+//! | opening a data directory | `directory` |
+//! | which chain, how far, how large | [`info`], [`stats`] |
+//! | `head`, `0x12..`, `17`: which block is that, for a tool and for a node | [`which`], [`block_id`] |
+//! | one block, state or diff; containers as JSON | [`get`], [`json`] |
+//! | one digest over a stretch of the chain | [`checksum`] |
+//! | the rows of a table, whatever they hold | [`rows`] |
+//! | what the invariants say | [`verify`] |
+//!
+//! Absent on purpose: anything that writes.
+
+pub mod block_id;
+pub mod checksum;
+mod directory;
+mod error;
+pub mod get;
+pub mod info;
+pub mod json;
+pub mod rows;
+pub mod stats;
+pub mod verify;
+pub mod which;
+
+pub use directory::{database_path, open_chain, open_tables};
+pub use error::{InspectError, NotStored};

@@ -1,0 +1,71 @@
+//! Requests for blocks: what can be asked, why nothing came, and how much at once. What [`crate::sync`] decides and
+//! what [`crate::service`] does speak of the same things here; neither knows the other.
+
+use std::fmt;
+
+use lamella_types::{Root, Slot, limits::PROOF_BYTES_MAX};
+
+/// Blocks that we ask for at once. A peer may ask us for `MAX_REQUEST_BLOCKS`.
+pub const REQUEST_BLOCKS_MAX: usize = 64;
+
+/// Requests of ours under way.
+pub const REQUESTS_MAX: usize = 16;
+
+/// Bytes of a signed block as the wire lets it through: the largest proof, and room for a body of 16 votes of all
+/// validators and more.
+pub const SIGNED_BLOCK_BYTES_MAX: usize = PROOF_BYTES_MAX + (64 << 10);
+
+/// A request for blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlocksRequest {
+    /// Canonical blocks of `count` slots.
+    Range {
+        /// First slot.
+        start_slot: Slot,
+        /// Slots.
+        count: u64,
+    },
+    /// These blocks.
+    Roots(Vec<Root>),
+}
+
+impl BlocksRequest {
+    /// Most blocks that an honest answer has.
+    #[must_use]
+    pub fn blocks_max(&self) -> usize {
+        match self {
+            Self::Range { count, .. } => usize::try_from(*count).unwrap_or(usize::MAX),
+            Self::Roots(roots) => roots.len(),
+        }
+    }
+}
+
+/// Names a request of ours; the node chooses it.
+pub type RequestId = u64;
+
+/// Why a request brought no blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestFailure {
+    /// RESOURCE_UNAVAILABLE: the peer does not have them (any more), as it says.
+    Unavailable(String),
+    /// No whole answer in time.
+    Timeout,
+    /// The connection is gone.
+    Disconnected,
+    /// The answer breaks the protocol.
+    Misbehaved(String),
+    /// The peer failed, or does not like the request, as it says.
+    Refused(String),
+}
+
+impl fmt::Display for RequestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(text) => write!(f, "not available: {text}"),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Disconnected => f.write_str("disconnected"),
+            Self::Misbehaved(what) => write!(f, "breaks the protocol: {what}"),
+            Self::Refused(text) => write!(f, "refused: {text}"),
+        }
+    }
+}

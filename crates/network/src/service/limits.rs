@@ -1,0 +1,16 @@
+//! What the service allows peers and itself. Limits of requests: [`crate::requests`].
+
+/// Gossiped messages whose verdict is awaited. At most as many are in the node's queue.
+pub const GOSSIP_PENDING_MAX: usize = 8_192;
+
+/// Of these, messages that one peer forwarded: what all validators vote in one slot.
+pub const GOSSIP_PENDING_PER_PEER: usize = 4_096;
+
+/// Streams of one protocol that one peer may have open: an honest node has one or two.
+pub const STREAMS_PER_PEER: usize = 8;
+
+/// Connected peers.
+pub const PEERS_MAX: u32 = 128;
+
+/// Connections begun by others. The rest is kept for nodes that we dial.
+pub const INBOUND_MAX: u32 = 96;
