@@ -18,12 +18,13 @@
 //! | P1 | a missing proof lies below the signature floor, and the floor was finalized |
 //! | F1 | head, justified and finalized are stored blocks, finalized is an ancestor of the head, and fork choice recomputed from LiveChain and Votes gives the stored head |
 //! | G1 | no key signs two messages for one slot: the guard is durable before a signature leaves the process |
+//! | I1 | the identity row names the chain that the states are of |
 //! | A1 | one import is one transaction |
 //! | A2 | caches and fork choice are published after the commit |
 //! | A3 | only this crate commits |
 //! | A4 | bytes from disk or network never panic |
 //!
-//! [`verify`] checks the first nine against a directory; the code upholds the others, and tests hold it to them.
+//! [`verify`] checks the first ten against a directory; the code upholds the others, and tests hold it to them.
 
 mod error;
 mod guard;

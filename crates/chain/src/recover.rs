@@ -14,7 +14,10 @@ use std::collections::HashSet;
 use lamella_block_store as block_store;
 use lamella_fork_choice::{BlockSummary, ForkChoice, Snapshot};
 use lamella_state_store::StateStore;
-use lamella_tables::{Canonical, Database, Headers, LiveChain, Read, ReadError, SlotRoot, Slots};
+use lamella_tables::{
+    Canonical, Database, EngineError, Headers, LiveChain, Read, ReadError, SlotRoot, Slots,
+    Table as _,
+};
 use lamella_types::{BlockHeader, Root};
 
 use crate::{
@@ -78,6 +81,9 @@ fn look(txn: &impl Read) -> Result<Option<ForkChoice>, ChainOpenError> {
     let (Some(stored), Some(root)) = (ForkChoiceRow::read(txn)?, live_root(txn)?) else {
         return Ok(None);
     };
+    if slots_lack_blocks(txn)? {
+        return Ok(None);
+    }
     let live = live_blocks(txn, root)?;
     let mut rows = txn.scan::<LiveChain>(SlotRoot::first_of(0))?;
     for (key, header) in &live {
@@ -95,6 +101,13 @@ fn look(txn: &impl Read) -> Result<Option<ForkChoice>, ChainOpenError> {
     let agrees =
         view.head() == stored.head && justified_is_highest(&view) && canonical_agrees(txn, &view)?;
     Ok(agrees.then_some(view))
+}
+
+/// A lost row of Slots makes its block unknown, anywhere in the chain; counting rows costs nothing.
+fn slots_lack_blocks(txn: &impl Read) -> Result<bool, EngineError> {
+    let stats = txn.table_stats()?;
+    let rows = |name| stats.iter().find(|table| table.name == name).map_or(0, |table| table.rows);
+    Ok(rows(Slots::NAME) < rows(Headers::NAME))
 }
 
 /// No live block's state justifies more: an old fork choice row put back shows here.

@@ -63,7 +63,10 @@ fn derive(
     if let Some(stored) = stored {
         let finalized = SlotRoot::new(stored.finalized.slot, stored.finalized.root);
         let lagging = root_below(txn, finalized, finalized.slot)?;
-        for root in found.into_iter().chain([lagging]) {
+        // The older first: the row of the true root may be the one that is lost.
+        let mut roots: Vec<_> = found.into_iter().chain([lagging]).collect();
+        roots.sort_unstable();
+        for root in roots {
             let live = live_blocks(txn, root)?;
             let is_live = |root| live.iter().any(|(key, _)| key.root == root);
             // At interval 3 it moves again; until then the justified block bounds votes as tightly as can be.
@@ -160,9 +163,9 @@ where
         if value.is_some() && value.as_ref() == expected.get(key) {
             continue;
         }
-        let named = value.map(|value| block(key, &value));
-        if let Some(named) = named
+        if let Some(named) = value.map(|value| block(key, &value))
             && !txn.has::<Headers>(&named)?
+            && block_store::header(txn, &named.root)?.is_none()
         {
             return Err(content::<Headers>(&named, "the header is lost").into());
         }
