@@ -2,6 +2,7 @@
 
 mod ignored;
 mod resolve;
+mod size;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -112,6 +113,11 @@ pub struct NodeArgs {
     /// Slots of signatures kept below the tip; older ones are pruned where they are finalized.
     #[arg(long, value_name = "SLOTS", default_value_t = Settings::default().signature_window_slots)]
     signature_window: u64,
+
+    /// Largest size of the database, such as 64GiB; all of it is asked of the address space. Default: 256GiB, and less
+    /// where the system refuses that.
+    #[arg(long, value_name = "SIZE", value_parser = size::bytes)]
+    db_size_max: Option<usize>,
 
     /// Do not wait for the disk at each commit. A power cut then takes the newest blocks; for throw-away networks.
     #[arg(long)]

@@ -12,6 +12,8 @@ mod flags;
 mod full;
 mod log;
 mod node;
+mod opening;
+mod pages;
 mod wait;
 
 use std::path::Path;

@@ -252,6 +252,7 @@ impl NodeArgs {
         Settings {
             durability,
             signature_window_slots: self.signature_window,
+            size_bytes_max: self.db_size_max,
             ..Settings::default()
         }
     }
