@@ -14,6 +14,7 @@ mod log;
 mod node;
 mod opening;
 mod pages;
+mod unusable;
 mod wait;
 
 use std::path::Path;
