@@ -11,7 +11,7 @@ mod canonical;
 mod extent;
 mod signatures;
 
-pub use blocks::{block, body, header, header_at, put_block, roots_at, slot};
+pub use blocks::{block, body, has_body_row, header, header_at, put_block, roots_at, slot};
 pub use canonical::{canonical_root, canonical_roots, put_canonical, remove_canonical};
 pub use extent::{Extent, RANGES_MAX, Range, SignatureFloor};
 pub use signatures::{

@@ -1,11 +1,20 @@
 //! The fork choice row of `Meta`: what the last commit acknowledged.
 
 use lamella_fork_choice::ForkChoice;
-use lamella_tables::{Bytes, Damage, Fault, Key, Meta, MetaName, Read, ReadError, Table, WriteTxn};
+use lamella_tables::{
+    Bytes, Damage, Fault, Key, Meta, MetaName, Read, ReadError, Slots, Table, WriteTxn,
+};
 use lamella_types::{Checkpoint, Decode, Root, to_ssz};
 
 /// Name of the row.
 const FORK_CHOICE: &str = "fork_choice";
+
+/// Name of the row that counts the blocks: `[format: u8 = 1 | blocks: u64 BE]`. With it a start sees a lost row of Slots
+/// without looking for it.
+const BLOCKS: &str = "blocks";
+
+/// Every name that this version writes. Others are left alone: a later version may have written them.
+pub(crate) const META_NAMES: &[&str] = &["schema", "identity", FORK_CHOICE, "extent", BLOCKS];
 
 /// First byte of the row. A later version may append to what stands behind it; this one reads what it knows.
 const FORMAT: u8 = 1;
@@ -56,8 +65,13 @@ impl ForkChoiceRow {
         decoded.map(Some).ok_or_else(|| content::<Meta>(&name, "not a fork choice row"))
     }
 
+    /// Writes the row, and how many blocks there are with it.
     pub(crate) fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), ReadError> {
         txn.put::<Meta>(&MetaName::new(FORK_CHOICE), &Bytes(self.encode()))?;
+        let stats = txn.table_stats()?;
+        let blocks = stats.iter().find(|table| table.name == Slots::NAME).map(|table| table.rows);
+        let row = [&[FORMAT], &blocks.unwrap_or_default().to_be_bytes()[..]].concat();
+        txn.put::<Meta>(&MetaName::new(BLOCKS), &Bytes(row))?;
         Ok(())
     }
 
@@ -89,6 +103,18 @@ impl ForkChoiceRow {
             time: u64::from_le_bytes(*time),
         })
     }
+}
+
+/// How many blocks the last commit left; `None` if no row says.
+///
+/// # Errors
+/// A damaged row, or the engine.
+pub(crate) fn block_count(txn: &impl Read) -> Result<Option<u64>, ReadError> {
+    let name = MetaName::new(BLOCKS);
+    let Some(Bytes(bytes)) = txn.get::<Meta>(&name)? else { return Ok(None) };
+    let count = bytes.strip_prefix(&[FORMAT]).and_then(|count| count.split_first_chunk());
+    let (count, _) = count.ok_or_else(|| content::<Meta>(&name, "not a count"))?;
+    Ok(Some(u64::from_be_bytes(*count)))
 }
 
 /// A row that proves itself but does not say what it should.

@@ -12,7 +12,12 @@ use lamella_tables::{
 use lamella_types::{Root, SignedBlock, State, hash_tree_root, limits::SLOT_MS};
 use parking_lot::{Mutex, RwLock};
 
-use crate::{error::ChainOpenError, identity::Identity, meta::ForkChoiceRow, recover};
+use crate::{
+    error::ChainOpenError,
+    identity::Identity,
+    meta::ForkChoiceRow,
+    recover::{self, Recovered},
+};
 
 /// How a chain is kept.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +28,8 @@ pub struct Settings {
     pub signature_window_slots: u64,
     /// Milliseconds of a slot, part of the chain's identity.
     pub slot_ms: u64,
+    /// Proofs deleted by one import.
+    pub prune_rows_max: usize,
     /// Largest size of the database file.
     pub size_bytes_max: Option<usize>,
     /// Page size of a new database file.
@@ -35,6 +42,7 @@ impl Default for Settings {
             durability: Durability::Durable,
             signature_window_slots: block_store::SIGNATURE_PRUNING_RANGE_SLOTS,
             slot_ms: SLOT_MS,
+            prune_rows_max: block_store::PRUNE_ROWS_MAX,
             size_bytes_max: None,
             page_bytes: None,
         }
@@ -85,6 +93,8 @@ pub struct Opened {
     pub live_blocks: usize,
     /// Distinct votes in the pools.
     pub votes: usize,
+    /// What had to be derived again.
+    pub recovered: Recovered,
 }
 
 /// The chain of one directory: its tables, its states, and the published view of fork choice.
@@ -115,7 +125,8 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainOpenError`]: before anything is written, the directory's schema, layout and identity are compared
-    /// with ours; then fork choice is rebuilt and must give the stored head.
+    /// with ours; then fork choice is rebuilt, and what follows from headers, states and votes is derived again where
+    /// it disagrees with them. Damage that nothing derives is named.
     pub fn resume(
         path: &Path,
         configured: &Identity,
@@ -127,8 +138,11 @@ impl Chain {
             Found::Chain(identity) => identity.check(configured)?,
         }
         database.create_missing_tables()?;
-        let view = recover::fork_choice(&database.read()?)?;
-        Ok(Self::assemble(database, view, configured.clone(), settings, false))
+        let (view, recovered) = recover::open(&database)?;
+        let (chain, mut opened) =
+            Self::assemble(database, view, configured.clone(), settings, false);
+        opened.recovered = recovered;
+        Ok((chain, opened))
     }
 
     /// Begins a chain at `path`.
@@ -209,6 +223,7 @@ impl Chain {
             head_slot: view.head_summary().slot,
             live_blocks: view.block_count(),
             votes: view.known_pool().len() + view.pending_pool().len(),
+            recovered: Recovered::default(),
         };
         let chain = Self {
             database,

@@ -1,13 +1,13 @@
 //! C1, L1, F1: the head, the canonical index, the live tree and the votes, in one snapshot.
 
-use std::{collections::HashSet, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use lamella_block_store::{self as block_store, Extent};
 use lamella_tables::{Canonical, EngineError, Read as _, ReadError, ReadTxn, SlotRoot};
-use lamella_types::Root;
+use lamella_types::{BlockHeader, Root};
 
 use super::{Check, Progress, Stage};
-use crate::{error::ChainOpenError, meta::ForkChoiceRow, recover};
+use crate::{error::ChainOpenError, meta::ForkChoiceRow, recover, vote_rows};
 
 impl Check<'_> {
     pub(super) fn check_head(&mut self) -> Stage {
@@ -18,7 +18,6 @@ impl Check<'_> {
         };
         self.check_canonical(&txn, &stored)?;
         self.check_live_tree(&txn, &stored)?;
-        self.check_fork_choice(&txn, &stored)?;
         drop(txn);
         Ok((self.progress)(Progress {
             stage: "head, canonical index, live tree",
@@ -89,20 +88,14 @@ impl Check<'_> {
         txn: &ReadTxn<'_>,
         stored: &ForkChoiceRow,
     ) -> Result<(), EngineError> {
-        let mut live = HashSet::new();
-        for row in recover::live_blocks(txn, stored.tree_root)? {
-            match row {
-                Ok((key, _)) => live.insert(key.root),
-                // A header that cannot be read is a finding of `check_blocks` already.
-                Err(ReadError::Damaged(_)) => continue,
-                Err(ReadError::Engine(error)) => return Err(error),
-            };
-        }
-        for (what, root) in [("root", stored.tree_root.root), ("finalized", stored.finalized.root)]
-        {
-            self.report.check("L1", live.contains(&root), || {
-                format!("the {what} block {root} is not in the live tree")
+        let root = SlotRoot::new(stored.tree_root.slot, stored.tree_root.root);
+        let live = self.report.check_read("L1", recover::live_blocks(txn, root))?;
+        if let Some(live) = live {
+            let finalized = stored.finalized.root;
+            self.report.check("L1", live.iter().any(|(key, _)| key.root == finalized), || {
+                format!("the finalized block {finalized} is not in the live tree")
             });
+            self.check_fork_choice(txn, stored, &live)?;
         }
         Ok(())
     }
@@ -112,6 +105,7 @@ impl Check<'_> {
         &mut self,
         txn: &ReadTxn<'_>,
         stored: &ForkChoiceRow,
+        live: &[(SlotRoot, BlockHeader)],
     ) -> Result<(), EngineError> {
         for (what, checkpoint) in [("justified", stored.justified), ("finalized", stored.finalized)]
         {
@@ -128,8 +122,20 @@ impl Check<'_> {
         self.report.check("F1", canonical == Some(Some(stored.finalized.root)), || {
             format!("the finalized block {} is not on the head's chain", stored.finalized.root)
         });
-        match recover::restore(txn, stored) {
+        let Some(votes) = self.report.check_read("F1", vote_rows::read_all(txn))? else {
+            return Ok(());
+        };
+        for (_, damage) in &votes.dropped {
+            self.report.check("F1", false, || damage.to_string());
+        }
+        match recover::restore(txn, live, stored, votes) {
             Ok(view) => {
+                self.report.check("F1", recover::justified_is_highest(&view), || {
+                    format!(
+                        "a live block's state justifies more than slot {}",
+                        stored.justified.slot
+                    )
+                });
                 let computed: Root = view.head();
                 self.report.check("F1", computed == stored.head, || {
                     format!("fork choice gives head {computed}, stored is {}", stored.head)

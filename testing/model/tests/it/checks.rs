@@ -67,7 +67,7 @@ impl Run {
         assert_eq!(canonical, expected.collect::<Vec<_>>(), "canonical index");
         let live = live_block_count(&txn, &stored).unwrap();
         assert_eq!(live, naive.blocks.len() as u64, "live tree");
-        assert_eq!(block_store::signature_floor(&txn).unwrap().key.slot, self.floor);
+        assert_eq!(block_store::signature_floor(&txn).unwrap().key, self.floor);
     }
 
     /// Byte by byte: through a cold store, and through the chain's own warm one.
