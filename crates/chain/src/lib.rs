@@ -9,6 +9,7 @@
 //!
 //! | | |
 //! |---|---|
+//! | E1 | every page of the engine's file is in one tree once, or free once, or a meta page; with its bounds, order and counts |
 //! | S1 | every block in Slots has a header at `slot‖root` that hashes to root, and the body that the header names |
 //! | S2 | every block has exactly one of anchor or diff; a diff's base has one too, at a lower slot, within 1,024 slots of an anchor |
 //! | S3 | every reconstructed state hashes to its header's `state_root` |
@@ -18,12 +19,13 @@
 //! | P1 | a missing proof lies below the signature floor, and the floor was finalized |
 //! | F1 | head, justified and finalized are stored blocks, finalized is an ancestor of the head, and fork choice recomputed from LiveChain and Votes gives the stored head |
 //! | G1 | no key signs two messages for one slot: the guard is durable before a signature leaves the process |
+//! | I1 | the identity row names the chain that the states are of |
 //! | A1 | one import is one transaction |
 //! | A2 | caches and fork choice are published after the commit |
 //! | A3 | only this crate commits |
 //! | A4 | bytes from disk or network never panic |
 //!
-//! [`verify`] checks the first nine against a directory; the code upholds the others, and tests hold it to them.
+//! [`verify`] checks the first ten against a directory; the code upholds the others, and tests hold it to them.
 
 mod error;
 mod guard;
@@ -45,3 +47,4 @@ pub use invariants::{Finding, Progress, Report, verify};
 pub use meta::ForkChoiceRow;
 pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};
 pub use persist::{PRUNED_NODES_MAX, Persisted, PreparedBlock, Timings};
+pub use recover::Recovered;

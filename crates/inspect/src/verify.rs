@@ -8,6 +8,7 @@ use super::{InspectError, open_tables};
 
 /// What each invariant says, in one line.
 pub const MEANINGS: &[(&str, &str)] = &[
+    ("E1", "every page of the file is in one place, in order and in bounds"),
     ("S1", "every block has its header, its body and its slot"),
     ("S2", "every block has one anchor or diff, and a diff its base"),
     ("S3", "every state hashes to its block's state root"),
@@ -16,6 +17,7 @@ pub const MEANINGS: &[(&str, &str)] = &[
     ("L1", "the live tree is its root and all that descends from it"),
     ("P1", "proofs are missing only below the finalized floor"),
     ("F1", "head and checkpoints are what votes and blocks give"),
+    ("I1", "the directory is of the chain that its states are of"),
     ("G1", "the sign guard can be read, as far as a directory can show"),
 ];
 

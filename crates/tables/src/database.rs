@@ -107,6 +107,8 @@ impl Database {
             create::create(path, &options, &lock)?;
         }
         let view = DatabaseView::open_engine(path, Some(&options))?;
+        // Before any write transaction: it could take pages that are in use for free ones.
+        view.require_sound_pages()?;
         match view.recognise() {
             // Left by a build that made its database in place, killed before the first commit.
             Err(OpenError::Empty { .. }) if options.mode == OpenMode::Create => {}
@@ -174,7 +176,7 @@ pub(crate) fn must_exist(path: &Path) -> Result<(), OpenError> {
 /// Refuses the files of another program before the engine may change a byte of them. What only a writer can open, it is
 /// left to say.
 fn look(path: &Path, mode: OpenMode) -> Result<(), OpenError> {
-    match DatabaseView::open_engine(path, None).and_then(|view| view.recognise()) {
+    match DatabaseView::open_engine(path, None).and_then(|view| view.explain(view.recognise())) {
         Err(OpenError::Empty { .. }) if mode == OpenMode::Create => Ok(()),
         Err(OpenError::Unrecovered { .. } | OpenError::AddressSpace { .. }) => Ok(()),
         looked => looked,

@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 use lamella_types::{DecodeError, Root, packed::FormatError};
 
+use crate::pages::PageFinding;
+
 use crate::schema::{TABLES, Table};
 
 /// What the engine was doing.
@@ -203,6 +205,21 @@ pub enum OpenError {
         /// What the lock file says of the holder.
         holder: String,
     },
+    /// Pages of the engine are damaged. Nothing was written: the next commit could have overwritten rows that are
+    /// still good.
+    #[error(
+        "the database at {} has {finding_count} damaged pages: {}; it was left as it is: see `lamella db verify`, then put a copy of the directory in its place, or start with an empty --data-dir",
+        path.display(),
+        join(findings)
+    )]
+    Pages {
+        /// The database directory.
+        path: PathBuf,
+        /// Findings in all.
+        finding_count: u64,
+        /// The first of them.
+        findings: Vec<PageFinding>,
+    },
     /// Its last writer was killed between two flushes (`--lazy-commits`), and this process may not recover it.
     #[error("the database at {} must be recovered by a process that may write to it: start the node once ({why})", path.display())]
     Unrecovered {
@@ -249,4 +266,8 @@ pub enum OpenError {
         /// What it said.
         source: EngineError,
     },
+}
+
+fn join(findings: &[PageFinding]) -> String {
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

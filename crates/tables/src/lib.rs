@@ -15,7 +15,9 @@ mod error;
 mod key;
 mod lock;
 mod many;
+mod pages;
 mod raw;
+mod reader_table;
 mod readers;
 mod schema;
 mod transaction;
@@ -28,7 +30,9 @@ pub const LOG_TARGET: &str = "libmdbx";
 pub use database::{Database, Durability, OpenMode, Options};
 pub use error::{Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError};
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
+pub use pages::{PageFault, PageFinding, PageProgress, PageReport, PageTree};
 pub use raw::{RawKey, RawRow};
+pub use reader_table::OpenReader;
 pub use schema::{
     Anchors, Bodies, Canonical, Diffs, Headers, History, LiveChain, Meta, Registries, Seal,
     SignGuard, Signatures, Slots, TABLES, Table, TableInfo, TableStats, Votes,

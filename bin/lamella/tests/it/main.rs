@@ -5,6 +5,7 @@
 mod api;
 mod checkpoint;
 mod command;
+mod damage;
 mod db;
 mod devnet;
 mod flags;
@@ -12,6 +13,8 @@ mod full;
 mod log;
 mod node;
 mod opening;
+mod pages;
+mod unusable;
 mod wait;
 
 use std::path::Path;

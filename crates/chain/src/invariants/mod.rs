@@ -8,12 +8,15 @@
 
 mod blocks;
 mod head;
+mod pages;
 mod parts;
 
 use std::{collections::BTreeMap, fmt, ops::ControlFlow};
 
 use lamella_state_store::StateStore;
 use lamella_tables::{DatabaseView, EngineError, ReadError};
+
+use crate::identity::Identity;
 
 /// Findings kept in a report; further ones are counted.
 pub const FINDINGS_MAX: usize = 1_000;
@@ -45,6 +48,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Findings in all.
     pub finding_count: u64,
+    /// Names in Meta that this version does not know: tolerated, up to [`FINDINGS_MAX`].
+    pub unknown_meta: Vec<String>,
     /// Whether it was stopped before the end.
     pub stopped: bool,
 }
@@ -76,6 +81,21 @@ impl Report {
                 self.findings.push(Finding { invariant, what: what() });
             }
         }
+    }
+
+    /// Counts checks that were made elsewhere, `found` of them in vain.
+    pub(crate) fn add<T: fmt::Display>(
+        &mut self,
+        invariant: &'static str,
+        checks: u64,
+        found: u64,
+        findings: impl Iterator<Item = T>,
+    ) {
+        *self.checks.entry(invariant).or_default() += checks;
+        self.finding_count += found;
+        let room = FINDINGS_MAX.saturating_sub(self.findings.len());
+        let findings = findings.map(|what| Finding { invariant, what: what.to_string() });
+        self.findings.extend(findings.take(room));
     }
 
     /// Counts one check that is a read: damage is a finding, an engine failure ends the check.
@@ -121,8 +141,10 @@ pub fn verify(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report, EngineError> {
     let states = StateStore::default();
-    let mut check = Check { database, states: &states, report: Report::default(), progress };
+    let (report, identity) = (Report::default(), None);
+    let mut check = Check { database, states: &states, report, identity, progress };
     let stages = [
+        Check::check_pages,
         Check::check_meta,
         Check::check_blocks,
         Check::check_slots_index,
@@ -146,6 +168,8 @@ pub(crate) struct Check<'a> {
     database: &'a DatabaseView,
     states: &'a StateStore,
     report: Report,
+    /// What the directory says it holds, once `check_meta` has read it.
+    identity: Option<Identity>,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
 }
 
