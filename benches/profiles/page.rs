@@ -2,6 +2,7 @@
 
 use std::{
     hint::black_box,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,7 @@ use lamella_chain::Settings;
 use lamella_state_store::StateStore;
 use lamella_tables::{Durability, Read as _, Signatures, SlotRoot};
 use lamella_types::{Root, latest_block_root};
+use lamella_xmss::scheme::Trust;
 
 use crate::median_us;
 
@@ -39,7 +41,7 @@ fn measure(page_bytes: usize, proof_bytes: usize) {
     source.set_proof_bytes(proof_bytes);
     let settings =
         Settings { page_bytes: Some(page_bytes), ..directory::settings(Durability::Lazy) };
-    let chain = BenchChain::begin_with(bootstrap, settings);
+    let chain = BenchChain::begin_with(bootstrap, Arc::new(Trust), settings);
     let (mut imports, mut keys, mut written) = (Vec::new(), Vec::new(), 0);
     for _ in 0..BLOCKS {
         let block = source.next_signed();

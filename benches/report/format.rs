@@ -17,7 +17,20 @@ pub fn ratio(value: f64) -> String {
 
 /// `4,200/s`.
 pub fn rate(value: f64) -> String {
-    format!("{:.0}/s", value)
+    format!("{}/s", count(value))
+}
+
+/// `4,200`.
+pub fn count(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
@@ -56,6 +69,8 @@ mod tests {
         assert_eq!(bytes(11_444_224.0), "11.4 MB");
         assert_eq!(bytes(276.4), "276 B");
         assert_eq!(ratio(1.0), "1x");
+        assert_eq!(rate(14_254.4), "14,254/s");
+        assert_eq!([count(999.0), count(1e3), count(1234567.0)], ["999", "1,000", "1,234,567"]);
         assert_eq!(ratio(679.6), "680x");
     }
 }

@@ -1,7 +1,9 @@
-//! `bench-report`: docs/benchmarks.md and its plots from what the benches left in the target directory.
+//! `bench-report`: docs/benchmarks.md, its plots and README's figures from what the benches left in the target
+//! directory.
 //!
-//! It measures nothing. Text that explains stands in `template.md`, so that a new run keeps it; [`template`] says what
-//! may stand there for a figure.
+//! It measures nothing. What was inside the clock stands in [`rows`], beside the figure's name, so that both tables say
+//! the same; text that explains stands in `template.md`, so that a new run keeps it; [`template`] says what may stand
+//! there for a figure.
 
 #![allow(
     clippy::print_stdout,
@@ -23,8 +25,7 @@ use std::{fs, io, path::Path, process::ExitCode};
 use measured::Measured;
 
 fn main() -> ExitCode {
-    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
-    match write(Path::new(docs)) {
+    match write(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cannot write the report: {error}");
@@ -33,8 +34,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn write(docs: &Path) -> io::Result<()> {
+fn write(repository: &Path) -> io::Result<()> {
     let measured = Measured::read();
+    let docs = repository.join("docs");
     let pictures = docs.join("benchmarks");
     fs::create_dir_all(&pictures)?;
     for (name, plot) in plots::plots(&measured) {
@@ -45,6 +47,11 @@ fn write(docs: &Path) -> io::Result<()> {
     }
     let report = docs.join("benchmarks.md");
     fs::write(&report, template::fill(template::TEMPLATE, &measured))?;
-    println!("wrote docs/benchmarks.md and docs/benchmarks/*.svg");
+    let readme = repository.join("README.md");
+    let text = fs::read_to_string(&readme)?;
+    let filled = template::between_markers(&text, &rows::figures(&measured));
+    let missing = || io::Error::other("README.md has lost the markers around its figures");
+    fs::write(&readme, filled.ok_or_else(missing)?)?;
+    println!("wrote docs/benchmarks.md, docs/benchmarks/*.svg and README.md's figures");
     Ok(())
 }

@@ -53,11 +53,11 @@ fn over_history(measured: &Measured) -> Vec<(&'static str, Plot)> {
         (
             "read-history",
             plot(
-                "Cold read, 1,023 blocks after the anchor, 4,096 validators",
+                "Read, 1,023 blocks after the anchor, which is in memory, 4,096 validators",
                 seconds,
                 vec![
-                    timed("Lamella", "read_cold"),
-                    timed("snapshot and linear walk", "read_linear_walk"),
+                    timed("Lamella", "read_warm"),
+                    timed("walk from a snapshot in memory", "read_linear_walk"),
                 ],
             ),
         ),
@@ -113,11 +113,11 @@ fn over_stall(measured: &Measured) -> Vec<(&'static str, Plot)> {
         (
             "read-stall",
             plot(
-                "Cold read with the most tally deltas, half of 4,096 validators voting",
+                "Read with the most tally deltas, anchor in memory, half of 4,096 voting",
                 seconds,
                 vec![
-                    timed("Lamella", "read_cold"),
-                    timed("snapshot and linear walk", "read_linear_walk"),
+                    timed("Lamella", "read_warm"),
+                    timed("walk from a snapshot in memory", "read_linear_walk"),
                 ],
             ),
         ),

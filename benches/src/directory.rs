@@ -6,34 +6,38 @@ use lamella::import::{BATCH_BLOCKS_MAX, Importer};
 use lamella_chain::{Bootstrap, Chain, Settings};
 use lamella_tables::Durability;
 use lamella_types::SignedBlock;
-use lamella_xmss::scheme::{ProofScheme as _, Trust};
+use lamella_xmss::scheme::{ProofScheme, Trust};
 use tempfile::TempDir;
 
 /// A chain, its importer, and its directory, which goes with it. Directories are made where `TMPDIR` says.
 pub struct BenchChain {
     /// The chain.
     pub chain: Arc<Chain>,
-    /// Imports into it; proofs are taken on trust.
+    /// Imports into it.
     pub importer: Importer,
     directory: TempDir,
 }
 
 impl BenchChain {
-    /// Begins a chain.
+    /// Begins a chain whose proofs are taken on trust.
     #[must_use]
     pub fn begin(bootstrap: Bootstrap, durability: Durability) -> Self {
-        Self::begin_with(bootstrap, settings(durability))
+        Self::begin_with(bootstrap, Arc::new(Trust), settings(durability))
     }
 
-    /// Begins a chain by these settings.
+    /// Begins a chain with this proof scheme and by these settings.
     #[must_use]
-    pub fn begin_with(bootstrap: Bootstrap, settings: Settings) -> Self {
+    pub fn begin_with(
+        bootstrap: Bootstrap,
+        scheme: Arc<dyn ProofScheme>,
+        settings: Settings,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        let (chain, opened) = Chain::create(path, bootstrap, Trust.name(), settings).unwrap();
+        let (chain, opened) = Chain::create(path, bootstrap, scheme.name(), settings).unwrap();
         assert!(opened.created, "a directory of its own");
         let chain = Arc::new(chain);
-        let importer = Importer::new(Arc::clone(&chain), Arc::new(Trust));
+        let importer = Importer::new(Arc::clone(&chain), scheme);
         Self { chain, importer, directory }
     }
 

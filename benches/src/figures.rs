@@ -21,10 +21,15 @@ pub fn target_directory() -> PathBuf {
 
 /// Keeps a figure, replacing an earlier run's, and prints it. The name is a path such as `diffs/stalled/mean_bytes`.
 pub fn record(name: &str, value: f64) {
+    keep(name, value);
+    eprintln!("{name}: {value:.1}");
+}
+
+/// Keeps a figure without a word.
+pub fn keep(name: &str, value: f64) {
     let path = directory().join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, value.to_string()).unwrap();
-    eprintln!("{name}: {value:.1}");
 }
 
 /// Every figure of the last run, by its name.

@@ -15,10 +15,12 @@
 //! | the bytes of a commit, written and flushed by nothing but the system | [`bare`] |
 //! | figures that are not times | [`figures`] |
 //! | the points of the report's plots | [`sweep`] |
+//! | blocks with real signatures | [`signed`] |
+//! | a full state decoded on as many threads as our own reads have | [`threads`] |
 //! | timing one step and checking its result | [`timing`] |
 //!
-//! Everything is drawn from a fixed seed. Proofs are random bytes of a realistic size under the scheme `trust`: what
-//! verifying them costs is the scheme's business and not the store's.
+//! Everything is drawn from a fixed seed. Proofs are random bytes of a realistic size under the scheme `trust`, but for
+//! the blocks of [`signed`], which show what verifying adds.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,6 +28,7 @@
     clippy::panic,
     reason = "a benchmark fails by panicking"
 )]
+#![allow(clippy::cast_precision_loss, reason = "figures far below 2^52")]
 
 pub mod bare;
 pub mod blocks;
@@ -34,8 +37,10 @@ pub mod figures;
 pub mod linear;
 pub mod plain;
 pub mod random;
+pub mod signed;
 pub mod sweep;
 pub mod synthetic;
+pub mod threads;
 pub mod timing;
 
 pub use blocks::BlockSource;
@@ -44,7 +49,7 @@ pub use linear::LinearStore;
 pub use plain::PlainState;
 pub use random::Random;
 pub use synthetic::{Finality, anchor, registry};
-pub use timing::{timed, timed_on_processor};
+pub use timing::{Stopwatch, Times};
 
 /// Validators of a large network: the registry's limit.
 pub const LARGE: u64 = 4096;

@@ -46,12 +46,19 @@ pub fn registry(validator_count: u64) -> Validators {
     Validators::new(&entries.collect::<Vec<_>>()).unwrap()
 }
 
-/// Block and state of `slot` (at least 2) on a random history, ready to begin a chain.
+/// Block and state of `slot` (at least 2) on a random history, ready to begin a chain of validators with random keys.
 ///
 /// # Cost
 /// A hash for each slot and seven for each validator: 50 ms at slot 261,000.
 #[must_use]
 pub fn anchor(validator_count: u64, slot: Slot, finality: Finality) -> Bootstrap {
+    anchor_of(registry(validator_count), slot, finality)
+}
+
+/// As [`anchor`], of these validators.
+#[must_use]
+pub fn anchor_of(registry: Validators, slot: Slot, finality: Finality) -> Bootstrap {
+    let validator_count = registry.len() as u64;
     let mut random = Random::new(2);
     let mut history = BlockHashes::default();
     for _ in 0..slot {
@@ -67,7 +74,7 @@ pub fn anchor(validator_count: u64, slot: Slot, finality: Finality) -> Bootstrap
     if let Some(index) = justified_index_after(justified.slot, finalized.slot) {
         justified_slots.set(index, true);
     }
-    let genesis = genesis_state(1_700_000_000, registry(validator_count));
+    let genesis = genesis_state(1_700_000_000, registry);
     let state = State {
         slot,
         latest_block_header: BlockHeader {

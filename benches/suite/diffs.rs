@@ -3,9 +3,11 @@
 use std::{cell::LazyCell, sync::Arc};
 
 use criterion::Criterion;
-use lamella_benches::{BlockSource, Finality, LARGE, LONG, SHORT, anchor, timed};
+use lamella_benches::{BlockSource, Finality, LARGE, LONG, SHORT, anchor};
 use lamella_state_diff::{DiffBase, StateDiff};
 use lamella_types::{BlockHeader, Checkpoint, State, latest_block_root};
+
+use crate::group::Group;
 
 /// Slots without finality: none, an hour, four, twelve.
 const CASES: [(&str, u64, Finality); 4] = [
@@ -82,7 +84,7 @@ impl Samples {
 }
 
 pub fn diff_encode(c: &mut Criterion) {
-    let mut group = c.benchmark_group("diff_encode");
+    let mut group = Group::of(c, "diff_encode");
     for (name, slot, finality) in CASES {
         let samples = LazyCell::new(|| {
             let samples = Samples::new(slot, finality);
@@ -90,38 +92,30 @@ pub fn diff_encode(c: &mut Criterion) {
             samples
         });
         for (index, kind) in KINDS.into_iter().enumerate() {
-            group.bench_function(format!("V4096_{name}/{kind}"), |b| {
+            group.time(format!("V4096_{name}/{kind}"), |times, count| {
                 let sample = &samples.samples[index];
-                b.iter_custom(|count| {
-                    let check = |bytes: Vec<u8>| assert_eq!(bytes, sample.bytes);
-                    timed(count, || (), |()| sample.encode(), check)
-                });
+                let check = |bytes: Vec<u8>| assert_eq!(bytes, sample.bytes);
+                times.each(count, || (), |()| sample.encode(), check)
             });
         }
     }
     let state = LazyCell::new(|| anchor(LARGE, LONG, Finality::Healthy).state);
-    group.bench_function("baseline_full_state/V4096_H261k", |b| {
-        let bytes = state.to_ssz().len();
-        b.iter_custom(|count| {
-            timed(count, || (), |()| state.to_ssz(), |full| assert_eq!(full.len(), bytes))
-        });
+    let bytes = LazyCell::new(|| state.to_ssz().len());
+    group.time("baseline_full_state/V4096_H261k", |times, count| {
+        times.each(count, || (), |()| state.to_ssz(), |full| assert_eq!(full.len(), *bytes))
     });
-    group.finish();
 }
 
 pub fn diff_apply(c: &mut Criterion) {
-    let mut group = c.benchmark_group("diff_apply");
+    let mut group = Group::of(c, "diff_apply");
     for (name, slot, finality) in CASES {
         let samples = LazyCell::new(|| Samples::new(slot, finality));
         for (index, kind) in KINDS.into_iter().enumerate() {
-            group.bench_function(format!("V4096_{name}/{kind}"), |b| {
+            group.time(format!("V4096_{name}/{kind}"), |times, count| {
                 let sample = &samples.samples[index];
-                b.iter_custom(|count| {
-                    let check = |state: State| assert_eq!(state, *sample.target);
-                    timed(count, || (), |()| sample.apply(), check)
-                });
+                let check = |state: State| assert_eq!(state, *sample.target);
+                times.each(count, || (), |()| sample.apply(), check)
             });
         }
     }
-    group.finish();
 }

@@ -2,11 +2,11 @@
 
 use std::{path::Path, sync::Arc};
 
-use lamella_benches::BenchChain;
+use lamella_benches::{BenchChain, threads::decode_state};
 use lamella_tables::{
     Anchors, Bytes, Database, Durability, OpenMode, Options, Read as _, SlotRoot,
 };
-use lamella_types::{Decode as _, Root, Slot, State};
+use lamella_types::{Root, Slot, State};
 use tempfile::TempDir;
 
 /// Full states kept before the directory is begun anew, so that disks do not fill up.
@@ -54,11 +54,11 @@ impl FullStates {
         txn.commit().unwrap();
     }
 
-    /// Reads a state and proves it, as our own store does.
-    pub fn read(&self, slot: Slot, root: Root, state_root: &Root) -> State {
+    /// Reads a state and proves it, as our own store does, its history hashed on this many threads.
+    pub fn read(&self, slot: Slot, root: Root, state_root: &Root, threads: usize) -> State {
         let txn = self.database.read().unwrap();
         let Bytes(bytes) = txn.get::<Anchors>(&SlotRoot::new(slot, root)).unwrap().unwrap();
-        let state = State::from_ssz(&bytes).unwrap();
+        let state = decode_state(&bytes, threads);
         assert_eq!(state.root(), *state_root, "a state that proves itself");
         state
     }

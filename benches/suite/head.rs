@@ -3,11 +3,13 @@
 use std::{cell::LazyCell, sync::Arc};
 
 use criterion::Criterion;
-use lamella_benches::{LARGE, Random, timed};
-use lamella_fork_choice::{BlockSummary, ForkChoice, Recorded};
+use lamella_benches::{LARGE, Random};
+use lamella_fork_choice::{BlockSummary, ForkChoice, HeadChange, Recorded};
 use lamella_types::{
     AggregationBits, AttestationData, Checkpoint, ProofBytes, SingleMessageAggregate,
 };
+
+use crate::group::Group;
 
 /// Blocks in the tree.
 const BLOCKS: usize = 10_000;
@@ -77,58 +79,40 @@ fn block(random: &mut Random, parent: Option<&BlockSummary>) -> BlockSummary {
 }
 
 pub fn head_update(c: &mut Criterion) {
-    let mut group = c.benchmark_group("head_update");
+    let mut group = Group::of(c, "head_update");
     let fork = LazyCell::new(Fork::new);
-    group.bench_function("accept_4096_votes/10000_blocks", |b| {
-        b.iter_custom(|count| {
-            let measured = |mut choice: ForkChoice| (choice.accept_new_attestations(), choice);
-            timed(
-                count,
-                || fork.pending(),
-                measured,
-                |(change, _)| {
-                    assert_eq!(change.new_head, fork.tips[1].root);
-                    assert_eq!(change.reorg_depth, fork.tips[0].slot + 1 - BLOCKS as u64 / 2);
-                },
-            )
-        });
+    group.time("accept_4096_votes/10000_blocks", |times, count| {
+        let measured = |mut choice: ForkChoice| (choice.accept_new_attestations(), choice);
+        let check = |(change, _): (HeadChange, _)| {
+            assert_eq!(change.new_head, fork.tips[1].root);
+            assert_eq!(change.reorg_depth, fork.tips[0].slot + 1 - BLOCKS as u64 / 2);
+        };
+        times.each(count, || fork.pending(), measured, check)
     });
     // As an import or a tick does it: on a copy of the published view, which is dropped when it is replaced.
-    group.bench_function("copy_accept_publish/10000_blocks", |b| {
-        b.iter_custom(|count| {
-            let measured = |published: Arc<ForkChoice>| {
-                let mut choice = ForkChoice::clone(&published);
-                let change = choice.accept_new_attestations();
-                (change, Arc::new(choice))
-            };
-            timed(
-                count,
-                || Arc::new(fork.pending()),
-                measured,
-                |(change, published)| {
-                    assert_eq!(change.new_head, fork.tips[1].root);
-                    assert_eq!(published.head(), fork.tips[1].root);
-                },
-            )
-        });
+    group.time("copy_accept_publish/10000_blocks", |times, count| {
+        let measured = |published: Arc<ForkChoice>| {
+            let mut choice = ForkChoice::clone(&published);
+            let change = choice.accept_new_attestations();
+            (change, Arc::new(choice))
+        };
+        let check = |(change, published): (HeadChange, Arc<ForkChoice>)| {
+            assert_eq!(change.new_head, fork.tips[1].root);
+            assert_eq!(published.head(), fork.tips[1].root);
+        };
+        times.each(count, || Arc::new(fork.pending()), measured, check)
     });
-    group.bench_function("copy_add_block/10000_blocks", |b| {
-        b.iter_custom(|count| {
-            let measured = |child: BlockSummary| {
-                let mut choice = fork.choice.clone();
-                (choice.on_block(child, [&fork.other_vote]).unwrap(), choice)
-            };
-            timed(
-                count,
-                || block(&mut Random::new(8), Some(&fork.tips[0])),
-                measured,
-                |(change, view)| {
-                    assert_eq!(change.new_head, view.head());
-                    assert_eq!(view.block_count(), BLOCKS + 1);
-                    assert_eq!(change.reorg_depth, 0);
-                },
-            )
-        });
+    group.time("copy_add_block/10000_blocks", |times, count| {
+        let measured = |child: BlockSummary| {
+            let mut choice = fork.choice.clone();
+            (choice.on_block(child, [&fork.other_vote]).unwrap(), choice)
+        };
+        let check = |(change, view): (HeadChange, ForkChoice)| {
+            assert_eq!(change.new_head, view.head());
+            assert_eq!(view.block_count(), BLOCKS + 1);
+            assert_eq!(change.reorg_depth, 0);
+        };
+        let setup = || block(&mut Random::new(8), Some(&fork.tips[0]));
+        times.each(count, setup, measured, check)
     });
-    group.finish();
 }

@@ -1,113 +1,75 @@
 //! `import_block` and `import_batch`: proof and transition checked, written, committed, published.
 
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Duration};
 
-use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
-use lamella::import::{BATCH_BLOCKS_MAX, Imported, NewBlock};
+use criterion::Criterion;
+use lamella::import::{BATCH_BLOCKS_MAX, Imported};
 use lamella_benches::{
-    BenchChain, BlockSource, Finality, LARGE, LONG, Random, SHORT, SMALL, anchor,
+    BenchChain, BlockSource, Finality, LARGE, LONG, LinearStore, Random, SHORT, SMALL, Stopwatch,
+    Times, anchor,
     bare::{BareFile, written_bytes},
-    figures, timed,
-    timing::total_of_median,
+    directory, figures,
+    signed::{SCHEME, SignedChain},
 };
-use lamella_chain::{Bootstrap, Timings};
+use lamella_chain::{Bootstrap, Settings};
 use lamella_tables::{
     Durability::{self, Durable, Lazy},
     Read as _, TableStats,
 };
 use lamella_types::{SignedBlock, hash_tree_root, latest_block_root};
+use lamella_xmss::scheme::Trust;
 
-use crate::full_state::FullStates;
+use crate::{full_state::FullStates, group::Group, parts::Parts};
 
-/// Blocks after which a chain is begun anew: short of the slot limit, past an anchor.
-const BLOCKS_MAX: u64 = 2_000;
+/// Slots whose proofs are kept: few, so that each import prunes one, as it does on every chain older than a day.
+const SIGNATURE_WINDOW_SLOTS: u64 = 512;
+
+/// Blocks of a chain before it is begun anew.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// Imported before the first that is timed, in whole batches.
+    pub before: usize,
+    /// Timed.
+    pub timed: usize,
+}
+
+/// As a node goes on for ever: each import drops a live block and a proof, and two in 2,048 are anchors.
+const STEADY: Span = Span { before: 17 * BATCH_BLOCKS_MAX, timed: 2_048 };
+
+/// Slot at which a long chain begins that leaves room for it.
+const LONG_BEGIN: u64 = LONG - 2_048;
 
 /// A chain that blocks are imported into, and the source of its next blocks.
 pub struct Import {
     bootstrap: Bootstrap,
     finality: Finality,
     durability: Durability,
+    span: Span,
     source: BlockSource,
     chain: BenchChain,
-    parts: Parts,
-    /// Blocks after which the chain is begun anew.
-    pub blocks_max: u64,
-}
-
-/// Where the time of the blocks went. The median beside the mean: a database without flushes still makes one now and
-/// then, when it has no page left to reuse that the disk does not need.
-#[derive(Default)]
-struct Parts {
-    /// Transition, fork choice, write, commit of each block.
-    blocks: Vec<[Duration; 4]>,
-}
-
-impl Parts {
-    fn add(&mut self, block: &NewBlock) {
-        let Timings { fork_choice, write, commit } = block.persisted.timings;
-        self.blocks.push([block.transition, fork_choice, write, commit]);
-    }
-
-    /// Median of the blocks' times.
-    fn median(&self) -> Option<Duration> {
-        let mut times: Vec<Duration> = self.blocks.iter().map(|parts| parts.iter().sum()).collect();
-        times.sort_unstable();
-        times.get(times.len() / 2).copied()
-    }
-
-    /// Median microseconds of the commits, flushes included.
-    fn commit_us(&self) -> f64 {
-        let mut times: Vec<Duration> = self.blocks.iter().map(|parts| parts[3]).collect();
-        times.sort_unstable();
-        times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e6)
-    }
-
-    fn report(&self, name: &str) {
-        let count = self.blocks.len().max(1);
-        let summary = |mut times: Vec<Duration>| {
-            times.sort_unstable();
-            let mean = times.iter().sum::<Duration>().as_micros() / count as u128;
-            let median = times.get(count / 2).map_or(0, Duration::as_micros);
-            format!("{mean}/{median}")
-        };
-        let part = |index: usize| summary(self.blocks.iter().map(|parts| parts[index]).collect());
-        let whole = summary(self.blocks.iter().map(|parts| parts.iter().sum()).collect());
-        let [transition, fork_choice, write, commit] = [0, 1, 2, 3].map(part);
-        if let Some(median) = self.median() {
-            let median_us = median.as_secs_f64() * 1e6;
-            figures::record(&format!("import_block/{name}/median_us"), median_us);
-            figures::record(&format!("import_block/{name}/commit_us"), self.commit_us());
-        }
-        eprintln!(
-            "import_block/{name}, µs mean/median of {count} blocks: {whole} = {transition} transition + {fork_choice} fork choice + {write} write + {commit} commit"
-        );
-    }
+    pub parts: Parts,
 }
 
 impl Import {
-    pub fn new(validators: u64, slot: u64, finality: Finality, durability: Durability) -> Self {
+    pub fn new(
+        validators: u64,
+        slot: u64,
+        finality: Finality,
+        durability: Durability,
+        span: Span,
+    ) -> Self {
         let bootstrap = anchor(validators, slot, finality);
-        let source = BlockSource::new(&bootstrap.state, finality);
-        let chain = BenchChain::begin(bootstrap.clone(), durability);
-        let (parts, blocks_max) = (Parts::default(), BLOCKS_MAX);
-        let mut import = Self { bootstrap, finality, durability, source, chain, parts, blocks_max };
-        let blocks = import.next_blocks(BATCH_BLOCKS_MAX);
-        import.chain.import_all(blocks);
-        import
-    }
-
-    /// The next blocks; of a new chain if this one has no room for them.
-    fn next_blocks(&mut self, count: usize) -> Vec<SignedBlock> {
-        self.make_room(count);
-        self.source.take(count)
+        let (source, chain) = begin(&bootstrap, finality, durability, span);
+        let parts = Parts::default();
+        Self { bootstrap, finality, durability, span, source, chain, parts }
     }
 
     /// Begins a new chain if this one has no room for so many blocks.
     fn make_room(&mut self, count: usize) {
-        let first_slot = self.bootstrap.state.slot;
-        if self.source.state().slot + count as u64 > first_slot + self.blocks_max {
-            self.source = BlockSource::new(&self.bootstrap.state, self.finality);
-            self.chain = BenchChain::begin(self.bootstrap.clone(), self.durability);
+        let end = self.bootstrap.state.slot + (self.span.before + self.span.timed) as u64;
+        if self.source.state().slot + count as u64 > end {
+            (self.source, self.chain) =
+                begin(&self.bootstrap, self.finality, self.durability, self.span);
         }
     }
 
@@ -131,42 +93,64 @@ impl Import {
         );
     }
 
-    /// Imports blocks one by one, a commit for each. The median block counts: a database without flushes still makes one
-    /// now and then.
-    pub fn blocks(&mut self, count: u64) -> Duration {
-        let mut times = Vec::new();
-        for _ in 0..count {
-            let block = self.next_blocks(1).remove(0);
-            let root = hash_tree_root(&block.block);
-            let commits = self.commits();
-            let started = Instant::now();
-            let imported = self.chain.importer.import(block).unwrap();
-            times.push(started.elapsed());
-            let Imported::New(new) = imported else { panic!("a block that is known already") };
-            assert_eq!(new.root, root);
-            self.parts.add(&new);
-            assert_eq!(self.chain.chain.fork_choice().head(), root, "the new head");
-            assert_eq!(self.commits(), commits + 1, "one commit for a block");
-        }
-        total_of_median(times)
+    /// Imports blocks one by one, a commit for each.
+    pub fn blocks(&mut self, times: &mut Times, count: u64) -> Duration {
+        (0..count).map(|_| self.block(times)).sum()
+    }
+
+    fn block(&mut self, times: &mut Times) -> Duration {
+        self.make_room(1);
+        let block = self.source.next_signed();
+        let (root, slot) = (hash_tree_root(&block.block), block.block.slot);
+        let commits = self.commits();
+        let watch = Stopwatch::start();
+        let imported = self.chain.importer.import(block).unwrap();
+        let spent = watch.stop();
+        let Imported::New(new) = imported else { panic!("a block that is known already") };
+        assert_eq!(new.root, root);
+        self.parts.add(slot, &new, spent.clock);
+        assert_eq!(self.chain.chain.fork_choice().head(), root, "the new head");
+        assert_eq!(self.commits(), commits + 1, "one commit for a block");
+        times.add(spent)
     }
 
     /// Imports blocks in the largest transactions that catch-up uses.
-    fn batches(&mut self, count: u64) -> Duration {
-        let mut times = Vec::new();
-        for _ in 0..count {
-            let blocks = self.next_blocks(BATCH_BLOCKS_MAX);
-            let last = hash_tree_root(&blocks[BATCH_BLOCKS_MAX - 1].block);
-            let commits = self.commits();
-            let started = Instant::now();
-            let persisted = self.chain.importer.import_batch(blocks).unwrap().unwrap();
-            times.push(started.elapsed());
-            assert_eq!(persisted.imported.len(), BATCH_BLOCKS_MAX);
-            assert_eq!(self.chain.chain.fork_choice().head(), last, "the new head");
-            assert_eq!(self.commits(), commits + 1, "one commit for a batch");
-        }
-        total_of_median(times)
+    fn batches(&mut self, times: &mut Times, count: u64) -> Duration {
+        let batch = |_| {
+            self.make_room(BATCH_BLOCKS_MAX);
+            import_batch_of(&self.chain, self.source.take(BATCH_BLOCKS_MAX), times)
+        };
+        (0..count).map(batch).sum()
     }
+}
+
+/// A new chain, imported up to where times count.
+fn begin(
+    bootstrap: &Bootstrap,
+    finality: Finality,
+    durability: Durability,
+    span: Span,
+) -> (BlockSource, BenchChain) {
+    let settings = Settings {
+        signature_window_slots: SIGNATURE_WINDOW_SLOTS,
+        ..directory::settings(durability)
+    };
+    let mut source = BlockSource::new(&bootstrap.state, finality);
+    let chain = BenchChain::begin_with(bootstrap.clone(), Arc::new(Trust), settings);
+    for _ in 0..span.before / BATCH_BLOCKS_MAX {
+        chain.import_all(source.take(BATCH_BLOCKS_MAX));
+    }
+    (source, chain)
+}
+
+fn import_batch_of(chain: &BenchChain, blocks: Vec<SignedBlock>, times: &mut Times) -> Duration {
+    let (count, last) = (blocks.len(), hash_tree_root(&blocks[blocks.len() - 1].block));
+    let watch = Stopwatch::start();
+    let persisted = chain.importer.import_batch(blocks).unwrap().unwrap();
+    let spent = watch.stop();
+    assert_eq!(persisted.imported.len(), count);
+    assert_eq!(chain.chain.fork_choice().head(), last, "the new head");
+    times.add(spent)
 }
 
 /// Durable imports, each followed by its baseline: the bytes that it wrote, written and flushed by the system alone.
@@ -175,65 +159,46 @@ struct DurablePairs {
     import: Import,
     bare: BareFile,
     bytes: Vec<u8>,
-    pairs: Vec<[Duration; 2]>,
+    /// Baselines.
+    bare_times: Times,
 }
 
 impl DurablePairs {
-    fn new(validators: u64, slot: u64) -> Self {
-        let import = Import::new(validators, slot, Finality::Healthy, Durable);
-        let bytes = Random::new(9).bytes(4 << 20);
-        Self { import, bare: BareFile::default(), bytes, pairs: Vec::new() }
+    fn new(name: &str, validators: u64, slot: u64) -> Self {
+        let import = Import::new(validators, slot, Finality::Healthy, Durable, STEADY);
+        let bare_times = Times::new(format!("import_block/durable_baseline_bare_write/{name}"));
+        let bytes = Random::new(9).bytes(WRITTEN_BYTES_MAX);
+        Self { import, bare: BareFile::default(), bytes, bare_times }
     }
 
-    /// Time of `count` imports and of `count` baselines.
-    fn run(&mut self, count: u64) -> [Duration; 2] {
-        let first = self.pairs.len();
-        for _ in 0..count {
-            // A new chain would be counted with the block; nothing else writes.
-            self.import.make_room(1);
-            let before = written_bytes().unwrap_or(0);
-            let import = self.import.blocks(1);
-            let written = written_bytes().unwrap_or(0) - before;
-            let written = usize::try_from(written).unwrap();
-            let started = Instant::now();
-            self.bare.commit(&self.bytes[..written]);
-            let bare = started.elapsed();
-            self.pairs.push([import, bare]);
-        }
-        [0, 1].map(|index| {
-            total_of_median(self.pairs[first..].iter().map(|pair| pair[index]).collect())
-        })
-    }
-
-    fn record(&self, name: &str) {
-        if self.pairs.is_empty() {
-            return;
-        }
-        let median = |index: usize| {
-            let mut times: Vec<_> = self.pairs.iter().map(|pair| pair[index]).collect();
-            times.sort_unstable();
-            times[times.len() / 2].as_secs_f64()
-        };
-        let bytes_mean = self.bare.written() as f64 / self.pairs.len() as f64;
-        figures::record(&format!("import_block/durable/{name}/written_bytes"), bytes_mean);
-        figures::record(&format!("import_block/durable/{name}/bare_us"), median(1) * 1e6);
-        let ratio = median(0) / median(1);
-        figures::record(&format!("import_block/durable/{name}/ratio_to_bare_write"), ratio);
+    fn pair(&mut self, times: &mut Times) -> Duration {
+        // A new chain would be counted with the block; nothing else writes.
+        self.import.make_room(1);
+        let before = written_bytes().unwrap_or(0);
+        let import = self.import.block(times);
+        let written = usize::try_from(written_bytes().unwrap_or(0) - before).unwrap();
+        let watch = Stopwatch::start();
+        self.bare.commit(&self.bytes[..written]);
+        self.bare_times.add(watch.stop());
+        import
     }
 }
 
-fn import_durable(group: &mut BenchmarkGroup<'_, WallTime>) {
-    for (name, validators, slot) in [("V8_H1k", SMALL, SHORT), ("V4096_H261k", LARGE, LONG)] {
+/// Most that one import writes: proof, anchor with a segment, the pages on the way to them.
+const WRITTEN_BYTES_MAX: usize = 8 << 20;
+
+fn import_durable(group: &mut Group<'_>) {
+    for (name, validators, slot) in [("V8_H1k", SMALL, SHORT), ("V4096_H261k", LARGE, LONG_BEGIN)] {
         let mut pairs: Option<DurablePairs> = None;
-        for (index, what) in ["durable", "durable_baseline_bare_write"].into_iter().enumerate() {
-            group.bench_function(format!("{what}/{name}"), |b| {
-                let pairs = pairs.get_or_insert_with(|| DurablePairs::new(validators, slot));
-                b.iter_custom(|count| pairs.run(count)[index]);
-            });
-        }
+        group.time(format!("durable/{name}"), |times, count| {
+            let pairs = pairs.get_or_insert_with(|| DurablePairs::new(name, validators, slot));
+            (0..count).map(|_| pairs.pair(times)).sum()
+        });
         if let Some(pairs) = pairs {
-            pairs.import.parts.report(&format!("durable/{name}"));
-            pairs.record(name);
+            let blocks = pairs.import.parts.record(&format!("durable/{name}"));
+            pairs.bare_times.record();
+            let bytes_mean = pairs.bare.written() as f64 / blocks as f64;
+            figures::record(&format!("import_block/durable/{name}/written_bytes"), bytes_mean);
         }
     }
 }
@@ -244,89 +209,162 @@ const STALL: Finality = Finality::Stalled(10_800);
 const CASES: [(&str, u64, u64, Finality, Durability); 4] = [
     ("lazy/V8_H1k", SMALL, SHORT, Finality::Healthy, Lazy),
     ("lazy/V4096_H1k", LARGE, SHORT, Finality::Healthy, Lazy),
-    ("lazy/V4096_H261k", LARGE, LONG, Finality::Healthy, Lazy),
-    ("lazy/V4096_H261k_stalled_12h", LARGE, LONG, STALL, Lazy),
+    ("lazy/V4096_H261k", LARGE, LONG_BEGIN, Finality::Healthy, Lazy),
+    ("lazy/V4096_H261k_stalled_12h", LARGE, LONG_BEGIN, STALL, Lazy),
 ];
 
 pub fn import_block(c: &mut Criterion) {
-    let mut group = c.benchmark_group("import_block");
-    group.throughput(Throughput::Elements(1));
+    let mut group = Group::of(c, "import_block");
+    group.throughput(1);
     for (name, validators, slot, finality, durability) in CASES {
         let mut import = None;
-        group.bench_function(name, |b| {
-            let import =
-                import.get_or_insert_with(|| Import::new(validators, slot, finality, durability));
-            b.iter_custom(|count| import.blocks(count));
+        group.time(name, |times, count| {
+            let begin = || Import::new(validators, slot, finality, durability, STEADY);
+            import.get_or_insert_with(begin).blocks(times, count)
         });
         if let Some(import) = import {
-            import.parts.report(name);
+            import.parts.record(name);
         }
     }
     import_durable(&mut group);
-    // The write alone, without transition, block or fork choice.
-    let mut full = None;
-    group.sample_size(10);
-    group.bench_function("baseline_full_state_write/V4096_H261k", |b| {
-        let (source, states) = full.get_or_insert_with(|| {
-            let state = anchor(LARGE, LONG, Finality::Healthy).state;
-            (BlockSource::new(&state, Finality::Healthy), FullStates::begin())
+    import_signed(&mut group);
+    baseline_linear(&mut group);
+    baseline_full_state(&mut group);
+}
+
+/// Blocks whose signatures are made once, and imported into one chain after the other.
+struct Signed {
+    blocks: SignedChain,
+    chain: Option<BenchChain>,
+    next: usize,
+}
+
+/// Blocks that are signed: two batches, and some seconds of signing.
+const SIGNED_BLOCKS: usize = 2 * BATCH_BLOCKS_MAX;
+
+impl Signed {
+    fn new() -> Self {
+        Self { blocks: SignedChain::of(SMALL, SIGNED_BLOCKS), chain: None, next: 0 }
+    }
+
+    /// The next blocks and the chain that they go into.
+    fn take(&mut self, count: usize, durability: Durability) -> (&BenchChain, Vec<SignedBlock>) {
+        if self.next + count > SIGNED_BLOCKS {
+            (self.chain, self.next) = (None, 0);
+        }
+        let bootstrap = &self.blocks.bootstrap;
+        let chain = self.chain.get_or_insert_with(|| {
+            let settings = directory::settings(durability);
+            BenchChain::begin_with(bootstrap.clone(), Arc::new(SCHEME), settings)
         });
-        let first_slot = LONG;
-        b.iter_custom(|count| {
-            let mut total = Duration::ZERO;
-            for _ in 0..count {
-                if source.state().slot >= first_slot + BLOCKS_MAX {
-                    let state = anchor(LARGE, LONG, Finality::Healthy).state;
-                    *source = BlockSource::new(&state, Finality::Healthy);
-                }
-                let block = source.next_block();
-                let root = latest_block_root(source.state());
-                states.make_room();
-                let started = Instant::now();
-                states.write(root, source.state());
-                total += started.elapsed();
-                assert_eq!(states.read(block.slot, root, &block.state_root), *source.state());
-            }
-            total
-        });
+        let blocks = self.blocks.blocks[self.next..self.next + count].to_vec();
+        self.next += count;
+        (chain, blocks)
+    }
+}
+
+/// The same with every signature checked.
+fn import_signed(group: &mut Group<'_>) {
+    let mut signed = None;
+    group.time("lazy/V8_signed", |times, count| {
+        let signed = signed.get_or_insert_with(Signed::new);
+        let import = |_| {
+            let (chain, blocks) = signed.take(1, Lazy);
+            import_batch_of(chain, blocks, times)
+        };
+        (0..count).map(import).sum()
     });
-    group.finish();
+}
+
+/// A store of snapshots and diffs that are walked: transition and root as ours, then its rows; a proof of the same size.
+fn baseline_linear(group: &mut Group<'_>) {
+    let mut linear = None;
+    group.time("baseline_linear/V4096_H261k", |times, count| {
+        let begin = || {
+            let state = anchor(LARGE, LONG_BEGIN, Finality::Healthy).state;
+            (LinearStore::default(), BlockSource::new(&state, Finality::Healthy))
+        };
+        let mut import = |_| {
+            let (store, source) = linear.get_or_insert_with(begin);
+            let parent = source.state().clone();
+            let block = source.next_signed();
+            let watch = Stopwatch::start();
+            let state = store.import(&parent, &block);
+            let spent = watch.stop();
+            assert_eq!(state, *source.state());
+            // One snapshot in as many blocks.
+            if state.slot == LONG_BEGIN + 1_024 {
+                linear = None;
+            }
+            times.add(spent)
+        };
+        (0..count).map(&mut import).sum()
+    });
+}
+
+/// The write of a full state alone, without transition, block or fork choice.
+fn baseline_full_state(group: &mut Group<'_>) {
+    let begin = || {
+        let state = anchor(LARGE, LONG, Finality::Healthy).state;
+        BlockSource::new(&state, Finality::Healthy)
+    };
+    let mut full = None;
+    group.samples(10).time("baseline_full_state_write/V4096_H261k", |times, count| {
+        let (source, states) = full.get_or_insert_with(|| (begin(), FullStates::begin()));
+        let write = |_| {
+            if source.state().slot >= LONG + 2_000 {
+                *source = begin();
+            }
+            let block = source.next_block();
+            let root = latest_block_root(source.state());
+            states.make_room();
+            let watch = Stopwatch::start();
+            states.write(root, source.state());
+            let spent = watch.stop();
+            assert_eq!(states.read(block.slot, root, &block.state_root, 1), *source.state());
+            times.add(spent)
+        };
+        (0..count).map(write).sum()
+    });
 }
 
 pub fn import_batch(c: &mut Criterion) {
-    let mut group = c.benchmark_group("import_batch");
-    group.throughput(Throughput::Elements(BATCH_BLOCKS_MAX as u64));
-    group.sample_size(10);
+    let mut group = Group::of(c, "import_batch");
+    group.samples(10).throughput(BATCH_BLOCKS_MAX as u64);
     for (name, validators, slot, durability) in [
         ("lazy/V8_H1k", SMALL, SHORT, Lazy),
-        ("lazy/V4096_H261k", LARGE, LONG, Lazy),
+        ("lazy/V4096_H261k", LARGE, LONG_BEGIN, Lazy),
         ("durable/V8_H1k", SMALL, SHORT, Durable),
-        ("durable/V4096_H261k", LARGE, LONG, Durable),
+        ("durable/V4096_H261k", LARGE, LONG_BEGIN, Durable),
     ] {
         let mut import = None;
-        group.bench_function(name, |b| {
-            let import = import.get_or_insert_with(|| {
-                Import::new(validators, slot, Finality::Healthy, durability)
-            });
-            b.iter_custom(|count| import.batches(count));
+        group.time(name, |times, count| {
+            let begin = || Import::new(validators, slot, Finality::Healthy, durability, STEADY);
+            import.get_or_insert_with(begin).batches(times, count)
         });
         if let Some(import) = import {
             import.report_bytes(name);
         }
     }
+    let mut signed = None;
+    group.time("durable/V8_signed", |times, count| {
+        let signed = signed.get_or_insert_with(Signed::new);
+        let import = |_| {
+            let (chain, blocks) = signed.take(BATCH_BLOCKS_MAX, Durable);
+            import_batch_of(chain, blocks, times)
+        };
+        (0..count).map(import).sum()
+    });
     // What a peer's repetition costs.
     let mut known = None;
-    group.bench_function("known_blocks/V4096_H261k", |b| {
+    group.time("known_blocks/V4096_H261k", |times, count| {
         let (chain, blocks) = known.get_or_insert_with(|| {
             let bootstrap = anchor(LARGE, LONG, Finality::Healthy);
             let blocks =
                 BlockSource::new(&bootstrap.state, Finality::Healthy).take(BATCH_BLOCKS_MAX);
             (BenchChain::grown(bootstrap, blocks.clone()), blocks)
         });
-        b.iter_custom(|count| {
-            let import = |blocks| chain.importer.import_batch(blocks).unwrap();
-            timed(count, || blocks.clone(), import, |imported| assert!(imported.is_none()))
-        });
+        let import = |blocks| chain.importer.import_batch(blocks).unwrap();
+        times.each(count, || blocks.clone(), import, |imported| assert!(imported.is_none()))
     });
-    group.finish();
 }

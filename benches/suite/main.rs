@@ -1,7 +1,8 @@
 //! What a node does, measured. `cargo bench -p lamella-benches -- import_block` runs one group.
 //!
-//! Baselines that a user would otherwise pick run beside what they stand against: `ssz_rs` containers, and a full
-//! state written for each block. Sizes, which criterion cannot plot, are printed before the group that they belong to.
+//! Baselines that a user would otherwise pick run beside what they stand against: `ssz_rs` containers, a full state
+//! written for each block, snapshots and diffs that are walked. Criterion runs and compares; the report takes every
+//! single time (see `lamella_benches::timing`).
 
 #![allow(
     clippy::unwrap_used,
@@ -10,12 +11,15 @@
     missing_docs,
     reason = "a benchmark fails by panicking, and criterion's macros make undocumented functions"
 )]
+#![allow(clippy::cast_precision_loss, reason = "figures far below 2^52")]
 
 mod curves;
 mod diffs;
 mod full_state;
+mod group;
 mod head;
 mod import;
+mod parts;
 mod prune;
 mod read;
 mod restart;

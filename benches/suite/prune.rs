@@ -1,12 +1,14 @@
 //! `prune_signatures`: the job of a node that comes back after a day, in bounded transactions.
 
-use std::{
-    cell::{Cell, LazyCell, RefCell},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use criterion::{Criterion, SamplingMode, Throughput};
-use lamella_benches::{Random, blocks::SIGNATURE_BYTES, figures};
+use criterion::Criterion;
+use lamella_benches::{
+    Random, Stopwatch, Times,
+    blocks::SIGNATURE_BYTES,
+    figures,
+    timing::{Spread, micros},
+};
 use lamella_block_store::{
     PRUNE_ROWS_MAX, SIGNATURE_PRUNING_RANGE_SLOTS, prune_signatures as prune_step, signature_floor,
 };
@@ -14,6 +16,8 @@ use lamella_tables::{
     Bytes, Database, Durability, OpenMode, Options, Read as _, Signatures, SlotRoot,
 };
 use tempfile::TempDir;
+
+use crate::group::Group;
 
 /// Signatures to prune.
 const SIGNATURES: u64 = 20_000;
@@ -32,13 +36,22 @@ struct Signed {
     _directory: TempDir,
 }
 
-/// What a job did. Its longest transaction, and the part of one before its commit, which in a durable database has
-/// no flush in it.
+/// What a job did, its longest transaction with its commit, and the longest of the parts before a commit.
 #[derive(Debug, Default, Clone, Copy)]
 struct Job {
     deleted: u64,
     longest: Duration,
     longest_step: Duration,
+}
+
+/// What the jobs on one database left.
+#[derive(Default)]
+struct Jobs {
+    jobs: Vec<Job>,
+    /// Time of a read before and after each.
+    reads: Vec<[Duration; 2]>,
+    /// Bytes of the file after each.
+    file_bytes: Vec<u64>,
 }
 
 impl Signed {
@@ -111,61 +124,49 @@ impl Signed {
     }
 }
 
-pub fn prune_signatures(c: &mut Criterion) {
-    let mut group = c.benchmark_group("prune_signatures");
-    group.sample_size(10).sampling_mode(SamplingMode::Flat);
-    group.throughput(Throughput::Elements(SIGNATURES));
-    for (name, durability) in [("lazy", Durability::Lazy), ("durable", Durability::Durable)] {
-        let signed = LazyCell::new(|| RefCell::new(Signed::begin(durability)));
-        let jobs = RefCell::new(Vec::new());
-        let reads = RefCell::new(Vec::new());
-        let first_file_bytes = Cell::new(None);
-        group.bench_function(format!("{name}/20000_of_3kB"), |b| {
-            let mut signed = signed.borrow_mut();
-            b.iter_custom(|count| {
-                let mut total = Duration::ZERO;
-                for _ in 0..count {
-                    signed.add(SIGNATURES);
-                    let read_before = signed.read_time();
-                    let started = Instant::now();
-                    let job = signed.prune();
-                    total += started.elapsed();
-                    signed.check(job.deleted);
-                    reads.borrow_mut().push([read_before, signed.read_time()]);
-                    let file_bytes = signed.database.stats().unwrap().file_bytes;
-                    if first_file_bytes.get().is_none() {
-                        first_file_bytes.set(Some(file_bytes));
-                    }
-                    jobs.borrow_mut().push(job);
-                }
-                total
-            });
-        });
-        let jobs = jobs.into_inner();
-        if !jobs.is_empty() {
-            let us = |time: Duration| time.as_secs_f64() * 1e6;
-            let figure = |what: &str, value| {
-                figures::record(&format!("prune_signatures/{name}/{what}"), value);
-            };
-            // Of each job the longest transaction; of those the median, as other programs run meanwhile.
-            let median_of = |longest: fn(&Job) -> Duration| {
-                let mut times: Vec<_> = jobs.iter().map(longest).collect();
-                times.sort_unstable();
-                us(times[times.len() / 2])
-            };
-            figure("longest_transaction_us", median_of(|job| job.longest));
-            figure("longest_before_commit_us", median_of(|job| job.longest_step));
-            let median = |index: usize| {
-                let mut times: Vec<_> = reads.borrow().iter().map(|pair| pair[index]).collect();
-                times.sort_unstable();
-                us(times[times.len() / 2])
-            };
-            figure("read_before_us", median(0));
-            figure("read_after_us", median(1));
-            let file_bytes = signed.borrow().database.stats().unwrap().file_bytes as f64;
-            let first = first_file_bytes.get().unwrap_or_default() as f64;
-            figure("file_bytes_last_over_first_job", file_bytes / first);
-        }
+impl Jobs {
+    /// Adds as many signatures as a job prunes, and prunes them.
+    fn run(&mut self, signed: &mut Signed, times: &mut Times) -> Duration {
+        signed.add(SIGNATURES);
+        let read_before = signed.read_time();
+        let watch = Stopwatch::start();
+        let job = signed.prune();
+        let spent = watch.stop();
+        signed.check(job.deleted);
+        self.reads.push([read_before, signed.read_time()]);
+        self.file_bytes.push(signed.database.stats().unwrap().file_bytes);
+        self.jobs.push(job);
+        times.add(spent)
     }
-    group.finish();
+
+    fn record(&self, name: &str) {
+        let [Some(first), Some(last)] = [self.file_bytes.first(), self.file_bytes.last()] else {
+            return;
+        };
+        let figure = |what: &str, value| {
+            figures::record(&format!("prune_signatures/{name}/{what}"), value);
+        };
+        let of_jobs =
+            |longest: fn(&Job) -> Duration| Spread::of(self.jobs.iter().map(longest).collect());
+        figure("longest_transaction_us", micros(of_jobs(|job| job.longest).median));
+        figure("longest_transaction_worst_us", micros(of_jobs(|job| job.longest).worst));
+        figure("longest_before_commit_us", micros(of_jobs(|job| job.longest_step).median));
+        let read = |index: usize| Spread::of(self.reads.iter().map(|pair| pair[index]).collect());
+        figure("read_before_us", micros(read(0).median));
+        figure("read_after_us", micros(read(1).median));
+        figure("file_bytes_last_over_first_job", *last as f64 / *first as f64);
+    }
+}
+
+pub fn prune_signatures(c: &mut Criterion) {
+    let mut group = Group::of(c, "prune_signatures");
+    group.samples(10).flat().throughput(SIGNATURES);
+    for (name, durability) in [("lazy", Durability::Lazy), ("durable", Durability::Durable)] {
+        let (mut signed, mut jobs) = (None, Jobs::default());
+        group.time(format!("{name}/20000_of_3kB"), |times, count| {
+            let signed = signed.get_or_insert_with(|| Signed::begin(durability));
+            (0..count).map(|_| jobs.run(signed, times)).sum()
+        });
+        jobs.record(name);
+    }
 }

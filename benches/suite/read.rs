@@ -1,12 +1,12 @@
 //! `read_state_cold`, `read_state_in_stall` and `read_state_hot`: the state of a block, proved, out of the tables or
 //! the cache.
 
-use std::{cell::LazyCell, time::Duration};
+use std::{cell::LazyCell, sync::Arc, time::Duration};
 
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, measurement::WallTime};
+use criterion::Criterion;
 use lamella_benches::{
-    BenchChain, BlockSource, Finality, LARGE, LONG, LinearStore, SHORT, anchor, figures, timed,
-    timed_on_processor,
+    BenchChain, BlockSource, Finality, LARGE, LONG, LinearStore, SHORT, Times, anchor, figures,
+    threads,
 };
 use lamella_block_store::canonical_root;
 use lamella_state_diff::TALLY_DELTAS_MAX;
@@ -14,7 +14,10 @@ use lamella_state_store::StateStore;
 use lamella_tables::SlotRoot;
 use lamella_types::{Root, Slot, State, latest_block_root};
 
-use crate::full_state::{FullStates, head};
+use crate::{
+    full_state::{FullStates, head},
+    group::Group,
+};
 
 /// Blocks of the chain: the last one is as far from its anchor as a block can be.
 const BLOCKS: usize = 1_023;
@@ -58,21 +61,23 @@ impl LinearChain {
         SlotRoot::new(self.head.slot, latest_block_root(&self.head))
     }
 
-    /// Reads the head's state by our own bulk path.
-    pub fn read(&self, count: u64) -> Duration {
-        let measured = |()| self.store.read(self.key(), &self.state_root);
-        timed_on_processor(count, || (), measured, |state| assert_eq!(state, self.head))
+    /// Reads the head's state with the snapshot in memory.
+    pub fn read_warm(&self, times: &mut Times, count: u64) -> Duration {
+        let measured = |()| self.store.read_warm(self.key(), &self.state_root);
+        times.each(count, || (), measured, |state| assert_eq!(state, self.head))
+    }
+
+    /// Reads it with nothing in memory, the snapshot hashed on as many threads as our own segments.
+    fn read_cold(&self, times: &mut Times, count: u64) -> Duration {
+        let measured = |()| self.store.read_cold(self.key(), &self.state_root, threads::count());
+        times.each(count, || (), measured, |state| assert_eq!(state, self.head))
     }
 
     /// Reads it as `ssz_rs` containers.
-    fn read_plain(&self, count: u64) -> Duration {
+    fn read_plain(&self, times: &mut Times, count: u64) -> Duration {
         let measured = |()| self.store.read_plain(self.key(), &self.state_root);
-        timed_on_processor(
-            count,
-            || (),
-            measured,
-            |state| assert!(state.encode() == self.head.to_ssz()),
-        )
+        let bytes = self.head.to_ssz();
+        times.each(count, || (), measured, |state| assert!(state.encode() == bytes))
     }
 }
 
@@ -84,86 +89,82 @@ fn check(state: &State, root: Root) {
     assert_eq!(latest_block_root(state), root, "the state of this block");
 }
 
+fn read(chain: &BenchChain, store: &StateStore, root: Root) -> Arc<State> {
+    store.state(&chain.chain.read().unwrap(), &root).unwrap().unwrap()
+}
+
+/// Reads a state with nothing in memory but the system's page cache: the first read after a start.
+fn read_first(chain: &BenchChain, root: Root, times: &mut Times, count: u64) -> Duration {
+    let measured = |store: StateStore| (read(chain, &store, root), store);
+    times.each(count, StateStore::default, measured, |(state, _)| check(&state, root))
+}
+
+/// Reads a state with history segments and registry in memory and no state: anchor and block are rebuilt and proved.
+fn read_segments_warm(chain: &BenchChain, root: Root, times: &mut Times, count: u64) -> Duration {
+    let store = StateStore::default();
+    read(chain, &store, root);
+    let forget = || store.clear_states();
+    times.each(count, forget, |()| read(chain, &store, root), |state| check(&state, root))
+}
+
+/// Reads a state with its anchor's in memory, as once any other state of its thousand slots has been read.
+pub fn read_anchor_warm(chain: &BenchChain, root: Root, times: &mut Times, count: u64) -> Duration {
+    let store = StateStore::default();
+    let stored = store.stored(&chain.chain.read().unwrap(), &root).unwrap().unwrap();
+    let forget = || {
+        store.clear_states();
+        read(chain, &store, stored.anchor.root);
+    };
+    times.each(count, forget, |()| read(chain, &store, root), |state| check(&state, root))
+}
+
 pub fn read_state_cold(c: &mut Criterion) {
-    let mut group = c.benchmark_group("read_state_cold");
+    let mut group = Group::of(c, "read_state_cold");
     for (history, slot) in [("H2k", SHORT), ("H261k", LONG)] {
         let chain = LazyCell::new(|| stored_chain(slot));
+        group.samples(15);
         for distance in DISTANCES {
-            let read = |store: &StateStore, root: Root| {
-                store.state(&chain.chain.read().unwrap(), &root).unwrap().unwrap()
-            };
-            // Nothing in memory but the system's page cache: the first read after a start.
-            let id = BenchmarkId::new(format!("first/V4096_{history}"), distance);
-            group.bench_function(id, |b| {
-                let root = block_at(&chain, slot + distance);
-                b.iter_custom(|count| {
-                    let measured = |store: StateStore| (read(&store, root), store);
-                    timed_on_processor(count, StateStore::default, measured, |(state, _)| {
-                        check(&state, root)
-                    })
-                });
+            let root = LazyCell::new(|| block_at(&chain, slot + distance));
+            group.time(format!("first/V4096_{history}/{distance}"), |times, count| {
+                read_first(&chain, *root, times, count)
             });
-            // History segments and the registry in memory, no state: anchor and block are rebuilt and proved.
-            let id = BenchmarkId::new(format!("segments_warm/V4096_{history}"), distance);
-            group.bench_function(id, |b| {
-                let root = block_at(&chain, slot + distance);
-                let store = StateStore::default();
-                read(&store, root);
-                b.iter_custom(|count| {
-                    let forget = || store.clear_states();
-                    timed(count, forget, |()| read(&store, root), |state| check(&state, root))
-                });
+            group.time(format!("segments_warm/V4096_{history}/{distance}"), |times, count| {
+                read_segments_warm(&chain, *root, times, count)
             });
-            // The anchor in memory too, as once any other state of its thousand slots has been read.
-            let id = BenchmarkId::new(format!("anchor_warm/V4096_{history}"), distance);
-            group.bench_function(id, |b| {
-                let (root, anchor) = (block_at(&chain, slot + distance), block_at(&chain, slot));
-                let store = StateStore::default();
-                read(&store, root);
-                b.iter_custom(|count| {
-                    let forget = || {
-                        store.clear_states();
-                        read(&store, anchor);
-                    };
-                    timed(count, forget, |()| read(&store, root), |state| check(&state, root))
-                });
+            group.time(format!("anchor_warm/V4096_{history}/{distance}"), |times, count| {
+                read_anchor_warm(&chain, *root, times, count)
             });
         }
         baselines(&mut group, &chain, history, slot);
     }
-    group.finish();
 }
 
 /// What would stand in its place: a snapshot and diffs that are walked, and a full state for each block.
-fn baselines(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    chain: &BenchChain,
-    history: &str,
-    slot: Slot,
-) {
+fn baselines(group: &mut Group<'_>, chain: &BenchChain, history: &str, slot: Slot) {
     let linear = LazyCell::new(|| LinearChain::grown(slot, Finality::Healthy, BLOCKS));
-    group.sample_size(10);
-    group.bench_function(format!("baseline_linear_walk/V4096_{history}/{BLOCKS}"), |b| {
-        b.iter_custom(|count| linear.read(count))
+    let at = format!("V4096_{history}/{BLOCKS}");
+    group
+        .samples(15)
+        .time(format!("baseline_linear_warm/{at}"), |times, count| linear.read_warm(times, count));
+    group.time(format!("baseline_linear_cold/{at}"), |times, count| linear.read_cold(times, count));
+    group.samples(10).time(format!("baseline_linear_ssz_rs/{at}"), |times, count| {
+        linear.read_plain(times, count)
     });
-    group.bench_function(format!("baseline_linear_walk_ssz_rs/V4096_{history}/{BLOCKS}"), |b| {
-        b.iter_custom(|count| linear.read_plain(count))
-    });
-    group.sample_size(15);
     let full = LazyCell::new(|| {
         let (root, slot, state) = head(chain);
         let mut states = FullStates::begin();
         states.write(root, &state);
-        (states, root, slot, state)
+        (states, SlotRoot::new(slot, root), state.root(), state)
     });
-    group.bench_function(format!("baseline_full_state/V4096_{history}"), |b| {
-        let (states, root, slot, state) = &*full;
-        let state_root = state.root();
-        b.iter_custom(|count| {
-            let measured = |()| states.read(*slot, *root, &state_root);
-            timed_on_processor(count, || (), measured, |read| assert_eq!(read, **state))
+    for (name, threads) in
+        [("baseline_full_state", threads::count()), ("baseline_full_state_1_thread", 1)]
+    {
+        group.samples(15).time(format!("{name}/V4096_{history}"), |times, count| {
+            let (states, at, state_root, state) = &*full;
+            let measured = |()| states.read(at.slot, at.root, state_root, threads);
+            times.each(count, || (), measured, |read| assert_eq!(read, **state))
         });
-    });
+    }
 }
 
 /// Slots without finality at the end of the chain that is read in a stall.
@@ -184,16 +185,8 @@ pub fn deepest_tally(chain: &BenchChain) -> (Root, u8) {
     deepest
 }
 
-/// Reads a state again and again with the history's segments in memory and no state.
-pub fn read_warm(chain: &BenchChain, root: Root, count: u64) -> Duration {
-    let store = StateStore::default();
-    let read = || store.state(&chain.chain.read().unwrap(), &root).unwrap().unwrap();
-    read();
-    timed(count, || store.clear_states(), |()| read(), |state| check(&state, root))
-}
-
 pub fn read_state_in_stall(c: &mut Criterion) {
-    let mut group = c.benchmark_group("read_state_in_stall");
+    let mut group = Group::of(c, "read_state_in_stall");
     let finality = Finality::Stalled(STALL - BLOCKS as u64);
     for (history, slot) in [("H4k", 4 * SHORT), ("H261k", LONG)] {
         let chain = LazyCell::new(|| {
@@ -205,9 +198,14 @@ pub fn read_state_in_stall(c: &mut Criterion) {
             );
             (chain, deepest)
         });
-        group.bench_function(format!("segments_warm/V4096_{history}_2100_slots"), |b| {
+        let at = format!("V4096_{history}_2100_slots");
+        group.samples(15).time(format!("segments_warm/{at}"), |times, count| {
             let (chain, deepest) = &*chain;
-            b.iter_custom(|count| read_warm(chain, *deepest, count));
+            read_segments_warm(chain, *deepest, times, count)
+        });
+        group.time(format!("anchor_warm/{at}"), |times, count| {
+            let (chain, deepest) = &*chain;
+            read_anchor_warm(chain, *deepest, times, count)
         });
         let linear = LazyCell::new(|| {
             let linear = LinearChain::grown(slot, finality, BLOCKS);
@@ -215,30 +213,31 @@ pub fn read_state_in_stall(c: &mut Criterion) {
             figures::record(&format!("read_state_in_stall/baseline_diff_bytes/{history}"), bytes);
             linear
         });
-        group.sample_size(10);
-        group.bench_function(format!("baseline_linear_walk/V4096_{history}_2100_slots"), |b| {
-            b.iter_custom(|count| linear.read(count));
+        group.samples(10).time(format!("baseline_linear_warm/{at}"), |times, count| {
+            linear.read_warm(times, count)
         });
-        group.sample_size(15);
+        group.time(format!("baseline_linear_cold/{at}"), |times, count| {
+            linear.read_cold(times, count)
+        });
     }
-    group.finish();
 }
 
+/// Every read's time is kept, and there are two million of them a second.
+const HOT_TIME: Duration = Duration::from_millis(200);
+
 pub fn read_state_hot(c: &mut Criterion) {
-    let mut group = c.benchmark_group("read_state_hot");
+    let mut group = Group::of(c, "read_state_hot");
+    group.measurement_time(HOT_TIME);
     let chain = LazyCell::new(|| stored_chain(LONG));
-    group.bench_function("V4096_H261k", |b| {
+    group.time("V4096_H261k", |times, count| {
         let (root, slot, _) = head(&chain);
-        b.iter(|| {
-            let state = chain.chain.state(&root).unwrap().unwrap();
-            assert_eq!(state.slot, slot);
-            state
-        });
+        let read = |()| chain.chain.state(&root).unwrap().unwrap();
+        times.each(count, || (), read, |state| assert_eq!(state.slot, slot))
     });
-    group.bench_function("unknown/V4096_H261k", |b| {
+    group.time("unknown/V4096_H261k", |times, count| {
         let (_, _, state) = head(&chain);
         let unknown = state.root();
-        b.iter(|| assert!(chain.chain.state(&unknown).unwrap().is_none()));
+        let read = |()| chain.chain.state(&unknown).unwrap();
+        times.each(count, || (), read, |state| assert!(state.is_none()))
     });
-    group.finish();
 }

@@ -2,12 +2,12 @@
 
 use std::cell::LazyCell;
 
-use criterion::{Criterion, Throughput};
-use lamella_benches::{
-    BlockSource, Finality, LARGE, LONG, PlainState, SHORT, anchor, timed, timed_on_processor,
-};
+use criterion::Criterion;
+use lamella_benches::{BlockSource, Finality, LARGE, LONG, PlainState, SHORT, anchor};
 use lamella_state_transition::{process_block, process_slots};
 use lamella_types::{Decode as _, State};
+
+use crate::group::Group;
 
 /// A parent's post-state and its child block.
 struct Child {
@@ -43,73 +43,55 @@ impl Child {
 }
 
 pub fn state_root(c: &mut Criterion) {
-    let mut group = c.benchmark_group("state_root");
+    let mut group = Group::of(c, "state_root");
     for (name, slot, finality) in [
         ("V4096_H1k", SHORT, Finality::Healthy),
         ("V4096_H261k", LONG, Finality::Healthy),
         ("V4096_H261k_stalled_12h_new_votes", LONG, Finality::Stalled(10_800)),
     ] {
         let child = LazyCell::new(|| Child::new(slot, finality));
-        group.bench_function(format!("new_post_state/{name}"), |b| {
-            b.iter_custom(|count| {
-                let check = |(root, state): (_, State)| {
-                    assert_eq!(root, child.block.state_root);
-                    drop(state);
-                };
-                let setup = || child.post_state();
-                timed(count, setup, |state| (state.root(), state), check)
-            });
+        group.samples(15).time(format!("new_post_state/{name}"), |times, count| {
+            let check = |(root, state): (_, State)| {
+                assert_eq!(root, child.block.state_root);
+                drop(state);
+            };
+            times.each(count, || child.post_state(), |state| (state.root(), state), check)
         });
-        group.sample_size(10);
         let plain = LazyCell::new(|| PlainState::of(child.source.state()));
-        group.bench_function(format!("baseline_ssz_rs/{name}"), |b| {
-            b.iter_custom(|count| {
-                let check = |root| assert_eq!(root, child.block.state_root);
-                timed_on_processor(count, || plain.clone(), |mut state| state.root(), check)
-            });
+        group.samples(10).time(format!("baseline_ssz_rs/{name}"), |times, count| {
+            let check = |root| assert_eq!(root, child.block.state_root);
+            times.each(count, || plain.clone(), |mut state| state.root(), check)
         });
-        group.sample_size(15);
     }
-    group.finish();
 }
 
 pub fn state_ssz(c: &mut Criterion) {
-    let mut group = c.benchmark_group("state_ssz");
+    let mut group = Group::of(c, "state_ssz");
     for (name, slot) in [("V4096_H1k", SHORT), ("V4096_H261k", LONG)] {
         let state = LazyCell::new(|| State::clone(&anchor(LARGE, slot, Finality::Healthy).state));
         let bytes = LazyCell::new(|| state.to_ssz());
         let plain = LazyCell::new(|| PlainState::of(&state));
         // Fixed part, registry, history, one justified slot, an empty tally.
-        group.throughput(Throughput::Bytes(228 + LARGE * 112 + slot * 32 + 2));
+        group.samples(15).bytes(228 + LARGE * 112 + slot * 32 + 2);
         let encoded = |found: Vec<u8>| assert!(found == **bytes, "the same bytes");
-        group.bench_function(format!("encode/{name}"), |b| {
-            LazyCell::force(&bytes);
-            b.iter_custom(|count| timed_on_processor(count, || (), |()| state.to_ssz(), encoded));
+        group.time(format!("encode/{name}"), |times, count| {
+            times.each(count, || (), |()| state.to_ssz(), encoded)
         });
-        group.bench_function(format!("decode/{name}"), |b| {
-            b.iter_custom(|count| {
-                let decode = |()| State::from_ssz(&bytes).unwrap();
-                timed_on_processor(count, || (), decode, |decoded| assert_eq!(decoded, *state))
-            });
+        group.time(format!("decode/{name}"), |times, count| {
+            let decode = |()| State::from_ssz(&bytes).unwrap();
+            times.each(count, || (), decode, |decoded| assert_eq!(decoded, *state))
         });
-        group.bench_function(format!("decode_and_root/{name}"), |b| {
+        group.time(format!("decode_and_root/{name}"), |times, count| {
+            let decode = |()| State::from_ssz(&bytes).unwrap().root();
             let root = state.root();
-            b.iter_custom(|count| {
-                let decode = |()| State::from_ssz(&bytes).unwrap().root();
-                timed_on_processor(count, || (), decode, |found| assert_eq!(found, root))
-            });
+            times.each(count, || (), decode, |found| assert_eq!(found, root))
         });
-        group.sample_size(10);
-        group.bench_function(format!("baseline_ssz_rs_encode/{name}"), |b| {
-            b.iter_custom(|count| timed_on_processor(count, || (), |()| plain.encode(), encoded));
+        group.samples(10).time(format!("baseline_ssz_rs_encode/{name}"), |times, count| {
+            times.each(count, || (), |()| plain.encode(), encoded)
         });
-        group.bench_function(format!("baseline_ssz_rs_decode/{name}"), |b| {
-            b.iter_custom(|count| {
-                let decode = |()| PlainState::decode(&bytes);
-                timed_on_processor(count, || (), decode, |decoded| assert!(decoded == *plain))
-            });
+        group.time(format!("baseline_ssz_rs_decode/{name}"), |times, count| {
+            let decode = |()| PlainState::decode(&bytes);
+            times.each(count, || (), decode, |decoded| assert!(decoded == *plain))
         });
-        group.sample_size(15);
     }
-    group.finish();
 }

@@ -6,7 +6,7 @@
 //! | running a whole network on one machine | [`devnet`] |
 //! | importing a block | [`import`], [`proofs`] |
 //! | running; beginning elsewhere than at genesis | [`node`]; [`checkpoint`] |
-//! | the HTTP API, the metrics | [`api`], [`metrics`] |
+//! | the HTTP API | [`api`] |
 
 pub mod api;
 pub mod checkpoint;
@@ -14,6 +14,5 @@ pub mod cli;
 pub mod config;
 pub mod devnet;
 pub mod import;
-pub mod metrics;
 pub mod node;
 pub mod proofs;

@@ -56,6 +56,19 @@ pub enum Found {
     Chain(Identity),
 }
 
+impl Found {
+    fn in_database(database: &DatabaseView) -> Result<Self, ChainOpenError> {
+        let txn = database.read()?;
+        if let Some(identity) = Identity::read(&txn)? {
+            return Ok(Self::Chain(identity));
+        }
+        match recover::bootstrap_block(&txn)? {
+            None => Ok(Self::Nothing),
+            Some(_) => Err(ChainOpenError::NoIdentity("it has blocks but no schema")),
+        }
+    }
+}
+
 /// What opening found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opened {
@@ -83,23 +96,15 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Says what is at `path`, without changing it.
+    /// Says what is at `path`, without changing a row of it.
     ///
     /// # Errors
     /// A database that this program cannot use.
     pub fn find(path: &Path) -> Result<Found, ChainOpenError> {
-        let database = match DatabaseView::open(path) {
-            Ok(database) => database,
-            Err(OpenError::Missing { .. } | OpenError::Empty { .. }) => return Ok(Found::Nothing),
-            Err(error) => return Err(error.into()),
-        };
-        let txn = database.read()?;
-        if let Some(identity) = Identity::read(&txn)? {
-            return Ok(Found::Chain(identity));
-        }
-        match recover::bootstrap_block(&txn)? {
-            None => Ok(Found::Nothing),
-            Some(_) => Err(ChainOpenError::NoIdentity("it has blocks but no schema")),
+        match DatabaseView::open(path) {
+            Ok(database) => Found::in_database(&database),
+            Err(OpenError::Missing { .. } | OpenError::Empty { .. }) => Ok(Found::Nothing),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -113,11 +118,12 @@ impl Chain {
         configured: &Identity,
         settings: Settings,
     ) -> Result<(Self, Opened), ChainOpenError> {
-        match Self::find(path)? {
+        let database = Database::open(path, options(OpenMode::Existing, &settings))?;
+        match Found::in_database(&database)? {
             Found::Nothing => return Err(OpenError::Missing { path: path.to_owned() }.into()),
             Found::Chain(identity) => identity.check(configured)?,
         }
-        let database = Database::open(path, options(OpenMode::Existing, &settings))?;
+        database.create_missing_tables()?;
         let view = recover::fork_choice(&database.read()?)?;
         Ok(Self::assemble(database, view, configured.clone(), settings, false))
     }
@@ -135,9 +141,6 @@ impl Chain {
         proof_scheme: &str,
         settings: Settings,
     ) -> Result<(Self, Opened), ChainOpenError> {
-        if Self::find(path)? != Found::Nothing {
-            return Err(ChainOpenError::Exists);
-        }
         let identity = Identity::of(&bootstrap.state, proof_scheme);
         let header = bootstrap.block.block.header();
         let root = header.root();
@@ -153,6 +156,9 @@ impl Chain {
         });
 
         let database = Database::open(path, options(OpenMode::Create, &settings))?;
+        if Found::in_database(&database)? != Found::Nothing {
+            return Err(ChainOpenError::Exists);
+        }
         let mut txn = database.write()?;
         let key = SlotRoot::new(header.slot, root);
         identity.put(&mut txn)?;
@@ -302,7 +308,7 @@ fn options(mode: OpenMode, settings: &Settings) -> Options {
     let defaults = Options::new(mode);
     Options {
         durability: settings.durability,
-        size_bytes_max: settings.size_bytes_max.unwrap_or(defaults.size_bytes_max),
+        size_bytes_max: settings.size_bytes_max,
         page_bytes: settings.page_bytes,
         ..defaults
     }

@@ -8,6 +8,7 @@ use super::{InspectError, open_tables};
 
 /// What each invariant says, in one line.
 pub const MEANINGS: &[(&str, &str)] = &[
+    ("E1", "every page of the file is in one place, in order and in bounds"),
     ("S1", "every block has its header, its body and its slot"),
     ("S2", "every block has one anchor or diff, and a diff its base"),
     ("S3", "every state hashes to its block's state root"),

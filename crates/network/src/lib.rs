@@ -6,6 +6,7 @@
 //! | what can be asked, and why nothing came | [`requests`] |
 //! | libp2p: gossip, requests, answers | [`service`] |
 //! | what a peer may do, and what is held against it | [`peers`] |
+//! | in words: how far a node is, who is connected | [`standing`] |
 //! | whom to ask for which blocks, and when to import them | [`sync`] |
 //!
 //! `wire`, `requests` and `peers` know none of the others; `sync` is pure and knows `requests` and `peers` alone, so that
@@ -17,6 +18,7 @@
 pub mod peers;
 pub mod requests;
 pub mod service;
+pub mod standing;
 pub mod sync;
 pub mod wire;
 

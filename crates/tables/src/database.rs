@@ -1,23 +1,21 @@
-//! The database directory: `mdbx.dat`, `mdbx.lck`, and `LOCK`, which names the one process that may write.
+//! Opening a database for writing: locked, looked at, recovered by the engine, and only then written to.
 
-use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io::{Read as _, Seek as _, Write as _},
-    ops::Deref,
-    path::Path,
-};
+use std::{ops::Deref, path::Path};
 
 use libmdbx::{DatabaseOptions, Mode, PageSize, ReadWriteOptions, SyncMode, TableFlags};
 
 use crate::{
+    create::{self, Found},
     error::{EngineError, OpenError, Operation},
+    lock::{Access, WriterLock, check_readers_file},
     schema::TABLES,
     transaction::WriteTxn,
     view::DatabaseView,
 };
 
-/// Default bound of the file: 1 TiB of address space, of which only what is written takes disk.
-const SIZE_BYTES_MAX: usize = 1 << 40;
+/// Default bound of the file: 256 GiB of address space, of which only what is written takes disk. The longest chain there
+/// can be, 2^18 slots, with the largest proof in each, 512 KiB, and no finality to prune by, has 128 GiB.
+pub(crate) const SIZE_BYTES_MAX: usize = 256 << 30;
 
 /// The file grows and shrinks in steps of 4 MiB: small enough to keep file size near the live data.
 const GROWTH_BYTES: isize = 4 << 20;
@@ -27,12 +25,6 @@ const SHRINK_BYTES: isize = 16 << 20;
 
 /// Read transactions at once, over all processes.
 const READERS_MAX: u32 = 512;
-
-/// The file that shows that a database exists.
-const DATA_FILE: &str = "mdbx.dat";
-
-/// The file whose lock its writer holds.
-const LOCK_FILE: &str = "LOCK";
 
 /// How to open a database for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,18 +55,19 @@ pub struct Options {
     pub mode: OpenMode,
     /// When a commit returns.
     pub durability: Durability,
-    /// Largest size of the file.
-    pub size_bytes_max: usize,
+    /// Largest size of the file, all of it asked of the address space. `None` asks for 256 GiB, and where the system
+    /// refuses that, for half as often as it takes.
+    pub size_bytes_max: Option<usize>,
     /// Page size of a new file; an existing one keeps its own.
     pub page_bytes: Option<usize>,
 }
 
 impl Options {
-    /// The defaults of this mode: durable, up to 1 TiB, the engine's own page size.
+    /// The defaults of this mode: durable, of the default size, the engine's own page size.
     #[must_use]
     pub const fn new(mode: OpenMode) -> Self {
         let durability = Durability::Durable;
-        Self { mode, durability, size_bytes_max: SIZE_BYTES_MAX, page_bytes: None }
+        Self { mode, durability, size_bytes_max: None, page_bytes: None }
     }
 }
 
@@ -84,7 +77,7 @@ impl Options {
 pub struct Database {
     view: DatabaseView,
     /// Held while this process may write.
-    _lock: File,
+    _lock: WriterLock,
 }
 
 impl Deref for Database {
@@ -96,36 +89,60 @@ impl Deref for Database {
 }
 
 impl Database {
-    /// Opens the database in directory `path` for writing.
+    /// Opens the database in directory `path` for writing. What a killed writer left is recovered; no row is written.
     ///
     /// # Errors
-    /// [`OpenError`]; nothing has been changed, except that [`OpenMode::Create`] may have made the directory.
+    /// [`OpenError`]; every row is as it was. [`OpenMode::Create`] may have made the directory.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
-        if !exists(path)? && options.mode == OpenMode::Existing {
-            return Err(OpenError::Missing { path: path.to_owned() });
-        }
-        let io = |source| OpenError::Io { path: path.to_owned(), source };
-        std::fs::create_dir_all(path).map_err(io)?;
-        let lock = lock_for_writing(path)?;
-        let engine = libmdbx::Database::open_with_options(path, engine_options(Some(&options)));
-        let database = Self { view: DatabaseView::new(path, engine)?, _lock: lock };
         if options.mode == OpenMode::Existing {
-            database.recognise()?;
+            must_exist(path)?;
         }
-        database
-            .create_tables()
-            .map_err(|source| OpenError::Engine { path: path.to_owned(), source })?;
-        Ok(database)
+        create::make_directory(path)?;
+        let lock = WriterLock::take(path)?;
+        create::tidy(path, &lock)?;
+        if create::find(path)? == Found::Data {
+            check_readers_file(path, Access::Write)?;
+            look(path, options.mode)?;
+        } else {
+            create::create(path, &options, &lock)?;
+        }
+        let view = DatabaseView::open_engine(path, Some(&options))?;
+        // Before any write transaction: it could take pages that are in use for free ones.
+        view.require_sound_pages()?;
+        match view.recognise() {
+            // Left by a build that made its database in place, killed before the first commit.
+            Err(OpenError::Empty { .. }) if options.mode == OpenMode::Create => {}
+            recognised => recognised?,
+        }
+        view.open_tables().map_err(|source| OpenError::Engine { path: path.to_owned(), source })?;
+        if options.mode == OpenMode::Create {
+            Self::create_tables(&view)?;
+        }
+        Ok(Self { view, _lock: lock })
     }
 
-    /// Creates the tables that are missing, and opens every one, so that later transactions find the handles.
-    fn create_tables(&self) -> Result<(), EngineError> {
-        let failed = |name| move |error| EngineError::new(Operation::OpenTable, name, error);
-        let txn = self.engine.begin_rw_txn().map_err(failed("-"))?;
-        for table in TABLES {
-            txn.create_table(Some(table.name), TableFlags::empty()).map_err(failed(table.name))?;
-        }
-        txn.commit().map(|_| ()).map_err(failed("-"))
+    /// Creates the tables that are missing: one transaction, or none if there is nothing to do.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn create_missing_tables(&self) -> Result<(), OpenError> {
+        Self::create_tables(&self.view)
+    }
+
+    pub(crate) fn create_tables(view: &DatabaseView) -> Result<(), OpenError> {
+        let created = || {
+            let failed = |name| move |error| EngineError::new(Operation::OpenTable, name, error);
+            if view.has_all_tables()? {
+                return Ok(());
+            }
+            let txn = view.engine.begin_rw_txn().map_err(failed("-"))?;
+            for table in TABLES {
+                txn.create_table(Some(table.name), TableFlags::empty())
+                    .map_err(failed(table.name))?;
+            }
+            txn.commit().map(|_| ()).map_err(failed("-"))
+        };
+        created().map_err(|source| OpenError::Engine { path: view.path().to_owned(), source })
     }
 
     /// Starts the write transaction, waiting for the one before it. Dropping it undoes it.
@@ -147,14 +164,48 @@ impl Database {
     }
 }
 
-/// Whether there is a data file.
-pub(crate) fn exists(path: &Path) -> Result<bool, OpenError> {
-    let exists = path.join(DATA_FILE).try_exists();
-    exists.map_err(|source| OpenError::Io { path: path.to_owned(), source })
+/// Refuses a directory without a database, or with one whose making was interrupted.
+pub(crate) fn must_exist(path: &Path) -> Result<(), OpenError> {
+    match create::find(path)? {
+        Found::Nothing => Err(OpenError::Missing { path: path.to_owned() }),
+        Found::Blank => Err(OpenError::Empty { path: path.to_owned() }),
+        Found::Data => Ok(()),
+    }
+}
+
+/// Refuses the files of another program before the engine may change a byte of them. What only a writer can open, it is
+/// left to say.
+fn look(path: &Path, mode: OpenMode) -> Result<(), OpenError> {
+    match DatabaseView::open_engine(path, None).and_then(|view| view.explain(view.recognise())) {
+        Err(OpenError::Empty { .. }) if mode == OpenMode::Create => Ok(()),
+        Err(OpenError::Unrecovered { .. } | OpenError::AddressSpace { .. }) => Ok(()),
+        looked => looked,
+    }
+}
+
+/// Has the engine recover what a killed lazy writer left, which it does only for a writer.
+///
+/// # Errors
+/// [`OpenError::Unrecovered`] where this process may not write.
+pub(crate) fn recover(path: &Path) -> Result<(), OpenError> {
+    let options = Options::new(OpenMode::Existing);
+    let recovered = WriterLock::take(path).and_then(|_lock| {
+        let view = DatabaseView::open_engine(path, Some(&options))?;
+        let flushed = view.engine.sync(true).map(|_| ());
+        flushed.map_err(|error| OpenError::Engine {
+            path: path.to_owned(),
+            source: EngineError::new(Operation::Commit, "-", error),
+        })
+    });
+    match recovered {
+        // A writer that opened it meanwhile has recovered it.
+        Ok(()) | Err(OpenError::InUse { .. }) => Ok(()),
+        Err(error) => Err(OpenError::Unrecovered { path: path.to_owned(), why: error.to_string() }),
+    }
 }
 
 /// What the engine is told: of a writer its options, of a reader that it is one.
-pub(crate) fn engine_options(writer: Option<&Options>) -> DatabaseOptions {
+pub(crate) fn engine_options(writer: Option<&Options>, size_bytes_max: usize) -> DatabaseOptions {
     let mode = writer.map_or(Mode::ReadOnly, |options| {
         Mode::ReadWrite(ReadWriteOptions {
             sync_mode: match options.durability {
@@ -162,7 +213,7 @@ pub(crate) fn engine_options(writer: Option<&Options>) -> DatabaseOptions {
                 Durability::Lazy => SyncMode::SafeNoSync,
             },
             min_size: None,
-            max_size: Some(isize::try_from(options.size_bytes_max).unwrap_or(isize::MAX)),
+            max_size: Some(isize::try_from(size_bytes_max).unwrap_or(isize::MAX)),
             growth_step: Some(GROWTH_BYTES),
             shrink_threshold: Some(SHRINK_BYTES),
         })
@@ -178,33 +229,4 @@ pub(crate) fn engine_options(writer: Option<&Options>) -> DatabaseOptions {
         accede: writer.is_none(),
         ..DatabaseOptions::default()
     }
-}
-
-/// Takes the writer's lock and says in the file who holds it. The system drops the lock with the process,
-/// however that ends.
-fn lock_for_writing(directory: &Path) -> Result<File, OpenError> {
-    let path = directory.join(LOCK_FILE);
-    let io = |source| OpenError::Io { path: path.clone(), source };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // The holder may be writing it just now: an unreadable name is still an answer.
-            let _ = (&file).take(32).read_to_string(&mut holder);
-            let path = directory.to_owned();
-            return Err(OpenError::InUse { path, holder: holder.trim().to_owned() });
-        }
-        Err(TryLockError::Error(source)) => return Err(io(source)),
-    }
-    file.set_len(0).map_err(io)?;
-    file.rewind().map_err(io)?;
-    writeln!(file, "{}", std::process::id()).map_err(io)?;
-    Ok(file)
 }

@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 use lamella_types::{DecodeError, Root, packed::FormatError};
 
+use crate::pages::PageFinding;
+
 use crate::schema::{TABLES, Table};
 
 /// What the engine was doing.
@@ -174,7 +176,7 @@ pub enum ReadError {
     Damaged(#[from] Damage),
 }
 
-/// Why a database could not be opened. Nothing was changed.
+/// Why a database could not be opened. No row was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// There is no database, and none was to be created.
@@ -203,6 +205,51 @@ pub enum OpenError {
         /// What the lock file says of the holder.
         holder: String,
     },
+    /// Pages of the engine are damaged. Nothing was written: the next commit could have overwritten rows that are
+    /// still good.
+    #[error(
+        "the database at {} has {finding_count} damaged pages: {}; it was left as it is: see `lamella db verify`, then put a copy of the directory in its place, or start with an empty --data-dir",
+        path.display(),
+        join(findings)
+    )]
+    Pages {
+        /// The database directory.
+        path: PathBuf,
+        /// Findings in all.
+        finding_count: u64,
+        /// The first of them.
+        findings: Vec<PageFinding>,
+    },
+    /// Its last writer was killed between two flushes (`--lazy-commits`), and this process may not recover it.
+    #[error("the database at {} must be recovered by a process that may write to it: start the node once ({why})", path.display())]
+    Unrecovered {
+        /// The database directory.
+        path: PathBuf,
+        /// What kept this process from it.
+        why: String,
+    },
+    /// Another process has it open, but the file in which readers and writer meet was removed or replaced.
+    #[error("mdbx.lck in {} was removed while process {holder} uses the database; stop that process, then start it again", path.display())]
+    ReadersLost {
+        /// The database directory.
+        path: PathBuf,
+        /// What the lock file says of the writer.
+        holder: String,
+    },
+    /// The system does not grant the address space.
+    #[error("the system refuses the address space for the database at {}; start the node with a smaller --db-size-max, or raise `ulimit -v`", path.display())]
+    AddressSpace {
+        /// The database directory.
+        path: PathBuf,
+    },
+    /// The disk is full, and there is no other place for the table of readers.
+    #[error("the disk of {} is full, and neither /dev/shm nor TMPDIR can be used: {source}; free some disk space", path.display())]
+    NoRoom {
+        /// The database directory.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
     /// The file system refused.
     #[error("cannot open {}: {source}", path.display())]
     Io {
@@ -219,4 +266,8 @@ pub enum OpenError {
         /// What it said.
         source: EngineError,
     },
+}
+
+fn join(findings: &[PageFinding]) -> String {
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -8,10 +8,14 @@
 //! This crate knows nothing of blocks and states beyond their bytes, and opens no transaction by itself.
 
 mod body;
+mod create;
 mod database;
+mod elsewhere;
 mod error;
 mod key;
+mod lock;
 mod many;
+mod pages;
 mod raw;
 mod readers;
 mod schema;
@@ -25,6 +29,7 @@ pub const LOG_TARGET: &str = "libmdbx";
 pub use database::{Database, Durability, OpenMode, Options};
 pub use error::{Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError};
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
+pub use pages::{PageFault, PageFinding, PageProgress, PageReport, PageTree};
 pub use raw::{RawKey, RawRow};
 pub use schema::{
     Anchors, Bodies, Canonical, Diffs, Headers, History, LiveChain, Meta, Registries, Seal,

@@ -8,12 +8,17 @@ use std::{
 use libmdbx::NoWriteMap;
 
 use crate::{
-    database::{engine_options, exists},
+    database::{Options, SIZE_BYTES_MAX, engine_options, must_exist, recover},
+    elsewhere::{Elsewhere, has_room},
     error::{EngineError, OpenError, Operation},
+    lock::{Access, check_readers_file, has_readers_file},
     readers::Readers,
     schema::TABLES,
     transaction::ReadTxn,
 };
+
+/// Where the search for a size that the system grants ends: a network of a few days fits into it.
+const SIZE_BYTES_MIN: usize = 256 << 20;
 
 /// Sizes of the whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +29,8 @@ pub struct DatabaseStats {
     pub file_bytes: u64,
     /// Bytes up to the last page in use.
     pub used_bytes: u64,
+    /// Largest size that the file may have.
+    pub size_bytes_max: u64,
     /// Pages that old transactions left and new ones will reuse.
     pub free_pages: u64,
     /// Number of the last committed transaction.
@@ -43,30 +50,65 @@ pub struct DatabaseView {
 }
 
 impl DatabaseView {
-    /// Opens the database in directory `path` for reading, beside a writer if there is one.
+    /// Opens the database in directory `path` for reading, beside a writer if there is one. Without one, the engine
+    /// keeps its table of readers in an `mdbx.lck` that it makes and leaves empty; where the disk has no room for that,
+    /// elsewhere. What a killed lazy writer left is recovered first, as the next writer would.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        if !exists(path)? {
-            return Err(OpenError::Missing { path: path.to_owned() });
-        }
-        let engine = libmdbx::Database::open_with_options(path, engine_options(None));
-        let view = Self::new(path, engine)?;
-        view.recognise()?;
-        view.open_tables().map_err(|source| OpenError::Engine { path: path.to_owned(), source })?;
+        must_exist(path)?;
+        check_readers_file(path, Access::Read)?;
+        let view = match Self::open_reading(path) {
+            Err(OpenError::Unrecovered { .. }) => {
+                recover(path)?;
+                Self::open_reading(path)?
+            }
+            opened => opened?,
+        };
+        view.explain(view.recognise().and_then(|()| {
+            view.open_tables().map_err(|source| OpenError::Engine { path: path.to_owned(), source })
+        }))?;
         Ok(view)
     }
 
-    pub(crate) fn new(
-        path: &Path,
-        engine: libmdbx::Result<libmdbx::Database<NoWriteMap>>,
-    ) -> Result<Self, OpenError> {
-        let engine = engine.map_err(|error| OpenError::Engine {
-            path: path.to_owned(),
-            source: EngineError::new(Operation::Begin, "-", error),
-        })?;
-        Ok(Self { engine, path: path.to_owned(), readers: Readers::default() })
+    /// Says which pages are damaged, if it was they that the engine stumbled over.
+    pub(crate) fn explain(&self, opened: Result<(), OpenError>) -> Result<(), OpenError> {
+        if let Err(OpenError::Engine { .. }) = opened {
+            self.require_sound_pages()?;
+        }
+        opened
+    }
+
+    fn open_reading(path: &Path) -> Result<Self, OpenError> {
+        if has_readers_file(path)? || has_room(path) {
+            return Self::open_engine(path, None);
+        }
+        let elsewhere = Elsewhere::make(path)?;
+        let view = Self::open_engine(&elsewhere.folder, None)?;
+        Ok(Self { path: path.to_owned(), ..view })
+    }
+
+    /// Has the engine open the files: for writing with these options, else for reading.
+    pub(crate) fn open_engine(path: &Path, writer: Option<&Options>) -> Result<Self, OpenError> {
+        let asked = writer.and_then(|options| options.size_bytes_max);
+        let mut size_bytes_max = asked.unwrap_or(SIZE_BYTES_MAX);
+        loop {
+            let options = engine_options(writer, size_bytes_max);
+            match libmdbx::Database::open_with_options(path, options) {
+                Ok(engine) => {
+                    return Ok(Self { engine, path: path.to_owned(), readers: Readers::default() });
+                }
+                Err(libmdbx::Error::OutOfMemory)
+                    if writer.is_some()
+                        && asked.is_none()
+                        && size_bytes_max / 2 >= SIZE_BYTES_MIN =>
+                {
+                    size_bytes_max /= 2;
+                }
+                Err(error) => return Err(refused(path, error)),
+            }
+        }
     }
 
     /// Refuses files that are not ours, before anything is written to them.
@@ -91,14 +133,24 @@ impl DatabaseView {
         })
     }
 
-    /// Opens every table once, so that later transactions find the handles.
-    fn open_tables(&self) -> Result<(), EngineError> {
+    /// Opens every table that is there once, so that later transactions find the handles.
+    pub(crate) fn open_tables(&self) -> Result<(), EngineError> {
+        self.has_all_tables().map(|_| ())
+    }
+
+    pub(crate) fn has_all_tables(&self) -> Result<bool, EngineError> {
         let failed = |name| move |error| EngineError::new(Operation::OpenTable, name, error);
         let txn = self.engine.begin_ro_txn().map_err(failed("-"))?;
+        let mut all = true;
         for table in TABLES {
-            txn.open_table(Some(table.name)).map_err(failed(table.name))?;
+            match txn.open_table(Some(table.name)) {
+                Ok(_) => {}
+                Err(libmdbx::Error::NotFound) => all = false,
+                Err(error) => return Err(failed(table.name)(error)),
+            }
         }
-        txn.commit().map(|_| ()).map_err(failed("-"))
+        txn.commit().map_err(failed("-"))?;
+        Ok(all)
     }
 
     /// Starts a read transaction: a snapshot that later commits do not change. It pins the pages it can see, so
@@ -128,6 +180,7 @@ impl DatabaseView {
             page_bytes,
             file_bytes: info.geometry().current_size(),
             used_bytes: (info.last_pgno() as u64 + 1) * page_bytes,
+            size_bytes_max: info.geometry().max_size(),
             free_pages: self.engine.freelist().map_err(failed)? as u64,
             last_transaction: info.last_txnid(),
             open_reads,
@@ -149,5 +202,15 @@ impl DatabaseView {
     pub fn write_raw(&self) -> Result<crate::WriteTxn<'_>, EngineError> {
         let begin = |error| EngineError::new(Operation::Begin, "-", error);
         self.engine.begin_rw_txn().map(crate::WriteTxn::new).map_err(begin)
+    }
+}
+
+/// Why the engine did not open the files.
+fn refused(path: &Path, error: libmdbx::Error) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        libmdbx::Error::WannaRecovery => OpenError::Unrecovered { path, why: error.to_string() },
+        libmdbx::Error::OutOfMemory => OpenError::AddressSpace { path },
+        error => OpenError::Engine { path, source: EngineError::new(Operation::Begin, "-", error) },
     }
 }

@@ -1,6 +1,9 @@
 //! Wall-clock time to slots and intervals: leanSpec `node/chain/clock.py`, without the clock.
 
-use crate::{limits::INTERVALS_PER_SLOT, slot::Slot};
+use crate::{
+    limits::{CHAIN_LAST_SLOT, INTERVALS_PER_SLOT},
+    slot::Slot,
+};
 
 /// Converts Unix milliseconds to slots and intervals. Before genesis everything is zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,12 @@ impl SlotClock {
     #[must_use]
     pub const fn current_slot(&self, now_ms: u64) -> Slot {
         self.total_intervals(now_ms) / INTERVALS_PER_SLOT
+    }
+
+    /// Slots that can still have a block, after this one.
+    #[must_use]
+    pub const fn slots_left(slot: Slot) -> u64 {
+        CHAIN_LAST_SLOT.saturating_sub(slot)
     }
 
     /// The interval within the slot, 0 to 4.

@@ -48,6 +48,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer("xmss", &["types"], false),
     layer("network", &["types"], false),
+    layer("metrics", &["chain", "fork-choice", "network", "state-store", "tables", "types"], false),
     layer("network-dir", &["types", "xmss"], false),
 ];
 

@@ -10,11 +10,9 @@ use std::{
     time::Duration,
 };
 
-use lamella::{
-    api::{ApiContext, ApiServer, Events, Limits, NodeFacts, ServerConfig, serve},
-    metrics::Metrics,
-};
+use lamella::api::{ApiContext, ApiServer, Events, Limits, NodeFacts, ServerConfig, serve};
 use lamella_chain::{Bootstrap, Chain, Settings};
+use lamella_metrics::Metrics;
 use lamella_state_transition::{BlockRequest, build_block};
 use lamella_testing_spec_vectors::{
     Case, FromJson as _, HexBytes, Outcome, field, load_group, optional, run_group,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use lamella_chain::Chain;
+use lamella_metrics::Metrics;
 use tokio::{
     sync::Semaphore,
     task::{JoinError, spawn_blocking},
@@ -13,7 +14,6 @@ use tokio::{
 };
 
 use super::{ApiError, Events, NodeFacts};
-use crate::metrics::Metrics;
 
 /// Bounds of what clients can make the server do at once.
 #[derive(Debug, Clone, Copy)]

@@ -42,16 +42,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use lamella_metrics::Scraped;
 use tokio::time::timeout;
 
 pub use context::{ApiContext, Limits};
 pub use error::ApiError;
 pub use events::{EVENT_CAPACITY, Events};
-pub use facts::{NodeFacts, Peer, SyncStatus};
+pub use facts::NodeFacts;
 pub use node::version;
 pub use server::{ApiServer, ServeError, ServerConfig, serve};
-
-use crate::metrics::Scraped;
 
 /// Bytes of a request body: the only one taken is `{"enabled":true}`.
 const REQUEST_BYTES_MAX: usize = 4096;

@@ -6,7 +6,10 @@ use axum::{Json, extract::State, response::Response};
 use lamella_block_store as block_store;
 use lamella_chain::{Chain, SCHEMA_VERSION};
 use lamella_inspect::block_id::first_slot;
-use lamella_network::wire::topic::GOSSIP_DIGEST;
+use lamella_network::{
+    standing::{Peer, SyncStatus},
+    wire::topic::GOSSIP_DIGEST,
+};
 use lamella_tables::Read as _;
 use lamella_types::{
     Slot,
@@ -14,7 +17,7 @@ use lamella_types::{
 };
 use serde::Serialize;
 
-use super::{ApiContext, ApiError, Peer, SyncStatus, answer::Answer};
+use super::{ApiContext, ApiError, answer::Answer};
 
 /// leanSpec `HealthBody`.
 #[derive(Serialize)]
@@ -114,12 +117,31 @@ pub(super) async fn syncing(State(context): State<Arc<ApiContext>>) -> Json<Sync
 #[derive(Serialize)]
 pub(super) struct Peers {
     count: usize,
-    peers: Vec<Peer>,
+    peers: Vec<PeerBody>,
+}
+
+#[derive(Serialize)]
+struct PeerBody {
+    peer_id: String,
+    address: String,
+    direction: &'static str,
+    client: Option<String>,
+    head_slot: Option<Slot>,
+    finalized_slot: Option<Slot>,
+    is_in_mesh: bool,
+}
+
+impl From<Peer> for PeerBody {
+    fn from(peer: Peer) -> Self {
+        let Peer { peer_id, address, direction, client, head_slot, finalized_slot, is_in_mesh } =
+            peer;
+        Self { peer_id, address, direction, client, head_slot, finalized_slot, is_in_mesh }
+    }
 }
 
 /// `GET /lean/v0/node/peers`.
 pub(super) async fn peers(State(context): State<Arc<ApiContext>>) -> Json<Peers> {
-    let peers = context.facts.peers();
+    let peers: Vec<_> = context.facts.peers().into_iter().map(PeerBody::from).collect();
     Json(Peers { count: peers.len(), peers })
 }
 

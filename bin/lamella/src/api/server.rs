@@ -14,6 +14,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use lamella_metrics::StorageSample;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, Runtime},
@@ -24,7 +25,6 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{ApiContext, metrics_router, router, stall::Impatient};
-use crate::metrics::StorageSample;
 
 /// Threads that serve sockets; reads of the chain have threads of their own.
 const WORKERS: usize = 2;

@@ -65,7 +65,8 @@ enum DbCommand {
     Stats,
     /// Check every invariant that a directory can show: each row is read, each state reconstructed and hashed.
     ///
-    /// S1 to S4, C1, L1, P1 and F1 are checked whole. G1, that no key signs twice for one slot, is a promise about what
+    /// E1 is checked by a walk over the pages of the file. S1 to S4, C1, L1, P1 and F1 are checked whole. G1, that no key
+    /// signs twice for one slot, is a promise about what
     /// left the process; here every row of the sign guard must be there to read and undamaged.
     Verify,
     /// One block, header, state or diff.

@@ -12,6 +12,8 @@ use std::{
 use lamella_block_store as block_store;
 use lamella_chain::{Chain, PersistError};
 use lamella_fork_choice::ForkChoice;
+use lamella_metrics::Metrics;
+use lamella_network::standing::{Peer, SyncStatus};
 use lamella_network::{
     PeerId,
     peers::Offence,
@@ -24,11 +26,7 @@ use lamella_types::{Checkpoint, Root, SignedBlock, SlotClock, Status, hash_tree_
 use tracing::{debug, error, info, warn};
 
 use super::{Node, NodeConfig, report, unix_ms};
-use crate::{
-    api::{Peer, SyncStatus},
-    import::{BATCH_BLOCKS_MAX, ImportError},
-    metrics::Metrics,
-};
+use crate::import::{BATCH_BLOCKS_MAX, ImportError};
 
 /// Slots that validators wait for a first peer's status after the start.
 const FIRST_STATUS_SLOTS: u64 = 2;

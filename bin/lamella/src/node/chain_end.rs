@@ -30,11 +30,6 @@ pub(super) const fn is_over(slot: Slot) -> bool {
     slot > CHAIN_LAST_SLOT
 }
 
-/// Slots that can still have a block, after this one.
-pub(crate) const fn slots_left(slot: Slot) -> u64 {
-    CHAIN_LAST_SLOT.saturating_sub(slot)
-}
-
 /// Warns if the clock's way from slot `from` (`None` at the start) to slot `to` calls for it.
 pub(super) fn report(clock: &SlotClock, from: Option<Slot>, to: Slot) {
     match notice(clock, from, to) {
@@ -59,12 +54,13 @@ fn notice(clock: &SlotClock, from: Option<Slot>, to: Slot) -> Option<Notice> {
     if is_over(to) {
         return from.is_none_or(|from| !is_over(from)).then_some(Notice::Ended);
     }
-    let left = |slot| Duration::from_millis(clock.slot_ms().saturating_mul(slots_left(slot)));
+    let left =
+        |slot| Duration::from_millis(clock.slot_ms().saturating_mul(SlotClock::slots_left(slot)));
     let time_left = left(to);
     let crossed =
         |mark: &Duration| time_left <= *mark && from.is_none_or(|from| left(from) > *mark);
     let is_due = WARN_BEFORE.iter().any(crossed);
-    is_due.then(|| Notice::Near { slots_left: slots_left(to), time_left })
+    is_due.then(|| Notice::Near { slots_left: SlotClock::slots_left(to), time_left })
 }
 
 #[cfg(test)]
@@ -89,7 +85,7 @@ mod tests {
         let end = CHAIN_LAST_SLOT;
         let warned: Vec<u64> = (1..=end)
             .filter(|slot| said(Some(slot - 1), *slot).is_some())
-            .map(slots_left)
+            .map(SlotClock::slots_left)
             .collect();
         let hour = DAY_SLOTS / 24;
         assert_eq!(warned, [3 * DAY_SLOTS, 2 * DAY_SLOTS, DAY_SLOTS, 12 * hour, 6 * hour, hour]);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lamella_fork_choice::{AggregationTask, Combine};
+use lamella_metrics::Metrics;
 use lamella_types::{
     AggregationBits, AttestationData, ProofBytes, SingleMessageAggregate, ValidatorIndex,
     Validators, bytes::PUBLIC_KEY_BYTES, hash_tree_root,
@@ -10,7 +11,7 @@ use lamella_types::{
 use lamella_xmss::scheme::{Child, ProofScheme, RawSignature};
 use tracing::warn;
 
-use crate::{metrics::Metrics, proofs::attestation_keys};
+use crate::proofs::attestation_keys;
 
 /// Combines by a proof scheme, with keys from one registry.
 pub(super) struct Prover {

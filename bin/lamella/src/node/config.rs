@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError, PersistError};
+use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::{ValidatorKeyError, ValidatorKeys};
 use lamella_tables::{DutyKey, KeyKind, Read as _, ReadError, SignGuard};
@@ -24,7 +25,6 @@ use crate::{
     api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version},
     config::IdentityKeyError,
     import::Importer,
-    metrics::Metrics,
 };
 
 pub use crate::config::NodeConfig;

@@ -111,7 +111,7 @@ impl Node {
     /// Tells log, metrics and listeners of a block that was imported on its own.
     pub(super) fn observe_import(&self, block: &Block, new: &NewBlock) {
         report::imported(block.slot, block.proposer_index, block.attestations().len(), new);
-        self.metrics.observe_import(new);
+        self.metrics.observe_import(new.transition, &new.persisted);
         self.metrics.observe_block(block);
         let current = self.clock.current_slot(unix_ms());
         self.events.imported(&self.chain, &new.persisted, current);

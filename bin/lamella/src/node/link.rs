@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lamella_block_store::{self as block_store, SignedBlockRead};
 use lamella_chain::Chain;
+use lamella_metrics::{Metrics, float};
 use lamella_network::{
     service::{
         BlockSource, Listener, NetworkEvent, Observation, SourceBlock, SourceFailure, SourceRange,
@@ -15,7 +16,6 @@ use lamella_types::{Root, Slot, Status, to_ssz};
 use tracing::error;
 
 use super::inbox::Sender;
-use crate::metrics::{Metrics, float};
 
 /// Serves peers from the chain. Each call is one short transaction.
 pub(super) struct ChainSource(pub(super) Arc<Chain>);

@@ -34,6 +34,7 @@ use std::{
 
 use lamella_chain::{Chain, PersistError};
 use lamella_fork_choice::{Combine, ForkChoice, Tick};
+use lamella_metrics::Metrics;
 use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent, Verdict};
 use lamella_network_dir::ValidatorKeys;
 use lamella_tables::Consequence;
@@ -44,7 +45,6 @@ use tracing::{error, info, warn};
 use crate::{
     api::{ApiServer, Events, NodeFacts},
     import::Importer,
-    metrics::Metrics,
 };
 
 use catch_up::CatchUp;

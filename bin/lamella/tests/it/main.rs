@@ -11,6 +11,8 @@ mod flags;
 mod full;
 mod log;
 mod node;
+mod opening;
+mod pages;
 mod wait;
 
 use std::path::Path;

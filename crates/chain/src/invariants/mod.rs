@@ -8,6 +8,7 @@
 
 mod blocks;
 mod head;
+mod pages;
 mod parts;
 
 use std::{collections::BTreeMap, fmt, ops::ControlFlow};
@@ -78,6 +79,21 @@ impl Report {
         }
     }
 
+    /// Counts checks that were made elsewhere, `found` of them in vain.
+    pub(crate) fn add<T: fmt::Display>(
+        &mut self,
+        invariant: &'static str,
+        checks: u64,
+        found: u64,
+        findings: impl Iterator<Item = T>,
+    ) {
+        *self.checks.entry(invariant).or_default() += checks;
+        self.finding_count += found;
+        let room = FINDINGS_MAX.saturating_sub(self.findings.len());
+        let findings = findings.map(|what| Finding { invariant, what: what.to_string() });
+        self.findings.extend(findings.take(room));
+    }
+
     /// Counts one check that is a read: damage is a finding, an engine failure ends the check.
     pub(crate) fn check_read<T>(
         &mut self,
@@ -123,6 +139,7 @@ pub fn verify(
     let states = StateStore::default();
     let mut check = Check { database, states: &states, report: Report::default(), progress };
     let stages = [
+        Check::check_pages,
         Check::check_meta,
         Check::check_blocks,
         Check::check_slots_index,

@@ -10,6 +10,7 @@
 mod damage;
 mod golden;
 mod opening;
+mod pages;
 mod rows;
 
 use lamella_tables::{Database, OpenMode, Options};

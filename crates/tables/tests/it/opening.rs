@@ -1,5 +1,11 @@
 //! Opening: what is created, what is refused, and who may write.
 
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
 use lamella_tables::{
     Canonical, Database, DatabaseView, OpenError, OpenMode, Options, Read, TABLES,
 };
@@ -65,4 +71,68 @@ fn garbage_for_a_data_file_is_an_error() {
     }
     let after = std::fs::read(directory.path().join("mdbx.dat")).unwrap();
     assert_eq!(after, vec![0x5a; 65_536], "left exactly as it was");
+}
+
+/// Symptom: 41 of 200 kills in the first 45 ms of a node left a directory that no start accepted. Mechanism: the engine
+/// grew the data file before it wrote its first pages into it. Fix: it is made in a folder of its own and then renamed.
+#[test]
+fn what_an_interrupted_making_leaves_is_made_anew() {
+    let ways: [&dyn Fn(&Path); 4] = [
+        &|path| fs::write(path.join("mdbx.dat"), []).unwrap(),
+        &|path| fs::File::create(path.join("mdbx.dat")).unwrap().set_len(4 << 20).unwrap(),
+        &|path| {
+            fs::create_dir(path.join("unfinished")).unwrap();
+            fs::write(path.join("unfinished/mdbx.dat"), [0x5a; 100_000]).unwrap();
+        },
+        &|_| {},
+    ];
+    for leave in ways {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        leave(path);
+        let refused = DatabaseView::open(path).unwrap_err();
+        assert!(
+            matches!(refused, OpenError::Empty { .. } | OpenError::Missing { .. }),
+            "{refused}"
+        );
+        let database = Database::open(path, Options::new(OpenMode::Create)).unwrap();
+        assert_eq!(database.read().unwrap().table_stats().unwrap().len(), TABLES.len());
+        drop(database);
+        DatabaseView::open(path).unwrap();
+        let mut names: Vec<_> =
+            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["LOCK", "mdbx.dat", "mdbx.lck"]);
+    }
+}
+
+/// Symptom: with `LOCK` deleted, a second node wrote to the database of a running one. Mechanism: the lock was on the
+/// deleted file. Fix: the directory itself is locked too.
+#[test]
+fn a_second_writer_is_refused_when_the_lock_file_was_deleted() {
+    let (directory, database) = new_database();
+    fs::remove_file(directory.path().join("LOCK")).unwrap();
+    let error = Database::open(directory.path(), Options::new(OpenMode::Existing)).unwrap_err();
+    assert!(matches!(&error, OpenError::InUse { holder, .. } if holder == "unknown"), "{error}");
+    drop(database);
+}
+
+/// Symptom: with `mdbx.lck` deleted under a node, each tool span at full speed, deaf to signals. Mechanism: the engine
+/// found the data file locked and a new table of readers empty, and tried again for ever. Fix: looked at before.
+#[test]
+fn a_reader_is_refused_when_the_table_of_readers_was_deleted_under_the_writer() {
+    let (directory, database) = new_database();
+    let table = directory.path().join("mdbx.lck");
+    fs::remove_file(&table).unwrap();
+    for is_empty in [false, true] {
+        if is_empty {
+            fs::write(&table, []).unwrap();
+        }
+        let begun = Instant::now();
+        let error = DatabaseView::open(directory.path()).unwrap_err();
+        assert!(matches!(error, OpenError::ReadersLost { .. }), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "bounded");
+    }
+    drop(database);
+    DatabaseView::open(directory.path()).unwrap();
 }

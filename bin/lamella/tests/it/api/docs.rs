@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use lamella::api::{Peer, SyncStatus};
+use lamella_network::standing::{Peer, SyncStatus};
 use serde_json::Value;
 
 use super::{

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lamella::api::{Limits, Peer, ServerConfig, SyncStatus, serve};
+use lamella::api::{Limits, ServerConfig, serve};
+use lamella_network::standing::{Peer, SyncStatus};
 use lamella_tables::TABLES;
 
 use super::support::{Answer, Node, any_port, get, wait_until};

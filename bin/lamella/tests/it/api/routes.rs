@@ -1,6 +1,6 @@
 //! leanSpec's routes to the byte, and the node's own.
 
-use lamella::api::{Peer, SyncStatus};
+use lamella_network::standing::{Peer, SyncStatus};
 use serde_json::json;
 
 use super::support::{Node, get, request};

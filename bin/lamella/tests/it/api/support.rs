@@ -11,9 +11,9 @@ use std::{
 use lamella::{
     api::{ApiContext, ApiServer, Events, Limits, NodeFacts, ServerConfig, serve},
     import::{Imported, Importer, NewBlock},
-    metrics::Metrics,
 };
 use lamella_chain::{Bootstrap, Chain, Settings};
+use lamella_metrics::Metrics;
 use lamella_state_transition::{BlockRequest, Candidate, build_block};
 use lamella_types::{
     AggregationBits, AttestationData, Checkpoint, MultiMessageAggregate, ProofBytes,
@@ -123,7 +123,7 @@ impl Node {
             panic!("the block of slot {slot} is not new");
         };
         self.metrics.observe_block(&signed.block);
-        self.metrics.observe_import(&new);
+        self.metrics.observe_import(new.transition, &new.persisted);
         self.events.imported(&self.chain, &new.persisted, self.facts.current_slot());
         self.made.insert(new.root, Made { signed, state: built.post_state.to_ssz() });
         new

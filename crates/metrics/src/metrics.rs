@@ -1,45 +1,21 @@
-//! Metrics in Prometheus' text format: leanMetrics' names, and `lean_storage_*`.
-//!
-//! A scrape costs the same whatever the chain. What happens is counted when it happens (`observe_*`); what the
-//! published view says is read at the scrape, a handful of fields; what would cost a transaction is sampled every
-//! few seconds by the API's own thread ([`StorageSample`]).
-//!
-//! The registry is the node's, not the process's, so that tests run nodes side by side.
-//!
-//! | question | file |
-//! |---|---|
-//! | fork choice, votes, coverage | `fork_choice` |
-//! | state transition, validators | `duties` |
-//! | peers, gossip, signatures | `network` |
-//! | the store | `storage` |
-//! | buckets, and making a metric | `register` |
-
-mod duties;
-mod fork_choice;
-mod network;
-mod register;
-mod storage;
+//! Every metric of a node: what is counted when it happens, and what a scrape reads.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lamella_chain::Persisted;
 use lamella_fork_choice::ForkChoice;
-use lamella_types::{AggregationBits, Block, Slot};
+use lamella_network::standing::{Peer, SyncStatus};
+use lamella_types::{AggregationBits, Block, Slot, SlotClock};
 use parking_lot::Mutex;
 use prometheus::{Registry, TextEncoder};
 
-pub use duties::{SKIPPED_REASONS, TransitionMetrics, ValidatorMetrics};
-pub use fork_choice::{COVERAGE_DIRECTIONS, COVERAGE_SECTIONS, ForkChoiceMetrics, SOURCES};
-pub use network::{NetworkMetrics, SignatureMetrics};
-pub use storage::{StorageMetrics, StorageSample};
-
-use crate::{
-    api::{Peer, SyncStatus},
-    import::NewBlock,
-    node::chain_end::slots_left,
+use super::{
+    duties::{TransitionMetrics, ValidatorMetrics},
+    fork_choice::{COVERAGE_SECTIONS, ForkChoiceMetrics, SOURCES},
+    network::{NetworkMetrics, SignatureMetrics},
+    register::{Register, gauge},
+    storage::{StorageMetrics, StorageSample},
 };
-pub(crate) use register::float;
-use register::{Register, gauge};
 
 /// Every metric of a node. Shared by whoever has something to count.
 #[derive(Debug)]
@@ -107,13 +83,14 @@ impl Metrics {
         self.network.committee_subnet.set(gauge(subnets.first().copied().unwrap_or(0)));
     }
 
-    /// A block was imported on its own, by anyone. A batch has [`Metrics::observe_commit`].
-    pub fn observe_import(&self, new: &NewBlock) {
-        let timings = &new.persisted.timings;
+    /// A block was imported on its own, by anyone; its check and transition took this time. A batch has
+    /// [`Metrics::observe_commit`].
+    pub fn observe_import(&self, transition: Duration, persisted: &Persisted) {
+        let timings = &persisted.timings;
         let commit = timings.fork_choice + timings.write + timings.commit;
-        self.transition.time.observe(new.transition.as_secs_f64());
-        self.fork_choice.block_processing.observe((new.transition + commit).as_secs_f64());
-        self.observe_commit(&new.persisted);
+        self.transition.time.observe(transition.as_secs_f64());
+        self.fork_choice.block_processing.observe((transition + commit).as_secs_f64());
+        self.observe_commit(persisted);
     }
 
     /// One transaction brought blocks. [`Metrics::observe_import`] calls it.
@@ -217,7 +194,7 @@ impl Metrics {
             (&metrics.new_payloads, view.pending_pool().len() as u64),
             (&metrics.known_payloads, view.known_pool().len() as u64),
             (&self.validator.is_aggregator, u64::from(now.is_aggregator)),
-            (&self.storage.chain_slots_left, slots_left(now.current_slot)),
+            (&self.storage.chain_slots_left, SlotClock::slots_left(now.current_slot)),
         ] {
             metric.set(gauge(value));
         }

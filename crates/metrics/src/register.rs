@@ -124,6 +124,6 @@ pub(super) fn gauge(value: u64) -> i64 {
 
 /// A count as a histogram's value; exact below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "histograms need no more than the order of a size")]
-pub(crate) fn float(count: usize) -> f64 {
+pub fn float(count: usize) -> f64 {
     count as f64
 }

@@ -135,17 +135,17 @@ impl StorageMetrics {
     }
 
     /// A read of the HTTP API is over.
-    pub(crate) fn observe_read(&self, time: Duration) {
+    pub fn observe_read(&self, time: Duration) {
         self.read_seconds.observe(time.as_secs_f64());
     }
 
     /// A read of the HTTP API met damage.
-    pub(crate) fn count_corrupt_read(&self) {
+    pub fn count_corrupt_read(&self) {
         self.corrupt_reads.inc();
     }
 
     /// A read of the HTTP API was refused.
-    pub(crate) fn count_refused_read(&self) {
+    pub fn count_refused_read(&self) {
         self.refused_reads.inc();
     }
 

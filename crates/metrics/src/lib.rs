@@ -1,0 +1,32 @@
+//! Metrics in Prometheus' text format: leanMetrics' names, and `lean_storage_*`.
+//!
+//! A scrape costs the same whatever the chain. What happens is counted when it happens (`observe_*`); what the
+//! published view says is read at the scrape, a handful of fields; what would cost a transaction is sampled every
+//! few seconds by the API's own thread ([`StorageSample`]).
+//!
+//! Knows no node: it is told durations and counts.
+//!
+//! The registry is the node's, not the process's, so that tests run nodes side by side.
+//!
+//! | question | file |
+//! |---|---|
+//! | fork choice, votes, coverage | `fork_choice` |
+//! | state transition, validators | `duties` |
+//! | peers, gossip, signatures | `network` |
+//! | the store | `storage` |
+//! | what is counted, and the text of a scrape | `metrics` |
+//! | buckets, and making a metric | `register` |
+
+mod duties;
+mod fork_choice;
+mod metrics;
+mod network;
+mod register;
+mod storage;
+
+pub use duties::{SKIPPED_REASONS, TransitionMetrics, ValidatorMetrics};
+pub use fork_choice::{COVERAGE_DIRECTIONS, COVERAGE_SECTIONS, ForkChoiceMetrics, SOURCES};
+pub use metrics::{Metrics, Scraped};
+pub use network::{NetworkMetrics, SignatureMetrics};
+pub use register::float;
+pub use storage::{StorageMetrics, StorageSample};

@@ -1,0 +1,164 @@
+//! The walk over the engine's pages: no finding in any database that the engine has made.
+
+use std::{
+    ops::ControlFlow,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use lamella_tables::{
+    Bytes, Canonical, Database, DatabaseView, Durability, OpenMode, Options, PageReport,
+    Signatures, SlotRoot, Slots,
+};
+use lamella_types::{Root, hash_tree_root};
+
+use crate::new_database;
+
+fn report(database: &DatabaseView) -> PageReport {
+    database.check_pages(&mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+fn assert_clean(database: &DatabaseView, what: &str) -> PageReport {
+    let report = report(database);
+    assert_eq!(report.findings, [], "{what}");
+    assert!(!report.stopped);
+    assert_eq!(
+        3 + report.branch_pages + report.leaf_pages + report.large_pages + report.free_pages,
+        report.pages,
+        "{what}: every page is accounted for"
+    );
+    report
+}
+
+fn proof(slot: u64) -> (SlotRoot, Bytes) {
+    // From a few bytes, in the leaf, to 300 KiB, on pages of its own.
+    let bytes = 7 + slot as usize * 7919 % 300_000;
+    (SlotRoot::new(slot, hash_tree_root(&slot)), Bytes(vec![slot as u8; bytes]))
+}
+
+fn fill(database: &Database, slots: std::ops::Range<u64>) {
+    let mut txn = database.write().unwrap();
+    for slot in slots {
+        let (key, value) = proof(slot);
+        txn.put::<Canonical>(&slot, &key.root).unwrap();
+        txn.put::<Slots>(&key.root, &slot).unwrap();
+        txn.put::<Signatures>(&key, &value).unwrap();
+    }
+    txn.commit().unwrap();
+}
+
+#[test]
+fn every_page_of_a_database_is_accounted_for_at_each_of_its_ages() {
+    let (_directory, database) = new_database();
+    let empty = assert_clean(&database, "of empty tables");
+    assert_eq!((empty.branch_pages, empty.large_pages), (0, 0));
+    for first in (0..400).step_by(10) {
+        fill(&database, first..first + 10);
+        assert_clean(&database, "growing");
+    }
+    let grown = assert_clean(&database, "grown");
+    assert!(grown.branch_pages > 0 && grown.large_pages > 1_000 && grown.rows > 1_200);
+    for first in (0..400).step_by(7) {
+        let mut txn = database.write().unwrap();
+        for slot in first..400.min(first + 5) {
+            txn.delete::<Signatures>(&proof(slot).0).unwrap();
+        }
+        txn.delete::<Canonical>(&first).unwrap();
+        txn.commit().unwrap();
+        assert_clean(&database, "shrinking");
+    }
+    let shrunk = assert_clean(&database, "shrunk");
+    assert!(shrunk.free_pages > 1_000, "{shrunk:?}");
+    fill(&database, 400..700);
+    assert_clean(&database, "one large transaction over reused pages");
+}
+
+#[test]
+fn a_long_free_list_of_one_commit_is_read_whole() {
+    let (_directory, database) = new_database();
+    fill(&database, 0..600);
+    let mut txn = database.write().unwrap();
+    for slot in 0..600 {
+        txn.delete::<Signatures>(&proof(slot).0).unwrap();
+    }
+    txn.commit().unwrap();
+    let report = assert_clean(&database, "all values deleted at once");
+    assert!(report.free_pages > 10_000 && report.large_pages > 0, "{report:?}");
+}
+
+#[test]
+fn small_pages_lazy_commits_and_a_reopened_file_are_as_clean() {
+    for (durability, page_bytes) in
+        [(Durability::Durable, 4_096), (Durability::Lazy, 4_096), (Durability::Durable, 65_536)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let mode = OpenMode::Create;
+        let options = Options { durability, page_bytes: Some(page_bytes), ..Options::new(mode) };
+        let database = Database::open(directory.path(), options).unwrap();
+        for first in (0..300).step_by(3) {
+            fill(&database, first..first + 3);
+            let mut txn = database.write().unwrap();
+            txn.delete::<Signatures>(&proof(first / 2).0).unwrap();
+            txn.commit().unwrap();
+        }
+        assert_eq!(assert_clean(&database, "written").page_bytes, page_bytes as u64);
+        drop(database);
+        let reopened = Database::open(directory.path(), Options::new(OpenMode::Existing)).unwrap();
+        assert_clean(&reopened, "reopened");
+        drop(reopened);
+        assert_clean(&DatabaseView::open(directory.path()).unwrap(), "closed");
+    }
+}
+
+#[test]
+fn a_writer_that_commits_all_the_time_does_not_disturb_the_walk() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { durability: Durability::Lazy, ..Options::new(OpenMode::Create) };
+    let database = Database::open(directory.path(), options).unwrap();
+    fill(&database, 0..200);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut commits = 0_u64;
+            while !done.load(Ordering::Relaxed) {
+                let (key, value) = proof(commits % 200);
+                let mut txn = database.write().unwrap();
+                txn.delete::<Signatures>(&key).unwrap();
+                txn.put::<Canonical>(&(commits % 5_000), &Root::ZERO).unwrap();
+                txn.commit().unwrap();
+                let mut txn = database.write().unwrap();
+                txn.put::<Signatures>(&key, &value).unwrap();
+                txn.commit().unwrap();
+                commits += 1;
+            }
+        });
+        // Dropped at a failure too, so that the writer ends and the failure is seen.
+        let _stop = Stop(&done);
+        while assert_clean(&database, "beside a writer").transaction < 1_000 {
+            assert!(!writer.is_finished());
+        }
+    });
+}
+
+/// Tells the writer to stop when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_walk_stops_when_told_to() {
+    let (_directory, database) = new_database();
+    fill(&database, 0..100);
+    let mut calls = 0;
+    let report = database
+        .check_pages(&mut |progress| {
+            calls += 1;
+            assert!(progress.done <= progress.total);
+            ControlFlow::Break(())
+        })
+        .unwrap();
+    assert!(report.stopped && calls == 1);
+}
