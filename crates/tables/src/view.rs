@@ -12,6 +12,7 @@ use crate::{
     elsewhere::{Elsewhere, has_room},
     error::{EngineError, OpenError, Operation},
     lock::{Access, check_readers_file, has_readers_file},
+    reader_table::{self, OpenReader},
     readers::Readers,
     schema::TABLES,
     transaction::ReadTxn,
@@ -186,6 +187,22 @@ impl DatabaseView {
             open_reads,
             oldest_read,
         })
+    }
+
+    /// The snapshots that other processes have open, oldest first; `None` where the engine's table of readers has a
+    /// layout that this program does not know.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    ///
+    /// # Cost
+    /// A read of 20 KB.
+    pub fn other_readers(&self) -> Result<Option<Vec<OpenReader>>, OpenError> {
+        let failed = |source| OpenError::Engine { path: self.path.clone(), source };
+        let _newest = self.read().map_err(failed)?;
+        let stat = self.engine.stat();
+        let stat = stat.map_err(|error| failed(EngineError::new(Operation::Stat, "-", error)))?;
+        reader_table::others(&self.path, u64::from(stat.page_size()))
     }
 
     /// The directory.
