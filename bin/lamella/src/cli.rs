@@ -48,7 +48,7 @@ pub enum CommandError {
     Genesis(#[from] lamella_network_dir::genesis::GenesisError),
     /// A local network did not run, or ran badly.
     #[error(transparent)]
-    Devnet(#[from] crate::devnet::DevnetError),
+    Devnet(#[from] lamella_devnet::DevnetError),
     /// The flags do not make a node.
     #[error(transparent)]
     Flags(#[from] node::FlagError),

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError};
+use lamella_http_api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version};
 use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::{ValidatorKeyError, ValidatorKeys};
@@ -22,11 +23,7 @@ use super::{
     link::{ChainSource, Ear},
     report, unix_ms,
 };
-use crate::{
-    api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version},
-    config::IdentityKeyError,
-    import::Importer,
-};
+use crate::{config::IdentityKeyError, import::Importer};
 
 pub use crate::config::NodeConfig;
 

@@ -38,6 +38,7 @@ use std::{
 
 use lamella_chain::Chain;
 use lamella_fork_choice::{Combine, ForkChoice, Tick};
+use lamella_http_api::{ApiServer, Events, NodeFacts};
 use lamella_metrics::Metrics;
 use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent, Verdict};
 use lamella_network_dir::ValidatorKeys;
@@ -45,10 +46,7 @@ use lamella_types::{Root, SlotClock, Validators, limits::INTERVALS_PER_SLOT};
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{info, warn};
 
-use crate::{
-    api::{ApiServer, Events, NodeFacts},
-    import::Importer,
-};
+use crate::import::Importer;
 
 use catch_up::CatchUp;
 use combine::Prover;

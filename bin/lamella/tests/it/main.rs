@@ -5,6 +5,7 @@
 mod api;
 mod checkpoint;
 mod command;
+mod damage;
 mod db;
 mod devnet;
 mod flags;
