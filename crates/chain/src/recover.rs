@@ -36,7 +36,7 @@ pub struct Recovered {
     pub slots: u64,
     /// Rows of Canonical written again or dropped.
     pub canonical: u64,
-    /// Whether head, checkpoints, safe target or time were derived again.
+    /// Whether head, checkpoints, safe target, time or the number of blocks were derived again.
     pub fork_choice: bool,
 }
 

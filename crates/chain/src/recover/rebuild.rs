@@ -13,7 +13,7 @@ use lamella_types::{Root, Slot};
 use super::{Recovered, live_blocks, restore, summaries};
 use crate::{
     error::ChainOpenError,
-    meta::{ForkChoiceRow, content},
+    meta::{ForkChoiceRow, block_count, content},
     view,
     vote_rows::{self, StoredVotes},
 };
@@ -21,6 +21,7 @@ use crate::{
 /// Derives everything that follows from headers, states and votes, and writes what differs.
 pub(super) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered), ChainOpenError> {
     let stored = readable(ForkChoiceRow::read(txn))?.flatten();
+    let counted = readable(block_count(txn))?.flatten();
     let slots = rebuild_slots(txn)?;
     for root in stored.iter().flat_map(|row| [row.head, row.justified.root, row.finalized.root]) {
         if block_store::header(txn, &root)?.is_none() {
@@ -43,7 +44,7 @@ pub(super) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered),
     let row = ForkChoiceRow::of(&view);
     vote_rows::put_changes(txn, &view.drain_vote_changes())?;
     row.put(txn)?;
-    let fork_choice = stored != Some(row);
+    let fork_choice = stored != Some(row) || counted != block_count(txn)?;
     Ok((view, Recovered { votes: votes_dropped, slots, canonical, fork_choice }))
 }
 
