@@ -128,8 +128,8 @@ fn sizes_cache_and_cold_reads_are_sampled() {
         last["lean_storage_cold_read_rows_total"] > 0.0
     });
     assert!(last["lean_storage_file_bytes"] >= last["lean_storage_used_bytes"]);
-    assert_eq!(last["lean_storage_table_rows{table=\"Headers\"}"], 9.0);
-    assert!(last["lean_table_bytes{table=\"Headers\"}"] >= 4096.0);
+    assert_eq!(last["lean_storage_table_rows{table=\"Slots\"}"], 9.0);
+    assert!(last["lean_table_bytes{table=\"Slots\"}"] >= 4096.0);
     assert_eq!(last["lean_storage_cold_reads_total"], 1.0);
     assert_eq!(last["lean_storage_open_readers"], 0.0);
     // The roots of slots 0 to 6 from the canonical index; the parent's is in the diff.
