@@ -7,10 +7,13 @@
 
 use std::{borrow::Cow, num::NonZeroUsize, panic::resume_unwind, thread};
 
+use libmdbx::RO;
+
 use crate::{
     error::{Damage, EngineError, Operation, ReadError},
     key::Key,
     schema::{Table, unseal},
+    stored::ReadableValue,
     transaction::ReadTxn,
 };
 
@@ -37,7 +40,14 @@ impl ReadTxn<'_> {
         let mut rows = Vec::with_capacity(keys.len());
         for key in keys {
             let encoded = key.encode();
-            let stored = self.0.get(&table, &encoded).map_err(|error| failed(error).at(key))?;
+            let engine = |error| failed(error).at(key);
+            let readable: Option<ReadableValue<RO>> =
+                self.0.get(&table, &encoded).map_err(engine)?;
+            let stored = match readable.map(ReadableValue::check) {
+                None => None,
+                Some(Err(fault)) => return Err(Damage::new::<T>(encoded, fault).into()),
+                Some(Ok(())) => self.0.get(&table, &encoded).map_err(engine)?,
+            };
             rows.push(FoundRow { encoded, stored });
         }
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -65,7 +75,7 @@ fn verify<T: Table>(rows: &[FoundRow<'_>]) -> Result<Vec<Option<T::Value>>, Read
     let verified = rows.iter().map(|FoundRow { encoded, stored }| {
         let Some(stored) = stored else { return Ok(None) };
         let damaged = |fault| Damage::new::<T>(&encoded[..], fault).into();
-        unseal::<T>(encoded, stored).map(Some).map_err(damaged)
+        unseal::<T>(encoded, stored.to_vec()).map(Some).map_err(damaged)
     });
     verified.collect()
 }
