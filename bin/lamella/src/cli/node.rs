@@ -39,6 +39,12 @@ A log that is not read or has no room holds nothing up: lines are lost, and it s
 
 /// What it says last.
 pub(super) const EXAMPLES: &str = "\
+Exit codes:
+  0  stopped by a signal
+  1  failed
+  2  wrong usage
+  5  the store cannot be used; `lamella db verify` says more
+
 Examples:
   lamella genesis --nodes 1 --validators 4 --out net
   lamella node --network-dir net --node-id lamella_0 --data-dir data/lamella_0

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError, PersistError};
+use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError};
+use lamella_http_api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version};
 use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::{ValidatorKeyError, ValidatorKeys};
@@ -15,22 +16,22 @@ use lamella_xmss::{
 use tracing::{error, info, warn};
 
 use super::{
-    Inbox, Node,
+    Inbox, Node, StoreFailure,
     catch_up::CatchUp,
     early::Early,
+    failure::Pause,
     link::{ChainSource, Ear},
     report, unix_ms,
 };
-use crate::{
-    api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version},
-    config::IdentityKeyError,
-    import::Importer,
-};
+use crate::{config::IdentityKeyError, import::Importer};
 
 pub use crate::config::NodeConfig;
 
 /// Slots between two attempts to dial: 12 s on the lean network.
 const REDIAL_SLOTS: u64 = 3;
+
+/// Exit code of a node whose store cannot be used any more.
+const EXIT_STORE_UNUSABLE: u8 = 5;
 
 /// What the node calls itself in metrics.
 const NAME: &str = "lamella";
@@ -75,8 +76,8 @@ pub enum NodeError {
     #[error(transparent)]
     Guard(#[from] GuardError),
     /// The store gave up while running.
-    #[error(transparent)]
-    Store(PersistError),
+    #[error("the store cannot be used: {0}")]
+    Store(StoreFailure),
     /// There is no network.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -92,6 +93,16 @@ pub enum NodeError {
     /// The end of the parent cannot be watched for.
     #[error("cannot watch standard input: {0}")]
     Parent(std::io::Error),
+}
+
+impl NodeError {
+    /// The exit code of a node that ends with it: 5, as the database tools have it for damage, if the store gave up.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Store(_) => EXIT_STORE_UNUSABLE,
+            _ => 1,
+        }
+    }
 }
 
 impl Node {
@@ -137,6 +148,7 @@ impl Node {
         Ok(Self {
             catch_up: CatchUp::new(config, &chain, &clock),
             early: Early::default(),
+            pause: Pause::default(),
             chain,
             importer,
             scheme,
@@ -178,7 +190,7 @@ fn start_network(
             signature_bytes: PRODUCTION.signature_bytes(),
             agent: version(),
         },
-        Arc::new(ChainSource(Arc::clone(chain))),
+        Arc::new(ChainSource { chain: Arc::clone(chain), node: inbox.sender() }),
         Arc::new(Ear { node: inbox.sender(), metrics: Arc::clone(metrics) }),
     )?;
     info!(peer_id = %network.peer_id(), address = %network.address(), "Listening to peers");

@@ -5,6 +5,7 @@
 mod api;
 mod checkpoint;
 mod command;
+mod damage;
 mod db;
 mod devnet;
 mod flags;
@@ -13,6 +14,7 @@ mod log;
 mod node;
 mod opening;
 mod pages;
+mod unusable;
 mod wait;
 
 use std::path::Path;
