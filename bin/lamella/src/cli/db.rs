@@ -26,7 +26,7 @@ pub use error::DbError;
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
-Everything here is read-only, works beside a running node, and creates nothing.
+Everything here is read-only and works beside a running node.
 
 Exit codes:
   0  done

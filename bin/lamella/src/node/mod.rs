@@ -10,6 +10,7 @@
 //! | from flags and files to a consensus | `config` |
 //! | what wakes it | `inbox` |
 //! | propose, attest, aggregate | `duties`, `combine` |
+//! | that no key signs twice for one slot | `guard` |
 //! | what peers gossip; votes that overtook their blocks | `gossip`, `early` |
 //! | catching up | `catch_up` |
 //! | what peers are served, and what they are counted for | `link` |
@@ -25,6 +26,7 @@ mod duties;
 mod early;
 mod failure;
 mod gossip;
+mod guard;
 mod inbox;
 mod link;
 mod report;
@@ -51,10 +53,12 @@ use combine::Prover;
 use early::Early;
 use failure::Pause;
 use gossip::Judged;
+use guard::Guard;
 use inbox::Received;
 
 pub use config::{NodeConfig, NodeError, ProofSchemeName};
 pub use failure::StoreFailure;
+pub use guard::GuardCopyError;
 pub use inbox::{Inbox, Sender};
 
 /// Events heard before the clock and sync have their turn again. A vote takes 0.4 ms to check.
@@ -68,6 +72,7 @@ pub struct Node {
     /// The registry. It never changes.
     validators: Validators,
     keys: ValidatorKeys,
+    guard: Guard,
     clock: SlotClock,
     facts: Arc<NodeFacts>,
     metrics: Arc<Metrics>,
