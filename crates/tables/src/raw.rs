@@ -1,12 +1,11 @@
 //! Rows as bytes, for tools that inspect a table, and (feature `test-hooks`) for tests that damage one.
 
-use std::borrow::Cow;
-
-use libmdbx::ObjectLength;
+use libmdbx::{ObjectLength, RO};
 
 use crate::{
-    error::{EngineError, Operation},
+    error::{Damage, EngineError, Operation, ReadError},
     schema::TABLES,
+    stored::{StoredKey, StoredValue},
     transaction::{ReadTxn, open_tree},
 };
 
@@ -38,7 +37,7 @@ impl ReadTxn<'_> {
         &self,
         name: &str,
         start: &[u8],
-    ) -> Result<Option<impl Iterator<Item = Result<RawKey, EngineError>>>, EngineError> {
+    ) -> Result<Option<impl Iterator<Item = Result<RawKey, ReadError>>>, EngineError> {
         let Some(info) = TABLES.iter().find(|info| info.name == name) else {
             return Ok(None);
         };
@@ -46,15 +45,15 @@ impl ReadTxn<'_> {
         let mut rows = None;
         if let Some(tree) = open_tree(&self.0, info.place).map_err(failed)? {
             let cursor = self.0.cursor(&tree).map_err(failed)?;
-            rows = Some(cursor.into_iter_from::<Cow<'_, [u8]>, ObjectLength>(start));
+            rows = Some(cursor.into_iter_from::<StoredKey, ObjectLength>(start));
         }
-        Ok(Some(rows.into_iter().flatten().filter_map(move |row| match row {
-            Ok((place, ObjectLength(stored_bytes))) => {
-                let key = info.place.own_key(&place)?.to_vec();
-                Some(Ok(RawKey { key, stored_bytes }))
-            }
-            Err(error) => Some(Err(failed(error))),
-        })))
+        let read = move |row| -> Result<Option<RawKey>, ReadError> {
+            let (key, ObjectLength(stored_bytes)): (StoredKey, _) = Result::map_err(row, failed)?;
+            let damaged = |fault| Damage { table: info.name, key: Vec::new(), fault };
+            let place = key.bytes().map_err(damaged)?;
+            Ok(info.place.own_key(&place).map(|key| RawKey { key: key.to_vec(), stored_bytes }))
+        };
+        Ok(Some(rows.into_iter().flatten().filter_map(move |row| read(row).transpose())))
     }
 
     /// The rows of a tree of the engine, in key order, unverified, its keys as they lie there: the way to read what
@@ -65,17 +64,21 @@ impl ReadTxn<'_> {
     pub fn tree_rows(
         &self,
         tree: &str,
-    ) -> Result<Option<impl Iterator<Item = Result<RawRow, EngineError>>>, EngineError> {
+    ) -> Result<Option<impl Iterator<Item = Result<RawRow, ReadError>>>, EngineError> {
         let failed = |error| EngineError::new(Operation::Scan, "-", error);
         let tree = match self.0.open_table(Some(tree)) {
             Ok(tree) => tree,
             Err(libmdbx::Error::NotFound) => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let rows = self.0.cursor(&tree).map_err(failed)?.into_iter_start::<Vec<u8>, Vec<u8>>();
-        Ok(Some(
-            rows.map(move |row| row.map(|(key, stored)| RawRow { key, stored }).map_err(failed)),
-        ))
+        let cursor = self.0.cursor(&tree).map_err(failed)?;
+        let rows = cursor.into_iter_start::<StoredKey, StoredValue<RO>>();
+        let damaged = |fault| Damage { table: "-", key: Vec::new(), fault };
+        Ok(Some(rows.map(move |row| {
+            let (key, stored) = row.map_err(failed)?;
+            let (key, stored) = (key.bytes().map_err(damaged)?, stored.bytes().map_err(damaged)?);
+            Ok(RawRow { key, stored })
+        })))
     }
 
     /// The rows of the table of this name, in key order, unverified; `None` for an unknown name.
@@ -85,7 +88,7 @@ impl ReadTxn<'_> {
     pub fn raw_rows(
         &self,
         name: &str,
-    ) -> Result<Option<impl Iterator<Item = Result<RawRow, EngineError>>>, EngineError> {
+    ) -> Result<Option<impl Iterator<Item = Result<RawRow, ReadError>>>, EngineError> {
         let Some(info) = TABLES.iter().find(|info| info.name == name) else {
             return Ok(None);
         };
@@ -93,15 +96,17 @@ impl ReadTxn<'_> {
         let mut rows = None;
         if let Some(tree) = open_tree(&self.0, info.place).map_err(failed)? {
             let cursor = self.0.cursor(&tree).map_err(failed)?;
-            rows = Some(cursor.into_iter_start::<Cow<'_, [u8]>, Cow<'_, [u8]>>());
+            rows = Some(cursor.into_iter_start::<StoredKey, StoredValue<RO>>());
         }
-        Ok(Some(rows.into_iter().flatten().filter_map(move |row| match row {
-            Ok((place, stored)) => {
-                let key = info.place.own_key(&place)?.to_vec();
-                Some(Ok(RawRow { key, stored: stored.into_owned() }))
-            }
-            Err(error) => Some(Err(failed(error))),
-        })))
+        let read = move |row| -> Result<Option<RawRow>, ReadError> {
+            let (key, stored): (StoredKey, StoredValue<RO>) = Result::map_err(row, failed)?;
+            let damaged = |key: &[u8], fault| Damage { table: info.name, key: key.to_vec(), fault };
+            let place = key.bytes().map_err(|fault| damaged(&[], fault))?;
+            let Some(key) = info.place.own_key(&place) else { return Ok(None) };
+            let stored = stored.bytes().map_err(|fault| damaged(key, fault))?;
+            Ok(Some(RawRow { key: key.to_vec(), stored }))
+        };
+        Ok(Some(rows.into_iter().flatten().filter_map(move |row| read(row).transpose())))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Transactions: verified reads, sealed writes, and commit as the only thing that keeps them.
 
-use std::{borrow::Cow, marker::PhantomData};
+use std::marker::PhantomData;
 
 use libmdbx::{NoWriteMap, ObjectLength, RO, RW, TransactionKind, WriteFlags};
 
@@ -9,6 +9,7 @@ use crate::{
     key::Key,
     readers::Reader,
     schema::{Place, Table, TableStats, seal, seal_of, trees, unseal},
+    stored::{StoredKey, StoredValue, Where},
     value::Bytes,
 };
 
@@ -152,41 +153,68 @@ pub(crate) fn open_tree<'txn, K: TransactionKind>(
 }
 
 /// Rows of a tree.
-type TreeRows<'txn, K> = libmdbx::IntoIter<'txn, K, Cow<'txn, [u8]>, Cow<'txn, [u8]>>;
+type TreeRows<'txn, K> = libmdbx::IntoIter<'txn, K, StoredKey, StoredValue<K>>;
 
 /// Rows of a table from a start key on.
-struct Scan<'txn, K: TransactionKind, T> {
-    rows: Option<TreeRows<'txn, K>>,
-    table: PhantomData<T>,
+enum Scan<'txn, 'db, K: TransactionKind + Where, T> {
+    /// Of a table with a tree of its own; none where there is no tree.
+    Alone(Option<TreeRows<'txn, K>>, PhantomData<T>),
+    /// Of a table in a shared tree. Other tables' values lie between its own, proofs of 512 KiB among them, and must
+    /// not be copied on the way: a value is read when its key has shown whose it is.
+    Shared {
+        keys: libmdbx::IntoIter<'txn, K, StoredKey, ObjectLength>,
+        txn: &'txn libmdbx::Transaction<'db, K, NoWriteMap>,
+        tree: libmdbx::Table<'txn>,
+    },
 }
 
-impl<K: TransactionKind, T: Table> Iterator for Scan<'_, K, T> {
+impl<K: TransactionKind + Where, T: Table> Iterator for Scan<'_, '_, K, T> {
     type Item = Row<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let row = match self.rows.as_mut()?.next()? {
-                Ok((place, stored)) => {
-                    T::PLACE.own_key(&place).map(|key| decode_row::<T>(key, &stored))
+        match self {
+            Self::Alone(rows, _) => rows.as_mut()?.next().map(|row| {
+                let (key, stored) = row.map_err(scan_failed::<T>)?;
+                let key = key_bytes::<T>(key)?;
+                decode_row::<T>(&key, stored)
+            }),
+            Self::Shared { keys, txn, tree } => loop {
+                let row = keys.next()?.map_err(scan_failed::<T>);
+                let place =
+                    match row.map_err(ReadError::from).and_then(|(key, _)| key_bytes::<T>(key)) {
+                        Ok(place) => place,
+                        Err(error) => return Some(Err(error)),
+                    };
+                let Some(key) = T::PLACE.own_key(&place) else { continue };
+                let stored: Result<Option<StoredValue<K>>, _> = txn.get(tree, &place);
+                match stored.map_err(scan_failed::<T>) {
+                    Ok(Some(stored)) => return Some(decode_row::<T>(key, stored)),
+                    Ok(None) => {}
+                    Err(error) => return Some(Err(error.into())),
                 }
-                Err(error) => Some(Err(EngineError::new(Operation::Scan, T::NAME, error).into())),
-            };
-            if row.is_some() {
-                return row;
-            }
+            },
         }
     }
+}
+
+/// The bytes of a key that may be touched.
+fn key_bytes<T: Table>(key: StoredKey) -> Result<Vec<u8>, ReadError> {
+    key.bytes().map_err(|fault| Damage::new::<T>([], fault).into())
 }
 
 fn decode_key<T: Table>(bytes: &[u8]) -> Result<T::Key, ReadError> {
     T::Key::decode(bytes).ok_or_else(|| Damage::new::<T>(bytes, Fault::Key).into())
 }
 
-fn decode_row<T: Table>(key_bytes: &[u8], stored: &[u8]) -> Row<T> {
-    let key = decode_key::<T>(key_bytes)?;
-    match unseal::<T>(key_bytes, stored) {
+fn scan_failed<T: Table>(error: libmdbx::Error) -> EngineError {
+    EngineError::new(Operation::Scan, T::NAME, error)
+}
+
+fn decode_row<T: Table>(bytes: &[u8], stored: StoredValue<impl Where>) -> Row<T> {
+    let key = decode_key::<T>(bytes)?;
+    match stored.bytes().and_then(|stored| unseal::<T>(bytes, stored)) {
         Ok(value) => Ok((key, value)),
-        Err(fault) => Err(Damage::new::<T>(key_bytes, fault).into()),
+        Err(fault) => Err(Damage::new::<T>(bytes, fault).into()),
     }
 }
 
@@ -200,11 +228,12 @@ macro_rules! impl_read {
                 };
                 let encoded = key.encode();
                 let place = T::PLACE.key(encoded.clone());
-                let stored: Option<Cow<'_, [u8]>> = self.0.get(&tree, &place).map_err(failed)?;
+                let stored: Option<StoredValue<$kind>> =
+                    self.0.get(&tree, &place).map_err(failed)?;
                 let Some(stored) = stored else {
                     return Ok(None);
                 };
-                match unseal::<T>(&encoded, &stored) {
+                match stored.bytes().and_then(|stored| unseal::<T>(&encoded, stored)) {
                     Ok(value) => Ok(Some(value)),
                     Err(fault) => Err(Damage::new::<T>(encoded, fault).into()),
                 }
@@ -225,12 +254,17 @@ macro_rules! impl_read {
                 start: T::Key,
             ) -> Result<impl Iterator<Item = Row<T>>, EngineError> {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
-                let mut rows = None;
-                if let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? {
-                    let cursor = self.0.cursor(&tree).map_err(failed)?;
-                    rows = Some(cursor.into_iter_from(&T::PLACE.key(start.encode())));
-                }
-                Ok(Scan::<'_, $kind, T> { rows, table: PhantomData })
+                let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
+                    return Ok(Scan::<'_, '_, $kind, T>::Alone(None, PhantomData));
+                };
+                let cursor = self.0.cursor(&tree).map_err(failed)?;
+                let start = T::PLACE.key(start.encode());
+                Ok(match T::PLACE.part {
+                    None => Scan::Alone(Some(cursor.into_iter_from(&start)), PhantomData),
+                    Some(_) => {
+                        Scan::Shared { keys: cursor.into_iter_from(&start), txn: &self.0, tree }
+                    }
+                })
             }
 
             fn scan_keys<T: Table>(
@@ -242,11 +276,17 @@ macro_rules! impl_read {
                 if let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? {
                     let cursor = self.0.cursor(&tree).map_err(failed)?;
                     let start = T::PLACE.key(start.encode());
-                    rows = Some(cursor.into_iter_from::<Cow<'_, [u8]>, ObjectLength>(&start));
+                    rows = Some(cursor.into_iter_from::<StoredKey, ObjectLength>(&start));
                 }
-                Ok(rows.into_iter().flatten().filter_map(move |row| match row {
-                    Ok((place, _)) => T::PLACE.own_key(&place).map(decode_key::<T>),
-                    Err(error) => Some(Err(failed(error).into())),
+                Ok(rows.into_iter().flatten().filter_map(move |row| {
+                    let place = match row {
+                        Ok((key, _)) => key_bytes::<T>(key),
+                        Err(error) => Err(failed(error).into()),
+                    };
+                    match place {
+                        Ok(place) => T::PLACE.own_key(&place).map(decode_key::<T>),
+                        Err(error) => Some(Err(error)),
+                    }
                 }))
             }
 
@@ -256,11 +296,16 @@ macro_rules! impl_read {
                     return Ok(None);
                 };
                 let mut cursor = self.0.cursor(&tree).map_err(failed)?;
-                let mut row: Option<(Cow<'_, [u8]>, Cow<'_, [u8]>)> =
-                    cursor.last().map_err(failed)?;
-                while let Some((place, stored)) = row {
+                let mut row: Option<(StoredKey, ObjectLength)> = cursor.last().map_err(failed)?;
+                while let Some((key, _)) = row {
+                    let place = match key_bytes::<T>(key) {
+                        Ok(place) => place,
+                        Err(error) => return Ok(Some(Err(error))),
+                    };
                     if let Some(key) = T::PLACE.own_key(&place) {
-                        return Ok(Some(decode_row::<T>(key, &stored)));
+                        let stored: Option<StoredValue<$kind>> =
+                            self.0.get(&tree, &place).map_err(failed)?;
+                        return Ok(stored.map(|stored| decode_row::<T>(key, stored)));
                     }
                     row = cursor.prev().map_err(failed)?;
                 }
