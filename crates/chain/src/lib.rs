@@ -37,6 +37,7 @@ mod persist;
 mod recover;
 #[doc(hidden)]
 pub mod rows;
+mod settle;
 mod view;
 mod vote_rows;
 

@@ -23,6 +23,7 @@ mod combine;
 mod config;
 mod duties;
 mod early;
+mod error;
 mod failure;
 mod gossip;
 mod inbox;
@@ -53,8 +54,7 @@ use failure::Pause;
 use gossip::Judged;
 use inbox::Received;
 
-pub use config::{NodeConfig, NodeError, ProofSchemeName};
-pub use failure::StoreFailure;
+pub use error::{NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
 
 /// Events heard before the clock and sync have their turn again. A vote takes 0.4 ms to check.

@@ -15,7 +15,7 @@ use super::{Recovered, bootstrap_block, live_blocks, live_root, restore, summari
 use crate::{
     error::ChainOpenError,
     meta::{ForkChoiceRow, content},
-    view,
+    settle::settle,
     vote_rows::{self, StoredVotes},
 };
 
@@ -35,7 +35,7 @@ pub(super) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered),
     }
     let votes_dropped = votes.dropped.len() as u64;
     let mut view = derive(txn, stored, votes)?;
-    view::settle(&mut view, true);
+    settle(&mut view, true);
 
     let live: BTreeMap<_, _> = view
         .nodes()
