@@ -20,6 +20,7 @@ mod raw;
 mod reader_table;
 mod readers;
 mod schema;
+mod stored;
 mod transaction;
 mod value;
 mod view;

@@ -7,12 +7,14 @@
 
 use std::{borrow::Cow, num::NonZeroUsize, sync::LazyLock, thread};
 
+use libmdbx::RO;
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
 
 use crate::{
-    error::{Damage, EngineError, Operation, ReadError},
+    error::{Damage, EngineError, Fault, Operation, ReadError},
     key::Key,
     schema::{Table, unseal},
+    stored::ReadableValue,
     transaction::ReadTxn,
 };
 
@@ -47,7 +49,14 @@ impl ReadTxn<'_> {
         let mut rows = Vec::with_capacity(keys.len());
         for key in keys {
             let encoded = key.encode();
-            let stored = self.0.get(&table, &encoded).map_err(|error| failed(error).at(key))?;
+            let engine = |error| failed(error).at(key);
+            let readable: Option<ReadableValue<RO>> =
+                self.0.get(&table, &encoded).map_err(engine)?;
+            let stored = match readable.map(ReadableValue::check) {
+                None => None,
+                Some(Err(fault)) => Some(Err(fault)),
+                Some(Ok(())) => self.0.get(&table, &encoded).map_err(engine)?.map(Ok),
+            };
             rows.push(FoundRow { encoded, stored });
         }
         let is_worth_it = rows.len() >= 2 * ROWS_PER_THREAD_MIN;
@@ -63,14 +72,18 @@ impl ReadTxn<'_> {
     }
 }
 
-/// A row as it lies in the map; nothing if there is none.
+/// A row as it lies in the map; nothing if there is none, a fault if its bytes are not to be touched.
 struct FoundRow<'a> {
     encoded: Vec<u8>,
-    stored: Option<Cow<'a, [u8]>>,
+    stored: Option<Result<Cow<'a, [u8]>, Fault>>,
 }
 
 fn verify<T: Table>(row: &FoundRow<'_>) -> Result<Option<T::Value>, ReadError> {
     let Some(stored) = &row.stored else { return Ok(None) };
     let damaged = |fault| Damage::new::<T>(&row.encoded[..], fault).into();
-    unseal::<T>(&row.encoded, stored).map(Some).map_err(damaged)
+    let value = match stored {
+        Ok(stored) => unseal::<T>(&row.encoded, stored.to_vec()),
+        Err(fault) => Err(fault.clone()),
+    };
+    value.map(Some).map_err(damaged)
 }

@@ -15,6 +15,7 @@ use crate::{
     reader_table::{self, OpenReader},
     readers::Readers,
     schema::TABLES,
+    stored::note_page_bytes,
     transaction::ReadTxn,
 };
 
@@ -98,6 +99,8 @@ impl DatabaseView {
             let options = engine_options(writer, size_bytes_max);
             match libmdbx::Database::open_with_options(path, options) {
                 Ok(engine) => {
+                    let page_bytes = engine.stat().map(|stat| stat.page_size()).unwrap_or_default();
+                    note_page_bytes(page_bytes as usize);
                     return Ok(Self { engine, path: path.to_owned(), readers: Readers::default() });
                 }
                 Err(libmdbx::Error::OutOfMemory)

@@ -7,10 +7,9 @@ use lamella_http_api::{ApiContext, Events, Limits, NodeFacts, serve, version};
 use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::ValidatorKeys;
-use lamella_tables::{DutyKey, KeyKind, Read as _, ReadError, SignGuard};
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::{PRODUCTION, scheme::ProofScheme};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{
     Inbox, Node,
@@ -18,6 +17,7 @@ use super::{
     early::Early,
     error::NodeError,
     failure::Pause,
+    guard::Guard,
     link::{ChainSource, Ear},
     report, unix_ms,
 };
@@ -50,9 +50,9 @@ impl Node {
         let (chain, opened) =
             Chain::open(&config.database(), bootstrap, scheme.name(), config.settings)?;
         config.gossip.identity.keep()?;
-        forgo_slots_before_the_directory(&chain, &keys, clock)?;
-        report::opened(config, &opened, &keys);
         let chain = Arc::new(chain);
+        let guard = Guard::open(Arc::clone(&chain), &keys, clock, config)?;
+        report::opened(config, &opened, &keys);
         let importer = Importer::new(Arc::clone(&chain), Arc::clone(&scheme));
         let metrics = Arc::new(Metrics::new(NAME, &version(), keys.validators.len()));
         let network = start_network(config, &chain, &metrics, inbox)?;
@@ -78,6 +78,7 @@ impl Node {
             scheme,
             validators: genesis.validators.clone(),
             keys,
+            guard,
             clock,
             facts,
             metrics,
@@ -142,39 +143,4 @@ fn load_keys(config: &NodeConfig, scheme: &dyn ProofScheme) -> Result<ValidatorK
         }
     }
     Ok(keys)
-}
-
-/// Reserves the current slot for keys that this directory has never reserved one for. They may have signed from a
-/// directory that was deleted; the clock says that this was no later than now, so the next slot is safe. Upholds G1.
-fn forgo_slots_before_the_directory(
-    chain: &Chain,
-    keys: &ValidatorKeys,
-    clock: SlotClock,
-) -> Result<(), NodeError> {
-    let now_ms = unix_ms();
-    if now_ms < clock.genesis_ms {
-        return Ok(());
-    }
-    let kinds = [KeyKind::Attestation, KeyKind::Proposal];
-    let mut unguarded = Vec::new();
-    {
-        let txn = chain.read().map_err(GuardError::from)?;
-        for validator_index in keys.indices() {
-            for key in kinds.map(|kind| DutyKey { validator_index, kind }) {
-                match txn.get::<SignGuard>(&key) {
-                    Ok(None) => unguarded.push(key),
-                    Ok(Some(_)) => {}
-                    // It silences this key at each of its duties, and no other.
-                    Err(ReadError::Damaged(damage)) => error!(%damage, "A key that will not sign"),
-                    Err(error @ ReadError::Engine(_)) => return Err(GuardError::from(error).into()),
-                }
-            }
-        }
-    }
-    if !unguarded.is_empty() {
-        let slot = clock.current_slot(now_ms);
-        chain.reserve_slot(slot, &unguarded)?;
-        info!(slot, keys = unguarded.len(), "New keys here: signing begins after this slot");
-    }
-    Ok(())
 }

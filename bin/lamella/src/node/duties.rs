@@ -141,7 +141,7 @@ impl Node {
     }
 
     fn signed_proposal(
-        &self,
+        &mut self,
         slot: Slot,
         proposer: ValidatorIndex,
     ) -> Result<SignedBlock, ProposalError> {
@@ -175,19 +175,18 @@ impl Node {
     }
 
     fn sign_block(
-        &self,
+        &mut self,
         block: Block,
         proposer: ValidatorIndex,
         proofs: &[Arc<SingleMessageAggregate>],
     ) -> Result<SignedBlock, ProposalError> {
         let key = DutyKey { validator_index: proposer, kind: KeyKind::Proposal };
-        let keys = self.keys.get(proposer);
         // Upholds G1: durable before the signature exists.
-        let reserved = self.chain.reserve_slot(block.slot, &[key]).map_err(StoreFailure::from)?;
+        let reserved = self.guard.reserve(block.slot, &[key])?;
         if let Some(damage) = reserved.damaged.into_iter().next() {
             return Err(damage.into());
         }
-        let (Some(keys), false) = (keys, reserved.allowed.is_empty()) else {
+        let (Some(keys), false) = (self.keys.get(proposer), reserved.allowed.is_empty()) else {
             return Err(ProposalError::AlreadySigned(proposer));
         };
         let signature = sign(&keys.proposer, block.slot, hash_tree_root(&block).as_bytes())?;
@@ -216,16 +215,18 @@ impl Node {
             .map(|validator_index| DutyKey { validator_index, kind: KeyKind::Attestation })
             .collect();
         // Upholds G1: one durable reservation for all of them, before any signature exists.
-        let Reserved { allowed, damaged } = self.chain.reserve_slot(slot, &keys)?;
+        let started = Instant::now();
+        let Reserved { allowed, damaged } = self.guard.reserve(slot, &keys)?;
+        let reserve = started.elapsed();
         self.pause.succeeded();
         for damage in &damaged {
             error!(slot, %damage, "Missed an attestation");
         }
-        self.sign_votes(&data, &allowed);
+        self.sign_votes(&data, &allowed, reserve);
         Ok(())
     }
 
-    fn sign_votes(&self, data: &AttestationData, allowed: &[DutyKey]) {
+    fn sign_votes(&self, data: &AttestationData, allowed: &[DutyKey], reserve: Duration) {
         let metrics = &self.metrics.signatures;
         let _production = self.metrics.validator.attestations_production.start_timer();
         let message = *hash_tree_root(data).as_bytes();
@@ -251,6 +252,7 @@ impl Node {
             validators = signed,
             target = data.target.slot,
             source = data.source.slot,
+            reserve_us = report::micros(reserve),
             "Attested"
         );
     }

@@ -8,6 +8,7 @@ use lamella_state_store::StateReadError;
 use lamella_tables::{Consequence, EngineError, ReadError};
 use lamella_types::Root;
 
+use super::guard::GuardCopyError;
 use crate::config::IdentityKeyError;
 
 /// Exit code of a node whose store cannot be used any more.
@@ -28,6 +29,9 @@ pub enum NodeError {
     /// The guard of the validators' keys cannot be read or written.
     #[error(transparent)]
     Guard(#[from] GuardError),
+    /// The second copy of that guard cannot be read or written.
+    #[error(transparent)]
+    GuardCopy(#[from] GuardCopyError),
     /// The store gave up while running.
     #[error("the store cannot be used: {0}")]
     Store(StoreFailure),

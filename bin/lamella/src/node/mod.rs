@@ -10,6 +10,7 @@
 //! | from flags and files to a consensus | `config` |
 //! | what wakes it | `inbox` |
 //! | propose, attest, aggregate | `duties`, `combine` |
+//! | that no key signs twice for one slot | `guard` |
 //! | what peers gossip; votes that overtook their blocks | `gossip`, `early` |
 //! | catching up | `catch_up` |
 //! | what peers are served, and what they are counted for | `link` |
@@ -26,6 +27,7 @@ mod early;
 mod error;
 mod failure;
 mod gossip;
+mod guard;
 mod inbox;
 mod link;
 mod report;
@@ -52,6 +54,7 @@ use combine::Prover;
 use early::Early;
 use failure::Pause;
 use gossip::Judged;
+use guard::Guard;
 use inbox::Received;
 
 pub use error::{NodeError, StoreFailure};
@@ -68,6 +71,7 @@ pub struct Node {
     /// The registry. It never changes.
     validators: Validators,
     keys: ValidatorKeys,
+    guard: Guard,
     clock: SlotClock,
     facts: Arc<NodeFacts>,
     metrics: Arc<Metrics>,

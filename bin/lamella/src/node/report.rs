@@ -148,6 +148,6 @@ fn votes(view: &ForkChoice) -> usize {
     view.known_pool().len() + view.pending_pool().len()
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

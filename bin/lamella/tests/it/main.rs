@@ -10,6 +10,7 @@ mod db;
 mod devnet;
 mod flags;
 mod full;
+mod guard;
 mod log;
 mod node;
 mod opening;
