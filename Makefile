@@ -52,10 +52,11 @@ lint: deps ## Check formatting, lints and documentation
 bench: deps ## Run the benchmarks
 	cargo bench -p lamella-benches
 
-bench-report: deps ## Run the benchmarks and write docs/benchmarks.md with its plots
+bench-report: deps ## Run the benchmarks and write docs/benchmarks.md with its plots, and README's figures
 	@# From nothing, so that no figure of an earlier run stands in for one that was not measured.
 	rm -rf target/criterion target/figures
 	cargo bench -p lamella-benches
+	CARGO_TARGET_DIR=target cargo run --release --manifest-path benches/compare/Cargo.toml -- tree-list
 	cargo run --release -p lamella-benches --bin bench-report
 
 # RocksDB is linked where the system has it, never built: Debian's librocksdb-dev.

@@ -1,6 +1,6 @@
 //! Random numbers that are the same in every run.
 
-use lamella::devnet::random::Random as Sequence;
+use lamella_devnet::random::Random as Sequence;
 use lamella_types::Root;
 
 /// The sequence of a seed.

@@ -1,5 +1,6 @@
 //! The same rows in MDBX, redb and, where the system has it, RocksDB; and ways to hash a history. `make bench-compare`
-//! writes docs/benchmarks/compare.md.
+//! writes docs/benchmarks/compare.md. With the argument `tree-list`, as `make bench-report` has it: the root of a state
+//! beside a tree-backed list, and nothing else; its figures go into docs/benchmarks.md.
 //!
 //! MDBX is measured as the project uses it, through its tables crate: with a checksum computed and checked for each
 //! row. The others are opened with their own defaults, one table (column family) for each of ours, which is what one
@@ -13,6 +14,7 @@ mod redb;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 mod run;
+mod tree_list;
 mod workload;
 
 use std::{fmt::Write as _, fs, path::Path};
@@ -20,6 +22,9 @@ use std::{fmt::Write as _, fs, path::Path};
 use engine::{Engine, Flush};
 
 fn main() {
+    if std::env::args().nth(1).as_deref() == Some("tree-list") {
+        return tree_list::measure();
+    }
     let mut report = String::from(HEAD);
     report.push_str(run::HEADER);
     for flush in [Flush::Lazy, Flush::Durable] {

@@ -48,7 +48,7 @@ pub enum CommandError {
     Genesis(#[from] lamella_network_dir::genesis::GenesisError),
     /// A local network did not run, or ran badly.
     #[error(transparent)]
-    Devnet(#[from] crate::devnet::DevnetError),
+    Devnet(#[from] lamella_devnet::DevnetError),
     /// The flags do not make a node.
     #[error(transparent)]
     Flags(#[from] node::FlagError),
@@ -80,7 +80,8 @@ impl CommandError {
             Self::Genesis(error) => 1 + u8::from(error.is_usage()),
             Self::Db(error) => error.exit_code() as u8,
             Self::Flags(error) => 1 + u8::from(error.is_usage()),
-            Self::Checkpoint(_) | Self::Node(_) | Self::Output(_) => 1,
+            Self::Node(error) => error.exit_code(),
+            Self::Checkpoint(_) | Self::Output(_) => 1,
         }
     }
 

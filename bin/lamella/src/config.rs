@@ -8,11 +8,12 @@ mod identity_key;
 use std::{net::SocketAddr, path::PathBuf};
 
 use lamella_chain::Settings;
+use lamella_http_api::ServerConfig;
 use lamella_inspect::database_path;
 use lamella_network::service::Dial;
 use lamella_network_dir::{AssignedValidator, GenesisConfig};
 
-use crate::{api::ServerConfig, node::ProofSchemeName};
+use crate::node::ProofSchemeName;
 
 pub use identity_key::{IdentityKey, IdentityKeyError, KeySource};
 

@@ -22,7 +22,7 @@ pub fn put_block(
 ) -> Result<(), EngineError> {
     let key = SlotRoot::new(header.slot, root);
     txn.put::<Headers>(&key, header)?;
-    if header.body_root != *EMPTY_BODY_ROOT {
+    if has_body_row(header) {
         txn.put::<Bodies>(&key, body)?;
     }
     txn.put::<Slots>(&root, &header.slot)
@@ -57,12 +57,18 @@ pub fn header_at(txn: &impl Read, key: &SlotRoot) -> Result<Option<BlockHeader>,
     txn.get::<Headers>(key)
 }
 
+/// Whether a block's body has a row: the empty one has none.
+#[must_use]
+pub fn has_body_row(header: &BlockHeader) -> bool {
+    header.body_root != *EMPTY_BODY_ROOT
+}
+
 /// The body that belongs to a header.
 ///
 /// # Errors
 /// A damaged, missing or foreign body, or the engine.
 pub fn body(txn: &impl Read, key: &SlotRoot, header: &BlockHeader) -> Result<BlockBody, ReadError> {
-    if header.body_root == *EMPTY_BODY_ROOT {
+    if !has_body_row(header) {
         return Ok(BlockBody::default());
     }
     let Some(body) = txn.get::<Bodies>(key)? else {

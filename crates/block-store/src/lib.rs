@@ -10,7 +10,7 @@ mod blocks;
 mod canonical;
 mod signatures;
 
-pub use blocks::{block, body, header, header_at, put_block, roots_at, slot};
+pub use blocks::{block, body, has_body_row, header, header_at, put_block, roots_at, slot};
 pub use canonical::{canonical_root, canonical_roots, put_canonical, remove_canonical};
 pub use signatures::{
     PRUNE_ROWS_MAX, PruneStep, SIGNATURE_PRUNING_RANGE_SLOTS, SignatureFloor, SignedBlockRead,

@@ -16,7 +16,7 @@ use crate::{blocks, contradiction};
 /// Slots of signatures kept below the tip: one day at 4 s per slot (86 400 / 4).
 pub const SIGNATURE_PRUNING_RANGE_SLOTS: u64 = 21_600;
 
-/// Proofs deleted in one transaction. At 3 KB each about 1 MB of pages is touched, well under 5 ms.
+/// Proofs deleted in one transaction. At 3 KB each about 1 MB of pages is touched: 0.2 ms, and its commit.
 pub const PRUNE_ROWS_MAX: usize = 256;
 
 /// Name of the floor in `Meta`.

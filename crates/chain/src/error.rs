@@ -3,7 +3,7 @@
 use lamella_fork_choice::RestoreError;
 use lamella_state_store::{StateReadError, StateWriteError};
 use lamella_tables::{Consequence, EngineError, OpenError, ReadError};
-use lamella_types::{RejectionReason, Root};
+use lamella_types::RejectionReason;
 
 /// Why a directory cannot be used. It is exactly as it was.
 #[derive(Debug, thiserror::Error)]
@@ -71,16 +71,6 @@ pub enum ChainOpenError {
     /// Fork choice cannot be rebuilt from what is stored.
     #[error("fork choice cannot be rebuilt: {0}; run `lamella db verify`")]
     Restore(#[from] RestoreError),
-    /// Fork choice rebuilt from votes and blocks does not give the stored head (F1).
-    #[error(
-        "fork choice gives head {computed}, the database says {stored}; run `lamella db verify`"
-    )]
-    HeadMismatch {
-        /// The stored head.
-        stored: Root,
-        /// The head recomputed.
-        computed: Root,
-    },
 }
 
 impl From<EngineError> for ChainOpenError {

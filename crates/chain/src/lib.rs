@@ -19,6 +19,7 @@
 //! | P1 | a missing proof lies below the signature floor, and the floor was finalized |
 //! | F1 | head, justified and finalized are stored blocks, finalized is an ancestor of the head, and fork choice recomputed from LiveChain and Votes gives the stored head |
 //! | G1 | no key signs two messages for one slot: the guard is durable before a signature leaves the process |
+//! | I1 | the identity row names the chain that the states are of |
 //! | A1 | one import is one transaction |
 //! | A2 | caches and fork choice are published after the commit |
 //! | A3 | only this crate commits |
@@ -46,3 +47,4 @@ pub use invariants::{Finding, Progress, Report, verify};
 pub use meta::ForkChoiceRow;
 pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};
 pub use persist::{PRUNED_NODES_MAX, Persisted, PreparedBlock, Timings};
+pub use recover::Recovered;

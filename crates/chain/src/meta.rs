@@ -7,6 +7,9 @@ use lamella_types::{Checkpoint, Decode, Root, to_ssz};
 /// Name of the row.
 const FORK_CHOICE: &str = "fork_choice";
 
+/// Every name that this version writes. Others are left alone: a later version may have written them.
+pub(crate) const META_NAMES: &[&str] = &["schema", "identity", FORK_CHOICE, "signature_floor"];
+
 /// `[head: 32 | safe target: 32 | justified: 40 | finalized: 40 | time: u64 LE]`, 152 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForkChoiceRow {

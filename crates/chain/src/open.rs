@@ -12,7 +12,12 @@ use lamella_tables::{
 use lamella_types::{Root, SignedBlock, State, hash_tree_root};
 use parking_lot::{Mutex, RwLock};
 
-use crate::{error::ChainOpenError, identity::Identity, meta::ForkChoiceRow, recover};
+use crate::{
+    error::ChainOpenError,
+    identity::Identity,
+    meta::ForkChoiceRow,
+    recover::{self, Recovered},
+};
 
 /// How a chain is kept.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +26,8 @@ pub struct Settings {
     pub durability: Durability,
     /// Slots of proofs kept below the tip.
     pub signature_window_slots: u64,
+    /// Proofs deleted by one import.
+    pub prune_rows_max: usize,
     /// Largest size of the database file.
     pub size_bytes_max: Option<usize>,
     /// Page size of a new database file.
@@ -32,6 +39,7 @@ impl Default for Settings {
         Self {
             durability: Durability::Durable,
             signature_window_slots: block_store::SIGNATURE_PRUNING_RANGE_SLOTS,
+            prune_rows_max: block_store::PRUNE_ROWS_MAX,
             size_bytes_max: None,
             page_bytes: None,
         }
@@ -82,6 +90,8 @@ pub struct Opened {
     pub live_blocks: usize,
     /// Distinct votes in the pools.
     pub votes: usize,
+    /// What had to be derived again.
+    pub recovered: Recovered,
 }
 
 /// The chain of one directory: its tables, its states, and the published view of fork choice.
@@ -112,7 +122,8 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainOpenError`]: before anything is written, the directory's schema, layout and identity are compared
-    /// with ours; then fork choice is rebuilt and must give the stored head.
+    /// with ours; then fork choice is rebuilt, and what follows from headers, states and votes is derived again where
+    /// it disagrees with them. Damage that nothing derives is named.
     pub fn resume(
         path: &Path,
         configured: &Identity,
@@ -124,8 +135,11 @@ impl Chain {
             Found::Chain(identity) => identity.check(configured)?,
         }
         database.create_missing_tables()?;
-        let view = recover::fork_choice(&database.read()?)?;
-        Ok(Self::assemble(database, view, configured.clone(), settings, false))
+        let (view, recovered) = recover::open(&database)?;
+        let (chain, mut opened) =
+            Self::assemble(database, view, configured.clone(), settings, false);
+        opened.recovered = recovered;
+        Ok((chain, opened))
     }
 
     /// Begins a chain at `path`.
@@ -205,6 +219,7 @@ impl Chain {
             head_slot: view.head_summary().slot,
             live_blocks: view.block_count(),
             votes: view.known_pool().len() + view.pending_pool().len(),
+            recovered: Recovered::default(),
         };
         let chain = Self {
             database,

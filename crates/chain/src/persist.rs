@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_block_store::{self as block_store, PRUNE_ROWS_MAX, PruneStep};
+use lamella_block_store::{self as block_store, PruneStep};
 use lamella_fork_choice::{BlockSummary, ForkChoice};
 use lamella_state_store::{DiffBase, PreparedState, StateWriteError, StoredState};
 use lamella_tables::{LiveChain, ReadError, SlotRoot, WriteTxn};
@@ -172,8 +172,9 @@ impl Chain {
         view: &ForkChoice,
     ) -> Result<Result<PruneStep, ReadError>, PersistError> {
         let (tip, finalized) = (view.head_summary().slot, view.latest_finalized().slot);
-        let window = self.settings.signature_window_slots;
-        match block_store::prune_signatures(txn, tip, finalized, window, PRUNE_ROWS_MAX) {
+        let (window, rows_max) =
+            (self.settings.signature_window_slots, self.settings.prune_rows_max);
+        match block_store::prune_signatures(txn, tip, finalized, window, rows_max) {
             Err(error @ ReadError::Engine(_)) => Err(error.into()),
             outcome => Ok(outcome),
         }

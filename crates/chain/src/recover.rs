@@ -1,84 +1,204 @@
-//! Fork choice from disk: the live tree, the votes, and one row of checkpoints.
+//! Fork choice from disk, and the rows that follow from others.
+//!
+//! A directory *knows* headers, bodies, states, proofs, votes and the guard. The live tree, the canonical index, the
+//! slot index and the fork choice row *follow*: headers and votes give them. So a start that finds them damaged, lost
+//! or at odds derives them again, in one commit that it counts in [`Recovered`], and a vote that cannot be read costs
+//! that vote: it comes again by gossip. What does not follow from anything (a header, a state, the identity) stays an
+//! error that names it, and a derived row that names a block whose header is gone is never deleted: it may be all that
+//! is left to say so.
+//!
+//! The look at every start covers the live tree's range; deriving reads every header.
+
+use std::collections::HashSet;
 
 use lamella_block_store as block_store;
 use lamella_fork_choice::{BlockSummary, ForkChoice, Snapshot};
 use lamella_state_store::StateStore;
-use lamella_tables::{Headers, LiveChain, Read as _, ReadTxn, SlotRoot};
+use lamella_tables::{
+    Canonical, Database, EngineError, Headers, LiveChain, Read, ReadError, SlotRoot, Slots,
+    Table as _,
+};
 use lamella_types::{BlockHeader, Root};
 
 use crate::{
     error::ChainOpenError,
     meta::{ForkChoiceRow, content},
-    vote_rows,
+    vote_rows::{self, StoredVotes},
 };
 
-/// Rebuilds fork choice from the tables alone.
-///
-/// # Errors
-/// Damage, or a tree and votes that do not give the stored head. Upholds F1.
-///
-/// # Cost
-/// One header and one state row for each live block, about 1,030 while finality is healthy.
-pub(crate) fn fork_choice(txn: &ReadTxn<'_>) -> Result<ForkChoice, ChainOpenError> {
-    let Some(stored) = ForkChoiceRow::read(txn)? else {
-        return Err(ChainOpenError::NoIdentity("it has no fork choice row"));
-    };
-    let restored = restore(txn, &stored)?;
-    if restored.head() == stored.head {
-        Ok(restored)
-    } else {
-        Err(ChainOpenError::HeadMismatch { stored: stored.head, computed: restored.head() })
+mod rebuild;
+
+/// Rows that a start wrote or dropped because they did not say what headers, states and votes say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Votes dropped: they could not be read, or held a place that another vote holds.
+    pub votes: u64,
+    /// Rows of Slots written again.
+    pub slots: u64,
+    /// Rows of LiveChain written again or dropped.
+    pub live_chain: u64,
+    /// Rows of Canonical written again or dropped.
+    pub canonical: u64,
+    /// Whether head, checkpoints, safe target or time were derived again.
+    pub fork_choice: bool,
+}
+
+impl Recovered {
+    /// Whether there was anything to derive again.
+    #[must_use]
+    pub fn is_something(&self) -> bool {
+        *self != Self::default()
     }
 }
 
-/// Fork choice as blocks, votes and checkpoints give it, whatever head was stored.
-pub(crate) fn restore(
-    txn: &ReadTxn<'_>,
-    stored: &ForkChoiceRow,
-) -> Result<ForkChoice, ChainOpenError> {
-    let mut blocks = Vec::new();
-    for row in txn.scan::<LiveChain>(SlotRoot::first_of(0))? {
-        let (key, parent) = row?;
-        let Some(header) = block_store::header_at(txn, &key)? else {
-            return Err(content::<LiveChain>(&key, "its header is not stored").into());
-        };
-        if header.parent_root != parent {
-            return Err(content::<LiveChain>(&key, "its header has another parent").into());
-        }
-        blocks.push(summary(txn, key, &header)?);
+/// Fork choice of a directory opened for writing. Upholds F1, L1 and C1 for whoever goes on with it.
+///
+/// # Errors
+/// Damage that nothing derives, or the engine.
+///
+/// # Cost
+/// One header, one state row, one row each of Slots, LiveChain and Canonical for each live block, about 1,030 while
+/// finality is healthy. Where something disagrees, every header is read.
+///
+/// # Atomicity
+/// At most one transaction.
+pub(crate) fn open(database: &Database) -> Result<(ForkChoice, Recovered), ChainOpenError> {
+    match look(&database.read()?) {
+        Ok(Some(view)) => return Ok((view, Recovered::default())),
+        // What damage means is for the rebuilding to say: it may be derived, it may be named.
+        Ok(None)
+        | Err(ChainOpenError::Read(ReadError::Damaged(_)) | ChainOpenError::Restore(_)) => {}
+        Err(error) => return Err(error),
     }
+    let mut txn = database.write()?;
+    let rebuilt = rebuild::rebuild(&mut txn)?;
+    txn.commit()?;
+    Ok(rebuilt)
+}
+
+/// The view, if every row in the live tree's range agrees with it.
+fn look(txn: &impl Read) -> Result<Option<ForkChoice>, ChainOpenError> {
+    let (Some(stored), Some(root)) = (ForkChoiceRow::read(txn)?, live_root(txn)?) else {
+        return Ok(None);
+    };
+    if slots_lack_blocks(txn)? {
+        return Ok(None);
+    }
+    let live = live_blocks(txn, root)?;
+    let mut rows = txn.scan::<LiveChain>(SlotRoot::first_of(0))?;
+    for (key, header) in &live {
+        let row = rows.next().transpose()?;
+        if row != Some((*key, header.parent_root)) || txn.get::<Slots>(&key.root)? != Some(key.slot)
+        {
+            return Ok(None);
+        }
+    }
+    let votes = vote_rows::read_all(txn)?;
+    if rows.next().is_some() || !votes.dropped.is_empty() {
+        return Ok(None);
+    }
+    let view = restore(txn, &live, &stored, votes)?;
+    let agrees =
+        view.head() == stored.head && justified_is_highest(&view) && canonical_agrees(txn, &view)?;
+    Ok(agrees.then_some(view))
+}
+
+/// A lost row of Slots makes its block unknown, anywhere in the chain; counting rows costs nothing.
+fn slots_lack_blocks(txn: &impl Read) -> Result<bool, EngineError> {
+    let stats = txn.table_stats()?;
+    let rows = |name| stats.iter().find(|table| table.name == name).map_or(0, |table| table.rows);
+    Ok(rows(Slots::NAME) < rows(Headers::NAME))
+}
+
+/// No live block's state justifies more: an old fork choice row put back shows here.
+pub(crate) fn justified_is_highest(view: &ForkChoice) -> bool {
+    let justified = view.latest_justified().slot;
+    view.nodes().all(|block| block.justified.slot <= justified)
+}
+
+/// Whether Canonical has the head's chain above the tree's root, and nothing else.
+fn canonical_agrees(txn: &impl Read, view: &ForkChoice) -> Result<bool, ReadError> {
+    let mut chain: Vec<_> =
+        view.chain(&view.head()).map(|block| (block.slot, block.root)).collect();
+    let mut rows = txn.scan::<Canonical>(view.tree_root().slot)?;
+    while let Some(block) = chain.pop() {
+        if rows.next().transpose()? != Some(block) {
+            return Ok(false);
+        }
+    }
+    Ok(rows.next().is_none())
+}
+
+/// Fork choice as blocks, votes and the stored checkpoints give it, whatever head was stored.
+pub(crate) fn restore(
+    txn: &impl Read,
+    live: &[(SlotRoot, BlockHeader)],
+    stored: &ForkChoiceRow,
+    votes: StoredVotes,
+) -> Result<ForkChoice, ChainOpenError> {
     Ok(ForkChoice::restore(Snapshot {
-        blocks,
+        blocks: summaries(txn, live)?,
         latest_justified: stored.justified,
         latest_finalized: stored.finalized,
         safe_target: stored.safe_target,
         time: stored.time,
-        votes: vote_rows::read_all(txn)?,
+        votes: votes.rows,
     })?)
 }
 
-/// What fork choice keeps of a stored block.
-fn summary(
-    txn: &ReadTxn<'_>,
-    key: SlotRoot,
-    header: &BlockHeader,
-) -> Result<BlockSummary, ChainOpenError> {
-    let state = StateStore::checkpoints(txn, key)?;
-    Ok(BlockSummary {
-        root: key.root,
-        parent_root: header.parent_root,
-        slot: key.slot,
-        proposer_index: header.proposer_index,
-        justified: state.justified,
-        finalized: state.finalized,
-        validator_count: state.validator_count,
-    })
+/// The block that the live tree begins with.
+pub(crate) fn live_root(txn: &impl Read) -> Result<Option<SlotRoot>, ReadError> {
+    txn.scan_keys::<LiveChain>(SlotRoot::first_of(0))?.next().transpose()
+}
+
+/// The live tree as headers give it: its root and all stored descendants, in key order.
+///
+/// # Errors
+/// A damaged or lost header: one whose key a block names as its parent, or the root's.
+pub(crate) fn live_blocks(
+    txn: &impl Read,
+    root: SlotRoot,
+) -> Result<Vec<(SlotRoot, BlockHeader)>, ReadError> {
+    let mut live = Vec::new();
+    let mut roots = HashSet::from([root.root]);
+    for row in txn.scan::<Headers>(root)? {
+        let (key, header) = row?;
+        if key == root || roots.contains(&header.parent_root) {
+            roots.insert(key.root);
+            live.push((key, header));
+        } else if block_store::header(txn, &header.parent_root)?.is_none() {
+            let what = format!("its parent {} is not stored", header.parent_root);
+            return Err(content::<Headers>(&key, &what));
+        }
+    }
+    match live.first() {
+        Some((first, _)) if *first == root => Ok(live),
+        _ => Err(content::<Headers>(&root, "the header is lost")),
+    }
+}
+
+/// What fork choice keeps of stored blocks.
+fn summaries(
+    txn: &impl Read,
+    live: &[(SlotRoot, BlockHeader)],
+) -> Result<Vec<BlockSummary>, ChainOpenError> {
+    let summary = |(key, header): &(SlotRoot, BlockHeader)| {
+        let state = StateStore::checkpoints(txn, *key)?;
+        Ok(BlockSummary {
+            root: key.root,
+            parent_root: header.parent_root,
+            slot: key.slot,
+            proposer_index: header.proposer_index,
+            justified: state.justified,
+            finalized: state.finalized,
+            validator_count: state.validator_count,
+        })
+    };
+    live.iter().map(summary).collect()
 }
 
 /// The block that a directory begins with: the first row of all headers.
-pub(crate) fn bootstrap_block(
-    txn: &ReadTxn<'_>,
-) -> Result<Option<(SlotRoot, Root)>, ChainOpenError> {
+pub(crate) fn bootstrap_block(txn: &impl Read) -> Result<Option<(SlotRoot, Root)>, ChainOpenError> {
     let first = txn.scan::<Headers>(SlotRoot::first_of(0))?.next().transpose()?;
     Ok(first.map(|(key, header)| (key, header.parent_root)))
 }

@@ -5,8 +5,12 @@
 //! pool = order: i64 BE | bits in bytes: u16 BE | SSZ bitlist
 //! ```
 
+use std::collections::HashSet;
+
 use lamella_fork_choice::{PoolVotes, VoteChange, VoteRow};
-use lamella_tables::{Bytes, EngineError, Read, ReadError, SlotRoot, Votes, WriteTxn};
+use lamella_tables::{
+    Bytes, Damage, EngineError, Key as _, Read, ReadError, SlotRoot, Votes, WriteTxn,
+};
 use lamella_types::{AggregationBits, AttestationData, Decode, hash_tree_root, to_ssz};
 
 use crate::meta::content;
@@ -31,19 +35,54 @@ pub(crate) fn put_changes(
     Ok(())
 }
 
+/// The stored votes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StoredVotes {
+    /// Those that can be counted.
+    pub(crate) rows: Vec<VoteRow>,
+    /// Keys of those that cannot, and why. Losing one costs that vote: votes come again by gossip.
+    pub(crate) dropped: Vec<(SlotRoot, Damage)>,
+}
+
 /// Every stored vote.
-pub(crate) fn read_all(txn: &impl Read) -> Result<Vec<VoteRow>, ReadError> {
-    let rows = txn.scan::<Votes>(SlotRoot::first_of(0))?;
-    rows.map(|row| {
-        let (key, Bytes(bytes)) = row?;
-        let row = decode(&bytes).ok_or_else(|| content::<Votes>(&key, "not a vote row"))?;
-        if key == SlotRoot::new(row.data.slot, hash_tree_root(&row.data)) {
-            Ok(row)
-        } else {
-            Err(content::<Votes>(&key, "the vote belongs under another key"))
+///
+/// # Errors
+/// The engine, or a row whose key is none of the table.
+pub(crate) fn read_all(txn: &impl Read) -> Result<StoredVotes, ReadError> {
+    let mut votes = StoredVotes::default();
+    let (mut known, mut pending) = (HashSet::new(), HashSet::new());
+    for row in txn.scan::<Votes>(SlotRoot::first_of(0))? {
+        let checked = row.and_then(|(key, Bytes(bytes))| {
+            let row = check(&key, &bytes)?;
+            let taken = |places: &mut HashSet<i64>, votes: &Option<PoolVotes>| {
+                votes.as_ref().is_some_and(|votes| !places.insert(votes.order))
+            };
+            match taken(&mut known, &row.known) || taken(&mut pending, &row.pending) {
+                true => Err(content::<Votes>(&key, "another vote holds its place in the pool")),
+                false => Ok(row),
+            }
+        });
+        match checked {
+            Ok(row) => votes.rows.push(row),
+            Err(ReadError::Damaged(damage)) => match SlotRoot::decode(&damage.key) {
+                Some(key) => votes.dropped.push((key, damage)),
+                None => return Err(damage.into()),
+            },
+            Err(error @ ReadError::Engine(_)) => return Err(error),
         }
-    })
-    .collect()
+    }
+    Ok(votes)
+}
+
+fn check(key: &SlotRoot, bytes: &[u8]) -> Result<VoteRow, ReadError> {
+    let row = decode(bytes).ok_or_else(|| content::<Votes>(key, "not a vote row"))?;
+    if *key != SlotRoot::new(row.data.slot, hash_tree_root(&row.data)) {
+        return Err(content::<Votes>(key, "the vote belongs under another key"));
+    }
+    match row.known.iter().chain(&row.pending).all(PoolVotes::has_place) {
+        true => Ok(row),
+        false => Err(content::<Votes>(key, "no pool hands out its place")),
+    }
 }
 
 pub(crate) fn encode(row: &VoteRow) -> Vec<u8> {

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use lamella_types::{AggregationBits, AttestationData, Checkpoint, Root, Slot, hash_tree_root};
+use lamella_types::{
+    AggregationBits, AttestationData, Checkpoint, Root, Slot, hash_tree_root,
+    limits::INTERVALS_PER_SLOT,
+};
 
 use crate::{
     fork_choice::ForkChoice,
@@ -28,6 +31,32 @@ pub struct Snapshot {
     pub votes: Vec<VoteRow>,
 }
 
+impl Snapshot {
+    /// What blocks and votes alone say, for a view whose checkpoints, safe target and time are lost.
+    ///
+    /// Justified is the highest that any post-state names, as [`ForkChoice::on_block`] keeps it; two of one slot
+    /// need a third of all votes cast twice, and then the first in block order is taken. Finality begins at the root
+    /// and is the head's once [`ForkChoice::update_head`] has run. The safe target is the justified block until
+    /// interval 3 moves it: it only bounds votes. Time is the newest block's slot, so never later than it was.
+    #[must_use]
+    pub fn derived(blocks: Vec<BlockSummary>, votes: Vec<VoteRow>) -> Self {
+        let root = blocks.first().map(BlockSummary::checkpoint).unwrap_or_default();
+        let known: HashSet<_> = blocks.iter().map(BlockSummary::checkpoint).collect();
+        let justified = blocks.iter().map(|block| block.justified);
+        let justified =
+            justified.filter(|block| known.contains(block)).fold(root, Checkpoint::advance_to);
+        let newest = blocks.iter().map(|block| block.slot).max().unwrap_or_default();
+        Self {
+            blocks,
+            latest_justified: justified,
+            latest_finalized: root,
+            safe_target: justified.root,
+            time: newest.saturating_mul(INTERVALS_PER_SLOT),
+            votes,
+        }
+    }
+}
+
 /// One attestation data's standing in the pools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoteRow {
@@ -46,6 +75,14 @@ pub struct PoolVotes {
     pub order: i64,
     /// Everyone who counts as having cast the vote.
     pub participants: AggregationBits,
+}
+
+impl PoolVotes {
+    /// Whether a pool of ours can have handed out this place: what a damaged row says may not.
+    #[must_use]
+    pub fn has_place(&self) -> bool {
+        self.order.checked_abs().is_some_and(|order| order < ORDER_MAX)
+    }
 }
 
 /// A row of the votes table to write or delete.
@@ -202,10 +239,9 @@ impl ForkChoice {
                 return Err(RestoreError::DuplicateVote { slot: data.slot });
             }
             for (pool, votes) in [(&mut self.known, known), (&mut self.pending, pending)] {
-                let Some(PoolVotes { order, participants }) = votes else { continue };
-                if order.checked_abs().is_none_or(|order| order >= ORDER_MAX)
-                    || pool.at(order).is_some()
-                {
+                let Some(votes) = votes else { continue };
+                let (has_place, PoolVotes { order, participants }) = (votes.has_place(), votes);
+                if !has_place || pool.at(order).is_some() {
                     return Err(RestoreError::VoteOrder { slot: data.slot, order });
                 }
                 pool.place(&data, order);

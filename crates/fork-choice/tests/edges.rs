@@ -114,6 +114,26 @@ fn a_snapshot_restores_to_itself() {
     assert_eq!(restored.block_candidates(), [], "no proof survives a restart");
 }
 
+/// Justified, head, finality and time come from the blocks, as if the fork choice row had never been.
+#[test]
+fn a_snapshot_without_its_checkpoints_is_derived_from_its_blocks() {
+    let mut choice = ForkChoice::from_anchor(block(0, u64::MAX, 0, 4));
+    finalizing(&mut choice, 1..=8);
+    let stored = choice.snapshot();
+    let derived = Snapshot::derived(stored.blocks.clone(), stored.votes.clone());
+    assert_eq!(derived.latest_justified, stored.latest_justified);
+    assert_eq!(derived.safe_target, stored.latest_justified.root);
+    assert_eq!(derived.time, choice.head_summary().slot * 5);
+    let mut derived = ForkChoice::restore(derived).unwrap();
+    derived.update_head();
+    assert_eq!(derived.head(), choice.head());
+    assert_eq!(derived.latest_finalized(), choice.latest_finalized());
+    assert_eq!(
+        ForkChoice::restore(Snapshot::derived(vec![], vec![])).unwrap_err(),
+        RestoreError::NoBlocks
+    );
+}
+
 /// What a snapshot, damaged by `damage`, is refused for.
 fn refusal(damage: impl FnOnce(&mut Snapshot)) -> RestoreError {
     let mut snapshot = snapshot();

@@ -76,6 +76,12 @@ impl Anchor {
 
     /// The state's latest justified checkpoint.
     #[must_use]
+    pub const fn genesis_time(&self) -> u64 {
+        self.small.config.genesis_time
+    }
+
+    /// Latest justified checkpoint.
+    #[must_use]
     pub const fn latest_justified(&self) -> Checkpoint {
         self.small.latest_justified
     }

@@ -16,13 +16,14 @@
 mod anchors;
 mod cache;
 mod error;
+mod links;
 mod reconstruct;
 mod store;
 mod write;
 
 pub use error::{StateReadError, StateWriteError};
-pub use lamella_state_diff::{BuildError, DiffBase};
-pub use reconstruct::diff_base_of;
+pub use lamella_state_diff::{BuildError, DiffBase, TALLY_DELTAS_MAX};
+pub use links::{AnchorLinks, DiffLinks, anchor_links, diff_links};
 pub use store::{CacheStats, StateCheckpoints, StateStore, StoredState};
 pub use write::{PreparedState, crosses_anchor};
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use lamella_state_diff::{StateDiff, TALLY_DELTAS_MAX};
-use lamella_tables::{Bytes, Canonical, Diffs, Read as _, ReadError, ReadTxn, SlotRoot};
+use lamella_tables::{Bytes, Canonical, Diffs, Read as _, ReadTxn, SlotRoot};
 use lamella_types::{BlockHashes, BlockHeader, Checkpoint, Justifications, Root, Slot, State};
 
 use crate::{
     ANCHOR_INTERVAL_SLOTS,
-    error::{StateReadError, content},
+    error::StateReadError,
     store::{StateStore, StoredState},
 };
 
@@ -27,19 +27,6 @@ pub(crate) fn from_diff(
     store.caches.count_replay(diffs + roots);
     let state = Arc::new(diff.reconstruct(&anchor, header, history, tally));
     Ok(StoredState { state, anchor: diff.anchor, tally_deltas: diff.tally.number() })
-}
-
-/// Base and anchor that a stored diff names: what a checker wants of it.
-///
-/// # Errors
-/// The read's own error, or bytes that are not a diff.
-pub fn diff_base_of(
-    read: Result<Option<Vec<u8>>, ReadError>,
-    key: &SlotRoot,
-) -> Result<(Checkpoint, Checkpoint), ReadError> {
-    let bytes = read?.unwrap_or_default();
-    let diff = StateDiff::decode(&bytes, key.slot).map_err(|error| content::<Diffs>(key, error))?;
-    Ok((diff.base, diff.anchor))
 }
 
 const fn at(checkpoint: Checkpoint) -> SlotRoot {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lamella_state_diff::{Anchor, DiffBase, StateDiff};
-use lamella_tables::{Anchors, Bytes, Diffs, Headers, Read as _, ReadTxn, SlotRoot, Slots};
+use lamella_tables::{Anchors, Bytes, Diffs, Headers, Read, ReadTxn, SlotRoot, Slots};
 use lamella_types::{BlockHeader, Checkpoint, Root, State};
 
 use crate::{
@@ -114,10 +114,7 @@ impl StateStore {
     ///
     /// # Errors
     /// As [`StateStore::state`], except that nothing is reconstructed or hashed.
-    pub fn checkpoints(
-        txn: &ReadTxn<'_>,
-        key: SlotRoot,
-    ) -> Result<StateCheckpoints, StateReadError> {
+    pub fn checkpoints(txn: &impl Read, key: SlotRoot) -> Result<StateCheckpoints, StateReadError> {
         if let Some(Bytes(bytes)) = txn.get::<Diffs>(&key)? {
             let diff = StateDiff::decode(&bytes, key.slot);
             let diff = diff.map_err(|error| StateReadError::content::<Diffs>(&key, error))?;

@@ -117,6 +117,20 @@ pub enum Fault {
         /// Bytes found.
         got: usize,
     },
+    /// The page says a length that no row has. No byte of the row was read.
+    #[error("its page says that it has {got} bytes, more than the {max} that there can be")]
+    TooLong {
+        /// Bytes by the page.
+        got: usize,
+        /// Most that there can be.
+        max: usize,
+    },
+    /// The page says a length that reaches beyond it. No byte of the row was read.
+    #[error("its page says that it has {got} bytes, which reach beyond the page")]
+    LeavesPage {
+        /// Bytes by the page.
+        got: usize,
+    },
     /// The value does not hash to its key.
     #[error("the value hashes to {computed}")]
     Hash {

@@ -17,8 +17,10 @@ mod lock;
 mod many;
 mod pages;
 mod raw;
+mod reader_table;
 mod readers;
 mod schema;
+mod stored;
 mod transaction;
 mod value;
 mod view;
@@ -31,6 +33,7 @@ pub use error::{Consequence, Damage, EngineError, Fault, OpenError, Operation, R
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
 pub use pages::{PageFault, PageFinding, PageProgress, PageReport, PageTree};
 pub use raw::{RawKey, RawRow};
+pub use reader_table::OpenReader;
 pub use schema::{
     Anchors, Bodies, Canonical, Diffs, Headers, History, LiveChain, Meta, Registries, Seal,
     SignGuard, Signatures, Slots, TABLES, Table, TableInfo, TableStats, Votes,

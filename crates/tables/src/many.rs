@@ -5,20 +5,32 @@
 //! another (the engine serves one call of a transaction at a time) and stay where they are in its map; what runs on
 //! several threads is copying and hashing.
 
-use std::{borrow::Cow, num::NonZeroUsize, panic::resume_unwind, thread};
+use std::{borrow::Cow, num::NonZeroUsize, sync::LazyLock, thread};
+
+use libmdbx::RO;
+use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
 
 use crate::{
-    error::{Damage, EngineError, Operation, ReadError},
+    error::{Damage, EngineError, Fault, Operation, ReadError},
     key::Key,
     schema::{Table, unseal},
+    stored::ReadableValue,
     transaction::ReadTxn,
 };
 
-/// Threads that verify the rows of one call, the caller's own among them.
+/// Threads that verify the rows of all calls together.
 const THREADS_MAX: usize = 4;
 
-/// Rows for which a thread more is worth its start: 16 segments take 1.3 ms to hash, a thread 0.05 ms to start.
+/// Rows for which a thread more is worth waking: 16 segments take 1.3 ms to hash.
 const ROWS_PER_THREAD_MIN: usize = 16;
+
+/// Started by the first call with enough rows. Nothing where the system has no threads to give: then each caller
+/// verifies its own.
+static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let pool = ThreadPoolBuilder::new().num_threads(cores.min(THREADS_MAX));
+    pool.thread_name(|_| "verify-rows".to_owned()).build().ok()
+});
 
 impl ReadTxn<'_> {
     /// The values at these keys, in their order, verified.
@@ -27,45 +39,51 @@ impl ReadTxn<'_> {
     /// As [`Read::get`](crate::Read::get), for the first key that has one.
     ///
     /// # Cost
-    /// Up to four threads for the length of the call, one for each 16 keys.
+    /// Up to four threads, one for each 16 keys, shared with the other calls of the process.
     pub fn get_many<T>(&self, keys: &[T::Key]) -> Result<Vec<Option<T::Value>>, ReadError>
     where
-        T: Table<Key: Sync, Value: Send>,
+        T: Table<Value: Send>,
     {
         let failed = |error| EngineError::new(Operation::Get, T::NAME, error);
         let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
         let mut rows = Vec::with_capacity(keys.len());
         for key in keys {
             let encoded = key.encode();
-            let stored = self.0.get(&table, &encoded).map_err(|error| failed(error).at(key))?;
+            let engine = |error| failed(error).at(key);
+            let readable: Option<ReadableValue<RO>> =
+                self.0.get(&table, &encoded).map_err(engine)?;
+            let stored = match readable.map(ReadableValue::check) {
+                None => None,
+                Some(Err(fault)) => Some(Err(fault)),
+                Some(Ok(())) => self.0.get(&table, &encoded).map_err(engine)?.map(Ok),
+            };
             rows.push(FoundRow { encoded, stored });
         }
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let threads = cores.min(THREADS_MAX).min(keys.len() / ROWS_PER_THREAD_MIN).max(1);
-        let mut shares = rows.chunks(keys.len().div_ceil(threads).max(1));
-        let own = shares.next().unwrap_or_default();
-        thread::scope(|scope| {
-            let others: Vec<_> = shares.map(|share| scope.spawn(|| verify::<T>(share))).collect();
-            let mut values = verify::<T>(own)?;
-            for other in others {
-                values.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
-            }
-            Ok(values)
-        })
+        let is_worth_it = rows.len() >= 2 * ROWS_PER_THREAD_MIN;
+        let verified: Vec<_> = match is_worth_it.then(|| POOL.as_ref()).flatten() {
+            Some(pool) => pool.install(|| {
+                let rows = rows.par_iter().with_min_len(ROWS_PER_THREAD_MIN);
+                rows.map(verify::<T>).collect()
+            }),
+            None => rows.iter().map(verify::<T>).collect(),
+        };
+        // Not collected in parallel: that gives any one of several errors.
+        verified.into_iter().collect()
     }
 }
 
-/// A row as it lies in the map; nothing if there is none.
+/// A row as it lies in the map; nothing if there is none, a fault if its bytes are not to be touched.
 struct FoundRow<'a> {
     encoded: Vec<u8>,
-    stored: Option<Cow<'a, [u8]>>,
+    stored: Option<Result<Cow<'a, [u8]>, Fault>>,
 }
 
-fn verify<T: Table>(rows: &[FoundRow<'_>]) -> Result<Vec<Option<T::Value>>, ReadError> {
-    let verified = rows.iter().map(|FoundRow { encoded, stored }| {
-        let Some(stored) = stored else { return Ok(None) };
-        let damaged = |fault| Damage::new::<T>(&encoded[..], fault).into();
-        unseal::<T>(encoded, stored).map(Some).map_err(damaged)
-    });
-    verified.collect()
+fn verify<T: Table>(row: &FoundRow<'_>) -> Result<Option<T::Value>, ReadError> {
+    let Some(stored) = &row.stored else { return Ok(None) };
+    let damaged = |fault| Damage::new::<T>(&row.encoded[..], fault).into();
+    let value = match stored {
+        Ok(stored) => unseal::<T>(&row.encoded, stored.to_vec()),
+        Err(fault) => Err(fault.clone()),
+    };
+    value.map(Some).map_err(damaged)
 }

@@ -1,10 +1,11 @@
 //! Rows as bytes, for tools that inspect a table, and (feature `test-hooks`) for tests that damage one.
 
-use libmdbx::ObjectLength;
+use libmdbx::{ObjectLength, RO};
 
 use crate::{
-    error::{EngineError, Operation},
+    error::{Damage, EngineError, Fault, Operation, ReadError},
     schema::TABLES,
+    stored::{StoredKey, StoredValue},
     transaction::ReadTxn,
 };
 
@@ -36,16 +37,18 @@ impl ReadTxn<'_> {
         &self,
         name: &str,
         start: &[u8],
-    ) -> Result<Option<impl Iterator<Item = Result<RawKey, EngineError>>>, EngineError> {
+    ) -> Result<Option<impl Iterator<Item = Result<RawKey, ReadError>>>, EngineError> {
         let Some(info) = TABLES.iter().find(|info| info.name == name) else {
             return Ok(None);
         };
         let failed = |error| EngineError::new(Operation::Scan, info.name, error);
         let table = self.0.open_table(Some(info.name)).map_err(failed)?;
         let cursor = self.0.cursor(&table).map_err(failed)?;
-        let rows = cursor.into_iter_from::<Vec<u8>, ObjectLength>(start);
+        let rows = cursor.into_iter_from::<StoredKey, ObjectLength>(start);
+        let damaged = |key, fault| Damage { table: info.name, key, fault };
         Ok(Some(rows.map(move |row| {
             let (key, ObjectLength(stored_bytes)) = row.map_err(failed)?;
+            let key = key.bytes().map_err(|fault| damaged(Vec::new(), fault))?;
             Ok(RawKey { key, stored_bytes })
         })))
     }
@@ -57,17 +60,22 @@ impl ReadTxn<'_> {
     pub fn raw_rows(
         &self,
         name: &str,
-    ) -> Result<Option<impl Iterator<Item = Result<RawRow, EngineError>>>, EngineError> {
+    ) -> Result<Option<impl Iterator<Item = Result<RawRow, ReadError>>>, EngineError> {
         let Some(info) = TABLES.iter().find(|info| info.name == name) else {
             return Ok(None);
         };
         let failed = |error| EngineError::new(Operation::Scan, info.name, error);
         let table = self.0.open_table(Some(info.name)).map_err(failed)?;
         let cursor = self.0.cursor(&table).map_err(failed)?;
-        let rows = cursor.into_iter_start::<Vec<u8>, Vec<u8>>();
-        Ok(Some(
-            rows.map(move |row| row.map(|(key, stored)| RawRow { key, stored }).map_err(failed)),
-        ))
+        let rows = cursor.into_iter_start::<StoredKey, StoredValue<RO>>();
+        let damaged =
+            |key: &[u8], fault: Fault| Damage { table: info.name, key: key.to_vec(), fault };
+        Ok(Some(rows.map(move |row| {
+            let (key, stored) = row.map_err(failed)?;
+            let key = key.bytes().map_err(|fault| damaged(&[], fault))?;
+            let stored = stored.bytes().map_err(|fault| damaged(&key, fault))?;
+            Ok(RawRow { key, stored })
+        })))
     }
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn seal_of<T: Table>(key: &[u8], value: &[u8]) -> Option<[u8; CHECKSU
 }
 
 /// The value of a stored row, if it proves itself.
-pub(crate) fn unseal<T: Table>(key_bytes: &[u8], stored: &[u8]) -> Result<T::Value, Fault> {
+pub(crate) fn unseal<T: Table>(key_bytes: &[u8], mut stored: Vec<u8>) -> Result<T::Value, Fault> {
     match T::SEAL {
         Seal::Checksum => {
             let Some((value, sum)) = stored.split_last_chunk::<CHECKSUM_BYTES>() else {
@@ -99,10 +99,12 @@ pub(crate) fn unseal<T: Table>(key_bytes: &[u8], stored: &[u8]) -> Result<T::Val
             if *sum != checksum(T::NAME, key_bytes, value) {
                 return Err(Fault::Checksum);
             }
-            T::Value::decode(value)
+            let bytes = value.len();
+            stored.truncate(bytes);
+            T::Value::decode_owned(stored)
         }
         Seal::OwnHash => {
-            let value = T::Value::decode(stored)?;
+            let value = T::Value::decode_owned(stored)?;
             let key = T::Key::decode(key_bytes).ok_or(Fault::Key)?;
             match T::hashes(&value, &key) {
                 Some((computed, expected)) if computed != expected => Err(Fault::Hash { computed }),

@@ -1,6 +1,6 @@
 //! Transactions: verified reads, sealed writes, and commit as the only thing that keeps them.
 
-use std::{borrow::Cow, marker::PhantomData};
+use std::marker::PhantomData;
 
 use libmdbx::{NoWriteMap, ObjectLength, RO, RW, TransactionKind, WriteFlags};
 
@@ -9,6 +9,7 @@ use crate::{
     key::Key,
     readers::Reader,
     schema::{TABLES, Table, TableStats, seal, seal_of, unseal},
+    stored::{StoredKey, StoredValue, Where},
     value::Bytes,
 };
 
@@ -148,32 +149,38 @@ impl<'db> WriteTxn<'db> {
 }
 
 /// Rows of a table from a start key on.
-struct Scan<'txn, K: TransactionKind, T> {
-    rows: libmdbx::IntoIter<'txn, K, Cow<'txn, [u8]>, Cow<'txn, [u8]>>,
+struct Scan<'txn, K: TransactionKind + Where, T> {
+    rows: libmdbx::IntoIter<'txn, K, StoredKey, StoredValue<K>>,
     table: PhantomData<T>,
 }
 
-impl<K: TransactionKind, T: Table> Iterator for Scan<'_, K, T> {
+impl<K: TransactionKind + Where, T: Table> Iterator for Scan<'_, K, T> {
     type Item = Row<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.rows.next().map(|row| {
             let (key, stored) =
                 row.map_err(|error| EngineError::new(Operation::Scan, T::NAME, error))?;
-            decode_row::<T>(&key, &stored)
+            decode_row::<T>(key, stored)
         })
     }
+}
+
+/// The bytes of a key that may be touched.
+fn key_bytes<T: Table>(key: StoredKey) -> Result<Vec<u8>, ReadError> {
+    key.bytes().map_err(|fault| Damage::new::<T>([], fault).into())
 }
 
 fn decode_key<T: Table>(bytes: &[u8]) -> Result<T::Key, ReadError> {
     T::Key::decode(bytes).ok_or_else(|| Damage::new::<T>(bytes, Fault::Key).into())
 }
 
-fn decode_row<T: Table>(key_bytes: &[u8], stored: &[u8]) -> Row<T> {
-    let key = decode_key::<T>(key_bytes)?;
-    match unseal::<T>(key_bytes, stored) {
+fn decode_row<T: Table>(key: StoredKey, stored: StoredValue<impl Where>) -> Row<T> {
+    let bytes = key_bytes::<T>(key)?;
+    let key = decode_key::<T>(&bytes)?;
+    match stored.bytes().and_then(|stored| unseal::<T>(&bytes, stored)) {
         Ok(value) => Ok((key, value)),
-        Err(fault) => Err(Damage::new::<T>(key_bytes, fault).into()),
+        Err(fault) => Err(Damage::new::<T>(bytes, fault).into()),
     }
 }
 
@@ -184,11 +191,12 @@ macro_rules! impl_read {
                 let failed = |error| EngineError::new(Operation::Get, T::NAME, error).at(key);
                 let encoded = key.encode();
                 let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
-                let stored: Option<Cow<'_, [u8]>> = self.0.get(&table, &encoded).map_err(failed)?;
+                let stored: Option<StoredValue<$kind>> =
+                    self.0.get(&table, &encoded).map_err(failed)?;
                 let Some(stored) = stored else {
                     return Ok(None);
                 };
-                match unseal::<T>(&encoded, &stored) {
+                match stored.bytes().and_then(|stored| unseal::<T>(&encoded, stored)) {
                     Ok(value) => Ok(Some(value)),
                     Err(fault) => Err(Damage::new::<T>(encoded, fault).into()),
                 }
@@ -220,10 +228,10 @@ macro_rules! impl_read {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
                 let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
                 let cursor = self.0.cursor(&table).map_err(failed)?;
-                let rows = cursor.into_iter_from::<Cow<'_, [u8]>, ObjectLength>(&start.encode());
+                let rows = cursor.into_iter_from::<StoredKey, ObjectLength>(&start.encode());
                 Ok(rows.map(move |row| {
                     let (key, _) = row.map_err(failed)?;
-                    decode_key::<T>(&key)
+                    decode_key::<T>(&key_bytes::<T>(key)?)
                 }))
             }
 
@@ -231,8 +239,8 @@ macro_rules! impl_read {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
                 let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
                 let mut cursor = self.0.cursor(&table).map_err(failed)?;
-                let row: Option<(Cow<'_, [u8]>, Cow<'_, [u8]>)> = cursor.last().map_err(failed)?;
-                Ok(row.map(|(key, stored)| decode_row::<T>(&key, &stored)))
+                let row: Option<(StoredKey, StoredValue<$kind>)> = cursor.last().map_err(failed)?;
+                Ok(row.map(|(key, stored)| decode_row::<T>(key, stored)))
             }
 
             fn table_stats(&self) -> Result<Vec<TableStats>, EngineError> {

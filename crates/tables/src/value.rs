@@ -21,6 +21,14 @@ pub trait Value: Sized {
     /// # Errors
     /// Any bytes that [`Value::encode`] would not have written.
     fn decode(bytes: &[u8]) -> Result<Self, Fault>;
+
+    /// The value that these bytes encode, which may keep them.
+    ///
+    /// # Errors
+    /// As [`Value::decode`].
+    fn decode_owned(bytes: Vec<u8>) -> Result<Self, Fault> {
+        Self::decode(&bytes)
+    }
 }
 
 /// A value whose key contains its hash.
@@ -41,6 +49,10 @@ impl Value for Bytes {
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         Ok(Self(bytes.to_vec()))
+    }
+
+    fn decode_owned(bytes: Vec<u8>) -> Result<Self, Fault> {
+        Ok(Self(bytes))
     }
 }
 
@@ -98,8 +110,12 @@ impl Value for Segment {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
+        Self::decode_owned(bytes.to_vec())
+    }
+
+    fn decode_owned(bytes: Vec<u8>) -> Result<Self, Fault> {
         let (what, got, expected) = ("history segment", bytes.len(), SEGMENT_BYTES);
-        Self::new(bytes.to_vec()).ok_or(Fault::Decode(DecodeError::Length { what, got, expected }))
+        Self::new(bytes).ok_or(Fault::Decode(DecodeError::Length { what, got, expected }))
     }
 }
 

@@ -12,8 +12,10 @@ use crate::{
     elsewhere::{Elsewhere, has_room},
     error::{EngineError, OpenError, Operation},
     lock::{Access, check_readers_file, has_readers_file},
+    reader_table::{self, OpenReader},
     readers::Readers,
     schema::TABLES,
+    stored::note_page_bytes,
     transaction::ReadTxn,
 };
 
@@ -97,6 +99,8 @@ impl DatabaseView {
             let options = engine_options(writer, size_bytes_max);
             match libmdbx::Database::open_with_options(path, options) {
                 Ok(engine) => {
+                    let page_bytes = engine.stat().map(|stat| stat.page_size()).unwrap_or_default();
+                    note_page_bytes(page_bytes as usize);
                     return Ok(Self { engine, path: path.to_owned(), readers: Readers::default() });
                 }
                 Err(libmdbx::Error::OutOfMemory)
@@ -186,6 +190,22 @@ impl DatabaseView {
             open_reads,
             oldest_read,
         })
+    }
+
+    /// The snapshots that other processes have open, oldest first; `None` where the engine's table of readers has a
+    /// layout that this program does not know.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    ///
+    /// # Cost
+    /// A read of 20 KB.
+    pub fn other_readers(&self) -> Result<Option<Vec<OpenReader>>, OpenError> {
+        let failed = |source| OpenError::Engine { path: self.path.clone(), source };
+        let _newest = self.read().map_err(failed)?;
+        let stat = self.engine.stat();
+        let stat = stat.map_err(|error| failed(EngineError::new(Operation::Stat, "-", error)))?;
+        reader_table::others(&self.path, u64::from(stat.page_size()))
     }
 
     /// The directory.

@@ -42,6 +42,21 @@ pub const LAYERS: &[Layer] = &[
     layer("state-store", &["tables", "state-diff", "types"], false),
     layer("chain", &["fork-choice", "block-store", "state-store", "tables", "types"], false),
     layer(
+        "http-api",
+        &[
+            "inspect",
+            "metrics",
+            "network",
+            "chain",
+            "fork-choice",
+            "block-store",
+            "state-store",
+            "tables",
+            "types",
+        ],
+        false,
+    ),
+    layer(
         "inspect",
         &["chain", "fork-choice", "block-store", "state-store", "state-diff", "tables", "types"],
         false,
@@ -49,6 +64,7 @@ pub const LAYERS: &[Layer] = &[
     layer("xmss", &["types"], false),
     layer("network", &["types"], false),
     layer("metrics", &["chain", "fork-choice", "network", "state-store", "tables", "types"], false),
+    layer("devnet", &["network-dir", "inspect", "state-store", "types"], false),
     layer("network-dir", &["types", "xmss"], false),
 ];
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use enr::Enr;
-use lamella::devnet::{
+use lamella_devnet::{
     client::{Client, NodeView},
     ports::{Place, Ports},
     process::{NodeCommand, NodeProcess, Stopped},

@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use lamella::api::{ApiContext, ApiServer, Events, Limits, NodeFacts, ServerConfig, serve};
 use lamella_chain::{Bootstrap, Chain, Settings};
+use lamella_http_api::{ApiContext, ApiServer, Events, Limits, NodeFacts, ServerConfig, serve};
 use lamella_metrics::Metrics;
 use lamella_state_transition::{BlockRequest, build_block};
 use lamella_testing_spec_vectors::{

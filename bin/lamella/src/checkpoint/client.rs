@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use lamella_http_api::version;
 use lamella_types::{Decode, SignedBlock, State};
 use ureq::Agent;
 
 use super::SourceError;
-use crate::api::version;
 
 /// leanSpec's routes.
 const BLOCK_PATH: &str = "/lean/v0/blocks/finalized";

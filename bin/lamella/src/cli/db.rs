@@ -26,7 +26,7 @@ pub use error::DbError;
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
-Everything here is read-only, works beside a running node, and creates nothing.
+Everything here is read-only and works beside a running node.
 
 Exit codes:
   0  done
@@ -65,9 +65,12 @@ enum DbCommand {
     Stats,
     /// Check every invariant that a directory can show: each row is read, each state reconstructed and hashed.
     ///
-    /// E1 is checked by a walk over the pages of the file. S1 to S4, C1, L1, P1 and F1 are checked whole. G1, that no key
-    /// signs twice for one slot, is a promise about what
-    /// left the process; here every row of the sign guard must be there to read and undamaged.
+    /// E1 is checked by a walk over the pages of the file. S1 to S4, C1, L1, P1 and I1 are checked whole, and that every
+    /// row has its block. F1 is checked as far as votes go that are stored: a vote that is gone, or an older one put
+    /// back, shows only if the head moves. G1, that no key signs twice for one slot, is a promise about what left the
+    /// process: here every row of the sign guard must be undamaged and of a validator that there is; an older one put
+    /// back is not seen. Nor is a lost block of which no row is left and that is nobody's parent, or an older fork choice
+    /// row that votes and blocks still bear out. Names in Meta that this version does not know are listed, not judged.
     Verify,
     /// One block, header, state or diff.
     Get {
@@ -230,6 +233,9 @@ fn print_report(report: &Report) -> Result<(), CommandError> {
     for finding in &report.findings {
         print_line(finding)?;
     }
+    for name in &report.unknown_meta {
+        print_line(&format!("Meta has {name}, which this version does not know"))?;
+    }
     let count = report.check_count();
     let verdict = match (report.finding_count, report.stopped) {
         (0, false) => "clean".to_owned(),
@@ -250,6 +256,7 @@ fn report_json(report: &Report) -> serde_json::Value {
         "check_count": report.check_count(),
         "findings": findings,
         "finding_count": report.finding_count,
+        "unknown_meta": report.unknown_meta,
         "stopped": report.stopped,
     })
 }

@@ -7,12 +7,12 @@ use std::{
 };
 
 use clap::Args;
-
-use super::{CommandError, genesis::Progress};
-use crate::devnet::{
-    self, DevnetError, DevnetOptions, KeyProgress, Show, Stop,
+use lamella_devnet::{
+    DevnetError, DevnetOptions, KeyProgress, Show, Stop,
     show::{JsonLines, Lines, live::Live},
 };
+
+use super::{CommandError, genesis::Progress};
 
 /// What `lamella devnet --help` says first.
 pub(super) const LONG_ABOUT: &str = "\
@@ -106,7 +106,7 @@ impl DevnetArgs {
                 }
             })
         };
-        let result = devnet::run(&options, &stop, &mut *show, &progress);
+        let result = lamella_devnet::run(&options, &stop, &mut *show, &progress);
         // Keys that are no longer waited for.
         if let Some(bar) = bar.get() {
             bar.end();

@@ -2,6 +2,7 @@
 
 mod ignored;
 mod resolve;
+mod size;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -38,6 +39,12 @@ A log that is not read or has no room holds nothing up: lines are lost, and it s
 
 /// What it says last.
 pub(super) const EXAMPLES: &str = "\
+Exit codes:
+  0  stopped by a signal
+  1  failed
+  2  wrong usage
+  5  the store cannot be used; `lamella db verify` says more
+
 Examples:
   lamella genesis --nodes 1 --validators 4 --out net
   lamella node --network-dir net --node-id lamella_0 --data-dir data/lamella_0
@@ -112,6 +119,11 @@ pub struct NodeArgs {
     /// Slots of signatures kept below the tip; older ones are pruned where they are finalized.
     #[arg(long, value_name = "SLOTS", default_value_t = Settings::default().signature_window_slots)]
     signature_window: u64,
+
+    /// Largest size of the database, such as 64GiB; all of it is asked of the address space. Default: 256GiB, and less
+    /// where the system refuses that.
+    #[arg(long, value_name = "SIZE", value_parser = size::bytes)]
+    db_size_max: Option<usize>,
 
     /// Do not wait for the disk at each commit. A power cut then takes the newest blocks; for throw-away networks.
     #[arg(long)]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use lamella_block_store as block_store;
-use lamella_chain::{Chain, PersistError};
+use lamella_chain::Chain;
 use lamella_fork_choice::ForkChoice;
 use lamella_metrics::Metrics;
 use lamella_network::standing::{Peer, SyncStatus};
@@ -25,7 +25,7 @@ use lamella_tables::{Canonical, Read as _, ReadError};
 use lamella_types::{Checkpoint, Root, SignedBlock, SlotClock, Status, hash_tree_root};
 use tracing::{debug, error, info, warn};
 
-use super::{Node, NodeConfig, report, unix_ms};
+use super::{Node, NodeConfig, StoreFailure, report, unix_ms};
 use crate::import::{BATCH_BLOCKS_MAX, ImportError};
 
 /// Slots that validators wait for a first peer's status after the start.
@@ -103,7 +103,7 @@ impl Node {
     ///
     /// # Errors
     /// A failure of our store.
-    pub(super) fn catch_up(&mut self) -> Result<(), PersistError> {
+    pub(super) fn catch_up(&mut self) -> Result<(), StoreFailure> {
         let tree = self.chain.fork_choice();
         let (now_ms, has) = (self.catch_up.now_ms(), |root: &Root| tree.contains(root));
         self.catch_up.sync.chain(view(&tree, &self.clock));
@@ -144,14 +144,19 @@ impl Node {
         debug!(slot, block_root = %root, %peer, is_kept, "Block without its parent");
     }
 
-    pub(super) fn peer_status(&mut self, peer: PeerId, status: Status) {
-        if self.is_of_another_chain(&status.finalized) {
+    /// A peer said where it is.
+    ///
+    /// # Errors
+    /// A failure of our store.
+    pub(super) fn peer_status(&mut self, peer: PeerId, status: Status) -> Result<(), StoreFailure> {
+        if self.is_of_another_chain(&status.finalized)? {
             warn!(%peer, finalized = status.finalized.slot, root = %status.finalized.root, "Peer has finalized another chain");
             self.tell(Command::Penalise(peer, Offence::WrongNetwork));
-            return;
+            return Ok(());
         }
         let now_ms = self.catch_up.now_ms();
         self.catch_up.sync.peer_status(peer, status, now_ms);
+        Ok(())
     }
 
     pub(super) fn peer_gone(&mut self, peer: PeerId) {
@@ -172,7 +177,7 @@ impl Node {
         &mut self,
         batch: BatchId,
         blocks: &[Arc<SignedBlock>],
-    ) -> Result<(), PersistError> {
+    ) -> Result<(), StoreFailure> {
         let started = Instant::now();
         let run = blocks.iter().map(|block| SignedBlock::clone(block)).collect();
         let mut failed = None;
@@ -181,6 +186,7 @@ impl Node {
             Ok(Some(persisted)) => {
                 report::imported_run(&persisted, started.elapsed());
                 self.catch_up.progressed = Some(Instant::now());
+                self.pause.succeeded();
                 self.metrics.observe_commit(&persisted);
                 // What was here already comes first.
                 let new = blocks.iter().rev().take(persisted.imported.len()).rev();
@@ -196,11 +202,16 @@ impl Node {
                 Outcome::Rejected { index, reason }
             }
             Err(ImportError::Persist(failure)) => {
-                failed = Some(failure);
+                failed = Some(failure.into());
                 Outcome::Paused
             }
-            Err(failure @ (ImportError::ParentState(_) | ImportError::Prepare(_))) => {
-                error!(error = %failure, "Blocks not imported: our store");
+            Err(ImportError::ParentState(failure)) => {
+                let parent = blocks.first().map(|block| block.block.parent_root);
+                failed = self.parent_failed(parent.unwrap_or_default(), failure).err();
+                Outcome::Paused
+            }
+            Err(ImportError::Prepare(failure)) => {
+                error!(error = %failure, "Blocks not imported: a fault of ours");
                 Outcome::Paused
             }
         };
@@ -211,11 +222,11 @@ impl Node {
     }
 
     /// Whether a peer has finalized what our chain does not have at a slot that we have finalized too.
-    fn is_of_another_chain(&self, theirs: &Checkpoint) -> bool {
+    fn is_of_another_chain(&self, theirs: &Checkpoint) -> Result<bool, StoreFailure> {
         let ours = self.chain.fork_choice().latest_finalized();
         // Some clients say the zero root before anything is finalized.
         if theirs.slot > ours.slot || theirs.root == Root::default() {
-            return false;
+            return Ok(false);
         }
         let read = || -> Result<bool, ReadError> {
             let txn = self.chain.read()?;
@@ -223,10 +234,13 @@ impl Node {
             let is_here = first.is_some_and(|first| first <= theirs.slot);
             Ok(is_here && block_store::canonical_root(&txn, theirs.slot)? != Some(theirs.root))
         };
-        read().unwrap_or_else(|error| {
-            error!(%error, slot = theirs.slot, "Cannot compare a peer's chain with ours");
-            false
-        })
+        match read() {
+            Err(ReadError::Damaged(damage)) => {
+                error!(%damage, slot = theirs.slot, "Cannot compare a peer's chain with ours");
+                Ok(false)
+            }
+            compared => Ok(compared?),
+        }
     }
 
     /// Tells the API and the log how far behind the node is.

@@ -2,35 +2,36 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError, PersistError};
+use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError};
+use lamella_http_api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version};
 use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::{ValidatorKeyError, ValidatorKeys};
-use lamella_tables::{DutyKey, KeyKind, Read as _, ReadError, SignGuard};
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::{
     PRODUCTION,
     scheme::{ProofScheme, Raw, Trust},
 };
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{
-    Inbox, Node,
+    Inbox, Node, StoreFailure,
     catch_up::CatchUp,
     early::Early,
+    failure::Pause,
+    guard::{Guard, GuardCopyError},
     link::{ChainSource, Ear},
     report, unix_ms,
 };
-use crate::{
-    api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version},
-    config::IdentityKeyError,
-    import::Importer,
-};
+use crate::{config::IdentityKeyError, import::Importer};
 
 pub use crate::config::NodeConfig;
 
 /// Slots between two attempts to dial: 12 s on the lean network.
 const REDIAL_SLOTS: u64 = 3;
+
+/// Exit code of a node whose store cannot be used any more.
+const EXIT_STORE_UNUSABLE: u8 = 5;
 
 /// What the node calls itself in metrics.
 const NAME: &str = "lamella";
@@ -74,9 +75,12 @@ pub enum NodeError {
     /// The guard of the validators' keys cannot be read or written.
     #[error(transparent)]
     Guard(#[from] GuardError),
-    /// The store gave up while running.
+    /// The second copy of that guard cannot be read or written.
     #[error(transparent)]
-    Store(PersistError),
+    GuardCopy(#[from] GuardCopyError),
+    /// The store gave up while running.
+    #[error("the store cannot be used: {0}")]
+    Store(StoreFailure),
     /// There is no network.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -92,6 +96,16 @@ pub enum NodeError {
     /// The end of the parent cannot be watched for.
     #[error("cannot watch standard input: {0}")]
     Parent(std::io::Error),
+}
+
+impl NodeError {
+    /// The exit code of a node that ends with it: 5, as the database tools have it for damage, if the store gave up.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Store(_) => EXIT_STORE_UNUSABLE,
+            _ => 1,
+        }
+    }
 }
 
 impl Node {
@@ -115,9 +129,9 @@ impl Node {
         let (chain, opened) =
             Chain::open(&config.database(), bootstrap, scheme.name(), config.settings)?;
         config.gossip.identity.keep()?;
-        forgo_slots_before_the_directory(&chain, &keys, clock)?;
-        report::opened(config, &opened, &keys);
         let chain = Arc::new(chain);
+        let guard = Guard::open(Arc::clone(&chain), &keys, clock, config)?;
+        report::opened(config, &opened, &keys);
         let importer = Importer::new(Arc::clone(&chain), Arc::clone(&scheme));
         let metrics = Arc::new(Metrics::new(NAME, &version(), keys.validators.len()));
         let network = start_network(config, &chain, &metrics, inbox)?;
@@ -137,11 +151,13 @@ impl Node {
         Ok(Self {
             catch_up: CatchUp::new(config, &chain, &clock),
             early: Early::default(),
+            pause: Pause::default(),
             chain,
             importer,
             scheme,
             validators: genesis.validators.clone(),
             keys,
+            guard,
             clock,
             facts,
             metrics,
@@ -178,7 +194,7 @@ fn start_network(
             signature_bytes: PRODUCTION.signature_bytes(),
             agent: version(),
         },
-        Arc::new(ChainSource(Arc::clone(chain))),
+        Arc::new(ChainSource { chain: Arc::clone(chain), node: inbox.sender() }),
         Arc::new(Ear { node: inbox.sender(), metrics: Arc::clone(metrics) }),
     )?;
     info!(peer_id = %network.peer_id(), address = %network.address(), "Listening to peers");
@@ -206,39 +222,4 @@ fn load_keys(config: &NodeConfig, scheme: &dyn ProofScheme) -> Result<ValidatorK
         }
     }
     Ok(keys)
-}
-
-/// Reserves the current slot for keys that this directory has never reserved one for. They may have signed from a
-/// directory that was deleted; the clock says that this was no later than now, so the next slot is safe. Upholds G1.
-fn forgo_slots_before_the_directory(
-    chain: &Chain,
-    keys: &ValidatorKeys,
-    clock: SlotClock,
-) -> Result<(), NodeError> {
-    let now_ms = unix_ms();
-    if now_ms < clock.genesis_ms {
-        return Ok(());
-    }
-    let kinds = [KeyKind::Attestation, KeyKind::Proposal];
-    let mut unguarded = Vec::new();
-    {
-        let txn = chain.read().map_err(GuardError::from)?;
-        for validator_index in keys.indices() {
-            for key in kinds.map(|kind| DutyKey { validator_index, kind }) {
-                match txn.get::<SignGuard>(&key) {
-                    Ok(None) => unguarded.push(key),
-                    Ok(Some(_)) => {}
-                    // It silences this key at each of its duties, and no other.
-                    Err(ReadError::Damaged(damage)) => error!(%damage, "A key that will not sign"),
-                    Err(error @ ReadError::Engine(_)) => return Err(GuardError::from(error).into()),
-                }
-            }
-        }
-    }
-    if !unguarded.is_empty() {
-        let slot = clock.current_slot(now_ms);
-        chain.reserve_slot(slot, &unguarded)?;
-        info!(slot, keys = unguarded.len(), "New keys here: signing begins after this slot");
-    }
-    Ok(())
 }

@@ -1,49 +1,60 @@
 //! What the node's validators do: propose at interval 0, attest at interval 1, aggregate at interval 2.
 //!
-//! Before a key signs, the slot is reserved for it on disk (G1). A duty that fails is logged and missed; it never
-//! stops the node.
+//! Before a key signs, the slot is reserved for it on disk (G1). A duty that fails is logged and missed; only a store
+//! that cannot be used stops the node.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use lamella_chain::{GuardError, PersistError, Reserved};
+use lamella_chain::Reserved;
 use lamella_fork_choice::Recorded;
 use lamella_network::service::GossipMessage;
+use lamella_state_store::StateWriteError;
 use lamella_state_transition::{BlockRequest, Candidate, build_block};
-use lamella_tables::{DutyKey, KeyKind, ReadError};
+use lamella_tables::{Damage, DutyKey, KeyKind};
 use lamella_types::{
-    AttestationData, Block, MultiMessageAggregate, ProofBytes, SignedAttestation, SignedBlock,
-    SingleMessageAggregate, Slot, ValidatorIndex, hash_tree_root, slot::proposer_for_slot,
+    AttestationData, Block, MultiMessageAggregate, ProofBytes, RejectionReason, SignedAttestation,
+    SignedBlock, SingleMessageAggregate, Slot, ValidatorIndex, hash_tree_root,
+    slot::proposer_for_slot,
 };
 use lamella_xmss::{SecretKey, SignError, scheme::PROOF_BYTES_MAX, scheme::ProofError};
 use tracing::{debug, error, info, warn};
 
-use super::{Node, combine::Prover, report, unix_ms};
+use super::{Node, StoreFailure, combine::Prover, report, unix_ms};
 use crate::import::{ImportError, Imported, NewBlock};
 
 /// Why a block was not proposed.
 #[derive(Debug, thiserror::Error)]
 enum ProposalError {
-    #[error("the state of head {0} is not stored")]
-    NoHeadState(lamella_types::Root),
     #[error(transparent)]
-    State(#[from] lamella_state_store::StateReadError),
-    #[error(transparent)]
-    Persist(#[from] PersistError),
+    Store(#[from] StoreFailure),
     #[error("cannot build: {0}")]
-    Build(lamella_types::RejectionReason),
-    #[error(transparent)]
-    Guard(#[from] GuardError),
+    Build(RejectionReason),
+    #[error("not signing: {0}")]
+    Guard(#[from] Damage),
     #[error("the proposal key of validator {0} has already signed at or after this slot")]
     AlreadySigned(ValidatorIndex),
     #[error(transparent)]
     Sign(#[from] SignError),
     #[error(transparent)]
     Proof(#[from] ProofError),
+    #[error("our own block is rejected: {0}")]
+    Rejected(RejectionReason),
     #[error(transparent)]
-    Import(#[from] ImportError),
+    Prepare(StateWriteError),
+}
+
+impl From<ImportError> for ProposalError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Rejected { reason, .. } => Self::Rejected(reason),
+            ImportError::ParentState(failure) => Self::Store(failure.into()),
+            ImportError::Persist(failure) => Self::Store(failure.into()),
+            ImportError::Prepare(fault) => Self::Prepare(fault),
+        }
+    }
 }
 
 impl Node {
@@ -82,7 +93,14 @@ impl Node {
     }
 
     /// Builds, signs and imports a block, through the same path as anyone's.
-    pub(super) fn propose(&self, slot: Slot, proposer: ValidatorIndex) {
+    ///
+    /// # Errors
+    /// A failure of our store.
+    pub(super) fn propose(
+        &mut self,
+        slot: Slot,
+        proposer: ValidatorIndex,
+    ) -> Result<(), StoreFailure> {
         let timer = self.metrics.validator.block_building.start_timer();
         let built = self.signed_proposal(slot, proposer);
         timer.observe_duration();
@@ -104,12 +122,17 @@ impl Node {
             Err(error) => {
                 self.metrics.validator.block_building_failures.inc();
                 error!(slot, proposer, %error, "Missed a proposal");
+                if let ProposalError::Store(failure) = error {
+                    return Err(failure);
+                }
             }
         }
+        Ok(())
     }
 
     /// Tells log, metrics and listeners of a block that was imported on its own.
-    pub(super) fn observe_import(&self, block: &Block, new: &NewBlock) {
+    pub(super) fn observe_import(&mut self, block: &Block, new: &NewBlock) {
+        self.pause.succeeded();
         report::imported(block.slot, block.proposer_index, block.attestations().len(), new);
         self.metrics.observe_import(new.transition, &new.persisted);
         self.metrics.observe_block(block);
@@ -118,14 +141,14 @@ impl Node {
     }
 
     fn signed_proposal(
-        &self,
+        &mut self,
         slot: Slot,
         proposer: ValidatorIndex,
     ) -> Result<SignedBlock, ProposalError> {
         let view = self.chain.fork_choice();
         let parent_root = view.head();
-        let parent =
-            self.chain.state(&parent_root)?.ok_or(ProposalError::NoHeadState(parent_root))?;
+        let parent = self.chain.state(&parent_root).map_err(StoreFailure::from)?;
+        let parent = parent.ok_or(StoreFailure::NoHeadState(parent_root))?;
         let candidates = view.block_candidates().into_iter();
         let candidates: Vec<_> =
             candidates.map(|(data, proofs)| Candidate { data, proofs }).collect();
@@ -152,19 +175,18 @@ impl Node {
     }
 
     fn sign_block(
-        &self,
+        &mut self,
         block: Block,
         proposer: ValidatorIndex,
         proofs: &[Arc<SingleMessageAggregate>],
     ) -> Result<SignedBlock, ProposalError> {
         let key = DutyKey { validator_index: proposer, kind: KeyKind::Proposal };
-        let keys = self.keys.get(proposer);
         // Upholds G1: durable before the signature exists.
-        let reserved = self.chain.reserve_slot(block.slot, &[key])?;
+        let reserved = self.guard.reserve(block.slot, &[key])?;
         if let Some(damage) = reserved.damaged.into_iter().next() {
-            return Err(GuardError::from(ReadError::from(damage)).into());
+            return Err(damage.into());
         }
-        let (Some(keys), false) = (keys, reserved.allowed.is_empty()) else {
+        let (Some(keys), false) = (self.keys.get(proposer), reserved.allowed.is_empty()) else {
             return Err(ProposalError::AlreadySigned(proposer));
         };
         let signature = sign(&keys.proposer, block.slot, hash_tree_root(&block).as_bytes())?;
@@ -177,7 +199,7 @@ impl Node {
     }
 
     /// Votes with every validator of ours that has not voted at this slot.
-    pub(super) fn attest(&self, slot: Slot) -> Result<(), PersistError> {
+    pub(super) fn attest(&mut self, slot: Slot) -> Result<(), StoreFailure> {
         if self.keys.validators.is_empty() {
             return Ok(());
         }
@@ -193,19 +215,18 @@ impl Node {
             .map(|validator_index| DutyKey { validator_index, kind: KeyKind::Attestation })
             .collect();
         // Upholds G1: one durable reservation for all of them, before any signature exists.
-        match self.chain.reserve_slot(slot, &keys) {
-            Ok(Reserved { allowed, damaged }) => {
-                for damage in &damaged {
-                    error!(slot, %damage, "Missed an attestation");
-                }
-                self.sign_votes(&data, &allowed);
-            }
-            Err(error) => error!(slot, %error, "Missed attestations"),
+        let started = Instant::now();
+        let Reserved { allowed, damaged } = self.guard.reserve(slot, &keys)?;
+        let reserve = started.elapsed();
+        self.pause.succeeded();
+        for damage in &damaged {
+            error!(slot, %damage, "Missed an attestation");
         }
+        self.sign_votes(&data, &allowed, reserve);
         Ok(())
     }
 
-    fn sign_votes(&self, data: &AttestationData, allowed: &[DutyKey]) {
+    fn sign_votes(&self, data: &AttestationData, allowed: &[DutyKey], reserve: Duration) {
         let metrics = &self.metrics.signatures;
         let _production = self.metrics.validator.attestations_production.start_timer();
         let message = *hash_tree_root(data).as_bytes();
@@ -231,6 +252,7 @@ impl Node {
             validators = signed,
             target = data.target.slot,
             source = data.source.slot,
+            reserve_us = report::micros(reserve),
             "Attested"
         );
     }

@@ -3,11 +3,10 @@
 
 use std::collections::VecDeque;
 
-use lamella_chain::PersistError;
 use lamella_network::{PeerId, service::GossipMessage};
 use lamella_types::limits::INTERVALS_PER_SLOT;
 
-use super::Node;
+use super::{Node, StoreFailure};
 
 /// Votes and aggregates kept; the oldest goes. Their signatures were checked, so only validators can fill it.
 const EARLY_MAX: usize = 2_048;
@@ -41,7 +40,7 @@ impl Node {
     ///
     /// # Errors
     /// A failure of our store.
-    pub(super) fn judge_early(&mut self) -> Result<(), PersistError> {
+    pub(super) fn judge_early(&mut self) -> Result<(), StoreFailure> {
         for waiting in std::mem::take(&mut self.early.0) {
             let is_known = waiting.message.data().is_some_and(|data| {
                 let view = self.chain.fork_choice();

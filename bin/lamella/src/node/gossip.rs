@@ -5,7 +5,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use lamella_chain::PersistError;
 use lamella_fork_choice::{ForkChoice, Recorded};
 use lamella_network::{
     PeerId,
@@ -18,7 +17,7 @@ use lamella_types::{
 use lamella_xmss::PRODUCTION;
 use tracing::{debug, error, warn};
 
-use super::{Node, unix_ms};
+use super::{Node, StoreFailure, unix_ms};
 use crate::{
     import::{ImportError, Imported},
     proofs::verify_aggregate,
@@ -83,7 +82,7 @@ impl Node {
         &mut self,
         peer: PeerId,
         message: GossipMessage,
-    ) -> Result<Judged, PersistError> {
+    ) -> Result<Judged, StoreFailure> {
         match message {
             GossipMessage::Block(block) => self.gossiped_block(peer, block),
             GossipMessage::Attestation { subnet, attestation } => {
@@ -97,7 +96,7 @@ impl Node {
         &mut self,
         peer: PeerId,
         signed: Arc<SignedBlock>,
-    ) -> Result<Judged, PersistError> {
+    ) -> Result<Judged, StoreFailure> {
         let (slot, root) = (signed.block.slot, hash_tree_root(&signed.block));
         self.events.block_gossip(slot, &root);
         let view = self.chain.fork_choice();
@@ -127,10 +126,14 @@ impl Node {
             Err(ImportError::Persist(failure)) => {
                 // Gossip does not bring it again: sync keeps it, and tries until the store can.
                 self.orphan(peer, root, signed);
-                Err(failure)
+                Err(failure.into())
             }
-            Err(failure @ (ImportError::ParentState(_) | ImportError::Prepare(_))) => {
-                error!(slot, block_root = %root, error = %failure, "Block not imported: our store");
+            Err(ImportError::ParentState(failure)) => {
+                let parent = signed.block.parent_root;
+                self.parent_failed(parent, failure).map(|()| Judged::Ignored)
+            }
+            Err(ImportError::Prepare(failure)) => {
+                error!(slot, block_root = %root, error = %failure, "Block not imported: a fault of ours");
                 Ok(Judged::Ignored)
             }
         }

@@ -8,6 +8,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use lamella_network::service::{GOSSIP_PENDING_MAX, GossipMessage, NetworkEvent};
 use parking_lot::{Condvar, Mutex};
 
+use super::StoreFailure;
+
 /// Votes waiting: all that the network lets wait.
 const VOTES_MAX: usize = GOSSIP_PENDING_MAX;
 
@@ -19,6 +21,8 @@ struct Waiting {
     first: VecDeque<NetworkEvent>,
     votes: VecDeque<NetworkEvent>,
     is_stopping: bool,
+    /// The first that nobody has heard of; what follows it says the same.
+    store_failure: Option<StoreFailure>,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +43,8 @@ pub struct Sender(Arc<Queues>);
 pub(super) enum Received {
     /// News from the network.
     Network(NetworkEvent),
+    /// Somebody who reads from the store for others could not.
+    StoreFailed(StoreFailure),
     /// Nothing, in this time.
     Nothing,
     /// The order to finish what is under way and stop.
@@ -62,6 +68,9 @@ impl Inbox {
         if waiting.is_stopping {
             return Received::Stop;
         }
+        if let Some(failure) = waiting.store_failure.take() {
+            return Received::StoreFailed(failure);
+        }
         let next = waiting.first.pop_front().or_else(|| waiting.votes.pop_front());
         next.map_or(Received::Nothing, Received::Network)
     }
@@ -71,6 +80,12 @@ impl Sender {
     /// Orders the node to stop.
     pub fn stop(&self) {
         self.0.waiting.lock().is_stopping = true;
+        self.0.arrived.notify_one();
+    }
+
+    /// Tells the node that the store failed somebody who serves others from it.
+    pub(super) fn store_failed(&self, failure: StoreFailure) {
+        self.0.waiting.lock().store_failure.get_or_insert(failure);
         self.0.arrived.notify_one();
     }
 
@@ -93,7 +108,10 @@ impl Sender {
 
 impl Waiting {
     fn is_idle(&self) -> bool {
-        !self.is_stopping && self.first.is_empty() && self.votes.is_empty()
+        !self.is_stopping
+            && self.store_failure.is_none()
+            && self.first.is_empty()
+            && self.votes.is_empty()
     }
 }
 

@@ -11,14 +11,17 @@ use lamella_network::{
     },
     wire::topic::TopicKind,
 };
-use lamella_tables::{Canonical, Read, ReadError};
+use lamella_tables::{Canonical, Consequence, Read, ReadError};
 use lamella_types::{Root, Slot, Status, to_ssz};
 use tracing::error;
 
 use super::inbox::Sender;
 
 /// Serves peers from the chain. Each call is one short transaction.
-pub(super) struct ChainSource(pub(super) Arc<Chain>);
+pub(super) struct ChainSource {
+    pub(super) chain: Arc<Chain>,
+    pub(super) node: Sender,
+}
 
 impl ChainSource {
     fn read<T>(
@@ -26,9 +29,16 @@ impl ChainSource {
         what: &'static str,
         read: impl FnOnce(&lamella_tables::ReadTxn<'_>) -> Result<T, ReadError>,
     ) -> Result<T, SourceFailure> {
-        let outcome = self.0.read().map_err(ReadError::from).and_then(|txn| read(&txn));
+        let outcome = self.chain.read().map_err(ReadError::from).and_then(|txn| read(&txn));
         outcome.map_err(|error| {
             error!(%error, what, "Cannot serve a peer");
+            match error {
+                // Whatever else fails is this peer's loss, and a peer may not pause us.
+                ReadError::Engine(error) if error.consequence == Consequence::Unusable => {
+                    self.node.store_failed(error.into());
+                }
+                _ => {}
+            }
             SourceFailure
         })
     }
@@ -36,7 +46,7 @@ impl ChainSource {
 
 impl BlockSource for ChainSource {
     fn status(&self) -> Status {
-        let view = self.0.fork_choice();
+        let view = self.chain.fork_choice();
         Status { finalized: view.latest_finalized(), head: view.head_summary().checkpoint() }
     }
 

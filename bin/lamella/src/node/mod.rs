@@ -10,9 +10,11 @@
 //! | from flags and files to a consensus | `config` |
 //! | what wakes it | `inbox` |
 //! | propose, attest, aggregate | `duties`, `combine` |
+//! | that no key signs twice for one slot | `guard` |
 //! | what peers gossip; votes that overtook their blocks | `gossip`, `early` |
 //! | catching up | `catch_up` |
 //! | what peers are served, and what they are counted for | `link` |
+//! | what a failure of our store means | `failure` |
 //! | what the log says | `report` |
 //! | the last slot that the protocol allows | `chain_end` |
 
@@ -22,7 +24,9 @@ mod combine;
 mod config;
 mod duties;
 mod early;
+mod failure;
 mod gossip;
+mod guard;
 mod inbox;
 mod link;
 mod report;
@@ -32,28 +36,29 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use lamella_chain::{Chain, PersistError};
+use lamella_chain::Chain;
 use lamella_fork_choice::{Combine, ForkChoice, Tick};
+use lamella_http_api::{ApiServer, Events, NodeFacts};
 use lamella_metrics::Metrics;
 use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent, Verdict};
 use lamella_network_dir::ValidatorKeys;
-use lamella_tables::Consequence;
 use lamella_types::{Root, SlotClock, Validators, limits::INTERVALS_PER_SLOT};
 use lamella_xmss::scheme::ProofScheme;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use crate::{
-    api::{ApiServer, Events, NodeFacts},
-    import::Importer,
-};
+use crate::import::Importer;
 
 use catch_up::CatchUp;
 use combine::Prover;
 use early::Early;
+use failure::Pause;
 use gossip::Judged;
+use guard::Guard;
 use inbox::Received;
 
 pub use config::{NodeConfig, NodeError, ProofSchemeName};
+pub use failure::StoreFailure;
+pub use guard::GuardCopyError;
 pub use inbox::{Inbox, Sender};
 
 /// Events heard before the clock and sync have their turn again. A vote takes 0.4 ms to check.
@@ -67,6 +72,7 @@ pub struct Node {
     /// The registry. It never changes.
     validators: Validators,
     keys: ValidatorKeys,
+    guard: Guard,
     clock: SlotClock,
     facts: Arc<NodeFacts>,
     metrics: Arc<Metrics>,
@@ -74,6 +80,7 @@ pub struct Node {
     committee_count: u64,
     catch_up: CatchUp,
     early: Early,
+    pause: Pause,
     /// Runs until the node ends.
     network: Network,
     /// Serves until the node ends.
@@ -107,6 +114,7 @@ impl Node {
                         let outcome = self.hear(event);
                         self.settle(outcome)?;
                     }
+                    Received::StoreFailed(failure) => self.settle(Err(failure))?,
                 }
                 if self.clock.total_intervals(unix_ms()) > done {
                     break;
@@ -121,8 +129,11 @@ impl Node {
     fn hear_arrived(&mut self, inbox: &Inbox) -> Result<(), NodeError> {
         let ends = Instant::now() + Duration::from_millis(self.clock.interval_ms / 8);
         while Instant::now() < ends {
-            let Received::Network(event) = inbox.wait(Duration::ZERO) else { break };
-            let outcome = self.hear(event);
+            let outcome = match inbox.wait(Duration::ZERO) {
+                Received::Network(event) => self.hear(event),
+                Received::StoreFailed(failure) => Err(failure),
+                Received::Nothing | Received::Stop => break,
+            };
             self.settle(outcome)?;
         }
         Ok(())
@@ -153,16 +164,17 @@ impl Node {
 
     /// One interval: tick, then the duties that fall into it. Late is better than never, but not in another slot,
     /// and not while the node is catching up. After the last slot of the chain there are none.
-    fn interval(&mut self, interval: u64, is_due: bool) -> Result<(), PersistError> {
+    fn interval(&mut self, interval: u64, is_due: bool) -> Result<(), StoreFailure> {
         let (slot, phase) = (interval / INTERVALS_PER_SLOT, interval % INTERVALS_PER_SLOT);
-        let on_duty = is_due && self.is_on_duty() && !chain_end::is_over(slot);
+        let on_duty =
+            is_due && self.is_on_duty() && !self.is_paused(slot) && !chain_end::is_over(slot);
         let proposer = if phase == 0 && on_duty { self.own_proposer(slot) } else { None };
         self.catch_up.ticked(&self.metrics);
         let prover = if phase == 2 { self.prover(on_duty) } else { None };
         self.look_for_early(interval);
         self.tick(interval, proposer.is_some(), prover)?;
         if let Some(proposer) = proposer {
-            self.propose(slot, proposer);
+            self.propose(slot, proposer)?;
         }
         if phase == 1 && on_duty {
             self.attest(slot)?;
@@ -177,7 +189,7 @@ impl Node {
         interval: u64,
         has_proposal: bool,
         mut prover: Option<Prover>,
-    ) -> Result<(), PersistError> {
+    ) -> Result<(), StoreFailure> {
         let before = self.chain.fork_choice();
         let started = Instant::now();
         let aggregator = prover.as_mut().map(|prover| prover as &mut dyn Combine);
@@ -195,7 +207,7 @@ impl Node {
     }
 
     /// Takes what the network has to say.
-    fn hear(&mut self, event: NetworkEvent) -> Result<(), PersistError> {
+    fn hear(&mut self, event: NetworkEvent) -> Result<(), StoreFailure> {
         match event {
             NetworkEvent::Gossip { id, message, .. } => {
                 let peer = id.peer();
@@ -208,7 +220,7 @@ impl Node {
                     Judged::Accepted | Judged::Rejected | Judged::Ignored => {}
                 }
             }
-            NetworkEvent::Status { peer, status } => self.peer_status(peer, status),
+            NetworkEvent::Status { peer, status } => self.peer_status(peer, status)?,
             NetworkEvent::Gone { peer } => self.peer_gone(peer),
             NetworkEvent::Blocks { request, outcome } => self.blocks(request, outcome),
         }
@@ -236,23 +248,6 @@ impl Node {
         self.metrics.observe_reorg(depth as u64);
         let slot = self.clock.current_slot(unix_ms());
         self.events.view_changed(&self.chain, before, &after, slot);
-    }
-
-    /// A change that could not be made permanent pauses the node's progress; only a store that is unusable ends it.
-    fn settle(&self, outcome: Result<(), PersistError>) -> Result<(), NodeError> {
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(failure) => match failure.consequence() {
-                Some(Consequence::NoSpace | Consequence::Retry) => {
-                    warn!(%failure, "Paused: nothing was changed; blocks are tried again");
-                    Ok(())
-                }
-                Some(Consequence::Unusable) | None => {
-                    error!(%failure, "Stopping: the store cannot be used");
-                    Err(NodeError::Store(failure))
-                }
-            },
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lamella_chain::{Opened, Persisted};
+use lamella_chain::{Opened, Persisted, Recovered};
 use lamella_fork_choice::ForkChoice;
 use lamella_network_dir::ValidatorKeys;
 use lamella_types::{Root, Slot, ValidatorIndex};
@@ -39,6 +39,21 @@ pub(super) fn opened(config: &NodeConfig, opened: &Opened, keys: &ValidatorKeys)
         subnet_count = gossip.committee_count,
         "Started"
     );
+    recovered(&opened.recovered);
+}
+
+/// What a start derived again: rows that were damaged, lost or stale, and how many.
+fn recovered(recovered: &Recovered) {
+    if recovered.is_something() {
+        warn!(
+            votes_dropped = recovered.votes,
+            slots = recovered.slots,
+            live_chain = recovered.live_chain,
+            canonical = recovered.canonical,
+            fork_choice = recovered.fork_choice,
+            "Derived again what was damaged or disagreed; run `lamella db verify` for the rest"
+        );
+    }
 }
 
 /// A block is permanent.
@@ -133,6 +148,6 @@ fn votes(view: &ForkChoice) -> usize {
     view.known_pool().len() + view.pending_pool().len()
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -5,14 +5,17 @@
 mod api;
 mod checkpoint;
 mod command;
+mod damage;
 mod db;
 mod devnet;
 mod flags;
 mod full;
+mod guard;
 mod log;
 mod node;
 mod opening;
 mod pages;
+mod unusable;
 mod wait;
 
 use std::path::Path;

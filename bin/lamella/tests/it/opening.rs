@@ -2,15 +2,19 @@
 
 use std::{
     fs,
+    io::Read as _,
     path::Path,
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use lamella_tables::{Canonical, Database, DatabaseView, OpenMode, Options};
+use lamella_types::Root;
+
 use crate::{
     node::{BINARY, Node, field, network},
-    wait::output,
+    wait::{output, until},
 };
 
 /// `lamella db ...` on a data directory.
@@ -160,4 +164,84 @@ fn tools_read_a_full_disk_whose_node_is_down() {
         }
     }
     assert!(!data.join("db/mdbx.lck").exists(), "nothing was created there");
+}
+
+/// Symptom: a stopped `db verify` grew the file by 0.2 MB a slot, and nothing said why. Mechanism: its snapshot keeps
+/// pages from being reused. Fix: the node can name it, its lag and what it holds back.
+#[test]
+fn a_stopped_reader_of_another_process_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let database = Database::open(root.path(), Options::new(OpenMode::Create)).unwrap();
+    let commit = |slot: u64| {
+        let mut txn = database.write().unwrap();
+        for offset in 0..200 {
+            txn.put::<Canonical>(&(slot + offset), &Root::new([7; 32])).unwrap();
+        }
+        txn.commit().unwrap();
+    };
+    commit(0);
+    assert_eq!(database.other_readers().unwrap(), Some(vec![]));
+    let _own = database.read().unwrap();
+    let mut reader = holding_reader(root.path());
+    let opened = until("the other's snapshot", || {
+        let readers = database.other_readers().unwrap().unwrap();
+        (!readers.is_empty()).then_some(readers)
+    });
+    assert_eq!((opened[0].process_id, opened[0].lag_transactions), (reader.id(), 0));
+    (1..=50).for_each(commit);
+    let lagging = database.other_readers().unwrap().unwrap();
+    assert_eq!((lagging[0].process_id, lagging[0].lag_transactions), (reader.id(), 50));
+    assert!(lagging[0].held_bytes >= 50 * 4096, "{lagging:?}");
+    reader.kill().unwrap();
+    reader.wait().unwrap();
+}
+
+/// Where a process of this test binary is told to hold a snapshot.
+const HOLD: &str = "LAMELLA_TEST_HOLD_A_SNAPSHOT";
+
+fn holding_reader(database: &Path) -> Child {
+    let itself = std::env::current_exe().unwrap();
+    let mut command = Command::new(itself);
+    command.args(["--exact", "opening::holds_a_snapshot_if_told_to"]).env(HOLD, database);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+}
+
+/// Not a test by itself: what [`holding_reader`] runs, until its stdin ends.
+#[test]
+fn holds_a_snapshot_if_told_to() {
+    let Some(path) = std::env::var_os(HOLD) else {
+        return;
+    };
+    let view = DatabaseView::open(Path::new(&path)).unwrap();
+    let _snapshot = view.read().unwrap();
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// Symptom: under `ulimit -v` no node started. Mechanism: it asked for a tebibyte of address space. Fix: less is asked
+/// for by default, half of that where it is refused, and the error for a size that was named names the flag.
+#[test]
+fn a_node_starts_in_little_address_space() {
+    let root = tempfile::tempdir().unwrap();
+    let (network_dir, data) = (root.path().join("net"), root.path().join("data"));
+    network(&network_dir);
+    let limited = |flags: &[&str]| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "ulimit -v 6000000; exec \"$0\" \"$@\"", BINARY])
+            .args(["node", "--node-id", "lamella_0", "--slot-ms", "400"])
+            .args(["--gossipsub-port", "0", "--api-port", "0", "--metrics-port", "0"])
+            .args(flags)
+            .arg("--network-dir")
+            .arg(&network_dir)
+            .arg("--data-dir")
+            .arg(&data);
+        Node::spawn(command)
+    };
+    let mut node = limited(&[]);
+    node.wait_for(|line| head_slot(line).is_some_and(|slot| slot >= 2));
+    node.kill();
+    let mut node = limited(&["--db-size-max", "64GiB"]);
+    node.wait_for(|line| line.contains("--db-size-max") && line.contains("address space"));
+    assert!(!node.process.wait().unwrap().success());
+    assert!(resumed_head(&network_dir, &data, &["--db-size-max", "1GiB"]) >= 2);
 }

@@ -3,27 +3,41 @@
 use std::ops::ControlFlow;
 
 use lamella_block_store as block_store;
-use lamella_state_store::StateReadError;
+use lamella_state_store::{
+    self as state_store, DiffLinks, StateReadError, StateStore, TALLY_DELTAS_MAX,
+};
 use lamella_tables::{
-    Anchors, Diffs, EngineError, Headers, Read as _, ReadError, ReadTxn, SlotRoot, Slots,
+    Anchors, Bodies, Diffs, EngineError, Headers, Meta, MetaName, Read as _, ReadError, ReadTxn,
+    SlotRoot, Slots,
 };
 use lamella_types::BlockHeader;
 
-use super::{CHUNK_ROWS, Check, Progress, Stage};
-use crate::{identity::Identity, meta::ForkChoiceRow};
+use super::{CHUNK_ROWS, Check, FINDINGS_MAX, Progress, Stage};
+use crate::{
+    identity::Identity,
+    meta::{ForkChoiceRow, META_NAMES},
+};
 
 impl Check<'_> {
     /// The directory says what it is.
     pub(super) fn check_meta(&mut self) -> Stage {
         let txn = self.database.read()?;
         let identity = Identity::read(&txn);
-        self.report.check("F1", matches!(identity, Ok(Some(_))), || match identity {
+        self.report.check("I1", matches!(identity, Ok(Some(_))), || match &identity {
             Err(error) => error.to_string(),
             Ok(_) => "the database has no identity".to_owned(),
         });
+        self.identity = identity.ok().flatten();
         let row = self.report.check_read("F1", ForkChoiceRow::read(&txn))?;
         self.report.check("F1", row != Some(None), || "Meta has no fork choice row".to_owned());
         self.report.check_read("P1", block_store::signature_floor(&txn))?;
+        for name in txn.scan_keys::<Meta>(MetaName::new("\0"))? {
+            let Some(name) = self.report.check_read("I1", name)? else { continue };
+            let name = name.to_string();
+            if !META_NAMES.contains(&&*name) && self.report.unknown_meta.len() < FINDINGS_MAX {
+                self.report.unknown_meta.push(name);
+            }
+        }
         Ok(ControlFlow::Continue(()))
     }
 
@@ -82,8 +96,28 @@ impl Check<'_> {
             });
         }
         self.report.check_read("S1", block_store::body(txn, &key, header))?;
-        self.check_state_row(txn, key, header)?;
-        match self.states.state(txn, &key.root) {
+        if !block_store::has_body_row(header) {
+            let loose = txn.has::<Bodies>(&key)?;
+            self.report
+                .check("S1", !loose, || format!("Bodies has a row of {key}, whose body is empty"));
+        }
+        let tally_deltas = self.check_state_row(txn, key, header)?;
+        self.check_state(txn, self.states, key)?;
+        // The warm read began at its parent's tally. The longest chains of deltas are read again from their full
+        // tally; that shorter ones lead there too, `check_diff` has shown, so one read in 32 is enough.
+        if tally_deltas == TALLY_DELTAS_MAX {
+            self.check_state(txn, &StateStore::with_cache_bytes(0), key)?;
+        }
+        Ok(())
+    }
+
+    fn check_state(
+        &mut self,
+        txn: &ReadTxn<'_>,
+        states: &StateStore,
+        key: SlotRoot,
+    ) -> Result<(), EngineError> {
+        match states.state(txn, &key.root) {
             Ok(state) => self.report.check("S3", state.is_some(), || format!("no state for {key}")),
             Err(StateReadError::Read(ReadError::Engine(error))) => return Err(error),
             Err(error) => self.report.check("S3", false, || format!("block {key}: {error}")),
@@ -91,33 +125,84 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// The block's one state row; the number of its tally delta.
     fn check_state_row(
         &mut self,
         txn: &ReadTxn<'_>,
         key: SlotRoot,
         header: &BlockHeader,
-    ) -> Result<(), EngineError> {
+    ) -> Result<u8, EngineError> {
         let (anchor, diff) = (txn.has::<Anchors>(&key)?, txn.has::<Diffs>(&key)?);
         self.report.check("S2", anchor != diff, || {
             let which = if anchor { "both anchor and diff" } else { "neither anchor nor diff" };
             format!("block {key} has {which}")
         });
-        if diff && !anchor {
-            let bytes = txn.get::<Diffs>(&key).map(|row| row.map(|bytes| bytes.0));
-            let base = lamella_state_store::diff_base_of(bytes, &key);
-            if let Some((base, anchor)) = self.report.check_read("S2", base)? {
-                let base_key = SlotRoot::new(base.slot, base.root);
-                let stored = txn.has::<Anchors>(&base_key)? || txn.has::<Diffs>(&base_key)?;
-                self.report.check("S2", stored && base.root == header.parent_root, || {
-                    format!(
-                        "diff of block {key}: its base {base_key} has no state or is not its parent"
-                    )
-                });
-                let near = key.slot - anchor.slot <= lamella_state_store::ANCHOR_INTERVAL_SLOTS;
-                self.report.check("S2", near, || {
-                    format!("diff of block {key}: its anchor is at slot {}", anchor.slot)
-                });
-            }
+        if anchor {
+            self.check_anchor(txn, key)?;
+        } else if let Some(Some(links)) =
+            self.report.check_read("S2", state_store::diff_links(txn, &key))?
+        {
+            self.check_diff(txn, key, header, links)?;
+            return Ok(links.tally_deltas);
+        }
+        Ok(0)
+    }
+
+    /// I1: the anchor is of the chain that the directory says it holds. A diff shares its anchor's configuration.
+    fn check_anchor(&mut self, txn: &ReadTxn<'_>, key: SlotRoot) -> Result<(), EngineError> {
+        let links = self.report.check_read("S2", state_store::anchor_links(txn, &key))?;
+        if let (Some(Some(links)), Some(identity)) = (links, &self.identity) {
+            let same = links.genesis_time == identity.genesis_time
+                && links.registry_root == identity.registry_root;
+            self.report.check("I1", same, || {
+                format!(
+                    "the state of block {key} has genesis time {} and registry {}, the identity row {} and {}",
+                    links.genesis_time, links.registry_root, identity.genesis_time, identity.registry_root
+                )
+            });
+        }
+        Ok(())
+    }
+
+    /// S2 of a diff: its base is its parent and has a state under the same anchor, and its tally follows the base's.
+    /// So by induction every chain of deltas ends in a full tally, whatever a cache would say.
+    fn check_diff(
+        &mut self,
+        txn: &ReadTxn<'_>,
+        key: SlotRoot,
+        header: &BlockHeader,
+        links: DiffLinks,
+    ) -> Result<(), EngineError> {
+        let DiffLinks { base, anchor, tally_deltas } = links;
+        let base_key = SlotRoot::new(base.slot, base.root);
+        let whole = txn.has::<Anchors>(&base_key)?;
+        let stored = whole || txn.has::<Diffs>(&base_key)?;
+        self.report.check("S2", stored && base.root == header.parent_root, || {
+            format!("diff of block {key}: its base {base_key} has no state or is not its parent")
+        });
+        let near = key.slot - anchor.slot <= state_store::ANCHOR_INTERVAL_SLOTS;
+        self.report.check("S2", near, || {
+            format!("diff of block {key}: its anchor is at slot {}", anchor.slot)
+        });
+        let before = match whole {
+            true => Some((base, 0)),
+            // A damaged base is a finding of its own.
+            false => match state_store::diff_links(txn, &base_key) {
+                Ok(links) => links.map(|links| (links.anchor, links.tally_deltas)),
+                Err(ReadError::Damaged(_)) => None,
+                Err(ReadError::Engine(error)) => return Err(error),
+            },
+        };
+        if let Some((base_anchor, deltas)) = before {
+            self.report.check("S2", anchor == base_anchor, || {
+                format!(
+                    "diff of block {key}: its anchor is {}, its base's {}",
+                    anchor.root, base_anchor.root
+                )
+            });
+            self.report.check("S2", tally_deltas == 0 || tally_deltas == deltas + 1, || {
+                format!("diff of block {key}: its tally delta is number {tally_deltas}, its base's {deltas}")
+            });
         }
         Ok(())
     }

@@ -1,15 +1,13 @@
 //! C1, L1, F1: the head, the canonical index, the live tree and the votes, in one snapshot.
 
-use std::{collections::HashSet, ops::ControlFlow};
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use lamella_block_store as block_store;
-use lamella_tables::{
-    Canonical, EngineError, Headers, LiveChain, Read as _, ReadError, ReadTxn, SlotRoot,
-};
-use lamella_types::Root;
+use lamella_tables::{Canonical, EngineError, LiveChain, Read as _, ReadError, ReadTxn, SlotRoot};
+use lamella_types::{BlockHeader, Root};
 
 use super::{Check, Progress, Stage};
-use crate::{error::ChainOpenError, meta::ForkChoiceRow, recover};
+use crate::{error::ChainOpenError, meta::ForkChoiceRow, recover, vote_rows};
 
 impl Check<'_> {
     pub(super) fn check_head(&mut self) -> Stage {
@@ -20,7 +18,6 @@ impl Check<'_> {
         };
         self.check_canonical(&txn, &stored)?;
         self.check_live_chain(&txn, &stored)?;
-        self.check_fork_choice(&txn, &stored)?;
         drop(txn);
         Ok((self.progress)(Progress {
             stage: "head, canonical index, live tree",
@@ -83,44 +80,37 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// L1: the tree's root and everything stored that descends from it, with true parents, and nothing else.
+    /// L1: LiveChain is the tree's root and everything stored that descends from it, with true parents.
     fn check_live_chain(
         &mut self,
         txn: &ReadTxn<'_>,
         stored: &ForkChoiceRow,
     ) -> Result<(), EngineError> {
-        let mut live = HashSet::new();
-        let mut first = None;
+        let mut rows = BTreeMap::new();
         for row in txn.scan::<LiveChain>(SlotRoot::first_of(0))? {
-            let Some((key, parent)) = self.report.check_read("L1", row)? else { continue };
-            if first.is_none() {
-                first = Some(key);
-            } else {
-                self.report.check("L1", live.contains(&parent), || {
-                    format!("live block {key}: its parent {parent} is not live")
-                });
+            if let Some((key, parent)) = self.report.check_read("L1", row)? {
+                rows.insert(key, parent);
             }
-            live.insert(key.root);
         }
-        let Some(first) = first else {
+        let root = self.report.check_read("L1", recover::live_root(txn))?.flatten();
+        let Some(root) = root else {
             self.report.check("L1", false, || "LiveChain is empty".to_owned());
             return Ok(());
         };
-        self.report.check("L1", live.contains(&stored.finalized.root), || {
-            format!("the finalized block {} is not in the live tree", stored.finalized.root)
-        });
-        for row in txn.scan::<Headers>(first)? {
-            // A header that cannot be read is a finding of `check_blocks` already.
-            let Ok((key, header)) = row else { continue };
-            let descends = key == first || live.contains(&header.parent_root);
-            self.report.check("L1", descends == live.contains(&key.root), || {
-                let which = if descends {
-                    "descends from the live tree and is not in it"
-                } else {
-                    "is in the live tree without its parent"
-                };
-                format!("block {key} {which}")
+        let live = self.report.check_read("L1", recover::live_blocks(txn, root))?;
+        for (key, header) in live.iter().flatten() {
+            let row = rows.remove(key);
+            self.report.check("L1", row == Some(header.parent_root), || {
+                let parent = header.parent_root;
+                format!("LiveChain has {row:?} for live block {key}, whose parent is {parent}")
             });
+        }
+        if let Some(live) = live {
+            for key in rows.keys() {
+                self.report
+                    .check("L1", false, || format!("LiveChain has {key}, which is not live"));
+            }
+            self.check_fork_choice(txn, stored, &live)?;
         }
         Ok(())
     }
@@ -130,6 +120,7 @@ impl Check<'_> {
         &mut self,
         txn: &ReadTxn<'_>,
         stored: &ForkChoiceRow,
+        live: &[(SlotRoot, BlockHeader)],
     ) -> Result<(), EngineError> {
         for (what, checkpoint) in [("justified", stored.justified), ("finalized", stored.finalized)]
         {
@@ -146,8 +137,20 @@ impl Check<'_> {
         self.report.check("F1", canonical == Some(Some(stored.finalized.root)), || {
             format!("the finalized block {} is not on the head's chain", stored.finalized.root)
         });
-        match recover::restore(txn, stored) {
+        let Some(votes) = self.report.check_read("F1", vote_rows::read_all(txn))? else {
+            return Ok(());
+        };
+        for (_, damage) in &votes.dropped {
+            self.report.check("F1", false, || damage.to_string());
+        }
+        match recover::restore(txn, live, stored, votes) {
             Ok(view) => {
+                self.report.check("F1", recover::justified_is_highest(&view), || {
+                    format!(
+                        "a live block's state justifies more than slot {}",
+                        stored.justified.slot
+                    )
+                });
                 let computed: Root = view.head();
                 self.report.check("F1", computed == stored.head, || {
                     format!("fork choice gives head {computed}, stored is {}", stored.head)

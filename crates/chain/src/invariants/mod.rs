@@ -16,6 +16,8 @@ use std::{collections::BTreeMap, fmt, ops::ControlFlow};
 use lamella_state_store::StateStore;
 use lamella_tables::{DatabaseView, EngineError, ReadError};
 
+use crate::identity::Identity;
+
 /// Findings kept in a report; further ones are counted.
 pub const FINDINGS_MAX: usize = 1_000;
 
@@ -46,6 +48,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Findings in all.
     pub finding_count: u64,
+    /// Names in Meta that this version does not know: tolerated, up to [`FINDINGS_MAX`].
+    pub unknown_meta: Vec<String>,
     /// Whether it was stopped before the end.
     pub stopped: bool,
 }
@@ -137,7 +141,8 @@ pub fn verify(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report, EngineError> {
     let states = StateStore::default();
-    let mut check = Check { database, states: &states, report: Report::default(), progress };
+    let (report, identity) = (Report::default(), None);
+    let mut check = Check { database, states: &states, report, identity, progress };
     let stages = [
         Check::check_pages,
         Check::check_meta,
@@ -163,6 +168,8 @@ pub(crate) struct Check<'a> {
     database: &'a DatabaseView,
     states: &'a StateStore,
     report: Report,
+    /// What the directory says it holds, once `check_meta` has read it.
+    identity: Option<Identity>,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
 }
 

@@ -97,9 +97,15 @@ fn a_row_under_another_key_or_in_another_table_is_damaged() {
     let mut txn = database.write().unwrap();
     txn.put_raw("Canonical", &2_u64.to_be_bytes(), &row).unwrap();
     assert!(matches!(txn.get::<Canonical>(&2), Err(ReadError::Damaged(_))));
+    // Two tables with the same keys and values: only the table's name under the seal tells their rows apart.
     let key = SlotRoot::new(1, Root::ZERO);
-    txn.put_raw("LiveChain", &[0; 40], &row).unwrap();
-    assert!(matches!(txn.get::<LiveChain>(&key), Err(ReadError::Damaged(_)) | Ok(None)));
+    txn.put::<Anchors>(&key, &Bytes(vec![5; 300])).unwrap();
+    txn.commit().unwrap();
+    let (anchor_key, anchor) = stored::<Anchors>(&database);
+    let mut txn = database.write().unwrap();
+    txn.put_raw("Diffs", &anchor_key, &anchor).unwrap();
+    let Err(ReadError::Damaged(damage)) = txn.get::<Diffs>(&key) else { panic!("read as a diff") };
+    assert_eq!(damage.table, "Diffs");
     txn.put_raw("Canonical", b"short", &row).unwrap();
     let bad: Vec<_> = txn.scan::<Canonical>(0).unwrap().filter(Result::is_err).collect();
     assert_eq!(bad.len(), 2, "a scan meets both bad rows and goes on");

@@ -12,6 +12,7 @@ mod golden;
 mod opening;
 mod pages;
 mod rows;
+mod signals;
 
 use lamella_tables::{Database, OpenMode, Options};
 

@@ -1,6 +1,6 @@
 //! Nodes that come later.
 
-use lamella::devnet::client::NodeView;
+use lamella_devnet::client::NodeView;
 use lamella_testing_devnet::Network;
 
 use crate::{TWO, longer};

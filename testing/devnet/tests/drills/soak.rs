@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use lamella::devnet::random::Random;
+use lamella_devnet::random::Random;
 
 use crate::{foreign, join, kills, partition, window};
 

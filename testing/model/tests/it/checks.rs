@@ -71,7 +71,7 @@ impl Run {
             .collect();
         let expected = naive.blocks.values().map(|b| (b.root, b.slot, b.parent_root));
         assert_eq!(live, expected.collect(), "LiveChain");
-        assert_eq!(block_store::signature_floor(&txn).unwrap().key.slot, self.floor);
+        assert_eq!(block_store::signature_floor(&txn).unwrap().key, self.floor);
     }
 
     /// Byte by byte: through a cold store, and through the chain's own warm one.

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and its numbers are small"
 )]
 
+mod beside;
 mod blocks;
 mod checks;
 mod damage;
@@ -14,6 +15,7 @@ mod invalid;
 mod naive;
 mod named;
 mod random;
+mod recover;
 mod run;
 mod seeds;
 mod steps;

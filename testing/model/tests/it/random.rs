@@ -1,6 +1,6 @@
 //! A generator that a seed replays exactly, on every machine.
 
-use lamella::devnet::random::Random as Sequence;
+use lamella_devnet::random::Random as Sequence;
 
 #[derive(Debug)]
 pub struct Random(Sequence);

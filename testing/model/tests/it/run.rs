@@ -10,8 +10,8 @@ use lamella::import::{ImportError, Imported, Importer};
 use lamella_chain::{
     Bootstrap, Chain, ForkChoiceRow, Identity, PRUNED_NODES_MAX, Persisted, Settings,
 };
-use lamella_tables::{Durability, TABLES};
-use lamella_types::{RejectionReason, Root, SignedBlock, Slot, hash_tree_root};
+use lamella_tables::{Durability, SlotRoot, TABLES};
+use lamella_types::{RejectionReason, Root, SignedBlock, hash_tree_root};
 use lamella_xmss::scheme::Trust;
 
 use crate::{
@@ -34,6 +34,7 @@ pub struct Figures {
     pub refused: u64,
     pub pruned_nodes: u64,
     pub pruned_proofs: u64,
+    pub full_prune_steps: u64,
     pub anchors: u64,
     pub slots: u64,
 }
@@ -51,6 +52,7 @@ impl Figures {
         self.refused += other.refused;
         self.pruned_nodes += other.pruned_nodes;
         self.pruned_proofs += other.pruned_proofs;
+        self.full_prune_steps += other.full_prune_steps;
         self.anchors += other.anchors;
         self.slots += other.slots;
     }
@@ -72,7 +74,7 @@ pub struct Run {
     pub durable: (Pool, Pool),
     /// Blocks whose proof must be there.
     pub proofs: BTreeSet<Root>,
-    pub floor: Slot,
+    pub floor: SlotRoot,
     pub voting: Voting,
     pub figures: Figures,
     /// The step under way.
@@ -89,6 +91,11 @@ impl Run {
             signature_window_slots: match random.below(4) {
                 0 => random.between(100, 3000),
                 _ => random.between(0, 30),
+            },
+            // So few that a step is full, and the next goes on where it ended.
+            prune_rows_max: match seed % 3 {
+                0 => Settings::default().prune_rows_max,
+                few => few as usize,
             },
             ..Settings::default()
         };
@@ -120,7 +127,7 @@ impl Run {
             naive,
             durable: (Pool::new(), Pool::new()),
             proofs: BTreeSet::from([root]),
-            floor: 0,
+            floor: SlotRoot::first_of(0),
             voting: Voting { participation: 90, votes_max: 3 },
             figures: Figures::default(),
             doing: "begin",
@@ -241,14 +248,21 @@ impl Run {
     fn prune_proofs(&mut self) -> usize {
         let tip = self.blocks.get(&self.naive.head).summary.slot;
         let cutoff = tip.saturating_sub(self.settings.signature_window_slots);
-        let mut deleted = 0;
-        if cutoff <= self.naive.finalized.slot && cutoff > self.floor {
-            let (blocks, floor) = (&self.blocks, self.floor);
-            let before = self.proofs.len();
-            self.proofs.retain(|root| !(floor..cutoff).contains(&blocks.get(root).summary.slot));
-            self.floor = cutoff;
-            deleted = before - self.proofs.len();
+        if cutoff > self.naive.finalized.slot || cutoff <= self.floor.slot {
+            return 0;
         }
+        let key = |root: &Root| SlotRoot::new(self.blocks.get(root).summary.slot, *root);
+        let mut below: Vec<_> = self.proofs.iter().map(key).collect();
+        below.retain(|key| *key >= self.floor && key.slot < cutoff);
+        below.sort_unstable();
+        let next = below.get(self.settings.prune_rows_max).copied();
+        below.truncate(self.settings.prune_rows_max);
+        for key in &below {
+            self.proofs.remove(&key.root);
+        }
+        self.floor = next.unwrap_or(SlotRoot::first_of(cutoff));
+        let deleted = below.len();
+        self.figures.full_prune_steps += u64::from(next.is_some());
         self.figures.pruned_proofs += deleted as u64;
         deleted
     }

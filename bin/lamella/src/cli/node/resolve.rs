@@ -8,6 +8,7 @@ use std::{
 };
 
 use lamella_chain::Settings;
+use lamella_http_api::ServerConfig;
 use lamella_network::service::Dial;
 use lamella_network_dir::{
     Assignments, Bootnode, GenesisConfig, NetworkDir, NetworkFileError, NodeEntry, NodeKey,
@@ -17,10 +18,7 @@ use lamella_tables::Durability;
 use tracing::warn;
 
 use super::NodeArgs;
-use crate::{
-    api::ServerConfig,
-    config::{GossipConfig, IdentityKey, IdentityKeyError, KeySource, NodeConfig},
-};
+use crate::config::{GossipConfig, IdentityKey, IdentityKeyError, KeySource, NodeConfig};
 
 /// Ports where neither flag nor file says one: ethlambda's.
 const GOSSIPSUB_PORT: u16 = 9000;
@@ -252,6 +250,7 @@ impl NodeArgs {
         Settings {
             durability,
             signature_window_slots: self.signature_window,
+            size_bytes_max: self.db_size_max,
             ..Settings::default()
         }
     }

@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-use lamella::api::{ApiServer, Limits, serve};
+use lamella_http_api::{ApiServer, Limits, serve};
 use serde_json::json;
 
 use super::support::{Node, any_port, get, send, wait_until};

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use lamella::api::{Limits, ServeError, ServerConfig, serve};
+use lamella_http_api::{Limits, ServeError, ServerConfig, serve};
 
 use super::support::{Node, any_port, get, get_as, send, wait_until};
 

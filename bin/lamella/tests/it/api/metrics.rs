@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lamella::api::{Limits, ServerConfig, serve};
+use lamella_http_api::{Limits, ServerConfig, serve};
 use lamella_network::standing::{Peer, SyncStatus};
 use lamella_tables::TABLES;
 

@@ -8,11 +8,9 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use lamella::{
-    api::{ApiContext, ApiServer, Events, Limits, NodeFacts, ServerConfig, serve},
-    import::{Imported, Importer, NewBlock},
-};
+use lamella::import::{Imported, Importer, NewBlock};
 use lamella_chain::{Bootstrap, Chain, Settings};
+use lamella_http_api::{ApiContext, ApiServer, Events, Limits, NodeFacts, ServerConfig, serve};
 use lamella_metrics::Metrics;
 use lamella_state_transition::{BlockRequest, Candidate, build_block};
 use lamella_types::{
@@ -75,7 +73,7 @@ impl Node {
             made: BTreeMap::from([(chain.fork_choice().head(), made)]),
             chain,
             facts: Arc::new(NodeFacts::new("lamella_0", None, clock, false)),
-            metrics: Arc::new(Metrics::new("lamella_0", &lamella::api::version(), 2)),
+            metrics: Arc::new(Metrics::new("lamella_0", &lamella_http_api::version(), 2)),
             events: Events::new(),
             _directory: directory,
         }

@@ -21,7 +21,7 @@ use lamella_network_dir::{
 use lamella_types::{Slot, SlotClock};
 use serde::{Deserialize, Serialize};
 
-use super::{DevnetError, DevnetOptions, KeyProgress, ports::Ports, unix_ms};
+use super::{DevnetError, DevnetOptions, KeyProgress, clock::unix_ms, ports::Ports};
 
 /// Seconds between the last key and slot 0: four nodes start in less than one, on a busy machine in three.
 const LEAD_S: u64 = 5;

@@ -224,7 +224,7 @@ fn text(error: ClientError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::devnet::health::NodePicture;
+    use crate::health::NodePicture;
 
     #[test]
     fn a_gap_over_a_boundary_leaves_out_no_anchor() {

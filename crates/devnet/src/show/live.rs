@@ -5,7 +5,7 @@ use std::io;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Show, announcement, show_last_lines, show_verdict};
-use crate::devnet::{
+use crate::{
     Announced, Verdict,
     health::{NodePicture, Picture},
 };

@@ -13,10 +13,10 @@ use super::{
     Check, DevnetError, DevnetOptions, Show, Stop, Verdict,
     checks::{self, Asked},
     client::Client,
+    clock::unix_ms,
     folder::Folder,
     health::{NodePicture, Picture, catch_up_slots},
     process::{NodeCommand, NodeProcess, Stopped},
-    unix_ms,
 };
 
 /// Time for a started node to answer: it opens its database and reads its keys.
