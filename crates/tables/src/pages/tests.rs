@@ -1,5 +1,7 @@
 //! Damage, made in the bytes of a real file: what must be seen, how much is, and that nothing panics or hangs.
 
+#![allow(clippy::cast_possible_truncation, reason = "a small file")]
+
 mod places;
 
 use std::{collections::BTreeMap, io, ops::ControlFlow, os::unix::fs::FileExt};
