@@ -203,7 +203,7 @@ fn import_durable(group: &mut Group<'_>) {
     }
 }
 
-/// Twelve hours without finality, at 4 s a slot.
+/// Twelve hours without finality, at 4 s a slot; three more pass while blocks are imported.
 const STALL: Finality = Finality::Stalled(10_800);
 
 const CASES: [(&str, u64, u64, Finality, Durability); 4] = [

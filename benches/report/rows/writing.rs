@@ -100,7 +100,7 @@ fn import(measured: &Measured) -> Row {
                 1.5,
                 ratio,
             ),
-            taken("stalled for 12 h", measured, &stalled, By::Clock),
+            taken("stalled for 12 to 15 h", measured, &stalled, By::Clock),
         ],
         baselines: vec![
             slower(

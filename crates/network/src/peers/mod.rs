@@ -149,12 +149,6 @@ impl<P: Copy + Ord> Peers<P> {
         self.allowances.remove(peer);
     }
 
-    /// Connected peers.
-    #[must_use]
-    pub fn connected_count(&self) -> usize {
-        self.allowances.len()
-    }
-
     /// Whether a peer may have this now.
     pub fn allows(&mut self, peer: &P, demand: Demand, now_ms: u64) -> bool {
         let Some(allowance) = self.allowances.get_mut(peer) else { return false };
@@ -184,12 +178,6 @@ impl<P: Copy + Ord> Peers<P> {
         record.points = 0;
         record.banned_until_ms = now_ms + BAN_MS;
         true
-    }
-
-    /// Whether a peer is unwanted now.
-    #[must_use]
-    pub fn is_banned(&self, peer: &P, now_ms: u64) -> bool {
-        self.records.get(peer).is_some_and(|record| record.banned_until_ms > now_ms)
     }
 
     /// Forgets what no longer matters; the peers whose ban has ended, or is forgotten for want of room.
@@ -225,18 +213,22 @@ impl Record {
 mod tests {
     use super::*;
 
+    fn is_banned(peers: &Peers<usize>, peer: usize, now_ms: u64) -> bool {
+        peers.records.get(&peer).is_some_and(|record| record.banned_until_ms > now_ms)
+    }
+
     #[test]
     fn points_add_up_to_a_ban_fade_and_end() {
         let (mut peers, peer) = (Peers::default(), 7);
         for _ in 0..3 {
             assert!(!peers.penalise(peer, Offence::Garbage, 0));
         }
-        assert!(!peers.is_banned(&peer, 0));
+        assert!(!is_banned(&peers, peer, 0));
         assert!(!peers.penalise(peer, Offence::Garbage, 25_000), "25 points faded");
         assert!(peers.penalise(peer, Offence::Garbage, 25_000));
         assert!(!peers.penalise(peer, Offence::WrongNetwork, 25_001), "told once");
-        assert!(peers.is_banned(&peer, 25_000 + BAN_MS - 1));
-        assert!(!peers.is_banned(&peer, 25_000 + BAN_MS));
+        assert!(is_banned(&peers, peer, 25_000 + BAN_MS - 1));
+        assert!(!is_banned(&peers, peer, 25_000 + BAN_MS));
         assert_eq!(peers.forget(25_000 + BAN_MS - 1), []);
         assert_eq!(peers.forget(25_001 + BAN_MS), [peer]);
     }
@@ -264,12 +256,12 @@ mod tests {
             peers.penalise(peer, Offence::Flood, 0);
         }
         assert_eq!(peers.records.len(), REMEMBERED_MAX);
-        assert!(peers.is_banned(&banned, 1));
+        assert!(is_banned(&peers, banned, 1));
         // Whoever is forgotten is told, so that nobody stays blocked for ever.
         for peer in 1..=REMEMBERED_MAX {
             peers.penalise(peer, Offence::WrongNetwork, 1);
         }
-        assert!(!peers.is_banned(&banned, 2));
+        assert!(!is_banned(&peers, banned, 2));
         assert!(peers.forget(2).contains(&banned));
     }
 }

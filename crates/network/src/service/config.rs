@@ -2,6 +2,11 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use lamella_types::limits::VALIDATOR_REGISTRY_LIMIT;
+
+/// Attestation subnets: one for each validator that there can be. Each is a topic in memory.
+pub const SUBNETS_MAX: u64 = VALIDATOR_REGISTRY_LIMIT as u64;
+
 /// A node to dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dial {
@@ -22,7 +27,7 @@ pub struct NetworkConfig {
     pub dial: Vec<Dial>,
     /// Time between two attempts to dial whoever is not connected: 12 s on the lean network.
     pub redial: Duration,
-    /// Attestation subnets that exist.
+    /// Attestation subnets that exist, at most [`SUBNETS_MAX`].
     pub committee_count: u64,
     /// Attestation subnets that we listen to.
     pub subnets: Vec<u64>,
@@ -41,6 +46,12 @@ pub enum NetworkError {
     /// A node to dial has an impossible identity.
     #[error("the public key of {0} is no secp256k1 key; check nodes.yaml")]
     DialKey(SocketAddr),
+    /// More attestation subnets than could have a validator each.
+    #[error(
+        "{0} attestation subnets, and at most {SUBNETS_MAX} make sense; check \
+         --attestation-committee-count, config.yaml and validator-config.yaml"
+    )]
+    Subnets(u64),
     /// Gossipsub does not take its parameters.
     #[error("gossip cannot be set up: {0}")]
     Gossip(String),

@@ -9,7 +9,7 @@ use libp2p::gossipsub::{
 };
 
 use super::{
-    config::{NetworkConfig, NetworkError},
+    config::{NetworkConfig, NetworkError, SUBNETS_MAX},
     message::GossipMessage,
 };
 use crate::wire::{
@@ -48,6 +48,9 @@ pub(super) type Gossip = gossipsub::Behaviour<
 
 /// A gossipsub with our parameters, subscribed to what the configuration names.
 pub(super) fn gossip(config: &NetworkConfig) -> Result<Gossip, NetworkError> {
+    if config.committee_count > SUBNETS_MAX {
+        return Err(NetworkError::Subnets(config.committee_count));
+    }
     let kinds = || {
         let subnets = (0..config.committee_count).map(|subnet| TopicKind::Attestation { subnet });
         [TopicKind::Block, TopicKind::Aggregation].into_iter().chain(subnets)

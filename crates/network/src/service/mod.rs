@@ -47,7 +47,7 @@ use libp2p::PeerId;
 use tokio::{runtime::Builder, sync::mpsc};
 
 pub use book::{Direction, PeerBook, PeerInfo};
-pub use config::{Dial, NetworkConfig, NetworkError};
+pub use config::{Dial, NetworkConfig, NetworkError, SUBNETS_MAX};
 pub use limits::{
     GOSSIP_PENDING_MAX, GOSSIP_PENDING_PER_PEER, INBOUND_MAX, PEERS_MAX, STREAMS_PER_PEER,
 };

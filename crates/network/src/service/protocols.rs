@@ -222,7 +222,7 @@ impl request_response::Codec for BlocksCodec {
             BlocksAnswer::Received { .. } => return Err(invalid("a peer's answer is not ours")),
         };
         loop {
-            let (rest, chunk) = serving.next().await;
+            let (rest, chunk) = serving.next().await?;
             let Some(chunk) = chunk else { return Ok(()) };
             io.write_all(&chunk.encode().map_err(invalid)?).await?;
             serving = rest;

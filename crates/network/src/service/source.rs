@@ -1,6 +1,6 @@
 //! The blocks that a node serves, asked for through a trait: this crate knows nothing of tables.
 
-use std::sync::Arc;
+use std::{io, panic::resume_unwind, sync::Arc};
 
 use lamella_types::{Root, Slot, Status};
 use tokio::task::spawn_blocking;
@@ -69,9 +69,12 @@ impl Serving {
     }
 
     /// The next chunk; an error chunk is the last.
-    pub(super) async fn next(mut self) -> (Self, Option<ResponseChunk>) {
+    ///
+    /// # Errors
+    /// The network ends.
+    pub(super) async fn next(mut self) -> io::Result<(Self, Option<ResponseChunk>)> {
         if self.has_ended {
-            return (self, None);
+            return Ok((self, None));
         }
         // The read may touch the disk, and connections share their threads.
         let read = spawn_blocking(move || {
@@ -79,10 +82,10 @@ impl Serving {
             self.has_ended = chunk.as_ref().is_none_or(|chunk| chunk.code != ResponseCode::Success);
             (self, chunk)
         });
-        match read.await {
-            Ok(done) => done,
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-        }
+        read.await.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(cancelled) => io::Error::other(cancelled),
+        })
     }
 
     fn read(&mut self) -> Option<ResponseChunk> {
@@ -121,5 +124,44 @@ impl Serving {
 impl std::fmt::Debug for Serving {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Serving").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    struct Empty;
+
+    impl BlockSource for Empty {
+        fn status(&self) -> Status {
+            Status::default()
+        }
+
+        fn block(&self, _: &Root) -> Result<SourceBlock, SourceFailure> {
+            Ok(SourceBlock::Unknown)
+        }
+
+        fn canonical_roots(&self, _: Slot, _: u64) -> Result<SourceRange, SourceFailure> {
+            Ok(SourceRange::Roots(Vec::new()))
+        }
+    }
+
+    /// Symptom: a node that stopped while it answered a peer could panic.
+    /// Mechanism: a read that the ending runtime no longer began was taken for one that had panicked.
+    /// Fix: it is an error of the stream, and the stream ends with the runtime.
+    #[test]
+    fn an_answer_that_meets_the_end_of_the_network_is_an_error() {
+        let serving = || Serving::new(Arc::new(Empty), BlocksRequest::Roots(Vec::new()));
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let (_, end) = runtime.block_on(serving().next()).unwrap();
+        assert_eq!(end, None);
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let _entered = handle.enter();
+        assert!(block_on(serving().next()).is_err());
     }
 }

@@ -41,7 +41,7 @@ use crate::{
 /// Time between two looks at what can wait: events that the node had no room for, bans that end, the mesh.
 const HOUSEKEEPING: Duration = Duration::from_millis(200);
 
-/// Of the gossip that may wait, what only blocks may fill.
+/// Of the gossip that may wait, of one peer and in all, what only blocks may fill.
 const KEPT_FOR_BLOCKS: usize = 256;
 
 /// The network's own thread of control.
@@ -246,8 +246,7 @@ impl Task {
         let Some(kind) = self.topics.get(&message.topic).copied() else {
             return self.report(&id, Verdict::Ignore);
         };
-        let is_too_much = self.pending.get(&peer).is_some_and(|n| *n >= GOSSIP_PENDING_PER_PEER);
-        if is_too_much || !self.hub.allows(&peer, Demand::Gossip) {
+        if !self.hub.allows(&peer, Demand::Gossip) {
             self.report(&id, Verdict::Ignore);
             self.hub.listener.observe(Observation::GossipDropped(Offence::Flood));
             return self.hub.penalise(peer, Offence::Flood, "gossip");
@@ -267,11 +266,14 @@ impl Task {
     }
 
     /// Hands gossip to the node if it has room. What a busy node misses does not come again, so room is kept for
-    /// blocks.
+    /// blocks. That it is busy is nobody else's fault.
     fn offer(&mut self, id: GossipId, message: GossipMessage, ssz_bytes: usize) {
         let peer = id.peer;
         let kept = if matches!(message, GossipMessage::Block(_)) { 0 } else { KEPT_FOR_BLOCKS };
-        let is_full = self.pending.values().sum::<usize>() >= GOSSIP_PENDING_MAX - kept;
+        let of_peer = self.pending.get(&peer).copied().unwrap_or_default();
+        let of_all = self.pending.values().sum::<usize>();
+        let is_full =
+            of_peer + kept >= GOSSIP_PENDING_PER_PEER || of_all + kept >= GOSSIP_PENDING_MAX;
         let event = NetworkEvent::Gossip { id: id.clone(), message, ssz_bytes };
         if is_full || self.hub.listener.event(event).is_err() {
             self.hub.listener.observe(Observation::Busy);

@@ -1,6 +1,8 @@
 //! Who finds whom, and what they learn of each other.
 
-use lamella_network::service::{Direction, NetworkError, Observation};
+use lamella_network::service::{
+    Direction, Network, NetworkConfig, NetworkError, Observation, SUBNETS_MAX,
+};
 use lamella_types::{Checkpoint, Root, Status};
 
 use crate::support::{Node, config};
@@ -63,7 +65,7 @@ fn a_port_in_use_and_an_impossible_key_are_named() {
     let first = Node::start(7, &[]);
     let start = |config| {
         let (source, queue) = (first.source.clone(), first.queue.clone());
-        lamella_network::service::Network::start(&config, source, queue).unwrap_err()
+        Network::start(&config, source, queue).unwrap_err()
     };
     let error = start(config(8, first.network.address().port(), vec![]));
     assert!(error.to_string().contains("--gossipsub-port"), "{error}");
@@ -71,4 +73,19 @@ fn a_port_in_use_and_an_impossible_key_are_named() {
     let mut dial = first.dial();
     dial.public_key = [9; 33];
     assert!(matches!(start(config(8, 0, vec![dial])), NetworkError::DialKey(_)));
+}
+
+/// Symptom: a node whose files named 2^64 - 1 attestation subnets ate all memory instead of starting.
+/// Mechanism: a topic was made for each subnet, however many there were.
+/// Fix: there are at most as many as validators.
+#[test]
+fn more_subnets_than_validators_are_refused() {
+    let other = Node::start(9, &[]);
+    let start = |committee_count| {
+        let config = NetworkConfig { committee_count, ..config(10, 0, vec![]) };
+        Network::start(&config, other.source.clone(), other.queue.clone())
+    };
+    assert!(matches!(start(u64::MAX), Err(NetworkError::Subnets(u64::MAX))));
+    assert!(matches!(start(SUBNETS_MAX + 1), Err(NetworkError::Subnets(_))));
+    start(SUBNETS_MAX).unwrap();
 }

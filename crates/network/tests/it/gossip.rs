@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use lamella_network::service::{
-    Command, GossipId, GossipMessage, NetworkEvent, Observation, Verdict,
+    Command, GOSSIP_PENDING_PER_PEER, GossipId, GossipMessage, NetworkEvent, Observation, Verdict,
 };
 use lamella_types::{
     AttestationData, Block, SignedAggregatedAttestation, SignedAttestation, SignedBlock,
@@ -97,4 +97,30 @@ fn a_busy_node_misses_gossip_but_no_answer() {
     Node::until("the peer to be gone", || middle.network.peers().count() == 1);
     middle.queue.is_full.store(false, Ordering::SeqCst);
     middle.wait_gone(gone);
+}
+
+/// Symptom: a node that was slow to judge votes banned the honest neighbour that forwarded them.
+/// Mechanism: what one peer may have waiting counted as that peer's rate. Each message beyond it cost 5 points, though
+/// how long messages wait is ours alone; and a block behind them was dropped.
+/// Fix: only the rate is held against a peer; votes leave room for its blocks.
+#[test]
+fn a_node_that_judges_slowly_blames_nobody_and_still_hears_blocks() {
+    let [first, middle, _last] = line(50);
+    for validator_index in 0..GOSSIP_PENDING_PER_PEER as u64 + 100 {
+        let (data, signature) = (AttestationData::default(), vec![5; SIGNATURE_BYTES]);
+        let attestation = Arc::new(SignedAttestation { validator_index, data, signature });
+        let message = GossipMessage::Attestation { subnet: 0, attestation };
+        assert!(first.network.send(Command::Publish(message)));
+    }
+    Node::until("votes to be too many", || {
+        let is_dropped =
+            |seen: &_| matches!(seen, Observation::Busy | Observation::GossipDropped(_));
+        middle.queue.observed.lock().unwrap().iter().filter(|seen| is_dropped(seen)).count() >= 50
+    });
+    assert!(first.network.send(Command::Publish(block(1))));
+    middle.wait("the block", |event| match event {
+        NetworkEvent::Gossip { message: GossipMessage::Block(_), .. } => Some(()),
+        _ => None,
+    });
+    assert!(!middle.has_observed(|seen| matches!(seen, Observation::Offence(_))));
 }
