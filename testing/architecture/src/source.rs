@@ -71,11 +71,14 @@ impl Code {
     pub fn paths(&self) -> Vec<Import<'_>> {
         let words = ["crate", "super"].into_iter().flat_map(|first| {
             let begins = |word: &Word<'_>| {
-                !word.before.trim_end().ends_with("::") && word.after.trim_start().starts_with("::")
+                let before = word.before.trim_end();
+                let goes_on = word.after.trim_start().starts_with("::");
+                goes_on && !before.ends_with("::") && !is_in_import(before)
             };
             self.words(first).filter(begins).map(move |word| (word.line, first, word.after))
         });
-        let mut found = Vec::new();
+        let is_own = |import: &Import<'_>| matches!(import.path.first(), Some(&"crate" | &"super"));
+        let mut found: Vec<_> = self.imports().into_iter().filter(is_own).collect();
         words.for_each(|(line, first, after)| leaves(after, line, &[first], &mut found));
         found
     }
@@ -237,6 +240,12 @@ fn group_members(group: &str) -> impl Iterator<Item = &str> {
 
 fn first_word(text: &str) -> &str {
     text.split(|character| !is_word_char(character)).next().unwrap_or_default()
+}
+
+/// Whether `before` breaks off within a `use`, which ends at its `;`.
+fn is_in_import(before: &str) -> bool {
+    let item = before.rfind(';').map_or(before, |end| &before[end + 1..]);
+    item.split(|character| !is_word_char(character)).any(|word| word == "use")
 }
 
 fn is_word_char(character: char) -> bool {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lamella_chain::{Bootstrap, Chain, GuardError};
+use lamella_chain::{Bootstrap, Chain};
 use lamella_http_api::{ApiContext, Events, Limits, NodeFacts, serve, version};
 use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};

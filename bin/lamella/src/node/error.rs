@@ -1,5 +1,7 @@
 //! Why a node cannot go on, and what its store could not do.
 
+use std::{io, path::PathBuf};
+
 use lamella_chain::{ChainOpenError, GuardError, PersistError};
 use lamella_http_api::ServeError;
 use lamella_network::service::NetworkError;
@@ -8,7 +10,6 @@ use lamella_state_store::StateReadError;
 use lamella_tables::{Consequence, EngineError, ReadError};
 use lamella_types::Root;
 
-use super::guard::GuardCopyError;
 use crate::config::IdentityKeyError;
 
 /// Exit code of a node whose store cannot be used any more.
@@ -43,13 +44,13 @@ pub enum NodeError {
     Api(#[from] ServeError),
     /// The log has no thread.
     #[error("cannot write a log: {0}")]
-    Log(std::io::Error),
+    Log(io::Error),
     /// The signal handler cannot be installed.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(#[from] ctrlc::Error),
     /// The end of the parent cannot be watched for.
     #[error("cannot watch standard input: {0}")]
-    Parent(std::io::Error),
+    Parent(io::Error),
 }
 
 impl NodeError {
@@ -112,4 +113,14 @@ impl StoreFailure {
             ReadError::Damaged(_) => Consequence::Unusable,
         }
     }
+}
+
+/// The guard beside the keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep the sign guard beside the keys in {}: {source}", path.display())]
+pub struct GuardCopyError {
+    /// The file.
+    pub path: PathBuf,
+    /// The system's error.
+    pub source: io::Error,
 }

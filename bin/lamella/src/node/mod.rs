@@ -59,7 +59,7 @@ use gossip::Judged;
 use guard::Guard;
 use inbox::Received;
 
-pub use error::{NodeError, StoreFailure};
+pub use error::{GuardCopyError, NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
 
 /// Events heard before the clock and sync have their turn again. A vote takes 0.4 ms to check.
