@@ -1,10 +1,11 @@
 //! Transactions: verified reads, sealed writes, and commit as the only thing that keeps them.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, path::Path};
 
 use libmdbx::{NoWriteMap, ObjectLength, RO, RW, TransactionKind, WriteFlags};
 
 use crate::{
+    data_file::{FileIdentity, check_place, judge},
     error::{Damage, EngineError, Fault, Operation, ReadError},
     key::Key,
     readers::Reader,
@@ -24,7 +25,12 @@ pub struct ReadTxn<'db>(
 
 /// The write transaction. It reads its own writes; dropping it undoes them.
 #[derive(Debug)]
-pub struct WriteTxn<'db>(pub(crate) libmdbx::Transaction<'db, RW, NoWriteMap>);
+pub struct WriteTxn<'db>(
+    pub(crate) libmdbx::Transaction<'db, RW, NoWriteMap>,
+    /// The directory, and which data file was opened in it.
+    &'db Path,
+    FileIdentity,
+);
 
 /// Reads, the same in both transactions.
 pub trait Read {
@@ -81,8 +87,12 @@ impl<'db> ReadTxn<'db> {
 }
 
 impl<'db> WriteTxn<'db> {
-    pub(crate) const fn new(txn: libmdbx::Transaction<'db, RW, NoWriteMap>) -> Self {
-        Self(txn)
+    pub(crate) const fn new(
+        txn: libmdbx::Transaction<'db, RW, NoWriteMap>,
+        path: &'db Path,
+        file: FileIdentity,
+    ) -> Self {
+        Self(txn, path, file)
     }
 
     /// Writes a row, replacing the one at its key.
@@ -114,7 +124,8 @@ impl<'db> WriteTxn<'db> {
             stored.copy_from_slice(value);
             stored_seal.copy_from_slice(seal);
         };
-        self.0.put_with(&table, &encoded, stored_bytes, WriteFlags::UPSERT, fill).map_err(failed)
+        let written = self.0.put_with(&table, &encoded, stored_bytes, WriteFlags::UPSERT, fill);
+        written.map_err(|error| judge(self.1, failed(error)))
     }
 
     pub(crate) fn put_bytes(
@@ -125,7 +136,8 @@ impl<'db> WriteTxn<'db> {
     ) -> Result<(), EngineError> {
         let failed = |error| EngineError::new(Operation::Put, name, error);
         let table = self.0.open_table(Some(name)).map_err(failed)?;
-        self.0.put(&table, key, stored, WriteFlags::UPSERT).map_err(failed)
+        let written = self.0.put(&table, key, stored, WriteFlags::UPSERT);
+        written.map_err(|error| judge(self.1, failed(error)))
     }
 
     /// Deletes a row; says whether there was one.
@@ -143,8 +155,11 @@ impl<'db> WriteTxn<'db> {
     /// # Errors
     /// When the engine fails; nothing of the transaction has happened then.
     pub fn commit(self) -> Result<(), EngineError> {
-        let failed = |error| EngineError::new(Operation::Commit, "-", error);
-        self.0.commit().map(|_| ()).map_err(failed)
+        let Self(txn, path, file) = self;
+        check_place(path, file)?;
+        let failed = |error| judge(path, EngineError::new(Operation::Commit, "-", error));
+        txn.commit().map_err(failed)?;
+        check_place(path, file)
     }
 }
 

@@ -15,6 +15,7 @@
 //! | catching up | `catch_up` |
 //! | what peers are served, and what they are counted for | `link` |
 //! | what a failure of our store means | `failure` |
+//! | who else holds pages of the database | `readers` |
 //! | what the log says | `report` |
 //! | the last slot that the protocol allows | `chain_end` |
 
@@ -29,6 +30,7 @@ mod gossip;
 mod guard;
 mod inbox;
 mod link;
+mod readers;
 mod report;
 
 use std::{
@@ -157,6 +159,9 @@ impl Node {
             let is_due = slot_of(interval) == slot_of(current);
             let outcome = self.interval(interval, is_due);
             self.settle(outcome)?;
+        }
+        if slot_of(current) > slot_of(done) {
+            self.look_at_readers(slot_of(current));
         }
         self.observe_peers();
         Ok(())

@@ -101,3 +101,48 @@ fn readers_beside_imports_get_proved_states_and_the_checker_one_view() {
     assert!(floor.key.slot > 0, "proofs were pruned beside the checker");
     assert!(reads.into_inner() > 20 && verified.into_inner() > 1);
 }
+
+/// Symptom: `lamella db verify` beside a node reports proofs as missing that the node had just pruned.
+/// Mechanism: the signature floor was read once, the rows in later snapshots, after the node had moved it.
+/// Fix: a missing proof is judged by the floor of the snapshot in which it is missing.
+#[test]
+fn proofs_pruned_between_two_chunks_of_the_checker_are_no_finding() {
+    let mut random = Random::new(11);
+    let blocks = Blocks::genesis(&mut random, 4);
+    let settings = Settings {
+        durability: Durability::Lazy,
+        signature_window_slots: 60,
+        prune_rows_max: 2_000,
+        ..Settings::default()
+    };
+    let mut run = Run::begin(random, settings, blocks);
+    let silent = Voting { participation: 0, votes_max: 0 };
+    run.voting = Voting { participation: 100, votes_max: 4 };
+    // More blocks than a chunk, none of them final; then votes that finalize them.
+    let mut roots = vec![run.blocks.bootstrap];
+    for slot in 1..1_100 {
+        roots.push(run.blocks.build(&mut run.random, roots[roots.len() - 1], slot, silent));
+    }
+    let importer = run.importer();
+    for root in &roots[1..] {
+        importer.import(run.blocks.get(root).signed.clone()).unwrap();
+    }
+    let mut finalizing = vec![roots[roots.len() - 1]];
+    for _ in 0..120 {
+        finalizing.push(run.child(finalizing[finalizing.len() - 1], 0));
+    }
+
+    let (chain, mut floor) = (run.chain(), 0);
+    let report = verify(chain.database(), &mut |progress| {
+        if progress.stage == "proofs" && floor == 0 {
+            for root in &finalizing[1..] {
+                importer.import(run.blocks.get(root).signed.clone()).unwrap();
+            }
+            floor = block_store::signature_floor(&chain.read().unwrap()).unwrap().key.slot;
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(floor > 1_050, "the floor moved past the second chunk's first rows: {floor}");
+    let report = report.unwrap();
+    assert!(report.is_clean(), "{:#?}", report.findings);
+}
