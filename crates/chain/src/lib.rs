@@ -38,6 +38,7 @@ mod recover;
 #[doc(hidden)]
 pub mod rows;
 pub mod schema2;
+mod settle;
 mod view;
 mod vote_rows;
 

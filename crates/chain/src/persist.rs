@@ -14,6 +14,7 @@ use lamella_types::{AttestationData, BlockHeader, Root, SignedBlock, State};
 use crate::{
     error::PersistError,
     open::Chain,
+    settle::settle,
     view::{self, CanonicalChange},
 };
 
@@ -192,7 +193,7 @@ fn new_blocks(
         let change = view
             .on_block(block.summary(), block.attestation_data())
             .map_err(PersistError::Rejected)?;
-        view::settle(view, change.finalized_changed);
+        settle(view, change.finalized_changed);
         new.push(block);
     }
     Ok(new)

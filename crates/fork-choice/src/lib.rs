@@ -28,7 +28,7 @@ mod votes;
 
 pub use checks::BlockStatus;
 pub use fork_choice::ForkChoice;
-pub use head::HeadChange;
+pub use fork_choice::HeadChange;
 pub use pool::{PoolEntry, Recorded};
 pub use restore::{PoolVotes, RestoreError, Snapshot, VoteChange, VoteRow};
 pub use tick::{AggregationTask, Combine, Tick};

@@ -153,7 +153,7 @@ impl Database {
     /// When the engine fails.
     pub fn write(&self) -> Result<WriteTxn<'_>, EngineError> {
         let begin = |error| EngineError::new(Operation::Begin, "-", error);
-        self.engine.begin_rw_txn().map(WriteTxn::new).map_err(begin)
+        self.view.begin_write().map_err(begin)
     }
 
     /// Flushes what lazy commits have left to the system.

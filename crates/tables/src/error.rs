@@ -55,6 +55,7 @@ impl Consequence {
             | E::Invalid
             | E::WannaRecovery
             | E::Problem
+            | E::ReadOnlyFilesystem
             | E::BadSign => Self::Unusable,
             _ => Self::Retry,
         }

@@ -9,6 +9,7 @@
 
 mod body;
 mod create;
+mod data_file;
 mod database;
 mod elsewhere;
 mod error;

@@ -1,10 +1,11 @@
 //! Transactions: verified reads, sealed writes, and commit as the only thing that keeps them.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, path::Path};
 
 use libmdbx::{NoWriteMap, ObjectLength, RO, RW, TransactionKind, WriteFlags};
 
 use crate::{
+    data_file::{FileIdentity, check_place, judge},
     error::{Damage, EngineError, Fault, Operation, ReadError},
     key::Key,
     readers::Reader,
@@ -24,7 +25,12 @@ pub struct ReadTxn<'db>(
 
 /// The write transaction. It reads its own writes; dropping it undoes them.
 #[derive(Debug)]
-pub struct WriteTxn<'db>(pub(crate) libmdbx::Transaction<'db, RW, NoWriteMap>);
+pub struct WriteTxn<'db>(
+    pub(crate) libmdbx::Transaction<'db, RW, NoWriteMap>,
+    /// The directory, and which data file was opened in it.
+    &'db Path,
+    FileIdentity,
+);
 
 /// Reads, the same in both transactions.
 pub trait Read {
@@ -81,8 +87,12 @@ impl<'db> ReadTxn<'db> {
 }
 
 impl<'db> WriteTxn<'db> {
-    pub(crate) const fn new(txn: libmdbx::Transaction<'db, RW, NoWriteMap>) -> Self {
-        Self(txn)
+    pub(crate) const fn new(
+        txn: libmdbx::Transaction<'db, RW, NoWriteMap>,
+        path: &'db Path,
+        file: FileIdentity,
+    ) -> Self {
+        Self(txn, path, file)
     }
 
     /// Writes a row, replacing the one at its key.
@@ -94,7 +104,8 @@ impl<'db> WriteTxn<'db> {
         let stored = seal::<T>(&encoded, value);
         let failed = |error| EngineError::new(Operation::Put, T::NAME, error).at(key);
         let tree = self.0.open_table(Some(T::PLACE.tree)).map_err(failed)?;
-        self.0.put(&tree, T::PLACE.key(encoded), stored, WriteFlags::UPSERT).map_err(failed)
+        let written = self.0.put(&tree, T::PLACE.key(encoded), stored, WriteFlags::UPSERT);
+        written.map_err(|error| judge(self.1, failed(error)))
     }
 
     /// Writes a row of opaque bytes that somebody else owns: they are copied once, into their page.
@@ -117,7 +128,8 @@ impl<'db> WriteTxn<'db> {
             stored.copy_from_slice(value);
             stored_seal.copy_from_slice(seal);
         };
-        self.0.put_with(&table, &place, stored_bytes, WriteFlags::UPSERT, fill).map_err(failed)
+        let written = self.0.put_with(&table, &place, stored_bytes, WriteFlags::UPSERT, fill);
+        written.map_err(|error| judge(self.1, failed(error)))
     }
 
     /// Deletes a row; says whether there was one.
@@ -135,8 +147,11 @@ impl<'db> WriteTxn<'db> {
     /// # Errors
     /// When the engine fails; nothing of the transaction has happened then.
     pub fn commit(self) -> Result<(), EngineError> {
-        let failed = |error| EngineError::new(Operation::Commit, "-", error);
-        self.0.commit().map(|_| ()).map_err(failed)
+        let Self(txn, path, file) = self;
+        check_place(path, file)?;
+        let failed = |error| judge(path, EngineError::new(Operation::Commit, "-", error));
+        txn.commit().map_err(failed)?;
+        check_place(path, file)
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 use libmdbx::NoWriteMap;
 
 use crate::{
+    data_file::{FileIdentity, identity},
     database::{Options, SIZE_BYTES_MAX, engine_options, must_exist, recover},
     elsewhere::{Elsewhere, has_room},
     error::{EngineError, OpenError, Operation},
@@ -16,7 +17,7 @@ use crate::{
     readers::Readers,
     schema::{Meta, Table as _, trees},
     stored::note_page_bytes,
-    transaction::ReadTxn,
+    transaction::{ReadTxn, WriteTxn},
 };
 
 /// Where the search for a size that the system grants ends: a network of a few days fits into it.
@@ -48,6 +49,8 @@ pub struct DatabaseStats {
 pub struct DatabaseView {
     pub(crate) engine: libmdbx::Database<NoWriteMap>,
     path: PathBuf,
+    /// Which data file that is.
+    file: FileIdentity,
     readers: Readers,
 }
 
@@ -94,6 +97,7 @@ impl DatabaseView {
     /// Has the engine open the files: for writing with these options, else for reading.
     pub(crate) fn open_engine(path: &Path, writer: Option<&Options>) -> Result<Self, OpenError> {
         let asked = writer.and_then(|options| options.size_bytes_max);
+        let io = |source| OpenError::Io { path: path.to_owned(), source };
         let mut size_bytes_max = asked.unwrap_or(SIZE_BYTES_MAX);
         loop {
             let options = engine_options(writer, size_bytes_max);
@@ -101,7 +105,12 @@ impl DatabaseView {
                 Ok(engine) => {
                     let page_bytes = engine.stat().map(|stat| stat.page_size()).unwrap_or_default();
                     note_page_bytes(page_bytes as usize);
-                    return Ok(Self { engine, path: path.to_owned(), readers: Readers::default() });
+                    return Ok(Self {
+                        engine,
+                        path: path.to_owned(),
+                        file: identity(path).map_err(io)?,
+                        readers: Readers::default(),
+                    });
                 }
                 Err(libmdbx::Error::OutOfMemory)
                     if writer.is_some()
@@ -113,6 +122,11 @@ impl DatabaseView {
                 Err(error) => return Err(refused(path, error)),
             }
         }
+    }
+
+    pub(crate) fn begin_write(&self) -> libmdbx::Result<WriteTxn<'_>> {
+        let txn = self.engine.begin_rw_txn()?;
+        Ok(WriteTxn::new(txn, &self.path, self.file))
     }
 
     /// Refuses files that are not ours, before anything is written to them.
@@ -220,9 +234,9 @@ impl DatabaseView {
     /// # Errors
     /// When the engine refuses, as it does to a database that is only read.
     #[cfg(feature = "test-hooks")]
-    pub fn write_raw(&self) -> Result<crate::WriteTxn<'_>, EngineError> {
+    pub fn write_raw(&self) -> Result<WriteTxn<'_>, EngineError> {
         let begin = |error| EngineError::new(Operation::Begin, "-", error);
-        self.engine.begin_rw_txn().map(crate::WriteTxn::new).map_err(begin)
+        self.begin_write().map_err(begin)
     }
 }
 

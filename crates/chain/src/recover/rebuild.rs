@@ -14,7 +14,7 @@ use super::{Recovered, live_blocks, restore, summaries};
 use crate::{
     error::ChainOpenError,
     meta::{ForkChoiceRow, block_count, content},
-    view,
+    settle::settle,
     vote_rows::{self, StoredVotes},
 };
 
@@ -35,7 +35,7 @@ pub(super) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered),
     }
     let votes_dropped = votes.dropped.len() as u64;
     let mut view = derive(txn, stored, votes)?;
-    view::settle(&mut view, true);
+    settle(&mut view, true);
 
     let chain = canonical_chain(txn, &view)?;
     let from = chain.keys().next().copied().unwrap_or_default();

@@ -75,7 +75,7 @@ fn a_port_in_use_and_an_impossible_key_are_named() {
     assert!(matches!(start(config(8, 0, vec![dial])), NetworkError::DialKey(_)));
 }
 
-/// Symptom: a node whose files named 2^64 - 1 attestation subnets ate all memory instead of starting.
+/// Symptom: a node whose files named 2^64 - 1 attestation subnets panicked: "Hash table capacity overflow".
 /// Mechanism: a topic was made for each subnet, however many there were.
 /// Fix: there are at most as many as validators.
 #[test]

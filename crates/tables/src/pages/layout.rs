@@ -18,8 +18,6 @@ pub(super) const BRANCH: u16 = 1;
 pub(super) const LEAF: u16 = 2;
 pub(super) const LARGE: u16 = 4;
 pub(super) const META: u16 = 8;
-/// May stay on a page of a transaction that did not fit in memory; means nothing on disk.
-pub(super) const SPILLED: u16 = 0x2000;
 
 /// The value is on large pages.
 pub(super) const NODE_LARGE: u8 = 1;

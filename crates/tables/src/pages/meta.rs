@@ -65,6 +65,10 @@ fn check(meta: &Meta, page: u32, page_bytes: u64) -> Result<(), PageFault> {
     if header.kind != META {
         return Err(PageFault::Kind { found: header.kind, expected: META });
     }
+    if header.transaction != 0 || header.zero != 0 || header.pages != 0 {
+        let found = header.transaction | u64::from(header.zero) | u64::from(header.pages);
+        return Err(PageFault::NotZero { found });
+    }
     let wrong = |what, value| Err(PageFault::Meta { what, value });
     if meta.magic != MAGIC {
         return wrong("magic and version", meta.magic);
@@ -104,6 +108,10 @@ pub(super) fn check_record(
     if record.flags != flags {
         return wrong("flags", record.flags.into());
     }
+    // In the free tree's record the page size stands there.
+    if flags != INTEGER_KEYS && record.zero != 0 {
+        return wrong("reserved field", record.zero.into());
+    }
     if record.transaction > transaction {
         return wrong("transaction", record.transaction);
     }
@@ -130,7 +138,10 @@ fn check_together(metas: &[Option<Meta>; META_PAGES as usize], report: &mut Page
             let what = "two meta pages of one transaction, number";
             report.found(&PageTree::Meta, page, PageFault::Meta { what, value });
         }
-        let _ = (meta.file_id, other.file_id);
+        if meta.file_id != other.file_id {
+            let (what, value) = ("of another file than another meta page, number", page.into());
+            report.found(&PageTree::Meta, page, PageFault::Meta { what, value });
+        }
     }
 }
 

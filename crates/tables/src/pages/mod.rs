@@ -15,7 +15,7 @@
 //!
 //! ```text
 //! page    = txn 8 | 0: 2 | kind 2 | lower 2, upper 2 (or pages: 4) | number 4 | content
-//! kind    = 1 branch, 2 leaf, 4 large value, 8 meta; 0x2000 may stay from a transaction that spilled
+//! kind    = 1 branch, 2 leaf, 4 large value, 8 meta (others only with duplicate keys or nested transactions: not ours)
 //! branch, leaf = offset of each node: 2 each, up to lower | unused | nodes from upper to the page's end, no gap;
 //!           lower, upper and offsets count from behind the header
 //! node    = bytes of data (branch: child page) 4 | flags 1 | 0: 1 | bytes of key 2 | key | data, padded to even
@@ -38,6 +38,8 @@ mod free;
 mod layout;
 mod meta;
 mod nodes;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::{fs::File, ops::ControlFlow, os::unix::fs::FileExt};
@@ -176,7 +178,8 @@ fn walk<F: FileExt>(
     transaction: u64,
     progress: &mut dyn FnMut(PageProgress) -> ControlFlow<()>,
 ) -> Result<PageReport, PageReport> {
-    let mut report = PageReport { transaction, ..PageReport::default() };
+    let page_bytes = file.page_bytes() as u64;
+    let mut report = PageReport { transaction, page_bytes, ..PageReport::default() };
     let metas = meta::read(&mut file, &mut report);
     let mut readable = metas.iter().flatten();
     let Some(snapshot) = readable.find(|meta| meta.transaction() == Some(transaction)) else {
@@ -184,20 +187,12 @@ fn walk<F: FileExt>(
     };
     let newest = metas.iter().flatten().filter_map(Meta::transaction).max() == Some(transaction);
     meta::check_length(snapshot, newest, file_bytes, &mut report);
-    let page_bytes = file.page_bytes() as u64;
-    report.page_bytes = page_bytes;
     report.pages = u64::from(snapshot.first_unallocated);
     // Memory for what the file can hold, whatever the meta page says.
     let pages = report.pages.min(file_bytes.div_ceil(page_bytes));
-    let mut walk = Walk {
-        file,
-        snapshot,
-        reached: PageSet::new(pages),
-        free: PageSet::new(pages),
-        report,
-        whole: snapshot.first_unallocated as u64 == pages,
-        progress,
-    };
+    let (reached, free) = (PageSet::new(pages), PageSet::new(pages));
+    let (spare, whole) = (Vec::new(), report.pages == pages);
+    let mut walk = Walk { file, snapshot, reached, free, report, spare, whole, progress };
     walk.report.stopped = walk.run().is_break();
     walk.report.bytes_read = walk.file.bytes_read();
     Ok(walk.report)
@@ -212,6 +207,8 @@ struct Walk<'a, F> {
     /// Pages that the free list names.
     free: PageSet,
     report: PageReport,
+    /// Buffers of pages, one for each level of a tree, to be used again.
+    spare: Vec<Vec<u8>>,
     /// Whether no subtree and no list was cut off: only then can a page be called lost.
     whole: bool,
     progress: &'a mut dyn FnMut(PageProgress) -> ControlFlow<()>,

@@ -2,7 +2,7 @@
 
 use super::{
     PageFault,
-    layout::{HEADER_BYTES, Header, LEAF, NODE_BYTES, NODE_LARGE, SPILLED, u16_at, u32_at},
+    layout::{HEADER_BYTES, Header, LEAF, NODE_BYTES, NODE_LARGE, u16_at, u32_at},
 };
 
 /// One row of a leaf, or one child of a branch.
@@ -33,7 +33,7 @@ pub(super) fn check_header(
     if header.number != page {
         return Err(PageFault::Number { found: header.number });
     }
-    if header.kind & !SPILLED != kind {
+    if header.kind != kind {
         return Err(PageFault::Kind { found: header.kind, expected: kind });
     }
     if header.zero != 0 {

@@ -134,12 +134,25 @@ impl<F: FileExt> Walk<'_, F> {
         *count += 1;
         *total += 1;
         self.step()?;
-        let mut bytes = vec![0; self.file.page_bytes()];
+        let mut bytes = self.spare.pop().unwrap_or_else(|| vec![0; self.file.page_bytes()]);
+        let gone_on = self.content(tree, link, is_leaf, &mut bytes);
+        self.spare.push(bytes);
+        gone_on
+    }
+
+    /// Looks at the content of a page, read into `bytes`, and at all below it.
+    fn content(
+        &mut self,
+        tree: &mut Tree<'_, '_>,
+        link: Link<'_>,
+        is_leaf: bool,
+        bytes: &mut [u8],
+    ) -> ControlFlow<()> {
         let kind = if is_leaf { LEAF } else { BRANCH };
-        let page = self.file.read(link.page, 0, &mut bytes).and_then(|()| {
-            let header = Header::of(&bytes);
+        let page = self.file.read(link.page, 0, bytes).and_then(|()| {
+            let header = Header::of(bytes);
             nodes::check_header(&header, link.page, kind, link.transaction)?;
-            Ok((header, nodes::parse(&bytes, &header)?))
+            Ok((header, nodes::parse(bytes, &header)?))
         });
         let (header, nodes) = match page {
             Ok(page) => page,
@@ -197,10 +210,7 @@ impl<F: FileExt> Walk<'_, F> {
                 let record = TreeRecord::of(node.data);
                 let (transaction, limit) =
                     (self.report.transaction, self.snapshot.first_unallocated);
-                let checked = check_record(&record, 0, &name, transaction, limit).and_then(|()| {
-                    let wrong = PageFault::NotZero { found: record.zero.into() };
-                    if record.zero == 0 { Ok(()) } else { Err(wrong) }
-                });
+                let checked = check_record(&record, 0, &name, transaction, limit);
                 if let Err(fault) = checked {
                     self.report.found(&tree.name, leaf.number, fault);
                     self.whole = false;

@@ -7,7 +7,8 @@ use std::{
 };
 
 use lamella_tables::{
-    Canonical, Database, DatabaseView, OpenError, OpenMode, Options, Read, trees,
+    Bytes, Canonical, Consequence, Database, DatabaseView, OpenError, OpenMode, Options, Read,
+    Signatures, SlotRoot, trees,
 };
 use lamella_types::Root;
 
@@ -135,4 +136,55 @@ fn a_reader_is_refused_when_the_table_of_readers_was_deleted_under_the_writer() 
     }
     drop(database);
     DatabaseView::open(directory.path()).unwrap();
+}
+
+/// Symptom: a node whose data file was renamed or replaced went on acknowledging blocks. Mechanism: the engine writes to
+/// the file that it opened, whatever is at its name. Fix: each commit looks.
+#[test]
+fn nothing_is_committed_to_a_file_that_left_its_name() {
+    let (directory, database) = new_database();
+    let (data, moved) = (directory.path().join("mdbx.dat"), directory.path().join("moved"));
+    let commit = || {
+        let mut txn = database.write().unwrap();
+        txn.put::<Canonical>(&1, &Root::new([1; 32])).unwrap();
+        txn.commit()
+    };
+    commit().unwrap();
+    fs::rename(&data, &moved).unwrap();
+    let error = commit().unwrap_err();
+    assert_eq!(error.consequence, Consequence::Unusable, "{error}");
+    fs::copy(&moved, &data).unwrap();
+    let error = commit().unwrap_err();
+    assert!(error.to_string().contains("replaced"), "{error}");
+    assert_eq!(error.consequence, Consequence::Unusable);
+    fs::rename(&moved, &data).unwrap();
+    commit().unwrap();
+}
+
+/// Symptom: 526 of 526 short writes on a full disk were told as input/output errors. Mechanism: the engine gives a short
+/// write that name. Fix: then the free space of the disk decides.
+#[test]
+fn a_full_disk_is_told_as_no_space_and_left_behind() {
+    let disk = tempfile::tempdir().unwrap();
+    let mount = |arguments: &[&str]| {
+        let command = std::process::Command::new("mount").args(arguments).arg(disk.path()).output();
+        command.is_ok_and(|out| out.status.success())
+    };
+    if !mount(&["-t", "tmpfs", "-o", "size=9m", "tmpfs"]) {
+        return; // This process may not mount.
+    }
+    let filler = disk.path().join("filler");
+    fs::write(&filler, vec![1; 2 << 20]).unwrap();
+    let database = Database::open(&disk.path().join("db"), Options::new(OpenMode::Create)).unwrap();
+    let commit = |slot: u64| {
+        let mut txn = database.write()?;
+        txn.put::<Signatures>(&SlotRoot::first_of(slot), &Bytes(vec![7; 500_000]))?;
+        txn.commit()
+    };
+    let error = (0..40).find_map(|slot| commit(slot).err()).unwrap();
+    assert_eq!(error.consequence, Consequence::NoSpace, "{error}");
+    fs::remove_file(&filler).unwrap();
+    commit(50).unwrap();
+    drop(database);
+    let _ = std::process::Command::new("umount").arg("-l").arg(disk.path()).status();
 }

@@ -114,7 +114,7 @@ impl NodeArgs {
             slot_ms: self.slot_ms,
             is_aggregator,
             duty_sync_gate: !self.disable_duty_sync_gate,
-            proof_scheme: self.proof_scheme,
+            proof_scheme: self.proof_scheme.into(),
             settings: self.settings(),
             gossip: GossipConfig {
                 listen: SocketAddr::new(self.gossipsub_address, port),
