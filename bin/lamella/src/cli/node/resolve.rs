@@ -15,6 +15,7 @@ use lamella_network_dir::{
     ValidatorConfig,
 };
 use lamella_tables::Durability;
+use lamella_types::SlotClock;
 use tracing::warn;
 
 use super::NodeArgs;
@@ -250,6 +251,7 @@ impl NodeArgs {
         Settings {
             durability,
             signature_window_slots: self.signature_window,
+            slot_ms: SlotClock::new(0, self.slot_ms).slot_ms(),
             size_bytes_max: self.db_size_max,
             ..Settings::default()
         }
