@@ -1,5 +1,7 @@
 //! The tables. One declaration each; names, listings and statistics follow from it.
 
+use std::ops::RangeInclusive;
+
 use lamella_types::{BlockBody, BlockHeader, Root, Segment, Slot, Validators};
 
 use crate::{
@@ -35,7 +37,7 @@ pub enum Seal {
 }
 
 /// Name and purpose of a table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TableInfo {
     /// Name.
     pub name: &'static str,
@@ -43,6 +45,8 @@ pub struct TableInfo {
     pub about: &'static str,
     /// How its values prove themselves.
     pub seal: Seal,
+    /// Bytes that its keys have.
+    pub key_bytes: RangeInclusive<usize>,
     /// A key in words, `None` for bytes that are no key of the table.
     pub key_text: fn(&[u8]) -> Option<String>,
 }
@@ -136,6 +140,7 @@ macro_rules! tables {
                 name: stringify!($name),
                 about: concat!($($about),+),
                 seal: Seal::$seal,
+                key_bytes: <$key as Key>::BYTES,
                 key_text: |bytes| <$key as Key>::decode(bytes).map(|key| key.to_string()),
             },)+
         ];

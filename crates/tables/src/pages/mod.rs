@@ -37,6 +37,7 @@ mod file;
 mod free;
 mod layout;
 mod meta;
+mod names;
 mod nodes;
 #[cfg(test)]
 mod tests;
@@ -219,7 +220,9 @@ impl<F: FileExt> Walk<'_, F> {
         let snapshot = self.snapshot;
         let mut named = Vec::new();
         self.tree(PageTree::Main, &snapshot.main, &mut Role::Main(&mut named))?;
-        for NamedTree { name, record } in named {
+        names::check(&named, &mut self.report);
+        for NamedTree { key, record, .. } in named {
+            let name = String::from_utf8_lossy(&key).into_owned();
             self.tree(PageTree::Table(name), &record, &mut Role::Table)?;
         }
         self.tree(PageTree::Free, &snapshot.free, &mut Role::Free)?;
