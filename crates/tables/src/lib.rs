@@ -36,8 +36,8 @@ pub use pages::{PageFault, PageFinding, PageProgress, PageReport, PageTree};
 pub use raw::{RawKey, RawRow};
 pub use reader_table::OpenReader;
 pub use schema::{
-    Anchors, Bodies, Canonical, Diffs, Headers, History, LiveChain, Meta, Registries, Seal,
-    SignGuard, Signatures, Slots, TABLES, Table, TableInfo, TableStats, Votes,
+    Anchors, Bodies, Canonical, Diffs, Headers, History, Meta, Place, Registries, Seal, SignGuard,
+    Signatures, Slots, TABLES, Table, TableInfo, TableStats, Votes, trees,
 };
 pub use transaction::{Read, ReadTxn, Row, WriteTxn};
 pub use value::{Bytes, Value};

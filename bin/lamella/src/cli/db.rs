@@ -7,16 +7,13 @@ use std::{
     io::{self, IsTerminal, Write},
     ops::ControlFlow,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
 };
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use lamella_chain::Report;
 use lamella_inspect::{self as inspect, get, which::Which};
+use lamella_interrupt::Interrupt;
 use serde::Serialize;
 use serde_json::json;
 
@@ -186,19 +183,15 @@ fn print_line(value: &dyn std::fmt::Display) -> Result<(), CommandError> {
 }
 
 fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)).map_err(DbError::from)?;
+    let stop = Interrupt::default();
+    let told = stop.clone();
+    ctrlc::set_handler(move || told.trigger()).map_err(DbError::from)?;
     let bar = progress_bar();
     let report = inspect::verify::run(dir, &mut |progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
         bar.set_message(progress.stage);
-        if stop.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if stop.is_triggered() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     bar.finish_and_clear();
     let report = report?;

@@ -2,20 +2,20 @@
 
 use std::ops::ControlFlow;
 
-use lamella_block_store as block_store;
+use lamella_block_store::{self as block_store, Extent};
 use lamella_state_store::{
     self as state_store, DiffLinks, StateReadError, StateStore, TALLY_DELTAS_MAX,
 };
 use lamella_tables::{
     Anchors, Bodies, Diffs, EngineError, Headers, Meta, MetaName, Read as _, ReadError, ReadTxn,
-    SlotRoot, Slots,
+    SlotRoot, Slots, Table as _,
 };
 use lamella_types::BlockHeader;
 
 use super::{CHUNK_ROWS, Check, FINDINGS_MAX, Progress, Stage};
 use crate::{
     identity::Identity,
-    meta::{ForkChoiceRow, META_NAMES},
+    meta::{ForkChoiceRow, META_NAMES, block_count},
 };
 
 impl Check<'_> {
@@ -30,7 +30,13 @@ impl Check<'_> {
         self.identity = identity.ok().flatten();
         let row = self.report.check_read("F1", ForkChoiceRow::read(&txn))?;
         self.report.check("F1", row != Some(None), || "Meta has no fork choice row".to_owned());
-        self.report.check_read("P1", block_store::signature_floor(&txn))?;
+        self.report.check_read("P1", Extent::read(&txn))?;
+        let counted = self.report.check_read("S1", block_count(&txn))?.flatten();
+        let rows =
+            txn.table_stats()?.iter().find(|table| table.name == Slots::NAME).map(|t| t.rows);
+        self.report.check("S1", counted == rows, || {
+            format!("Meta counts {counted:?} blocks, Slots {rows:?}")
+        });
         for name in txn.scan_keys::<Meta>(MetaName::new("\0"))? {
             let Some(name) = self.report.check_read("I1", name)? else { continue };
             let name = name.to_string();
@@ -207,8 +213,10 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Rows of a table, or what comes near: a table that shares a tree has about one for each block.
     pub(super) fn rows_of(&self, table: &str) -> Result<u64, EngineError> {
         let stats = self.database.read()?.table_stats()?;
-        Ok(stats.iter().find(|stats| stats.name == table).map_or(0, |stats| stats.rows))
+        let rows = |name: &str| stats.iter().find(|stats| stats.name == name);
+        Ok(rows(table).or_else(|| rows(Slots::NAME)).map_or(0, |stats| stats.rows))
     }
 }

@@ -284,14 +284,17 @@ impl<F: FileExt> Walk<'_, F> {
     }
 }
 
-/// Bytes that the keys of a tree have. A table that is not declared is of a version that may know more: any.
+/// Bytes that the keys of a tree have. A tree that is not declared is of a version that may know more: any.
 fn key_bytes(tree: &PageTree) -> RangeInclusive<usize> {
-    let declared = match tree {
-        PageTree::Free => return FREE_KEY_BYTES..=FREE_KEY_BYTES,
-        PageTree::Table(name) => TABLES.iter().find(|table| table.name == name),
-        PageTree::Main | PageTree::Meta => None,
-    };
-    declared.map_or(1..=usize::MAX, |table| table.key_bytes.clone())
+    let any = 1..=usize::MAX;
+    match tree {
+        PageTree::Free => FREE_KEY_BYTES..=FREE_KEY_BYTES,
+        PageTree::Main | PageTree::Meta => any,
+        PageTree::Table(name) => {
+            let declared = TABLES.iter().find(|table| table.place.tree == name);
+            declared.map_or(any, |table| table.key_bytes.clone())
+        }
+    }
 }
 
 /// What holds between a page's rows, and between them and the pointer that leads here.

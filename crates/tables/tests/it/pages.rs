@@ -8,7 +8,7 @@ use std::{
 
 use lamella_tables::{
     Bytes, Canonical, Database, DatabaseView, Durability, OpenError, OpenMode, Options, PageReport,
-    Signatures, SlotRoot, Slots,
+    Signatures, SlotRoot, Slots, TABLES,
 };
 use lamella_types::{Root, hash_tree_root};
 
@@ -174,7 +174,7 @@ fn a_table_that_lost_its_name_is_not_made_anew() {
     drop(database);
     let data = directory.path().join("mdbx.dat");
     let good = fs::read(&data).unwrap();
-    for name in ["SignGuard", "Signatures", "Slots"] {
+    for name in ["SignGuard", "Blocks", "Slots"] {
         let mut bad = good.clone();
         let last = name.len() - 1;
         // In each of the file's snapshots.
@@ -188,4 +188,13 @@ fn a_table_that_lost_its_name_is_not_made_anew() {
     }
     fs::write(&data, &good).unwrap();
     drop(Database::open(directory.path(), Options::new(OpenMode::Existing)).unwrap());
+}
+
+/// The walk compares the lengths of keys by tree.
+#[test]
+fn tables_that_share_a_tree_have_keys_of_one_length() {
+    for info in TABLES {
+        let other = TABLES.iter().find(|other| other.place.tree == info.place.tree).unwrap();
+        assert_eq!(info.key_bytes, other.key_bytes, "{} and {}", info.name, other.name);
+    }
 }
