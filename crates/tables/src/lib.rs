@@ -32,7 +32,7 @@ pub const LOG_TARGET: &str = "libmdbx";
 pub use database::{Database, Durability, OpenMode, Options};
 pub use error::{Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError};
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
-pub use pages::{PageFault, PageFinding, PageProgress, PageReport, PageTree};
+pub use pages::{PageCheck, PageFault, PageFinding, PageProgress, PageReport, PageTree};
 pub use raw::{RawKey, RawRow};
 pub use reader_table::OpenReader;
 pub use schema::{

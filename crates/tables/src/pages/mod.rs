@@ -32,6 +32,7 @@
 //! Deliberately not here: any repair, and the contents of values (their seals prove them).
 
 mod bits;
+mod cut;
 mod fault;
 mod file;
 mod free;
@@ -43,7 +44,12 @@ mod nodes;
 mod tests;
 mod tree;
 
-use std::{fs::File, ops::ControlFlow, os::unix::fs::FileExt};
+use std::{
+    fs::File,
+    ops::ControlFlow,
+    os::unix::fs::FileExt,
+    time::{Duration, Instant},
+};
 
 use crate::{
     error::{EngineError, OpenError, Operation},
@@ -51,6 +57,7 @@ use crate::{
     view::DatabaseView,
 };
 use bits::PageSet;
+pub(crate) use cut::require_whole_file;
 pub use fault::{PageFault, PageFinding, PageTree};
 use file::PageFile;
 use layout::Meta;
@@ -78,6 +85,17 @@ pub struct PageProgress {
     pub total: u64,
 }
 
+/// The walk of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageCheck {
+    /// Pages in use, free ones among them.
+    pub pages: u64,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
 /// What a walk has seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageReport {
@@ -100,6 +118,8 @@ pub struct PageReport {
     /// Meta pages whose two transaction numbers differ: what a power cut in a commit leaves. The engine passes over
     /// them and the next commit overwrites them, so they are no finding.
     pub torn_metas: u64,
+    /// Bytes of the file.
+    pub file_bytes: u64,
     /// Bytes read.
     pub bytes_read: u64,
     /// What is wrong, up to 1,000.
@@ -159,14 +179,15 @@ impl DatabaseView {
     ///
     /// # Errors
     /// [`OpenError::Pages`] with the first findings.
-    pub(crate) fn require_sound_pages(&self) -> Result<PageReport, OpenError> {
+    pub(crate) fn require_sound_pages(&self) -> Result<PageCheck, OpenError> {
+        let begun = Instant::now();
         let path = || self.path().to_owned();
         let report = self.check_pages(&mut |_| ControlFlow::Continue(()));
         let report = report.map_err(|source| OpenError::Engine { path: path(), source })?;
-        if report.finding_count == 0 {
-            return Ok(report);
+        let PageReport { pages, file_bytes, finding_count, mut findings, .. } = report;
+        if finding_count == 0 {
+            return Ok(PageCheck { pages, file_bytes, elapsed: begun.elapsed() });
         }
-        let PageReport { finding_count, mut findings, .. } = report;
         findings.truncate(FINDINGS_NAMED);
         Err(OpenError::Pages { path: path(), finding_count, findings })
     }
@@ -180,7 +201,7 @@ fn walk<F: FileExt>(
     progress: &mut dyn FnMut(PageProgress) -> ControlFlow<()>,
 ) -> Result<PageReport, PageReport> {
     let page_bytes = file.page_bytes() as u64;
-    let mut report = PageReport { transaction, page_bytes, ..PageReport::default() };
+    let mut report = PageReport { transaction, page_bytes, file_bytes, ..PageReport::default() };
     let metas = meta::read(&mut file, &mut report);
     let mut readable = metas.iter().flatten();
     let Some(snapshot) = readable.find(|meta| meta.transaction() == Some(transaction)) else {
