@@ -171,7 +171,9 @@ impl DatabaseView {
             }
         }
         // Damage that hides the snapshot does not go away by trying again.
-        missed.ok_or_else(|| EngineError::new(Operation::Stat, "-", libmdbx::Error::Busy))
+        missed
+            .map(|report| *report)
+            .ok_or_else(|| EngineError::new(Operation::Stat, "-", libmdbx::Error::Busy))
     }
 
     /// Refuses a database whose pages are not as the engine wrote them: what the next commit would do to it, nobody
@@ -199,13 +201,13 @@ fn walk<F: FileExt>(
     file_bytes: u64,
     transaction: u64,
     progress: &mut dyn FnMut(PageProgress) -> ControlFlow<()>,
-) -> Result<PageReport, PageReport> {
+) -> Result<PageReport, Box<PageReport>> {
     let page_bytes = file.page_bytes() as u64;
     let mut report = PageReport { transaction, page_bytes, file_bytes, ..PageReport::default() };
     let metas = meta::read(&mut file, &mut report);
     let mut readable = metas.iter().flatten();
     let Some(snapshot) = readable.find(|meta| meta.transaction() == Some(transaction)) else {
-        return Err(report);
+        return Err(Box::new(report));
     };
     let newest = metas.iter().flatten().filter_map(Meta::transaction).max() == Some(transaction);
     meta::check_length(snapshot, newest, file_bytes, &mut report);
