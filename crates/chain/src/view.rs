@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lamella_block_store as block_store;
-use lamella_fork_choice::{BlockSummary, Combine, ForkChoice, Tick};
+use lamella_fork_choice::{BlockSummary, Combine, ForkChoice, Pools, Tick};
 use lamella_tables::WriteTxn;
 
 use crate::{error::PersistError, meta::ForkChoiceRow, open::Chain, settle::settle, vote_rows};
@@ -49,14 +49,11 @@ impl Chain {
         Ok(result)
     }
 
-    /// Changes pools in memory. The next commit makes them permanent; head and checkpoints must not move.
-    pub fn change_pools<R>(&self, change: impl FnOnce(&mut ForkChoice) -> R) -> R {
+    /// Changes pools in memory. The next commit makes them permanent.
+    pub fn change_pools<R>(&self, change: impl FnOnce(&mut Pools<'_>) -> R) -> R {
         let _writer = self.writer.lock();
         let mut view = self.view.write();
-        let head = view.head();
-        let result = change(Arc::make_mut(&mut view));
-        debug_assert_eq!(head, view.head(), "only a commit may move the head");
-        result
+        change(&mut Arc::make_mut(&mut view).pools())
     }
 
     /// Upholds A2: called after the commit only.

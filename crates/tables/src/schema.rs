@@ -2,7 +2,7 @@
 //!
 //! The hard idea: a table is not a tree. A commit rewrites every page from a changed row up to the root of its tree,
 //! so the four tables that hold the parts of a block share one tree, and an import rewrites one path for all of them.
-//! There a key ends in one byte more, which says whose row it is: the parts of a block are neighbours, and each table
+//! There a key ends in two bytes more, which say whose row it is: the parts of a block are neighbours, and each table
 //! still sees its own rows alone, in the order of its own keys. An import writes them in that order, so each is an append
 //! and leaves are full; the diff between header and body made them half empty.
 
@@ -38,22 +38,23 @@ pub trait Table {
 pub struct Place {
     /// Name of the tree in the engine.
     pub tree: &'static str,
-    /// Last byte of its keys, in a tree that several tables share.
-    pub part: Option<u8>,
+    /// What its keys end in, u16 BE, in a tree that several tables share. Two bytes, since the engine pads rows to even
+    /// lengths: behind a key of odd length a page does not tell a value from one that is a byte longer.
+    pub part: Option<u16>,
 }
 
 impl Place {
     /// A key as it lies in the tree.
     pub(crate) fn key(self, mut key: Vec<u8>) -> Vec<u8> {
-        key.extend(self.part);
+        key.extend(self.part.map(u16::to_be_bytes).into_iter().flatten());
         key
     }
 
     /// The table's own key in a key of the tree; `None` for another table's row.
     pub(crate) fn own_key(self, stored: &[u8]) -> Option<&[u8]> {
-        match (self.part, stored.split_last()) {
+        match (self.part, stored.split_last_chunk()) {
             (None, _) => Some(stored),
-            (Some(part), Some((last, key))) if *last == part => Some(key),
+            (Some(part), Some((key, last))) if u16::from_be_bytes(*last) == part => Some(key),
             (Some(_), _) => None,
         }
     }

@@ -11,13 +11,14 @@ use std::{
 
 use clap::{ArgAction, ArgGroup, Args, ValueEnum};
 use lamella_chain::Settings;
+use lamella_interrupt::Interrupt;
 use lamella_types::limits::SLOT_MS;
 use lamella_xmss::scheme::SchemeName;
 use tracing::info;
 
 use super::{CommandError, log::Log, parent::stop_when_stdin_closes};
 use crate::{
-    checkpoint::{CheckpointError, Interrupt, bootstrap},
+    checkpoint::{CheckpointError, bootstrap},
     node::{Inbox, Node, NodeError},
 };
 
