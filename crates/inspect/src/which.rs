@@ -6,7 +6,7 @@
 
 use lamella_block_store as block_store;
 use lamella_tables::{Canonical, ReadTxn, SlotRoot};
-use lamella_types::{BlockHeader, Slot};
+use lamella_types::{BlockHeader, Checkpoint, Slot};
 
 use super::{
     block_id::BlockId,
@@ -69,6 +69,20 @@ pub fn standing(txn: &ReadTxn<'_>, block: &Located) -> Result<Standing, LookupEr
         true => Standing::Canonical,
         false => Standing::Fork,
     })
+}
+
+/// Whether the chain provably lacks this block: it has another one at the slot, or skipped it. What is not stored
+/// contradicts nothing.
+///
+/// # Errors
+/// Damage: a lost row is no proof against anybody.
+pub fn contradicts(txn: &ReadTxn<'_>, block: &Checkpoint) -> Result<bool, LookupError> {
+    match at_slot(txn, block.slot) {
+        Ok(header) => Ok(header.root() != block.root),
+        Err(LookupError::NotStored(NotStored::Skipped { .. })) => Ok(true),
+        Err(LookupError::NotStored(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The canonical block of a slot. Where there is no row, the next block has to prove that the slot was skipped (C1).

@@ -9,9 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_block_store as block_store;
 use lamella_chain::Chain;
 use lamella_fork_choice::ForkChoice;
+use lamella_inspect::{LookupError, which};
 use lamella_metrics::Metrics;
 use lamella_network::standing::{Peer, SyncStatus};
 use lamella_network::{
@@ -21,7 +21,7 @@ use lamella_network::{
     service::Command,
     sync::{Action, BatchId, Outcome, State, Syncer, View},
 };
-use lamella_tables::{Canonical, Read as _, ReadError};
+use lamella_tables::ReadError;
 use lamella_types::{Checkpoint, Root, SignedBlock, SlotClock, Status, hash_tree_root};
 use tracing::{debug, error, info, warn};
 
@@ -231,18 +231,14 @@ impl Node {
         if theirs.slot > ours.slot || theirs.root == Root::default() {
             return Ok(false);
         }
-        let read = || -> Result<bool, ReadError> {
-            let txn = self.chain.read()?;
-            let first = txn.scan_keys::<Canonical>(0)?.next().transpose()?;
-            let is_here = first.is_some_and(|first| first <= theirs.slot);
-            Ok(is_here && block_store::canonical_root(&txn, theirs.slot)? != Some(theirs.root))
-        };
+        let read = || which::contradicts(&self.chain.read()?, theirs);
         match read() {
-            Err(ReadError::Damaged(damage)) => {
-                error!(%damage, slot = theirs.slot, "Cannot compare a peer's chain with ours");
+            Err(LookupError::Read(ReadError::Engine(error))) => Err(ReadError::from(error).into()),
+            Err(error) => {
+                error!(%error, slot = theirs.slot, "Cannot compare a peer's chain with ours");
                 Ok(false)
             }
-            compared => Ok(compared?),
+            Ok(contradicts) => Ok(contradicts),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
+use lamella_inspect::{LookupError, which};
 use lamella_tables::{Durability, Key as _};
+use lamella_types::{Checkpoint, Root};
 
 use crate::db::fixture_with;
 
@@ -39,4 +41,26 @@ fn a_lost_canonical_row_is_damage_and_no_skipped_slot() {
         assert_eq!(db(command).status.code(), Some(0), "{command:?}: what can be proven is given");
     }
     assert_eq!(db(&["get", "block", "6"]).status.code(), Some(3), "a skipped slot");
+}
+
+/// Symptom: a node whose canonical row of a slot is lost bans every peer that finalized that slot's block.
+/// Mechanism: no row was taken for another chain.
+/// Fix: only a block found there, or a gap that its neighbours prove, speaks against a peer.
+#[test]
+fn a_lost_canonical_row_speaks_against_no_peer() {
+    let (fixture, chain) = fixture_with(Durability::Durable);
+    let contradicts = |slot: u64, root: Root| {
+        which::contradicts(&chain.read().unwrap(), &Checkpoint { slot, root })
+    };
+    let (ours, other) = (fixture.blocks[&3].0, Root::new([7; 32]));
+    assert!(!contradicts(3, ours).unwrap());
+    assert!(contradicts(3, other).unwrap());
+    assert!(contradicts(6, other).unwrap(), "the slot was skipped");
+    assert!(!contradicts(u64::MAX, other).unwrap(), "nothing is known of it");
+    let mut txn = chain.database().write_raw().unwrap();
+    assert!(txn.delete_raw("Canonical", &3_u64.encode()).unwrap());
+    txn.commit().unwrap();
+    for root in [ours, other] {
+        assert!(matches!(contradicts(3, root), Err(LookupError::Read(_))));
+    }
 }
