@@ -47,7 +47,10 @@ pub(crate) struct WriterLock {
 impl WriterLock {
     /// Takes the locks, and says in `LOCK` who holds them.
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
-        let io = |source| OpenError::Io { path: path.to_owned(), source };
+        let io = |source: io::Error| match source.kind() {
+            io::ErrorKind::StorageFull => OpenError::Full { path: path.to_owned() },
+            _ => OpenError::Io { path: path.to_owned(), source },
+        };
         let directory = File::open(path).map_err(io)?;
         try_lock(&directory, path)?;
         let mut named = OpenOptions::new()
