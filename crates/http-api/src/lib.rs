@@ -34,7 +34,7 @@ mod server;
 mod stall;
 mod states;
 
-pub use context::{ApiContext, Limits};
+pub use context::{ApiContext, Limits, StoreFailed};
 pub use error::ApiError;
 pub use events::{EVENT_CAPACITY, Events};
 pub use facts::NodeFacts;
