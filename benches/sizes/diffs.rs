@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use lamella_benches::{
-    BlockSource, Finality, LARGE, SHORT, anchor, figures::record, linear::LinearDiff, sweep::STALLS,
+    BlockSource, Finality, LARGE, SHORT, anchor, figures::record, linear_diff::LinearDiff,
+    sweep::STALLS,
 };
 use lamella_state_diff::{DiffBase, StateDiff};
 use lamella_types::{Checkpoint, State, latest_block_root};

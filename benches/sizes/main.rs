@@ -11,6 +11,7 @@
 )]
 #![allow(clippy::cast_precision_loss, reason = "sizes far below 2^52")]
 
+mod commit;
 mod diffs;
 mod disk;
 mod memory;
@@ -25,6 +26,7 @@ fn main() {
     if std::env::args().skip(1).any(|argument| argument == "--test" || !argument.starts_with('-')) {
         return;
     }
+    commit::pages_of_an_import();
     memory::cached_states(&ALLOCATOR);
     let healthy_diff_bytes = diffs::over_stall();
     disk::over_history(&healthy_diff_bytes);

@@ -35,6 +35,7 @@ pub mod blocks;
 pub mod directory;
 pub mod figures;
 pub mod linear;
+pub mod linear_diff;
 pub mod plain;
 pub mod random;
 pub mod signed;

@@ -3,7 +3,7 @@
 use lamella_types::{BlockHeader, Checkpoint, Config, Root, State, Validator, to_ssz};
 use ssz_rs::prelude::*;
 
-use crate::linear::LinearDiff;
+use crate::linear_diff::LinearDiff;
 
 /// The state without any sharing, packing or caching.
 #[derive(Debug, Default, Clone, PartialEq, Eq, SimpleSerialize)]

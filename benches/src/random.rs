@@ -1,26 +1,29 @@
 //! Random numbers that are the same in every run.
 
-use lamella_devnet::random::Random as Sequence;
 use lamella_types::Root;
+use rand_xoshiro::{
+    SplitMix64,
+    rand_core::{Rng as _, SeedableRng as _},
+};
 
 /// The sequence of a seed.
 #[derive(Debug)]
-pub struct Random(Sequence);
+pub struct Random(SplitMix64);
 
 impl Random {
     /// From its beginning.
     #[must_use]
-    pub const fn new(seed: u64) -> Self {
-        Self(Sequence::new(seed))
+    pub fn new(seed: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(seed))
     }
 
     /// The next number.
-    pub const fn number(&mut self) -> u64 {
-        self.0.next()
+    pub fn number(&mut self) -> u64 {
+        self.0.next_u64()
     }
 
     /// True in `parts` of a thousand cases.
-    pub const fn per_mille(&mut self, parts: u64) -> bool {
+    pub fn per_mille(&mut self, parts: u64) -> bool {
         self.number() % 1000 < parts
     }
 

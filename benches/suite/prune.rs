@@ -10,11 +10,13 @@ use lamella_benches::{
     timing::{Spread, micros},
 };
 use lamella_block_store::{
-    PRUNE_ROWS_MAX, SIGNATURE_PRUNING_RANGE_SLOTS, prune_signatures as prune_step, signature_floor,
+    Extent, PRUNE_ROWS_MAX, SIGNATURE_PRUNING_RANGE_SLOTS, prune_signatures as prune_step,
+    signature_floor,
 };
 use lamella_tables::{
     Bytes, Database, Durability, OpenMode, Options, Read as _, Signatures, SlotRoot,
 };
+use lamella_types::Root;
 use tempfile::TempDir;
 
 use crate::group::Group;
@@ -59,6 +61,9 @@ impl Signed {
         let directory = tempfile::tempdir().unwrap();
         let options = Options { durability, ..Options::new(OpenMode::Create) };
         let database = Database::open(directory.path(), options).unwrap();
+        let mut txn = database.write().unwrap();
+        Extent::begin(SlotRoot::first_of(0), Root::ZERO).put(&mut txn).unwrap();
+        txn.commit().unwrap();
         let mut signed =
             Self { database, next_slot: 0, random: Random::new(6), _directory: directory };
         signed.add(KEPT);

@@ -1,7 +1,7 @@
 //! What a node is to be: flags and network files, resolved into one plain value.
 //!
-//! Nothing here decides: which flag beats which file is [`crate::cli`]'s, and what the node does with it
-//! [`crate::node`]'s.
+//! Nothing here decides: which flag beats which file is the command line's, and what comes of it the
+//! node's.
 
 mod identity_key;
 
@@ -12,8 +12,7 @@ use lamella_http_api::ServerConfig;
 use lamella_inspect::database_path;
 use lamella_network::service::Dial;
 use lamella_network_dir::{AssignedValidator, GenesisConfig};
-
-use crate::node::ProofSchemeName;
+use lamella_xmss::scheme::SchemeName;
 
 pub use identity_key::{IdentityKey, IdentityKeyError, KeySource};
 
@@ -37,7 +36,7 @@ pub struct NodeConfig {
     /// Whether validators stay silent while the node knows that it is behind.
     pub duty_sync_gate: bool,
     /// How proofs are made.
-    pub proof_scheme: ProofSchemeName,
+    pub proof_scheme: SchemeName,
     /// How the chain is kept.
     pub settings: Settings,
     /// How to take part in the network.

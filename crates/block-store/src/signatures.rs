@@ -4,14 +4,15 @@
 //! transaction, and only where finality has settled which branch won. The floor says below which key proofs
 //! may be missing; it moves in the transaction that deletes.
 
-use lamella_tables::{
-    Bytes, EngineError, Key as _, Meta, MetaName, Read, ReadError, Signatures, SlotRoot, WriteTxn,
-};
+use lamella_tables::{Bytes, EngineError, Read, ReadError, Signatures, SlotRoot, WriteTxn};
 use lamella_types::{
     BlockHeader, DecodeError, MultiMessageAggregate, ProofBytes, Root, SignedBlock, Slot,
 };
 
-use crate::{blocks, contradiction};
+use crate::{
+    blocks, contradiction,
+    extent::{Extent, SignatureFloor},
+};
 
 /// Slots of signatures kept below the tip: one day at 4 s per slot (86 400 / 4).
 pub const SIGNATURE_PRUNING_RANGE_SLOTS: u64 = 21_600;
@@ -19,8 +20,9 @@ pub const SIGNATURE_PRUNING_RANGE_SLOTS: u64 = 21_600;
 /// Proofs deleted in one transaction. At 3 KB each about 1 MB of pages is touched: 0.2 ms, and its commit.
 pub const PRUNE_ROWS_MAX: usize = 256;
 
-/// Name of the floor in `Meta`.
-const FLOOR: &str = "signature_floor";
+/// Slots whose proofs go together: a commit rewrites the pages of what it deletes up to the root of their tree, so 32
+/// slots at a time cost little more than one. A step is at most a 64th of the window.
+const PRUNE_STEP_SLOTS_MAX: u64 = 32;
 
 /// What became of a request for a signed block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,45 +82,12 @@ pub fn signed_block(txn: &impl Read, root: &Root) -> Result<SignedBlockRead, Rea
     Ok(SignedBlockRead::Found(Box::new(SignedBlock { block, proof })))
 }
 
-/// How far proofs have been pruned. `[key: 40 | finalized_slot: u64 BE]` in `Meta`.
-///
-/// leanSpec's finalized checkpoint follows the head and may move back in a reorg, so the floor keeps the
-/// finalized slot that allowed it: P1 is `floor.slot <= finalized_slot`, for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SignatureFloor {
-    /// Proofs below this key may be gone; none at or above it is.
-    pub key: SlotRoot,
-    /// Finalized slot when the floor got here.
-    pub finalized_slot: Slot,
-}
-
-impl SignatureFloor {
-    /// Nothing has been pruned.
-    const START: Self = Self { key: SlotRoot::first_of(0), finalized_slot: 0 };
-
-    fn encode(&self) -> Bytes {
-        let mut bytes = self.key.encode();
-        bytes.extend_from_slice(&self.finalized_slot.to_be_bytes());
-        Bytes(bytes)
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let (key, finalized) = bytes.split_last_chunk()?;
-        Some(Self { key: SlotRoot::decode(key)?, finalized_slot: u64::from_be_bytes(*finalized) })
-    }
-}
-
 /// How far proofs have been pruned.
 ///
 /// # Errors
 /// A damaged row, or the engine.
 pub fn signature_floor(txn: &impl Read) -> Result<SignatureFloor, ReadError> {
-    let name = MetaName::new(FLOOR);
-    match txn.get::<Meta>(&name)? {
-        None => Ok(SignatureFloor::START),
-        Some(Bytes(bytes)) => SignatureFloor::decode(&bytes)
-            .ok_or_else(|| contradiction::<Meta>(&name, "not a signature floor".to_owned())),
-    }
+    Ok(Extent::read(txn)?.newest().proofs)
 }
 
 /// What one bounded pruning step did.
@@ -132,7 +101,8 @@ pub struct PruneStep {
     pub more: bool,
 }
 
-/// Deletes up to `rows_max` of the oldest proofs below `tip_slot - window`, if that is finalized.
+/// Deletes up to `rows_max` of the oldest proofs below `tip_slot - window`, if that is finalized. In long windows they
+/// go 32 slots at a time.
 ///
 /// # Errors
 /// A damaged row, or the engine.
@@ -146,8 +116,10 @@ pub fn prune_signatures(
     window: u64,
     rows_max: usize,
 ) -> Result<PruneStep, ReadError> {
-    let floor = signature_floor(txn)?;
+    let mut extent = Extent::read(txn)?;
+    let floor = extent.newest().proofs;
     let cutoff = tip_slot.saturating_sub(window);
+    let cutoff = cutoff - cutoff % (window / 64).clamp(1, PRUNE_STEP_SLOTS_MAX);
     // Upholds P1: in deep non-finality nothing is pruned, so the floor never passes the finalized slot.
     if cutoff > finalized_slot || cutoff <= floor.key.slot {
         return Ok(PruneStep { deleted: 0, floor, more: false });
@@ -162,6 +134,7 @@ pub fn prune_signatures(
     }
     let key = next.unwrap_or(SlotRoot::first_of(cutoff));
     let floor = SignatureFloor { key, finalized_slot };
-    txn.put::<Meta>(&MetaName::new(FLOOR), &floor.encode())?;
+    extent.set_floor(floor);
+    extent.put(txn)?;
     Ok(PruneStep { deleted: keys.len(), floor, more: next.is_some() })
 }

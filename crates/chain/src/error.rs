@@ -29,7 +29,7 @@ pub enum ChainOpenError {
     },
     /// The directory was written by an older Lamella.
     #[error(
-        "the database has schema {found}, this lamella needs {known}, and there is no migration"
+        "the database has schema {found}, this lamella needs {known}; run `lamella db migrate` to bring it there"
     )]
     Older {
         /// Its schema.
@@ -49,7 +49,7 @@ pub enum ChainOpenError {
     },
     /// The directory belongs to another chain.
     #[error(
-        "the database holds another network: its {what} is {found}, the configured one is {configured}; choose another --data-dir"
+        "the database holds another network: its {what} is {found}, the configured one is {configured}; choose another --data-dir, or set it as it is there"
     )]
     OtherNetwork {
         /// What differs.

@@ -8,13 +8,18 @@ use lamella_types::{Root, SEGMENT_ROOTS, State};
 use crate::{error::ChainOpenError, meta::content};
 
 /// Version of the stored formats. Raised by every change of stored bytes.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
-/// Name of the schema row: `[schema: u32 BE | anchor interval: u64 BE | segment roots: u64 BE]`.
+/// Name of the schema row: `[schema: u32 BE | anchor interval: u64 BE | segment roots: u64 BE]`, and what a later version
+/// appends. Every version begins it so: this is where a directory says which one wrote it.
 const SCHEMA: &str = "schema";
 
-/// Name of the identity row: `[genesis time: u64 BE | registry root: 32 | proof scheme: UTF-8]`.
+/// Name of the identity row: `[format: u8 = 1 | genesis time: u64 BE | registry root: 32 | slot length in ms: u64 BE |
+/// proof scheme: length u8, UTF-8]`, and what a later version appends.
 const IDENTITY: &str = "identity";
+
+/// First byte of the identity row.
+const FORMAT: u8 = 1;
 
 /// Which chain a directory holds, and how its proofs are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,17 +28,20 @@ pub struct Identity {
     pub genesis_time: u64,
     /// Root of the registry, fixed at genesis.
     pub registry_root: Root,
-    /// Name of the proof scheme: a chain of one scheme cannot go on under another.
+    /// Milliseconds of a slot.
+    pub slot_ms: u64,
+    /// Name of the proof scheme, at most 255 bytes: a chain of one scheme cannot go on under another.
     pub proof_scheme: String,
 }
 
 impl Identity {
     /// The identity of the chain that this state belongs to.
     #[must_use]
-    pub fn of(state: &State, proof_scheme: &str) -> Self {
+    pub fn of(state: &State, proof_scheme: &str, slot_ms: u64) -> Self {
         Self {
             genesis_time: state.config.genesis_time,
             registry_root: state.validators.root(),
+            slot_ms,
             proof_scheme: proof_scheme.to_owned(),
         }
     }
@@ -67,6 +75,11 @@ impl Identity {
                 self.registry_root.to_string(),
                 configured.registry_root.to_string(),
             ),
+            (
+                "slot length in milliseconds",
+                self.slot_ms.to_string(),
+                configured.slot_ms.to_string(),
+            ),
             ("proof scheme", self.proof_scheme.clone(), configured.proof_scheme.clone()),
         ];
         for (what, found, configured) in pairs {
@@ -78,18 +91,27 @@ impl Identity {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = self.genesis_time.to_be_bytes().to_vec();
+        let mut bytes = vec![FORMAT];
+        bytes.extend_from_slice(&self.genesis_time.to_be_bytes());
         bytes.extend_from_slice(self.registry_root.as_bytes());
-        bytes.extend_from_slice(self.proof_scheme.as_bytes());
+        bytes.extend_from_slice(&self.slot_ms.to_be_bytes());
+        let scheme = self.proof_scheme.as_bytes();
+        debug_assert!(u8::try_from(scheme.len()).is_ok(), "a short name");
+        bytes.push(u8::try_from(scheme.len()).unwrap_or(u8::MAX));
+        bytes.extend(scheme.iter().take(usize::from(u8::MAX)));
         bytes
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (genesis_time, rest) = bytes.split_first_chunk()?;
-        let (registry_root, scheme) = rest.split_first_chunk()?;
+        let (genesis_time, rest) = bytes.strip_prefix(&[FORMAT])?.split_first_chunk()?;
+        let (registry_root, rest) = rest.split_first_chunk()?;
+        let (slot_ms, rest) = rest.split_first_chunk()?;
+        let (scheme_bytes, rest) = rest.split_first()?;
+        let scheme = rest.get(..usize::from(*scheme_bytes))?;
         Some(Self {
             genesis_time: u64::from_be_bytes(*genesis_time),
             registry_root: Root::new(*registry_root),
+            slot_ms: u64::from_be_bytes(*slot_ms),
             proof_scheme: String::from_utf8(scheme.to_vec()).ok()?,
         })
     }
@@ -114,10 +136,10 @@ pub(crate) fn check_schema(row: &[u8]) -> Result<(), ChainOpenError> {
         std::cmp::Ordering::Equal => {}
     }
     let (anchor, segment) = constants.split_first_chunk().ok_or_else(bad)?;
-    let segment = segment.try_into().map_err(|_| bad())?;
+    let (segment, _) = segment.split_first_chunk().ok_or_else(bad)?;
     for (what, found, ours) in [
         ("anchor interval", u64::from_be_bytes(*anchor), ANCHOR_INTERVAL_SLOTS),
-        ("segment length", u64::from_be_bytes(segment), SEGMENT_ROOTS as u64),
+        ("segment length", u64::from_be_bytes(*segment), SEGMENT_ROOTS as u64),
     ] {
         if found != ours {
             return Err(ChainOpenError::Layout { what, found, ours });

@@ -14,10 +14,10 @@
 //! | S2 | every block has exactly one of anchor or diff; a diff's base has one too, at a lower slot, within 1,024 slots of an anchor |
 //! | S3 | every reconstructed state hashes to its header's `state_root` |
 //! | S4 | every segment and registry hashes to its key; those that an anchor names exist |
-//! | C1 | Canonical, walked by parent links from the head, is exact and complete down to the bootstrap block |
-//! | L1 | LiveChain is the tree's root and all its stored descendants |
+//! | C1 | Canonical, walked by parent links from the head, is exact and complete down to the oldest block of the extent |
+//! | L1 | the live tree is its root, an ancestor of the finalized block, and all its stored descendants |
 //! | P1 | a missing proof lies below the signature floor, and the floor was finalized |
-//! | F1 | head, justified and finalized are stored blocks, finalized is an ancestor of the head, and fork choice recomputed from LiveChain and Votes gives the stored head |
+//! | F1 | head, justified and finalized are stored blocks, finalized is an ancestor of the head, and fork choice recomputed from the live tree and Votes gives the stored head |
 //! | G1 | no key signs two messages for one slot: the guard is durable before a signature leaves the process |
 //! | I1 | the identity row names the chain that the states are of |
 //! | A1 | one import is one transaction |
@@ -37,6 +37,8 @@ mod persist;
 mod recover;
 #[doc(hidden)]
 pub mod rows;
+pub mod schema2;
+mod settle;
 mod view;
 mod vote_rows;
 
@@ -47,4 +49,4 @@ pub use invariants::{Finding, Progress, Report, verify};
 pub use meta::ForkChoiceRow;
 pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};
 pub use persist::{PRUNED_NODES_MAX, Persisted, PreparedBlock, Timings};
-pub use recover::Recovered;
+pub use recover::{Recovered, live_block_count};

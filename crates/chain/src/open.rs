@@ -2,14 +2,14 @@
 
 use std::{path::Path, sync::Arc};
 
-use lamella_block_store as block_store;
+use lamella_block_store::{self as block_store, Extent};
 use lamella_fork_choice::{BlockSummary, ForkChoice};
 use lamella_state_store::{DiffBase, PreparedState, StateReadError, StateStore};
 use lamella_tables::{
-    Database, DatabaseView, Durability, EngineError, LiveChain, OpenError, OpenMode, Options,
-    ReadTxn, SlotRoot,
+    Database, DatabaseView, Durability, EngineError, Headers, OpenError, OpenMode, Options,
+    Read as _, ReadTxn, SlotRoot,
 };
-use lamella_types::{Root, SignedBlock, State, hash_tree_root};
+use lamella_types::{Root, SignedBlock, State, hash_tree_root, limits::SLOT_MS};
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
@@ -26,6 +26,8 @@ pub struct Settings {
     pub durability: Durability,
     /// Slots of proofs kept below the tip.
     pub signature_window_slots: u64,
+    /// Milliseconds of a slot, part of the chain's identity.
+    pub slot_ms: u64,
     /// Proofs deleted by one import.
     pub prune_rows_max: usize,
     /// Largest size of the database file.
@@ -39,6 +41,7 @@ impl Default for Settings {
         Self {
             durability: Durability::Durable,
             signature_window_slots: block_store::SIGNATURE_PRUNING_RANGE_SLOTS,
+            slot_ms: SLOT_MS,
             prune_rows_max: block_store::PRUNE_ROWS_MAX,
             size_bytes_max: None,
             page_bytes: None,
@@ -70,7 +73,7 @@ impl Found {
         if let Some(identity) = Identity::read(&txn)? {
             return Ok(Self::Chain(identity));
         }
-        match recover::bootstrap_block(&txn)? {
+        match txn.scan_keys::<Headers>(SlotRoot::first_of(0))?.next() {
             None => Ok(Self::Nothing),
             Some(_) => Err(ChainOpenError::NoIdentity("it has blocks but no schema")),
         }
@@ -155,7 +158,7 @@ impl Chain {
         proof_scheme: &str,
         settings: Settings,
     ) -> Result<(Self, Opened), ChainOpenError> {
-        let identity = Identity::of(&bootstrap.state, proof_scheme);
+        let identity = Identity::of(&bootstrap.state, proof_scheme, settings.slot_ms);
         let header = bootstrap.block.block.header();
         let root = header.root();
         let prepared = PreparedState::bootstrap(root, &header, Arc::clone(&bootstrap.state))?;
@@ -176,11 +179,11 @@ impl Chain {
         let mut txn = database.write()?;
         let key = SlotRoot::new(header.slot, root);
         identity.put(&mut txn)?;
+        Extent::begin(key, header.parent_root).put(&mut txn)?;
         block_store::put_block(&mut txn, root, &header, &bootstrap.block.block.body)?;
         block_store::put_signature(&mut txn, &key, &bootstrap.block.proof)?;
         block_store::put_canonical(&mut txn, header.slot, root)?;
         prepared.put(&mut txn)?;
-        txn.put::<LiveChain>(&key, &header.parent_root)?;
         ForkChoiceRow::of(&view).put(&mut txn)?;
         txn.commit()?;
         let (chain, opened) = Self::assemble(database, view, identity, settings, true);
@@ -201,7 +204,8 @@ impl Chain {
         match Self::find(path)? {
             Found::Nothing => Self::create(path, bootstrap, proof_scheme, settings),
             Found::Chain(_) => {
-                Self::resume(path, &Identity::of(&bootstrap.state, proof_scheme), settings)
+                let identity = Identity::of(&bootstrap.state, proof_scheme, settings.slot_ms);
+                Self::resume(path, &identity, settings)
             }
         }
     }

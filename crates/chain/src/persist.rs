@@ -8,12 +8,13 @@ use std::{
 use lamella_block_store::{self as block_store, PruneStep};
 use lamella_fork_choice::{BlockSummary, ForkChoice};
 use lamella_state_store::{DiffBase, PreparedState, StateWriteError, StoredState};
-use lamella_tables::{LiveChain, ReadError, SlotRoot, WriteTxn};
-use lamella_types::{AttestationData, BlockHeader, Root, SignedBlock, Slot, State};
+use lamella_tables::{ReadError, SlotRoot, WriteTxn};
+use lamella_types::{AttestationData, BlockHeader, Root, SignedBlock, State};
 
 use crate::{
     error::PersistError,
     open::Chain,
+    settle::settle,
     view::{self, CanonicalChange},
 };
 
@@ -83,7 +84,6 @@ impl PreparedBlock {
         block_store::put_block(txn, self.root, &self.header, body)?;
         block_store::put_signature(txn, &self.key(), &self.block.proof)?;
         self.state.put(txn)?;
-        txn.put::<LiveChain>(&self.key(), &self.header.parent_root)?;
         Ok(())
     }
 }
@@ -142,7 +142,6 @@ impl Chain {
         for block in &blocks {
             block.put(&mut txn)?;
         }
-        drop_live(&mut txn, &pruned)?;
         view::put(&mut txn, &canonical, &mut after)?;
         let pruned_signatures = self.prune_signatures(&mut txn, &after)?;
         let write = started.elapsed() - fork_choice;
@@ -194,16 +193,8 @@ fn new_blocks(
         let change = view
             .on_block(block.summary(), block.attestation_data())
             .map_err(PersistError::Rejected)?;
-        view::settle(view, change.finalized_changed);
+        settle(view, change.finalized_changed);
         new.push(block);
     }
     Ok(new)
-}
-
-/// Upholds L1: what left the tree leaves the table in the same commit.
-fn drop_live(txn: &mut WriteTxn<'_>, pruned: &[(Slot, Root)]) -> Result<(), PersistError> {
-    for (slot, root) in pruned {
-        txn.delete::<LiveChain>(&SlotRoot::new(*slot, *root))?;
-    }
-    Ok(())
 }

@@ -15,14 +15,13 @@ use lamella_block_store as block_store;
 use lamella_fork_choice::{BlockSummary, ForkChoice, Snapshot};
 use lamella_state_store::StateStore;
 use lamella_tables::{
-    Canonical, Database, EngineError, Headers, LiveChain, Read, ReadError, SlotRoot, Slots,
-    Table as _,
+    Anchors, Canonical, Database, Diffs, Headers, Read, ReadError, SlotRoot, Slots, Table as _,
 };
-use lamella_types::{BlockHeader, Root};
+use lamella_types::BlockHeader;
 
 use crate::{
     error::ChainOpenError,
-    meta::{ForkChoiceRow, content},
+    meta::{ForkChoiceRow, block_count, content},
     vote_rows::{self, StoredVotes},
 };
 
@@ -35,11 +34,9 @@ pub struct Recovered {
     pub votes: u64,
     /// Rows of Slots written again.
     pub slots: u64,
-    /// Rows of LiveChain written again or dropped.
-    pub live_chain: u64,
     /// Rows of Canonical written again or dropped.
     pub canonical: u64,
-    /// Whether head, checkpoints, safe target or time were derived again.
+    /// Whether head, checkpoints, safe target, time or the number of blocks were derived again.
     pub fork_choice: bool,
 }
 
@@ -57,7 +54,7 @@ impl Recovered {
 /// Damage that nothing derives, or the engine.
 ///
 /// # Cost
-/// One header, one state row, one row each of Slots, LiveChain and Canonical for each live block, about 1,030 while
+/// One header, one state row, one row each of Slots and Canonical for each live block, about 1,030 while
 /// finality is healthy. Where something disagrees, every header is read.
 ///
 /// # Atomicity
@@ -78,23 +75,19 @@ pub(crate) fn open(database: &Database) -> Result<(ForkChoice, Recovered), Chain
 
 /// The view, if every row in the live tree's range agrees with it.
 fn look(txn: &impl Read) -> Result<Option<ForkChoice>, ChainOpenError> {
-    let (Some(stored), Some(root)) = (ForkChoiceRow::read(txn)?, live_root(txn)?) else {
-        return Ok(None);
-    };
+    let Some(stored) = ForkChoiceRow::read(txn)? else { return Ok(None) };
+    let root = SlotRoot::new(stored.tree_root.slot, stored.tree_root.root);
     if slots_lack_blocks(txn)? {
         return Ok(None);
     }
     let live = live_blocks(txn, root)?;
-    let mut rows = txn.scan::<LiveChain>(SlotRoot::first_of(0))?;
-    for (key, header) in &live {
-        let row = rows.next().transpose()?;
-        if row != Some((*key, header.parent_root)) || txn.get::<Slots>(&key.root)? != Some(key.slot)
-        {
+    for (key, _) in &live {
+        if txn.get::<Slots>(&key.root)? != Some(key.slot) {
             return Ok(None);
         }
     }
     let votes = vote_rows::read_all(txn)?;
-    if rows.next().is_some() || !votes.dropped.is_empty() {
+    if !votes.dropped.is_empty() {
         return Ok(None);
     }
     let view = restore(txn, &live, &stored, votes)?;
@@ -104,10 +97,10 @@ fn look(txn: &impl Read) -> Result<Option<ForkChoice>, ChainOpenError> {
 }
 
 /// A lost row of Slots makes its block unknown, anywhere in the chain; counting rows costs nothing.
-fn slots_lack_blocks(txn: &impl Read) -> Result<bool, EngineError> {
+fn slots_lack_blocks(txn: &impl Read) -> Result<bool, ReadError> {
     let stats = txn.table_stats()?;
-    let rows = |name| stats.iter().find(|table| table.name == name).map_or(0, |table| table.rows);
-    Ok(rows(Slots::NAME) < rows(Headers::NAME))
+    let rows = stats.iter().find(|table| table.name == Slots::NAME).map(|table| table.rows);
+    Ok(rows != block_count(txn)?)
 }
 
 /// No live block's state justifies more: an old fork choice row put back shows here.
@@ -146,11 +139,6 @@ pub(crate) fn restore(
     })?)
 }
 
-/// The block that the live tree begins with.
-pub(crate) fn live_root(txn: &impl Read) -> Result<Option<SlotRoot>, ReadError> {
-    txn.scan_keys::<LiveChain>(SlotRoot::first_of(0))?.next().transpose()
-}
-
 /// The live tree as headers give it: its root and all stored descendants, in key order.
 ///
 /// # Errors
@@ -159,16 +147,24 @@ pub(crate) fn live_blocks(
     txn: &impl Read,
     root: SlotRoot,
 ) -> Result<Vec<(SlotRoot, BlockHeader)>, ReadError> {
-    let mut live = Vec::new();
+    let (mut live, mut headers) = (Vec::new(), HashSet::new());
     let mut roots = HashSet::from([root.root]);
     for row in txn.scan::<Headers>(root)? {
         let (key, header) = row?;
+        headers.insert(key);
         if key == root || roots.contains(&header.parent_root) {
             roots.insert(key.root);
             live.push((key, header));
         } else if block_store::header(txn, &header.parent_root)?.is_none() {
             let what = format!("its parent {} is not stored", header.parent_root);
             return Err(content::<Headers>(&key, &what));
+        }
+    }
+    // A leaf whose header is lost is nobody's parent; its state is left to say that it was there.
+    for key in txn.scan_keys::<Diffs>(root)?.chain(txn.scan_keys::<Anchors>(root)?) {
+        let key = key?;
+        if !headers.contains(&key) {
+            return Err(content::<Headers>(&key, "the header is lost"));
         }
     }
     match live.first() {
@@ -197,8 +193,11 @@ fn summaries(
     live.iter().map(summary).collect()
 }
 
-/// The block that a directory begins with: the first row of all headers.
-pub(crate) fn bootstrap_block(txn: &impl Read) -> Result<Option<(SlotRoot, Root)>, ChainOpenError> {
-    let first = txn.scan::<Headers>(SlotRoot::first_of(0))?.next().transpose()?;
-    Ok(first.map(|(key, header)| (key, header.parent_root)))
+/// Blocks of the live tree.
+///
+/// # Errors
+/// A damaged or lost header, or the engine.
+pub fn live_block_count(txn: &impl Read, row: &ForkChoiceRow) -> Result<u64, ReadError> {
+    let root = SlotRoot::new(row.tree_root.slot, row.tree_root.root);
+    Ok(live_blocks(txn, root)?.len() as u64)
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use lamella_block_store as block_store;
-use lamella_fork_choice::{BlockSummary, Combine, ForkChoice, Tick};
+use lamella_fork_choice::{BlockSummary, Combine, ForkChoice, Pools, Tick};
 use lamella_tables::WriteTxn;
 
-use crate::{error::PersistError, meta::ForkChoiceRow, open::Chain, vote_rows};
+use crate::{error::PersistError, meta::ForkChoiceRow, open::Chain, settle::settle, vote_rows};
 
 impl Chain {
     /// Moves time on to `interval`, does what that one asks for, and makes permanent what this changes. Intervals
@@ -49,14 +49,11 @@ impl Chain {
         Ok(result)
     }
 
-    /// Changes pools in memory. The next commit makes them permanent; head and checkpoints must not move.
-    pub fn change_pools<R>(&self, change: impl FnOnce(&mut ForkChoice) -> R) -> R {
+    /// Changes pools in memory. The next commit makes them permanent.
+    pub fn change_pools<R>(&self, change: impl FnOnce(&mut Pools<'_>) -> R) -> R {
         let _writer = self.writer.lock();
         let mut view = self.view.write();
-        let head = view.head();
-        let result = change(Arc::make_mut(&mut view));
-        debug_assert_eq!(head, view.head(), "only a commit may move the head");
-        result
+        change(&mut Arc::make_mut(&mut view).pools())
     }
 
     /// Upholds A2: called after the commit only.
@@ -64,23 +61,6 @@ impl Chain {
         let view = Arc::new(view);
         *self.view.write() = Arc::clone(&view);
         view
-    }
-}
-
-/// leanSpec computes a head under the finalized slot before it and then moves that slot. Computing it once
-/// more makes the stored head the one that a restart computes. Upholds F1.
-pub(crate) fn settle(view: &mut ForkChoice, finalized_changed: bool) {
-    /// One round settles an honest chain. Votes made for it can keep head and finality moving for ever.
-    const ROUNDS_MAX: usize = 8;
-    let mut changed = finalized_changed;
-    for _ in 0..ROUNDS_MAX {
-        if !changed {
-            break;
-        }
-        changed = view.update_head().finalized_changed;
-    }
-    if changed {
-        view.update_head_keeping_finality();
     }
 }
 

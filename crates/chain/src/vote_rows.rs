@@ -1,9 +1,11 @@
 //! The rows of `Votes`: what fork choice counts, without the proofs.
 //!
 //! ```text
-//! row  = data: 128 | pools: u8 (1 known, 2 pending, 3 both) | known? | pending?
+//! row  = format: u8 = 1 | data: 128 | pools: u8 (1 known, 2 pending, 3 both) | known? | pending?
 //! pool = order: i64 BE | bits in bytes: u16 BE | SSZ bitlist
 //! ```
+//!
+//! A later version may append to a row; this one reads what it knows.
 
 use std::collections::HashSet;
 
@@ -15,6 +17,7 @@ use lamella_types::{AggregationBits, AttestationData, Decode, hash_tree_root, to
 
 use crate::meta::content;
 
+pub(crate) const FORMAT: u8 = 1;
 const KNOWN: u8 = 1;
 const PENDING: u8 = 2;
 
@@ -86,7 +89,8 @@ fn check(key: &SlotRoot, bytes: &[u8]) -> Result<VoteRow, ReadError> {
 }
 
 pub(crate) fn encode(row: &VoteRow) -> Vec<u8> {
-    let mut bytes = to_ssz(&row.data);
+    let mut bytes = vec![FORMAT];
+    bytes.extend(to_ssz(&row.data));
     let known = if row.known.is_some() { KNOWN } else { 0 };
     let pending = if row.pending.is_some() { PENDING } else { 0 };
     bytes.push(known | pending);
@@ -101,7 +105,8 @@ pub(crate) fn encode(row: &VoteRow) -> Vec<u8> {
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Option<VoteRow> {
-    let (data, rest) = bytes.split_at_checked(AttestationData::SSZ_BYTES)?;
+    let (data, rest) =
+        bytes.strip_prefix(&[FORMAT])?.split_at_checked(AttestationData::SSZ_BYTES)?;
     let data = AttestationData::from_ssz(data).ok()?;
     let (pools, mut rest) = rest.split_first()?;
     let mut pool = |present: bool| {
@@ -117,7 +122,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<VoteRow> {
     };
     let known = pool(pools & KNOWN != 0)?;
     let pending = pool(pools & PENDING != 0)?;
-    (rest.is_empty() && matches!(*pools, 1..=3)).then_some(VoteRow { data, known, pending })
+    matches!(*pools, 1..=3).then_some(VoteRow { data, known, pending })
 }
 
 #[cfg(test)]
@@ -138,11 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn rows_come_back_and_no_cut_row_does() {
+    fn rows_come_back_longer_ones_too_and_no_cut_row_does() {
         for (known, pending) in [(true, false), (false, true), (true, true)] {
             let row = row(known, pending);
             let bytes = encode(&row);
-            assert_eq!(decode(&bytes), Some(row));
+            assert_eq!(decode(&bytes).as_ref(), Some(&row));
+            assert_eq!(decode(&[&bytes[..], &[7; 9]].concat()), Some(row), "a later version's");
             for length in 0..bytes.len() {
                 assert_eq!(decode(&bytes[..length]), None);
             }
@@ -152,8 +158,13 @@ mod tests {
     #[test]
     fn a_row_has_these_bytes() {
         let row = row(true, false);
-        let expected =
-            [to_ssz(&row.data), vec![1], (-7_i64).to_be_bytes().to_vec(), vec![0, 2, 1, 6]];
+        let expected = [
+            vec![1],
+            to_ssz(&row.data),
+            vec![1],
+            (-7_i64).to_be_bytes().to_vec(),
+            vec![0, 2, 1, 6],
+        ];
         assert_eq!(encode(&row), expected.concat());
     }
 }

@@ -8,12 +8,15 @@ use std::{collections::BTreeSet, ops::ControlFlow, path::PathBuf};
 use lamella_inspect as inspect;
 use lamella_state_store::ANCHOR_INTERVAL_SLOTS;
 use lamella_types::{BlockHashes, BlockHeader, Decode, Root, Slot, State, hash_tree_root};
+use rand_xoshiro::{
+    SplitMix64,
+    rand_core::{Rng as _, SeedableRng as _},
+};
 use serde::Serialize;
 
 use super::{
     client::{Client, ClientError},
     health::{FINALITY_DISTANCE_MAX, HEAD_DISTANCE_MAX, Picture},
-    random::Random,
 };
 
 /// Random slots whose states are compared, beside all anchors.
@@ -106,9 +109,10 @@ fn same_states(clients: &[Asked], finalized: Slot, seed: u64) -> Result<String, 
     // One block is the anchor of every boundary that the gap before it goes over.
     let mut slots: BTreeSet<Slot> = (0..boundaries).map(boundary).collect();
     let anchors = slots.len();
-    let mut random = Random::new(seed);
-    slots
-        .extend((0..SAMPLES).map(|_| block_from(&history, random.below(finalized + 1), finalized)));
+    let mut random = SplitMix64::seed_from_u64(seed);
+    // The remainder favours low slots by finalized / 2^64, which is no matter here.
+    let mut sample = || block_from(&history, random.next_u64() % (finalized + 1), finalized);
+    slots.extend((0..SAMPLES).map(|_| sample()));
     let mut bytes = 0;
     for slot in &slots {
         bytes += same_state(clients, *slot)?;

@@ -13,7 +13,6 @@
 //! | watching, slot by slot | `watch` |
 //! | what must hold at the end | `checks` |
 //! | a terminal, lines, JSON | `show` |
-//! | ending at any moment | `stop` |
 //!
 //! Absent on purpose: nodes on other machines, and anything that a node does not do when started by hand.
 
@@ -26,10 +25,8 @@ pub mod health;
 mod options;
 pub mod ports;
 pub mod process;
-pub mod random;
 mod run;
 pub mod show;
-mod stop;
 mod watch;
 
 pub use checks::Check;
@@ -37,4 +34,3 @@ pub use error::DevnetError;
 pub use options::{Announced, DevnetOptions, KeyProgress, Verdict};
 pub use run::run;
 pub use show::Show;
-pub use stop::Stop;

@@ -2,23 +2,24 @@
 
 use std::sync::Arc;
 
+use lamella_interrupt::Interrupt;
+
 use super::{
     error::DevnetError,
     folder::Folder,
     options::{Announced, DevnetOptions, KeyProgress},
     show::Show,
-    stop::Stop,
     watch::Watch,
 };
 
-/// Runs a network until its slots are over or `stop` is told; no node is left running.
+/// Runs a network until its slots are over or `stop` is thrown; no node is left running.
 ///
 /// # Errors
 /// [`DevnetError`]; [`DevnetError::Failed`] after a verdict that was shown, [`DevnetError::Stopped`] if told to stop
 /// before the slots asked for were over.
 pub fn run(
     options: &DevnetOptions,
-    stop: &Stop,
+    stop: &Interrupt,
     show: &mut dyn Show,
     progress: &KeyProgress,
 ) -> Result<(), DevnetError> {
@@ -30,12 +31,13 @@ pub fn run(
 
 fn run_to_the_end(
     options: &DevnetOptions,
-    stop: &Stop,
+    stop: &Interrupt,
     show: &mut dyn Show,
     progress: &KeyProgress,
 ) -> Result<(), DevnetError> {
     let (asked, progress) = (options.clone(), Arc::clone(progress));
-    let folder = stop.or_abandon(move || Folder::prepare(&asked, &progress))??;
+    let prepared = stop.race(move || Folder::prepare(&asked, &progress));
+    let folder = prepared.ok_or(DevnetError::Stopped)??;
     show.announced(&announced(options, &folder))?;
     let mut watch = Watch::start(options, folder, stop, show)?;
     watch.run()?;

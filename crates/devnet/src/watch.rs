@@ -7,10 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lamella_interrupt::Interrupt;
 use lamella_types::{Slot, limits::INTERVALS_PER_SLOT};
 
 use super::{
-    Check, DevnetError, DevnetOptions, Show, Stop, Verdict,
+    Check, DevnetError, DevnetOptions, Show, Verdict,
     checks::{self, Asked},
     client::Client,
     clock::unix_ms,
@@ -43,7 +44,7 @@ struct Watched {
 pub(super) struct Watch<'a> {
     folder: Folder,
     nodes: Vec<Watched>,
-    stop: &'a Stop,
+    stop: &'a Interrupt,
     show: &'a mut dyn Show,
     /// Last slot of the run, `u64::MAX` without one.
     end: Slot,
@@ -60,7 +61,7 @@ impl<'a> Watch<'a> {
     pub(super) fn start(
         options: &DevnetOptions,
         mut folder: Folder,
-        stop: &'a Stop,
+        stop: &'a Interrupt,
         show: &'a mut dyn Show,
     ) -> Result<Self, DevnetError> {
         let mut nodes = Vec::new();
@@ -133,11 +134,11 @@ impl<'a> Watch<'a> {
         let mut checks = self.settle()?;
         let slot = self.folder.now();
         let (finalized, asked) = (self.look()?.health().finalized_slot, self.asked());
-        checks.push(self.stop.or_abandon(move || checks::states(&asked, finalized, seed))?);
+        checks.push(self.or_abandon(move || checks::states(&asked, finalized, seed))?);
         checks.push(self.stop_nodes()?);
         let dirs: Vec<_> = self.nodes.iter().map(Watched::place).collect();
         let on_disk = move || [checks::databases(&dirs), checks::checksums(&dirs, finalized)];
-        checks.extend(self.stop.or_abandon(on_disk)?);
+        checks.extend(self.or_abandon(on_disk)?);
         let passed = checks.iter().all(|check| check.passed);
         let verdict = Verdict { passed, slot, checks };
         self.show.verdict(&verdict)?;
@@ -149,7 +150,7 @@ impl<'a> Watch<'a> {
         let last = self.folder.now() + SETTLE_SLOTS;
         loop {
             let (picture, asked) = (self.look()?, self.asked());
-            let checks = self.stop.or_abandon(move || {
+            let checks = self.or_abandon(move || {
                 vec![checks::agreement(&picture, &asked), checks::finality(&picture)]
             })?;
             if checks.iter().all(|check| check.passed) || self.folder.now() > last {
@@ -196,7 +197,20 @@ impl<'a> Watch<'a> {
             }
             Some(left_ms) => PICTURE_INTERVAL.min(Duration::from_millis(left_ms)),
         };
-        self.stop.wait(wait)
+        self.wait(wait)
+    }
+
+    /// Lets the time pass, unless told to stop.
+    fn wait(&self, time: Duration) -> Result<(), DevnetError> {
+        if self.stop.pause(time) { Err(DevnetError::Stopped) } else { Ok(()) }
+    }
+
+    /// Does work that may be abandoned at any point, unless told to stop.
+    fn or_abandon<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, DevnetError> {
+        self.stop.race(work).ok_or(DevnetError::Stopped)
     }
 
     /// The last slot that is in its last interval, or over: everything due in it has been done.
@@ -210,7 +224,7 @@ impl<'a> Watch<'a> {
         let asked =
             self.nodes.iter().map(|node| (node.process.id(), node.place().0, node.client.clone()));
         let asked: Vec<_> = asked.collect();
-        let nodes = self.stop.or_abandon(|| ask_all(asked))?;
+        let nodes = self.or_abandon(|| ask_all(asked))?;
         let left_ms = self.folder.clock.genesis_ms.saturating_sub(unix_ms());
         Ok(Picture {
             slot: self.folder.now(),
@@ -232,7 +246,7 @@ impl<'a> Watch<'a> {
                 let what = format!("did not answer within {} s", START_DEADLINE.as_secs());
                 return Err(self.failure(&silent.node_id, what)?);
             }
-            self.stop.wait(START_LOOK)?;
+            self.wait(START_LOOK)?;
         }
     }
 

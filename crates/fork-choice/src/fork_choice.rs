@@ -8,7 +8,6 @@ use lamella_types::{
 };
 
 use crate::{
-    head::HeadChange,
     limits::{KNOWN_DATA_KEPT, KNOWN_DATA_MAX},
     pool::Pool,
     signatures::SignaturePool,
@@ -39,6 +38,21 @@ pub struct ForkChoice {
     pub(crate) next_back: i64,
     /// Data whose row on disk may differ from the pools.
     pub(crate) unsaved: BTreeSet<AttestationData>,
+}
+
+/// What recomputing the head changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadChange {
+    /// Head before.
+    pub old_head: Root,
+    /// Head now.
+    pub new_head: Root,
+    /// Blocks on the old head's chain that are not on the new one's; 0 unless the chain was reorganised.
+    pub reorg_depth: u64,
+    /// The justified checkpoint moved forward. Only a block does that.
+    pub justified_advanced: bool,
+    /// The finalized checkpoint is another one: further on, or back after a reorg.
+    pub finalized_changed: bool,
 }
 
 impl ForkChoice {

@@ -1,23 +1,11 @@
 //! Head and safe target.
 
-use lamella_types::{Checkpoint, Root};
+use lamella_types::Checkpoint;
 
-use crate::{fork_choice::ForkChoice, votes::LatestVotes};
-
-/// What recomputing the head changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeadChange {
-    /// Head before.
-    pub old_head: Root,
-    /// Head now.
-    pub new_head: Root,
-    /// Blocks on the old head's chain that are not on the new one's; 0 unless the chain was reorganised.
-    pub reorg_depth: u64,
-    /// The justified checkpoint moved forward. Only a block does that.
-    pub justified_advanced: bool,
-    /// The finalized checkpoint is another one: further on, or back after a reorg.
-    pub finalized_changed: bool,
-}
+use crate::{
+    fork_choice::{ForkChoice, HeadChange},
+    votes::LatestVotes,
+};
 
 impl ForkChoice {
     /// Recomputes the head from the justified block and takes over its view of finality. leanSpec `update_head`.

@@ -7,7 +7,7 @@ use lamella_types::{
     coverage::select_proofs_for_coverage, limits::INTERVALS_PER_SLOT,
 };
 
-use crate::{fork_choice::ForkChoice, head::HeadChange, pool::Pool};
+use crate::{fork_choice::ForkChoice, fork_choice::HeadChange, pool::Pool};
 
 /// Material for one aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]

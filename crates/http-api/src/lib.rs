@@ -12,7 +12,7 @@
 //! | SSZ or JSON | `accept`, `answer` |
 //! | blocks and headers, states, fork choice | `blocks`, `states`, `fork_choice` |
 //! | the node itself, the aggregator role | `node`, `admin` |
-//! | server-sent events | `events` |
+//! | server-sent events: published, streamed | `events`, `stream` |
 //! | unknown, pruned, corrupt, busy | `error` |
 //! | sockets, timeouts, connections, the thread | `server`, `stall` |
 //!
@@ -33,6 +33,7 @@ mod routes;
 mod server;
 mod stall;
 mod states;
+mod stream;
 
 pub use context::{ApiContext, Limits, StoreFailed};
 pub use error::ApiError;

@@ -185,7 +185,7 @@ fn database_body(chain: &Chain) -> Result<Answer, ApiError> {
     let stats = chain.database().stats()?;
     let (identity, cache) = (chain.identity(), chain.states().cache_stats());
     let txn = chain.read()?;
-    let first_slot = first_slot(&txn)?.unwrap_or(0);
+    let first_slot = first_slot(&txn)?;
     let tables = txn.table_stats()?.into_iter().map(|table| TableBody {
         name: table.name,
         rows: table.rows,

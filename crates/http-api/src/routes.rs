@@ -14,7 +14,7 @@ use lamella_metrics::Scraped;
 use tokio::time::timeout;
 
 use super::{
-    admin, blocks, context::ApiContext, error::ApiError, events, fork_choice, node, states,
+    admin, blocks, context::ApiContext, error::ApiError, fork_choice, node, states, stream,
 };
 
 /// Bytes of a request body: the only one taken is `{"enabled":true}`.
@@ -46,7 +46,7 @@ pub fn router(context: Arc<ApiContext>) -> Router {
         .route("/lean/v0/node/peers", get(node::peers))
         .route("/lean/v0/node/database", get(node::database))
         .route("/lean/v0/admin/aggregator", get(admin::aggregator).post(admin::set_aggregator))
-        .route("/lean/v0/events", get(events::events))
+        .route("/lean/v0/events", get(stream::events))
         .route("/metrics", get(metrics));
     finish(routes, context)
 }

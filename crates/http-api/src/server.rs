@@ -12,6 +12,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use lamella_metrics::StorageSample;
@@ -19,13 +20,16 @@ use lamella_tables::Consequence;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, Runtime},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Semaphore, watch},
     task::{JoinSet, spawn_blocking},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tracing::{debug, info, warn};
 
-use super::{ApiContext, metrics_router, router, stall::Impatient};
+use super::{
+    ApiContext, metrics_router, router,
+    stall::{Impatient, impatient},
+};
 
 /// Threads that serve sockets; reads of the chain have threads of their own.
 const WORKERS: usize = 2;
@@ -190,9 +194,8 @@ async fn accept(
     mut stopped: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(connections_max));
-    let mut connections = JoinSet::new();
+    let graceful = GracefulShutdown::new();
     loop {
-        while connections.try_join_next().is_some() {}
         let place = Arc::clone(&places).acquire_owned();
         let next = async {
             let place = place.await.ok();
@@ -204,7 +207,13 @@ async fn accept(
         };
         match (place, accepted) {
             (Some(place), Ok((socket, _))) => {
-                connections.spawn(connection(socket, router.clone(), place, stopped.clone()));
+                let served = graceful.watch(connection(socket, router.clone()));
+                tokio::spawn(async move {
+                    if let Err(error) = served.await {
+                        debug!(%error, "HTTP connection ended");
+                    }
+                    drop(place);
+                });
             }
             (None, _) => break,
             // Out of file descriptors, or a client that left: neither is a reason to stop, nor to spin.
@@ -215,35 +224,23 @@ async fn accept(
         }
     }
     drop(listener);
-    // Streams of events do not end by themselves: what the grace leaves is dropped.
-    let _ = timeout(STOP_GRACE, async { while connections.join_next().await.is_some() {} }).await;
+    // Streams of events do not end by themselves: what the grace leaves goes with the runtime.
+    let _ = timeout(STOP_GRACE, graceful.shutdown()).await;
 }
 
-async fn connection(
+/// A connection that is served as long as it is polled.
+fn connection(
     socket: TcpStream,
     router: Router,
-    _place: OwnedSemaphorePermit,
-    mut stopped: watch::Receiver<bool>,
-) {
+) -> http1::Connection<TokioIo<Impatient>, TowerToHyperService<Router>> {
     // Answers go out whole; only events are small, and they should not wait.
     let _ = socket.set_nodelay(true);
-    let socket = TokioIo::new(Impatient::new(socket, STALL_TIMEOUT));
-    let served = http1::Builder::new()
+    let socket = TokioIo::new(impatient(socket, STALL_TIMEOUT));
+    http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(socket, TowerToHyperService::new(router));
-    let mut served = std::pin::pin!(served);
-    let outcome = tokio::select! {
-        outcome = served.as_mut() => outcome,
-        () = stop_requested(&mut stopped) => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = outcome {
-        debug!(%error, "HTTP connection ended");
-    }
+        .serve_connection(socket, TowerToHyperService::new(router))
 }
 
 /// Ends when the server is to stop.

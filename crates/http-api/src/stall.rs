@@ -4,96 +4,29 @@
 //! write without any progress counts: a slow client that still reads gets its answer, and a silent stream of
 //! events, which writes nothing, stays open.
 
-use std::{
-    io,
-    pin::{Pin, pin},
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{pin::Pin, time::Duration};
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::{Sleep, sleep},
-};
+use tokio::net::TcpStream;
+use tokio_io_timeout::TimeoutStream;
 
 /// A socket whose writes must make progress.
-pub(super) struct Impatient {
-    socket: TcpStream,
-    patience: Duration,
-    /// Running while a write waits.
-    deadline: Option<Pin<Box<Sleep>>>,
-}
+pub(super) type Impatient = Pin<Box<TimeoutStream<TcpStream>>>;
 
-impl Impatient {
-    pub(super) const fn new(socket: TcpStream, patience: Duration) -> Self {
-        Self { socket, patience, deadline: None }
-    }
-
-    /// Passes on the outcome of a write, unless the wait for it has been too long.
-    fn check<T>(
-        &mut self,
-        outcome: Poll<io::Result<T>>,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.deadline = None;
-            return outcome;
-        }
-        let patience = self.patience;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(patience)));
-        ready!(deadline.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Impatient {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        pin!(&mut self.socket).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Impatient {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = pin!(&mut self.socket).poll_write(context, bytes);
-        self.check(outcome, context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = pin!(&mut self.socket).poll_write_vectored(context, parts);
-        self.check(outcome, context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        pin!(&mut self.socket).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        pin!(&mut self.socket).poll_shutdown(context)
-    }
+/// Bounds the wait of each write.
+pub(super) fn impatient(socket: TcpStream, patience: Duration) -> Impatient {
+    let mut stream = TimeoutStream::new(socket);
+    stream.set_write_timeout(Some(patience));
+    Box::pin(stream)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
+        time::sleep,
     };
 
     use super::*;
@@ -102,7 +35,7 @@ mod tests {
     async fn pair(patience: Duration) -> (Impatient, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Impatient::new(listener.accept().await.unwrap().0, patience), client)
+        (impatient(listener.accept().await.unwrap().0, patience), client)
     }
 
     #[tokio::test]

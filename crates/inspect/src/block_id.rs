@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use lamella_block_store as block_store;
+use lamella_block_store::{self as block_store, Extent};
 use lamella_chain::Chain;
 use lamella_tables::{Canonical, EngineError, Read as _, ReadError, ReadTxn};
 use lamella_types::{Root, Slot};
@@ -114,19 +114,19 @@ fn canonical_root(txn: &ReadTxn<'_>, slot: Slot) -> Result<Root, UnresolvedId> {
     if slot > head {
         return Err(UnresolvedId::BeyondHead { slot, head });
     }
-    let first = first_slot(txn)?.unwrap_or(0);
+    let first = first_slot(txn)?;
     if slot < first {
         return Err(UnresolvedId::BeforeBootstrap { slot, first });
     }
     Err(UnresolvedId::SkippedSlot(slot))
 }
 
-/// The slot that this node began at.
+/// The slot from which on this node has every block.
 ///
 /// # Errors
 /// Damage, or the engine fails.
-pub fn first_slot(txn: &ReadTxn<'_>) -> Result<Option<Slot>, ReadError> {
-    txn.scan_keys::<Canonical>(0)?.next().transpose()
+pub fn first_slot(txn: &ReadTxn<'_>) -> Result<Slot, ReadError> {
+    Ok(Extent::read(txn)?.oldest().slot)
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::{fmt, path::Path};
 
 use lamella_block_store as block_store;
-use lamella_chain::SCHEMA_VERSION;
-use lamella_tables::{LiveChain, Read as _, Registries, TABLES, TableStats, Votes};
+use lamella_chain::{SCHEMA_VERSION, live_block_count};
+use lamella_tables::{Read as _, Registries, Slots, TableStats, Votes};
 use lamella_types::{Checkpoint, Root, Slot};
 use serde::Serialize;
 
@@ -101,8 +101,8 @@ pub fn read(data_dir: &Path) -> Result<Info, InspectError> {
         oldest: BlockName::new(oldest.slot, oldest.root),
         // A directory that began at a checkpoint has none before it, pruned or not.
         signatures_from_slot: block_store::signature_floor(&txn)?.key.slot.max(oldest.slot),
-        blocks: rows(&tables, TABLES[0].name),
-        live_blocks: rows(&tables, <LiveChain as lamella_tables::Table>::NAME),
+        blocks: rows(&tables, <Slots as lamella_tables::Table>::NAME),
+        live_blocks: live_block_count(&txn, &row)?,
         votes: rows(&tables, <Votes as lamella_tables::Table>::NAME),
         file_bytes: stats.file_bytes,
         free_pages: stats.free_pages,

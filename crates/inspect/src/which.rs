@@ -2,11 +2,9 @@
 
 use std::str::FromStr;
 
-use lamella_block_store as block_store;
+use lamella_block_store::{self as block_store, Extent};
 use lamella_chain::{ChainOpenError, ForkChoiceRow};
-use lamella_tables::{
-    Canonical, Headers, LiveChain, Meta, MetaName, Read as _, ReadError, ReadTxn, SlotRoot,
-};
+use lamella_tables::{Canonical, Meta, MetaName, Read as _, ReadError, ReadTxn, SlotRoot};
 use lamella_types::{BlockHeader, Root, Slot};
 
 use super::{InspectError, NotStored, error::contradiction};
@@ -109,11 +107,9 @@ pub fn named(txn: &ReadTxn<'_>, what: &str, root: Root) -> Result<BlockHeader, R
 /// The key of the first stored block: genesis, or the checkpoint that the database began with.
 ///
 /// # Errors
-/// Damage; an empty table is.
+/// Damage; a missing row is.
 pub fn oldest_block(txn: &ReadTxn<'_>) -> Result<SlotRoot, ReadError> {
-    let first = txn.scan_keys::<Headers>(SlotRoot::first_of(0))?.next().transpose()?;
-    let empty = || contradiction::<LiveChain>(&SlotRoot::first_of(0), "no header".to_owned());
-    first.ok_or_else(empty)
+    Ok(Extent::read(txn)?.oldest())
 }
 
 /// The canonical block of a slot; a slot without one is told apart from a lost row by its neighbours (C1).

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lamella_chain::{Chain, Persisted, Timings};
 use lamella_state_store::CacheStats;
-use lamella_tables::{DatabaseStats, EngineError, Read as _, TABLES, TableStats};
+use lamella_tables::{DatabaseStats, EngineError, Read as _, TableStats, trees};
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::register::{Register, STORAGE, gauge};
@@ -104,7 +104,7 @@ impl StorageMetrics {
                 "lean_storage_pruned_rows_total",
                 "Rows pruned by imports.",
                 "table",
-                &["Signatures", "LiveChain"],
+                &["Signatures", "live tree"],
             ),
             signature_floor: gauge("signature_floor_slot", "Proofs below this slot may be pruned."),
             chain_slots_left: gauge(
@@ -127,7 +127,7 @@ impl StorageMetrics {
             self.commit_seconds.with_label_values(&[phase]).observe(time.as_secs_f64());
         }
         let rows = |table| self.pruned_rows.with_label_values(&[table]);
-        rows("LiveChain").inc_by(persisted.pruned_nodes as u64);
+        rows("live tree").inc_by(persisted.pruned_nodes as u64);
         if let Ok(step) = &persisted.pruned_signatures {
             rows("Signatures").inc_by(step.deleted as u64);
             self.signature_floor.set(gauge(step.floor.key.slot));
@@ -186,9 +186,9 @@ impl StorageMetrics {
 fn tables(r: &Register<'_>) -> (IntGaugeVec, IntGaugeVec) {
     let bytes = r.gauges("lean_table_bytes", "Bytes of a table's pages.", &["table"]);
     let rows = r.gauges("lean_storage_table_rows", "Rows of a table.", &["table"]);
-    for table in TABLES {
-        bytes.with_label_values(&[table.name]);
-        rows.with_label_values(&[table.name]);
+    for tree in trees() {
+        bytes.with_label_values(&[tree]);
+        rows.with_label_values(&[tree]);
     }
     (bytes, rows)
 }

@@ -18,35 +18,9 @@ use serde::{
 };
 
 use super::{
-    NetworkFileError,
+    NetworkFileError, Role,
     read::{parse_yaml, read_yaml_text},
 };
-
-/// What a validator's key signs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Attestation data.
-    Attester,
-    /// Blocks.
-    Proposer,
-}
-
-impl Role {
-    /// The secret key file's name where nothing else is said.
-    #[must_use]
-    pub fn default_key_file(self, index: ValidatorIndex) -> String {
-        format!("validator_{index}_{self}_key_sk.ssz")
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Attester => "attester",
-            Self::Proposer => "proposer",
-        })
-    }
-}
 
 /// A validator of one node and its key files, relative to the directory of the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]

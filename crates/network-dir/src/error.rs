@@ -128,7 +128,7 @@ pub enum NetworkFileError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        reason: super::NodeKeyError,
+        reason: NodeKeyError,
     },
 }
 
@@ -196,4 +196,21 @@ pub enum ValidatorKeyError {
         /// The file met second.
         path: PathBuf,
     },
+}
+
+/// Why text is no node key. The text itself is not repeated: it may be a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NodeKeyError {
+    /// Too many or too few digits.
+    #[error("{digits} characters instead of 64 hex digits")]
+    Length {
+        /// Characters found, without `0x`.
+        digits: usize,
+    },
+    /// A character outside 0-9, a-f, A-F.
+    #[error("a character that is not a hex digit")]
+    NotHex,
+    /// Zero, or not below the order of the curve.
+    #[error("a number that is no secp256k1 private key")]
+    OutOfRange,
 }

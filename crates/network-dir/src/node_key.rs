@@ -4,7 +4,7 @@ use std::{fmt, path::Path, str::FromStr};
 
 use enr::{EnrKey, EnrPublicKey, k256::ecdsa::SigningKey};
 
-use super::{NetworkFileError, read::read_text};
+use super::{NetworkFileError, NodeKeyError, read::read_text};
 
 /// Bytes of a node key file: 64 hex digits, with room for `0x` and white space.
 const NODE_KEY_FILE_BYTES_MAX: u64 = 1024;
@@ -12,23 +12,6 @@ const NODE_KEY_FILE_BYTES_MAX: u64 = 1024;
 /// A secp256k1 private key. Its `Debug` shows nothing secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeKey([u8; 32]);
-
-/// Why text is no node key. The text itself is not repeated: it may be a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NodeKeyError {
-    /// Too many or too few digits.
-    #[error("{digits} characters instead of 64 hex digits")]
-    Length {
-        /// Characters found, without `0x`.
-        digits: usize,
-    },
-    /// A character outside 0-9, a-f, A-F.
-    #[error("a character that is not a hex digit")]
-    NotHex,
-    /// Zero, or not below the order of the curve.
-    #[error("a number that is no secp256k1 private key")]
-    OutOfRange,
-}
 
 impl NodeKey {
     /// Reads a key file: hex, `0x` optional, white space around it ignored.

@@ -8,7 +8,7 @@ use crate::{
     create::{self, Found},
     error::{EngineError, OpenError, Operation},
     lock::{Access, WriterLock, check_readers_file},
-    schema::TABLES,
+    schema::trees,
     transaction::WriteTxn,
     view::DatabaseView,
 };
@@ -22,6 +22,9 @@ const GROWTH_BYTES: isize = 4 << 20;
 
 /// The file is cut when this much is free at its end.
 const SHRINK_BYTES: isize = 16 << 20;
+
+/// Trees open at once: ours, and those of another schema beside them.
+const TREES_MAX: u64 = 32;
 
 /// Read transactions at once, over all processes.
 const READERS_MAX: u32 = 512;
@@ -136,9 +139,8 @@ impl Database {
                 return Ok(());
             }
             let txn = view.engine.begin_rw_txn().map_err(failed("-"))?;
-            for table in TABLES {
-                txn.create_table(Some(table.name), TableFlags::empty())
-                    .map_err(failed(table.name))?;
+            for tree in trees() {
+                txn.create_table(Some(tree), TableFlags::empty()).map_err(failed(tree))?;
             }
             txn.commit().map(|_| ()).map_err(failed("-"))
         };
@@ -220,7 +222,7 @@ pub(crate) fn engine_options(writer: Option<&Options>, size_bytes_max: usize) ->
     });
     DatabaseOptions {
         mode,
-        max_tables: Some(TABLES.len() as u64),
+        max_tables: Some(TREES_MAX),
         max_readers: Some(READERS_MAX),
         page_size: writer.and_then(|options| options.page_bytes).map(PageSize::Set),
         // Reads are point lookups and short ranges; readahead would fetch history nobody asked for.

@@ -30,14 +30,16 @@ mod view;
 pub const LOG_TARGET: &str = "libmdbx";
 
 pub use database::{Database, Durability, OpenMode, Options};
-pub use error::{Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError};
+pub use error::{
+    Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError, TookTooLong,
+};
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
 pub use pages::{PageFault, PageFinding, PageProgress, PageReport, PageTree};
 pub use raw::{RawKey, RawRow};
 pub use reader_table::OpenReader;
 pub use schema::{
-    Anchors, Bodies, Canonical, Diffs, Headers, History, LiveChain, Meta, Registries, Seal,
-    SignGuard, Signatures, Slots, TABLES, Table, TableInfo, TableStats, Votes,
+    Anchors, Bodies, Canonical, Diffs, Headers, History, Meta, Place, Registries, Seal, SignGuard,
+    Signatures, Slots, TABLES, Table, TableInfo, TableStats, Votes, trees,
 };
 pub use transaction::{Read, ReadTxn, Row, WriteTxn};
 pub use value::{Bytes, Value};

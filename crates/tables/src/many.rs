@@ -15,7 +15,7 @@ use crate::{
     key::Key,
     schema::{Table, unseal},
     stored::ReadableValue,
-    transaction::ReadTxn,
+    transaction::{ReadTxn, open_tree},
 };
 
 /// Threads that verify the rows of all calls together.
@@ -45,17 +45,20 @@ impl ReadTxn<'_> {
         T: Table<Value: Send>,
     {
         let failed = |error| EngineError::new(Operation::Get, T::NAME, error);
-        let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
+        let tree = open_tree(&self.0, T::PLACE).map_err(failed)?;
         let mut rows = Vec::with_capacity(keys.len());
         for key in keys {
             let encoded = key.encode();
             let engine = |error| failed(error).at(key);
-            let readable: Option<ReadableValue<RO>> =
-                self.0.get(&table, &encoded).map_err(engine)?;
-            let stored = match readable.map(ReadableValue::check) {
+            let place = T::PLACE.key(encoded.clone());
+            let readable: Option<ReadableValue<RO>> = match &tree {
+                Some(tree) => self.0.get(tree, &place).map_err(engine)?,
                 None => None,
-                Some(Err(fault)) => Some(Err(fault)),
-                Some(Ok(())) => self.0.get(&table, &encoded).map_err(engine)?.map(Ok),
+            };
+            let stored = match (readable.map(ReadableValue::check), &tree) {
+                (None, _) | (_, None) => None,
+                (Some(Err(fault)), _) => Some(Err(fault)),
+                (Some(Ok(())), Some(tree)) => self.0.get(tree, &place).map_err(engine)?.map(Ok),
             };
             rows.push(FoundRow { encoded, stored });
         }

@@ -3,10 +3,10 @@
 use libmdbx::{ObjectLength, RO};
 
 use crate::{
-    error::{Damage, EngineError, Fault, Operation, ReadError},
+    error::{Damage, EngineError, Operation, ReadError},
     schema::TABLES,
     stored::{StoredKey, StoredValue},
-    transaction::ReadTxn,
+    transaction::{ReadTxn, open_tree},
 };
 
 /// A row exactly as it is stored, checksum included.
@@ -42,14 +42,42 @@ impl ReadTxn<'_> {
             return Ok(None);
         };
         let failed = |error| EngineError::new(Operation::Scan, info.name, error);
-        let table = self.0.open_table(Some(info.name)).map_err(failed)?;
-        let cursor = self.0.cursor(&table).map_err(failed)?;
-        let rows = cursor.into_iter_from::<StoredKey, ObjectLength>(start);
-        let damaged = |key, fault| Damage { table: info.name, key, fault };
+        let mut rows = None;
+        if let Some(tree) = open_tree(&self.0, info.place).map_err(failed)? {
+            let cursor = self.0.cursor(&tree).map_err(failed)?;
+            rows = Some(cursor.into_iter_from::<StoredKey, ObjectLength>(start));
+        }
+        let read = move |row| -> Result<Option<RawKey>, ReadError> {
+            let (key, ObjectLength(stored_bytes)): (StoredKey, _) = Result::map_err(row, failed)?;
+            let damaged = |fault| Damage { table: info.name, key: Vec::new(), fault };
+            let place = key.bytes().map_err(damaged)?;
+            Ok(info.place.own_key(&place).map(|key| RawKey { key: key.to_vec(), stored_bytes }))
+        };
+        Ok(Some(rows.into_iter().flatten().filter_map(move |row| read(row).transpose())))
+    }
+
+    /// The rows of a tree of the engine, in key order, unverified, its keys as they lie there: the way to read what
+    /// another schema left. `None` if there is no such tree.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn tree_rows(
+        &self,
+        tree: &str,
+    ) -> Result<Option<impl Iterator<Item = Result<RawRow, ReadError>>>, EngineError> {
+        let failed = |error| EngineError::new(Operation::Scan, "-", error);
+        let tree = match self.0.open_table(Some(tree)) {
+            Ok(tree) => tree,
+            Err(libmdbx::Error::NotFound) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let cursor = self.0.cursor(&tree).map_err(failed)?;
+        let rows = cursor.into_iter_start::<StoredKey, StoredValue<RO>>();
+        let damaged = |fault| Damage { table: "-", key: Vec::new(), fault };
         Ok(Some(rows.map(move |row| {
-            let (key, ObjectLength(stored_bytes)) = row.map_err(failed)?;
-            let key = key.bytes().map_err(|fault| damaged(Vec::new(), fault))?;
-            Ok(RawKey { key, stored_bytes })
+            let (key, stored) = row.map_err(failed)?;
+            let (key, stored) = (key.bytes().map_err(damaged)?, stored.bytes().map_err(damaged)?);
+            Ok(RawRow { key, stored })
         })))
     }
 
@@ -65,17 +93,20 @@ impl ReadTxn<'_> {
             return Ok(None);
         };
         let failed = |error| EngineError::new(Operation::Scan, info.name, error);
-        let table = self.0.open_table(Some(info.name)).map_err(failed)?;
-        let cursor = self.0.cursor(&table).map_err(failed)?;
-        let rows = cursor.into_iter_start::<StoredKey, StoredValue<RO>>();
-        let damaged =
-            |key: &[u8], fault: Fault| Damage { table: info.name, key: key.to_vec(), fault };
-        Ok(Some(rows.map(move |row| {
-            let (key, stored) = row.map_err(failed)?;
-            let key = key.bytes().map_err(|fault| damaged(&[], fault))?;
-            let stored = stored.bytes().map_err(|fault| damaged(&key, fault))?;
-            Ok(RawRow { key, stored })
-        })))
+        let mut rows = None;
+        if let Some(tree) = open_tree(&self.0, info.place).map_err(failed)? {
+            let cursor = self.0.cursor(&tree).map_err(failed)?;
+            rows = Some(cursor.into_iter_start::<StoredKey, StoredValue<RO>>());
+        }
+        let read = move |row| -> Result<Option<RawRow>, ReadError> {
+            let (key, stored): (StoredKey, StoredValue<RO>) = Result::map_err(row, failed)?;
+            let damaged = |key: &[u8], fault| Damage { table: info.name, key: key.to_vec(), fault };
+            let place = key.bytes().map_err(|fault| damaged(&[], fault))?;
+            let Some(key) = info.place.own_key(&place) else { return Ok(None) };
+            let stored = stored.bytes().map_err(|fault| damaged(key, fault))?;
+            Ok(Some(RawRow { key: key.to_vec(), stored }))
+        };
+        Ok(Some(rows.into_iter().flatten().filter_map(move |row| read(row).transpose())))
     }
 }
 
@@ -90,8 +121,9 @@ impl crate::WriteTxn<'_> {
             return Ok(());
         };
         let failed = |error| EngineError::new(Operation::Put, info.name, error);
-        let table = self.0.open_table(Some(info.name)).map_err(failed)?;
-        self.0.put(&table, key, stored, libmdbx::WriteFlags::UPSERT).map_err(failed)
+        let table = self.0.open_table(Some(info.place.tree)).map_err(failed)?;
+        let place = info.place.key(key.to_vec());
+        self.0.put(&table, place, stored, libmdbx::WriteFlags::UPSERT).map_err(failed)
     }
 
     /// Deletes a row whatever it holds: the way to lose one in a test. Unknown names are ignored.
@@ -103,7 +135,7 @@ impl crate::WriteTxn<'_> {
             return Ok(false);
         };
         let failed = |error| EngineError::new(Operation::Delete, info.name, error);
-        let table = self.0.open_table(Some(info.name)).map_err(failed)?;
-        self.0.del(&table, key, None).map_err(failed)
+        let table = self.0.open_table(Some(info.place.tree)).map_err(failed)?;
+        self.0.del(&table, info.place.key(key.to_vec()), None).map_err(failed)
     }
 }

@@ -1,4 +1,10 @@
 //! The tables. One declaration each; names, listings and statistics follow from it.
+//!
+//! The hard idea: a table is not a tree. A commit rewrites every page from a changed row up to the root of its tree,
+//! so the four tables that hold the parts of a block share one tree, and an import rewrites one path for all of them.
+//! There a key ends in two bytes more, which say whose row it is: the parts of a block are neighbours, and each table
+//! still sees its own rows alone, in the order of its own keys. An import writes them in that order, so each is an append
+//! and leaves are full; the diff between header and body made them half empty.
 
 use lamella_types::{BlockBody, BlockHeader, Root, Segment, Slot, Validators};
 
@@ -18,10 +24,39 @@ pub trait Table {
     type Value: Value;
     /// How a value proves itself.
     const SEAL: Seal;
+    /// Where its rows lie.
+    const PLACE: Place;
 
     /// The hash the value has and the hash its key says, for tables sealed by [`Seal::OwnHash`].
     fn hashes(_value: &Self::Value, _key: &Self::Key) -> Option<(Root, Root)> {
         None
+    }
+}
+
+/// Where the rows of a table lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Name of the tree in the engine.
+    pub tree: &'static str,
+    /// What its keys end in, u16 BE, in a tree that several tables share. Two bytes, since the engine pads rows to even
+    /// lengths: behind a key of odd length a page does not tell a value from one that is a byte longer.
+    pub part: Option<u16>,
+}
+
+impl Place {
+    /// A key as it lies in the tree.
+    pub(crate) fn key(self, mut key: Vec<u8>) -> Vec<u8> {
+        key.extend(self.part.map(u16::to_be_bytes).into_iter().flatten());
+        key
+    }
+
+    /// The table's own key in a key of the tree; `None` for another table's row.
+    pub(crate) fn own_key(self, stored: &[u8]) -> Option<&[u8]> {
+        match (self.part, stored.split_last_chunk()) {
+            (None, _) => Some(stored),
+            (Some(part), Some((key, last))) if u16::from_be_bytes(*last) == part => Some(key),
+            (Some(_), _) => None,
+        }
     }
 }
 
@@ -43,11 +78,13 @@ pub struct TableInfo {
     pub about: &'static str,
     /// How its values prove themselves.
     pub seal: Seal,
+    /// Where its rows lie.
+    pub place: Place,
     /// A key in words, `None` for bytes that are no key of the table.
     pub key_text: fn(&[u8]) -> Option<String>,
 }
 
-/// Size of a table.
+/// Size of a tree: of a table, or of those that share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableStats {
     /// Name.
@@ -115,7 +152,7 @@ pub(crate) fn unseal<T: Table>(key_bytes: &[u8], mut stored: Vec<u8>) -> Result<
 }
 
 macro_rules! tables {
-    ($($(#[doc = $about:literal])+ $name:ident: $key:ty => $value:ty, $seal:ident;)+) => {
+    ($($(#[doc = $about:literal])+ $name:ident $(in $tree:ident $part:literal)?: $key:ty => $value:ty, $seal:ident;)+) => {
         $(
             $(#[doc = $about])+
             #[derive(Debug, Clone, Copy)]
@@ -126,6 +163,7 @@ macro_rules! tables {
                 type Key = $key;
                 type Value = $value;
                 const SEAL: Seal = Seal::$seal;
+                const PLACE: Place = tables!(@place $name $($tree $part)?);
                 tables!(@hashes $seal, $key, $value);
             }
         )+
@@ -136,9 +174,14 @@ macro_rules! tables {
                 name: stringify!($name),
                 about: concat!($($about),+),
                 seal: Seal::$seal,
+                place: <$name as Table>::PLACE,
                 key_text: |bytes| <$key as Key>::decode(bytes).map(|key| key.to_string()),
             },)+
         ];
+    };
+    (@place $name:ident) => { Place { tree: stringify!($name), part: None } };
+    (@place $name:ident $tree:ident $part:literal) => {
+        Place { tree: stringify!($tree), part: Some($part) }
     };
     (@hashes OwnHash, $key:ty, $value:ty) => {
         fn hashes(value: &$value, key: &$key) -> Option<(Root, Root)> {
@@ -150,11 +193,11 @@ macro_rules! tables {
 
 tables! {
     /// Block headers, for ever.
-    Headers: SlotRoot => BlockHeader, OwnHash;
+    Headers in Blocks 0: SlotRoot => BlockHeader, OwnHash;
     /// Block bodies, for ever; the empty body has no row.
-    Bodies: SlotRoot => BlockBody, Checksum;
+    Bodies in Blocks 1: SlotRoot => BlockBody, Checksum;
     /// Block proofs, pruned below the signature window where that is finalized.
-    Signatures: SlotRoot => Bytes, Checksum;
+    Signatures in Blocks 2: SlotRoot => Bytes, Checksum;
     /// Slot of each block root, for ever.
     Slots: Root => Slot, Checksum;
     /// Block root of each slot on the head's chain.
@@ -162,17 +205,23 @@ tables! {
     /// Full states, at the bootstrap block and wherever a block crosses a multiple of 1,024 slots, for ever.
     Anchors: SlotRoot => Bytes, Checksum;
     /// The change from its parent's state, for every other block, for ever.
-    Diffs: SlotRoot => Bytes, Checksum;
+    Diffs in Blocks 3: SlotRoot => Bytes, Checksum;
     /// Runs of 1,024 block roots of a branch, for ever, written once.
     History: SegmentKey => Segment, OwnHash;
     /// Validator registries, normally one.
     Registries: Root => Validators, OwnHash;
-    /// Parent of each block that fork choice holds.
-    LiveChain: SlotRoot => Root, Checksum;
     /// Votes that fork choice holds, by slot and attestation data root.
     Votes: SlotRoot => Bytes, Checksum;
     /// Highest slot that each validator key has signed, for ever.
     SignGuard: DutyKey => Slot, Checksum;
     /// Single values: schema, identity, head, checkpoints, frontiers.
     Meta: MetaName => Bytes, Checksum;
+}
+
+/// Every tree, in the order in which its first table is declared.
+pub fn trees() -> impl Iterator<Item = &'static str> {
+    let first =
+        |index: usize, tree: &str| TABLES[..index].iter().all(|info| info.place.tree != tree);
+    let trees = TABLES.iter().map(|info| info.place.tree).enumerate();
+    trees.filter(move |(index, tree)| first(*index, tree)).map(|(_, tree)| tree)
 }

@@ -9,7 +9,7 @@ use crate::{
     error::{Damage, EngineError, Fault, Operation, ReadError},
     key::Key,
     readers::Reader,
-    schema::{TABLES, Table, TableStats, seal, seal_of, unseal},
+    schema::{Place, Table, TableStats, seal, seal_of, trees, unseal},
     stored::{StoredKey, StoredValue, Where},
     value::Bytes,
 };
@@ -67,7 +67,7 @@ pub trait Read {
     /// When the engine fails.
     fn last<T: Table>(&self) -> Result<Option<Row<T>>, EngineError>;
 
-    /// Sizes of every table.
+    /// Sizes of every tree. A tree is a table, or several that share it.
     ///
     /// # Errors
     /// When the engine fails.
@@ -102,7 +102,10 @@ impl<'db> WriteTxn<'db> {
     pub fn put<T: Table>(&mut self, key: &T::Key, value: &T::Value) -> Result<(), EngineError> {
         let encoded = key.encode();
         let stored = seal::<T>(&encoded, value);
-        self.put_bytes(T::NAME, &encoded, &stored).map_err(|error| error.at(key))
+        let failed = |error| EngineError::new(Operation::Put, T::NAME, error).at(key);
+        let tree = self.0.open_table(Some(T::PLACE.tree)).map_err(failed)?;
+        let written = self.0.put(&tree, T::PLACE.key(encoded), stored, WriteFlags::UPSERT);
+        written.map_err(|error| judge(self.1, failed(error)))
     }
 
     /// Writes a row of opaque bytes that somebody else owns: they are copied once, into their page.
@@ -117,26 +120,15 @@ impl<'db> WriteTxn<'db> {
         let encoded = key.encode();
         let seal = seal_of::<T>(&encoded, value);
         let seal = seal.as_ref().map_or(&[][..], |seal| seal);
-        let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
+        let table = self.0.open_table(Some(T::PLACE.tree)).map_err(failed)?;
+        let place = T::PLACE.key(encoded);
         let stored_bytes = value.len() + seal.len();
         let fill = |row: &mut [u8]| {
             let (stored, stored_seal) = row.split_at_mut(value.len());
             stored.copy_from_slice(value);
             stored_seal.copy_from_slice(seal);
         };
-        let written = self.0.put_with(&table, &encoded, stored_bytes, WriteFlags::UPSERT, fill);
-        written.map_err(|error| judge(self.1, failed(error)))
-    }
-
-    pub(crate) fn put_bytes(
-        &mut self,
-        name: &'static str,
-        key: &[u8],
-        stored: &[u8],
-    ) -> Result<(), EngineError> {
-        let failed = |error| EngineError::new(Operation::Put, name, error);
-        let table = self.0.open_table(Some(name)).map_err(failed)?;
-        let written = self.0.put(&table, key, stored, WriteFlags::UPSERT);
+        let written = self.0.put_with(&table, &place, stored_bytes, WriteFlags::UPSERT, fill);
         written.map_err(|error| judge(self.1, failed(error)))
     }
 
@@ -146,8 +138,9 @@ impl<'db> WriteTxn<'db> {
     /// When the engine fails; the transaction is then only good for dropping.
     pub fn delete<T: Table>(&mut self, key: &T::Key) -> Result<bool, EngineError> {
         let failed = |error| EngineError::new(Operation::Delete, T::NAME, error).at(key);
-        let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
-        self.0.del(&table, key.encode(), None).map_err(failed)
+        let table = self.0.open_table(Some(T::PLACE.tree)).map_err(failed)?;
+        let deleted = self.0.del(&table, T::PLACE.key(key.encode()), None);
+        deleted.map_err(|error| judge(self.1, failed(error)))
     }
 
     /// Makes every write of this transaction permanent at once, as durably as the database was opened.
@@ -166,21 +159,60 @@ impl<'db> WriteTxn<'db> {
     }
 }
 
-/// Rows of a table from a start key on.
-struct Scan<'txn, K: TransactionKind + Where, T> {
-    rows: libmdbx::IntoIter<'txn, K, StoredKey, StoredValue<K>>,
-    table: PhantomData<T>,
+/// The tree of a table. None in a directory of another schema, which a tool may look into: all its tables are empty.
+pub(crate) fn open_tree<'txn, K: TransactionKind>(
+    txn: &'txn libmdbx::Transaction<'_, K, NoWriteMap>,
+    place: Place,
+) -> Result<Option<libmdbx::Table<'txn>>, libmdbx::Error> {
+    match txn.open_table(Some(place.tree)) {
+        Ok(tree) => Ok(Some(tree)),
+        Err(libmdbx::Error::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-impl<K: TransactionKind + Where, T: Table> Iterator for Scan<'_, K, T> {
+/// Rows of a tree.
+type TreeRows<'txn, K> = libmdbx::IntoIter<'txn, K, StoredKey, StoredValue<K>>;
+
+/// Rows of a table from a start key on.
+enum Scan<'txn, 'db, K: TransactionKind + Where, T> {
+    /// Of a table with a tree of its own; none where there is no tree.
+    Alone(Option<TreeRows<'txn, K>>, PhantomData<T>),
+    /// Of a table in a shared tree. Other tables' values lie between its own, proofs of 512 KiB among them, and must
+    /// not be copied on the way: a value is read when its key has shown whose it is.
+    Shared {
+        keys: libmdbx::IntoIter<'txn, K, StoredKey, ObjectLength>,
+        txn: &'txn libmdbx::Transaction<'db, K, NoWriteMap>,
+        tree: libmdbx::Table<'txn>,
+    },
+}
+
+impl<K: TransactionKind + Where, T: Table> Iterator for Scan<'_, '_, K, T> {
     type Item = Row<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.rows.next().map(|row| {
-            let (key, stored) =
-                row.map_err(|error| EngineError::new(Operation::Scan, T::NAME, error))?;
-            decode_row::<T>(key, stored)
-        })
+        match self {
+            Self::Alone(rows, _) => rows.as_mut()?.next().map(|row| {
+                let (key, stored) = row.map_err(scan_failed::<T>)?;
+                let key = key_bytes::<T>(key)?;
+                decode_row::<T>(&key, stored)
+            }),
+            Self::Shared { keys, txn, tree } => loop {
+                let row = keys.next()?.map_err(scan_failed::<T>);
+                let place =
+                    match row.map_err(ReadError::from).and_then(|(key, _)| key_bytes::<T>(key)) {
+                        Ok(place) => place,
+                        Err(error) => return Some(Err(error)),
+                    };
+                let Some(key) = T::PLACE.own_key(&place) else { continue };
+                let stored: Result<Option<StoredValue<K>>, _> = txn.get(tree, &place);
+                match stored.map_err(scan_failed::<T>) {
+                    Ok(Some(stored)) => return Some(decode_row::<T>(key, stored)),
+                    Ok(None) => {}
+                    Err(error) => return Some(Err(error.into())),
+                }
+            },
+        }
     }
 }
 
@@ -193,10 +225,13 @@ fn decode_key<T: Table>(bytes: &[u8]) -> Result<T::Key, ReadError> {
     T::Key::decode(bytes).ok_or_else(|| Damage::new::<T>(bytes, Fault::Key).into())
 }
 
-fn decode_row<T: Table>(key: StoredKey, stored: StoredValue<impl Where>) -> Row<T> {
-    let bytes = key_bytes::<T>(key)?;
-    let key = decode_key::<T>(&bytes)?;
-    match stored.bytes().and_then(|stored| unseal::<T>(&bytes, stored)) {
+fn scan_failed<T: Table>(error: libmdbx::Error) -> EngineError {
+    EngineError::new(Operation::Scan, T::NAME, error)
+}
+
+fn decode_row<T: Table>(bytes: &[u8], stored: StoredValue<impl Where>) -> Row<T> {
+    let key = decode_key::<T>(bytes)?;
+    match stored.bytes().and_then(|stored| unseal::<T>(bytes, stored)) {
         Ok(value) => Ok((key, value)),
         Err(fault) => Err(Damage::new::<T>(bytes, fault).into()),
     }
@@ -207,10 +242,13 @@ macro_rules! impl_read {
         impl Read for $txn<'_> {
             fn get<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, ReadError> {
                 let failed = |error| EngineError::new(Operation::Get, T::NAME, error).at(key);
+                let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
+                    return Ok(None);
+                };
                 let encoded = key.encode();
-                let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
+                let place = T::PLACE.key(encoded.clone());
                 let stored: Option<StoredValue<$kind>> =
-                    self.0.get(&table, &encoded).map_err(failed)?;
+                    self.0.get(&tree, &place).map_err(failed)?;
                 let Some(stored) = stored else {
                     return Ok(None);
                 };
@@ -222,9 +260,11 @@ macro_rules! impl_read {
 
             fn has<T: Table>(&self, key: &T::Key) -> Result<bool, EngineError> {
                 let failed = |error| EngineError::new(Operation::Get, T::NAME, error).at(key);
-                let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
+                let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
+                    return Ok(false);
+                };
                 let found: Option<ObjectLength> =
-                    self.0.get(&table, key.encode()).map_err(failed)?;
+                    self.0.get(&tree, T::PLACE.key(key.encode())).map_err(failed)?;
                 Ok(found.is_some())
             }
 
@@ -233,10 +273,17 @@ macro_rules! impl_read {
                 start: T::Key,
             ) -> Result<impl Iterator<Item = Row<T>>, EngineError> {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
-                let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
-                let cursor = self.0.cursor(&table).map_err(failed)?;
-                let rows = cursor.into_iter_from(&start.encode());
-                Ok(Scan::<'_, $kind, T> { rows, table: PhantomData })
+                let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
+                    return Ok(Scan::<'_, '_, $kind, T>::Alone(None, PhantomData));
+                };
+                let cursor = self.0.cursor(&tree).map_err(failed)?;
+                let start = T::PLACE.key(start.encode());
+                Ok(match T::PLACE.part {
+                    None => Scan::Alone(Some(cursor.into_iter_from(&start)), PhantomData),
+                    Some(_) => {
+                        Scan::Shared { keys: cursor.into_iter_from(&start), txn: &self.0, tree }
+                    }
+                })
             }
 
             fn scan_keys<T: Table>(
@@ -244,30 +291,56 @@ macro_rules! impl_read {
                 start: T::Key,
             ) -> Result<impl Iterator<Item = Result<T::Key, ReadError>>, EngineError> {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
-                let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
-                let cursor = self.0.cursor(&table).map_err(failed)?;
-                let rows = cursor.into_iter_from::<StoredKey, ObjectLength>(&start.encode());
-                Ok(rows.map(move |row| {
-                    let (key, _) = row.map_err(failed)?;
-                    decode_key::<T>(&key_bytes::<T>(key)?)
+                let mut rows = None;
+                if let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? {
+                    let cursor = self.0.cursor(&tree).map_err(failed)?;
+                    let start = T::PLACE.key(start.encode());
+                    rows = Some(cursor.into_iter_from::<StoredKey, ObjectLength>(&start));
+                }
+                Ok(rows.into_iter().flatten().filter_map(move |row| {
+                    let place = match row {
+                        Ok((key, _)) => key_bytes::<T>(key),
+                        Err(error) => Err(failed(error).into()),
+                    };
+                    match place {
+                        Ok(place) => T::PLACE.own_key(&place).map(decode_key::<T>),
+                        Err(error) => Some(Err(error)),
+                    }
                 }))
             }
 
             fn last<T: Table>(&self) -> Result<Option<Row<T>>, EngineError> {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
-                let table = self.0.open_table(Some(T::NAME)).map_err(failed)?;
-                let mut cursor = self.0.cursor(&table).map_err(failed)?;
-                let row: Option<(StoredKey, StoredValue<$kind>)> = cursor.last().map_err(failed)?;
-                Ok(row.map(|(key, stored)| decode_row::<T>(key, stored)))
+                let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
+                    return Ok(None);
+                };
+                let mut cursor = self.0.cursor(&tree).map_err(failed)?;
+                let mut row: Option<(StoredKey, ObjectLength)> = cursor.last().map_err(failed)?;
+                while let Some((key, _)) = row {
+                    let place = match key_bytes::<T>(key) {
+                        Ok(place) => place,
+                        Err(error) => return Ok(Some(Err(error))),
+                    };
+                    if let Some(key) = T::PLACE.own_key(&place) {
+                        let stored: Option<StoredValue<$kind>> =
+                            self.0.get(&tree, &place).map_err(failed)?;
+                        return Ok(stored.map(|stored| decode_row::<T>(key, stored)));
+                    }
+                    row = cursor.prev().map_err(failed)?;
+                }
+                Ok(None)
             }
 
             fn table_stats(&self) -> Result<Vec<TableStats>, EngineError> {
-                let stats = TABLES.iter().map(|info| {
-                    let failed = |error| EngineError::new(Operation::Stat, info.name, error);
-                    let table = self.0.open_table(Some(info.name)).map_err(failed)?;
-                    let stat = self.0.table_stat(&table).map_err(failed)?;
+                let stats = trees().map(|name| {
+                    let failed = |error| EngineError::new(Operation::Stat, name, error);
+                    let place = Place { tree: name, part: None };
+                    let Some(tree) = open_tree(&self.0, place).map_err(failed)? else {
+                        return Ok(TableStats { name, rows: 0, bytes: 0, depth: 0 });
+                    };
+                    let stat = self.0.table_stat(&tree).map_err(failed)?;
                     Ok(TableStats {
-                        name: info.name,
+                        name,
                         rows: stat.entries() as u64,
                         bytes: stat.total_size(),
                         depth: stat.depth(),

@@ -15,7 +15,7 @@ use crate::{
     lock::{Access, check_readers_file, has_readers_file},
     reader_table::{self, OpenReader},
     readers::Readers,
-    schema::TABLES,
+    schema::{Meta, Table as _, trees},
     stored::note_page_bytes,
     transaction::{ReadTxn, WriteTxn},
 };
@@ -137,7 +137,7 @@ impl DatabaseView {
             source: EngineError::new(Operation::OpenTable, "-", error),
         };
         let txn = self.engine.begin_ro_txn().map_err(failed)?;
-        match txn.open_table(Some(TABLES[0].name)) {
+        match txn.open_table(Some(Meta::PLACE.tree)) {
             Ok(_) => return Ok(()),
             Err(libmdbx::Error::NotFound) => {}
             Err(error) => return Err(failed(error)),
@@ -160,11 +160,12 @@ impl DatabaseView {
         let failed = |name| move |error| EngineError::new(Operation::OpenTable, name, error);
         let txn = self.engine.begin_ro_txn().map_err(failed("-"))?;
         let mut all = true;
-        for table in TABLES {
-            match txn.open_table(Some(table.name)) {
+        for tree in trees() {
+            match txn.open_table(Some(tree)) {
                 Ok(_) => {}
+                // Another schema's directory: its tables are empty to us, and its Meta says what it is.
                 Err(libmdbx::Error::NotFound) => all = false,
-                Err(error) => return Err(failed(table.name)(error)),
+                Err(error) => return Err(failed(tree)(error)),
             }
         }
         txn.commit().map_err(failed("-"))?;
@@ -204,6 +205,18 @@ impl DatabaseView {
             open_reads,
             oldest_read,
         })
+    }
+
+    /// Number of the last committed transaction.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    ///
+    /// # Cost
+    /// Constant.
+    pub fn last_transaction(&self) -> Result<u64, EngineError> {
+        let failed = |error| EngineError::new(Operation::Stat, "-", error);
+        self.engine.info().map(|info| info.last_txnid()).map_err(failed)
     }
 
     /// The snapshots that other processes have open, oldest first; `None` where the engine's table of readers has a

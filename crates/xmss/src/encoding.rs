@@ -5,12 +5,11 @@
 //! base-8 digits. The one element without a quotient, p − 1, aborts. A codeword counts only if its
 //! digits sum to the target, so most randomness is refused and the signer tries on.
 
+use crate::constants::{BASE, DIGITS_PER_ELEMENT, DIMENSION_MAX, MESSAGE_ELEMENTS, QUOTIENT};
 use p3_field::PrimeField32;
 
 use crate::field::{Fp, ORDER, Parameter, Randomness};
-use crate::params::{
-    BASE, DIGITS_PER_ELEMENT, DIMENSION_MAX, MESSAGE_ELEMENTS, Parameters, QUOTIENT,
-};
+use crate::params::Parameters;
 
 /// One digit per chain, each below `BASE`; entries past the dimension are zero.
 pub(crate) type Codeword = [u8; DIMENSION_MAX];

@@ -1,12 +1,12 @@
 //! KoalaBear field elements: p = 2^31 − 2^24 + 1, four little-endian bytes each, always canonical
 //! (below p).
 
+use crate::constants::{
+    DIGEST_ELEMENTS, MESSAGE_ELEMENTS, PARAMETER_ELEMENTS, RANDOMNESS_ELEMENTS, TWEAK_ELEMENTS,
+};
 use p3_field::{PrimeCharacteristicRing, PrimeField32};
 use p3_koala_bear::KoalaBear;
 
-use crate::params::{
-    DIGEST_ELEMENTS, MESSAGE_ELEMENTS, PARAMETER_ELEMENTS, RANDOMNESS_ELEMENTS, TWEAK_ELEMENTS,
-};
 use crate::ssz::{DecodeError, Reader};
 
 /// A KoalaBear field element.

@@ -10,6 +10,9 @@
 //! A tweak is one integer: a low byte naming the use, position fields above it, split into base-p
 //! limbs (leanSpec `xmss/poseidon.py` `tweak_hash`). Compression is `permute(x) + x`, truncated.
 
+use crate::constants::{
+    BASE, CAPACITY_ELEMENTS, DIGEST_ELEMENTS, MESSAGE_ELEMENTS, PARAMETER_ELEMENTS, TWEAK_ELEMENTS,
+};
 use p3_field::{Field, PackedValue, PrimeCharacteristicRing};
 use p3_koala_bear::{
     Poseidon1KoalaBear, default_koalabear_poseidon1_16, default_koalabear_poseidon1_24,
@@ -17,9 +20,6 @@ use p3_koala_bear::{
 use p3_symmetric::Permutation;
 
 use crate::field::{Digest, Fp, Parameter, Randomness, tweak_limbs, u128_limbs};
-use crate::params::{
-    BASE, CAPACITY_ELEMENTS, DIGEST_ELEMENTS, MESSAGE_ELEMENTS, PARAMETER_ELEMENTS, TWEAK_ELEMENTS,
-};
 
 const TWEAK_CHAIN: u64 = 0;
 const TWEAK_TREE: u64 = 1;

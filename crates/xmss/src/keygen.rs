@@ -8,10 +8,11 @@
 //! Both kinds follow from a 32-byte seed, so whoever holds the seed holds the key. One key is made
 //! on one thread; make several at once on several.
 
+use crate::constants::{DIGEST_ELEMENTS, DIMENSION_MAX};
 use p3_field::PrimeCharacteristicRing;
 
 use crate::field::{Digest, Fp, Parameter};
-use crate::params::{DIGEST_ELEMENTS, DIMENSION_MAX, Parameters};
+use crate::params::Parameters;
 use crate::prf::{PrfKey, Seed};
 use crate::public_key::PublicKey;
 use crate::secret_key::SecretKey;

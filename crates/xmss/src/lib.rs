@@ -9,7 +9,7 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | which constants | `params` |
+//! | which constants | `constants`, `params` |
 //! | bytes of a field element, of a list | `field`, `ssz` |
 //! | Poseidon modes, tweaks | `hash` |
 //! | what is derived from a secret | `prf` |
@@ -23,6 +23,7 @@
 //! Absent on purpose: leanVM aggregation, a slot guard, key files and their permissions, randomness
 //! (callers bring a seed).
 
+mod constants;
 mod encoding;
 mod field;
 mod hash;

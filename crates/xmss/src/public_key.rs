@@ -1,8 +1,9 @@
 //! The 52-byte public key.
 
+use crate::constants::{DIGEST_BYTES, PARAMETER_ELEMENTS};
+
 use crate::field::{Digest, Parameter, read_elements, write_elements};
 use crate::merkleize::{Root, chunk, container};
-use crate::params::{DIGEST_BYTES, PARAMETER_ELEMENTS};
 use crate::ssz::{DecodeError, Reader, expect_length};
 
 /// A public key as a validator registry holds it: `[root: 8 × Fp | parameter: 5 × Fp]`, elements

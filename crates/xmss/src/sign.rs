@@ -1,9 +1,10 @@
 //! Signing (leanSpec `xmss/interface.py` `sign`): deterministic in key, slot and message, byte for
 //! byte as leanSpec signs.
 
+use crate::constants::MAX_TRIES;
+
 use crate::encoding::{Codeword, encode};
 use crate::field::{Digest, Randomness, message_limbs};
-use crate::params::MAX_TRIES;
 use crate::secret_key::SecretKey;
 use crate::signature::Signature;
 use crate::tree::HashTreeOpening;

@@ -4,9 +4,11 @@
 //! lengths are pinned to the scheme's constants, so the offsets inside are constants too, and any
 //! other offset is refused rather than followed.
 
+use crate::constants::{DIGEST_BYTES, RANDOMNESS_ELEMENTS};
+
 use crate::field::{Digest, Randomness, read_elements, write_elements};
 use crate::merkleize::{Root, chunk, container, digest_list};
-use crate::params::{DIGEST_BYTES, Parameters, RANDOMNESS_ELEMENTS};
+use crate::params::Parameters;
 use crate::ssz::{DecodeError, Reader, expect_length, write_offset};
 use crate::tree::{HashTreeOpening, read_digests};
 

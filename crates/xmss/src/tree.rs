@@ -7,10 +7,12 @@
 //! single root, is unpadded. Nothing says that a subtree's leaves are complete: a run of N leaves
 //! gives valid openings for those N, whatever stands in for the rest. Development keys are that.
 
+use crate::constants::DIGEST_BYTES;
+
 use crate::field::{Digest, Parameter, read_elements, write_elements};
 use crate::hash::Hasher;
 use crate::merkleize::{Root, container, digest_list, uint64_chunk};
-use crate::params::{DIGEST_BYTES, Parameters};
+use crate::params::Parameters;
 use crate::ssz::{DecodeError, Reader, span, write_offset};
 
 const LAYER_HEAD_BYTES: usize = 12;

@@ -1,11 +1,12 @@
 //! Verification (leanSpec `xmss/interface.py` `verify`): finish every chain, rebuild the leaf,
 //! climb to the root, compare.
 
+use crate::constants::{BASE, DIGEST_ELEMENTS, DIMENSION_MAX};
 use p3_field::PrimeCharacteristicRing;
 
 use crate::encoding::encode;
 use crate::field::{Digest, Fp, message_limbs};
-use crate::params::{BASE, DIGEST_ELEMENTS, DIMENSION_MAX, Parameters};
+use crate::params::Parameters;
 use crate::public_key::{PublicKey, PublicKeyBytes};
 use crate::signature::Signature;
 use crate::ssz::DecodeError;

@@ -21,6 +21,17 @@ pub struct Word<'a> {
     pub after: &'a str,
 }
 
+/// A path in its place, and the name that it gives where it is imported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import<'a> {
+    /// Its line, from 1.
+    pub line: usize,
+    /// Its parts.
+    pub path: Vec<&'a str>,
+    /// Its last part, or what stands behind `as`.
+    pub name: &'a str,
+}
+
 impl Code {
     /// Reads a source file. What is not Rust comes out as it is.
     #[must_use]
@@ -55,6 +66,33 @@ impl Code {
         })
     }
 
+    /// Every path that begins with `crate` or `super`, imported or not.
+    #[must_use]
+    pub fn paths(&self) -> Vec<Import<'_>> {
+        let words = ["crate", "super"].into_iter().flat_map(|first| {
+            let begins = |word: &Word<'_>| {
+                let before = word.before.trim_end();
+                let goes_on = word.after.trim_start().starts_with("::");
+                goes_on && !before.ends_with("::") && !is_in_import(before)
+            };
+            self.words(first).filter(begins).map(move |word| (word.line, first, word.after))
+        });
+        let is_own = |import: &Import<'_>| matches!(import.path.first(), Some(&"crate" | &"super"));
+        let mut found: Vec<_> = self.imports().into_iter().filter(is_own).collect();
+        words.for_each(|(line, first, after)| leaves(after, line, &[first], &mut found));
+        found
+    }
+
+    /// What `use` brings in, re-exports included.
+    #[must_use]
+    pub fn imports(&self) -> Vec<Import<'_>> {
+        let mut found = Vec::new();
+        for Word { line, after, .. } in self.words("use") {
+            leaves(after, line, &[], &mut found);
+        }
+        found
+    }
+
     /// The modules of `std` that are named, whether alone or in a group, each with its line.
     #[must_use]
     pub fn std_modules(&self) -> Vec<(usize, &str)> {
@@ -68,6 +106,34 @@ impl Code {
             }
         }
         found
+    }
+}
+
+/// The paths of the tree that begins at `text`, behind `prefix`.
+fn leaves<'a>(text: &'a str, line: usize, prefix: &[&'a str], found: &mut Vec<Import<'a>>) {
+    let mut path = prefix.to_vec();
+    let mut rest = text.trim_start();
+    loop {
+        rest = rest.strip_prefix("::").unwrap_or(rest).trim_start();
+        if let Some(group) = rest.strip_prefix('{') {
+            group_members(group).for_each(|member| leaves(member, line, &path, found));
+            return;
+        }
+        let part = first_word(rest);
+        if part.is_empty() {
+            break;
+        }
+        rest = rest[part.len()..].trim_start();
+        if part != "self" {
+            path.push(part);
+        }
+        if !rest.starts_with("::") {
+            break;
+        }
+    }
+    let alias = rest.strip_prefix("as ").map(|alias| first_word(alias.trim_start()));
+    if let Some(name) = alias.or(path.last().copied()) {
+        found.push(Import { line, path, name });
     }
 }
 
@@ -153,6 +219,11 @@ fn item_end(bare: &[u8], from: usize) -> usize {
 
 /// The first words of a group's members; `group` begins behind its brace.
 fn members(group: &str) -> impl Iterator<Item = &str> {
+    group_members(group).map(first_word).filter(|word| !word.is_empty())
+}
+
+/// The members of a group, each with all that follows it.
+fn group_members(group: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0_usize;
     let mut members = vec![group];
     for (at, character) in group.char_indices() {
@@ -164,14 +235,17 @@ fn members(group: &str) -> impl Iterator<Item = &str> {
             _ => {}
         }
     }
-    members
-        .into_iter()
-        .map(|member| first_word(member.trim_start()))
-        .filter(|word| !word.is_empty())
+    members.into_iter().map(str::trim_start)
 }
 
 fn first_word(text: &str) -> &str {
     text.split(|character| !is_word_char(character)).next().unwrap_or_default()
+}
+
+/// Whether `before` breaks off within a `use`, which ends at its `;`.
+fn is_in_import(before: &str) -> bool {
+    let item = before.rfind(';').map_or(before, |end| &before[end + 1..]);
+    item.split(|character| !is_word_char(character)).any(|word| word == "use")
 }
 
 fn is_word_char(character: char) -> bool {

@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    LAYERS, Layer, commits, engine_dependencies, engine_names, forbidden_arrows, impurities,
-    leftovers,
+    LAYERS, Layer,
+    circles::circles,
+    commits, engine_dependencies, engine_names, forbidden_arrows, impurities, leftovers,
     source::Code,
     takes_workspace_lints,
     workspace::{Dependency, Package, packages, root},
@@ -92,6 +93,21 @@ fn sync_stays_pure_without_the_connections_that_it_steers() {
     assert_eq!(sync_reaches(Path::new("sync/mod.rs"), &bad), found);
     assert_eq!(sync_reaches(Path::new("requests.rs"), &bad), found);
     assert_eq!(sync_reaches(Path::new("service/mod.rs"), &bad), none());
+}
+
+/// Crates whose modules still go in circles.
+const WITH_CIRCLES: &[&str] = &["tables"];
+
+#[test]
+fn no_modules_of_a_crate_go_in_a_circle() {
+    for package in packages().unwrap() {
+        let folder = root().join(&package.folder).join("src");
+        let below = |path: PathBuf| path.strip_prefix(&folder).unwrap().to_path_buf();
+        let sources = package.sources().unwrap().into_iter();
+        let found = circles(&sources.map(|(path, code)| (below(path), code)).collect::<Vec<_>>());
+        let is_known = WITH_CIRCLES.contains(&package.short_name());
+        assert!(is_known != found.is_empty(), "{}: {found:#?}", package.name);
+    }
 }
 
 #[test]
@@ -200,6 +216,41 @@ fn only_unit_tests_are_left_out() {
     let code = Code::of(source);
     assert_eq!(commits(&code), [3, 8]);
     assert_eq!(impurities(&code), none());
+}
+
+#[test]
+fn a_circle_is_found_through_reexports_and_groups_and_at_every_level() {
+    let found = |files: &[(&str, &str)]| {
+        let read = |(path, source): &(&str, &str)| (PathBuf::from(path), Code::of(source));
+        circles(&files.iter().map(read).collect::<Vec<_>>())
+    };
+    let top = ("lib.rs", "mod a;\nmod b;\npub use b::{B as Bee, other};\n");
+    let grouped = ("a.rs", "use super::{\n    other,\n    Bee};");
+    assert_eq!(
+        found(&[top, grouped, ("b.rs", "fn f(a: crate::a::A) {}")]),
+        ["a uses b (a.rs:1), b uses a (b.rs:1)"]
+    );
+    // Arrows that go one way; names in a comment, a string or a unit test; a parent and its child.
+    assert_eq!(found(&[top, grouped, ("b.rs", "use other::a::A;")]), none());
+    let hidden =
+        "// crate::a::A\nconst C: &str = \"crate::a\";\n#[cfg(test)]\nmod tests { use crate::a; }";
+    assert_eq!(found(&[top, grouped, ("b.rs", hidden)]), none());
+    let family = [("a/mod.rs", "mod child;\nuse child::C;"), ("a/child.rs", "use super::A;")];
+    assert_eq!(found(&[top, family[0], family[1]]), none());
+    // `a` only hands on what `b` has, so it is `b` that `c` uses.
+    let handed_on = [
+        ("lib.rs", "mod a;"),
+        ("a.rs", "pub(crate) use crate::b::inner::X;"),
+        ("b/mod.rs", "mod inner;"),
+        ("b/inner.rs", "use super::super::c;"),
+        ("c.rs", "fn f() -> crate::a::X { }"),
+    ];
+    assert_eq!(found(&handed_on), ["b uses c (b/inner.rs:1), c uses b (c.rs:1)"]);
+    let within = [("b/one.rs", "use super::two::T;"), ("b/two.rs", "use super::one;")];
+    assert_eq!(
+        found(&[("b/mod.rs", "mod one;\nmod two;"), within[0], within[1]]),
+        ["in b: one uses two (b/one.rs:1), two uses one (b/two.rs:1)"]
+    );
 }
 
 #[test]

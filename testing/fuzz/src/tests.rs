@@ -60,14 +60,15 @@ fn seeds_are_valid_inputs() {
     assert!(seeds("body").iter().all(|seed| BlockBody::decode(seed).is_ok()));
     assert_eq!(seeds("body").len(), 3);
     let seeds_of_rows = seeds("rows");
-    let [vote, two_pools, fork_choice, identity, schema] = &seeds_of_rows[..] else {
-        panic!("five rows");
+    let [vote, two_pools, fork_choice, identity, schema, extent] = &seeds_of_rows[..] else {
+        panic!("six rows");
     };
     assert_eq!(rows::vote(vote).as_ref(), Some(vote));
     assert_eq!(rows::vote(two_pools).as_ref(), Some(two_pools));
     assert_eq!(rows::fork_choice(fork_choice).as_ref(), Some(fork_choice));
     assert_eq!(rows::identity(identity).as_ref(), Some(identity));
     assert!(rows::is_our_schema(schema));
+    assert!(lamella_block_store::Extent::decode(extent).is_some());
     assert_eq!(seeds("stream").len(), 5);
     let record = String::from_utf8(seeds("record").remove(0)).unwrap();
     assert!(lamella_network_dir::Bootnode::parse(&record).is_ok());

@@ -19,7 +19,7 @@ use lamella_tables::{DatabaseView, Read as _};
 /// Bytes of a chain's directory.
 #[derive(Debug, Clone)]
 pub struct DiskBytes {
-    /// Bytes of each table's pages.
+    /// Bytes of each tree's pages.
     pub tables: BTreeMap<&'static str, u64>,
     /// Bytes of the file.
     pub file: u64,
@@ -70,10 +70,10 @@ impl DiskBytes {
 pub struct PerSlot(pub BTreeMap<&'static str, f64>);
 
 impl PerSlot {
-    /// Bytes of all tables but block proofs, whose size is the proof scheme's.
+    /// Bytes of all trees.
     #[must_use]
-    pub fn without_signatures(&self) -> f64 {
-        self.0.iter().filter(|(name, _)| **name != "Signatures").map(|(_, bytes)| bytes).sum()
+    pub fn total(&self) -> f64 {
+        self.0.values().sum()
     }
 }
 
@@ -82,6 +82,6 @@ impl fmt::Display for PerSlot {
         for (name, bytes) in self.0.iter().filter(|(_, bytes)| **bytes != 0.0) {
             writeln!(f, "  {name:<12} {bytes:>8.1} B a slot")?;
         }
-        write!(f, "  without signatures {:.1} B a slot", self.without_signatures())
+        write!(f, "  in all {:.1} B a slot", self.total())
     }
 }

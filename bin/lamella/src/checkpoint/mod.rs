@@ -8,25 +8,23 @@
 //! |---|---|
 //! | what a source's answer must be | `verify` |
 //! | HTTP, its limits | `client` |
-//! | waits that Ctrl-C ends | `interrupt` |
 //!
 //! Absent on purpose: a comparison of several sources, and a configured root. Whoever names a URL trusts it for one
 //! block root; everything else is proved against that.
 
 mod client;
-mod interrupt;
 mod verify;
 
 use std::time::Duration;
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, Found};
+use lamella_interrupt::Interrupt;
 use lamella_network_dir::GenesisConfig;
 use lamella_types::DecodeError;
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{info, warn};
 
 pub use client::FetchError;
-pub use interrupt::Interrupt;
 pub use verify::{Checkpoint, Refusal, verify};
 
 use crate::config::NodeConfig;

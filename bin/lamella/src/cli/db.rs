@@ -7,16 +7,13 @@ use std::{
     io::{self, IsTerminal, Write},
     ops::ControlFlow,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
 };
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use lamella_chain::Report;
 use lamella_inspect::{self as inspect, get, which::Which};
+use lamella_interrupt::Interrupt;
 use serde::Serialize;
 use serde_json::json;
 
@@ -26,7 +23,12 @@ pub use error::DbError;
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
-Everything here is read-only and works beside a running node.
+Everything here reads and works beside a running node. No row is changed. What is created: db/mdbx.lck, the table of
+readers, where there is none; it is left empty. On a full disk that table is kept in /dev/shm, or TMPDIR, while the
+command runs. A database whose --lazy-commits node was killed is recovered first, if no node holds it.
+
+A snapshot keeps the pages that it sees from being reused. verify takes short ones, but one for the walk over the pages,
+which it gives up after ten minutes if a node commits meanwhile; the error says so.
 
 Exit codes:
   0  done
@@ -186,19 +188,15 @@ fn print_line(value: &dyn std::fmt::Display) -> Result<(), CommandError> {
 }
 
 fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)).map_err(DbError::from)?;
+    let stop = Interrupt::default();
+    let told = stop.clone();
+    ctrlc::set_handler(move || told.trigger()).map_err(DbError::from)?;
     let bar = progress_bar();
     let report = inspect::verify::run(dir, &mut |progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
         bar.set_message(progress.stage);
-        if stop.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if stop.is_triggered() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     bar.finish_and_clear();
     let report = report?;

@@ -8,9 +8,10 @@ use std::{
 
 use clap::Args;
 use lamella_devnet::{
-    DevnetError, DevnetOptions, KeyProgress, Show, Stop,
+    DevnetError, DevnetOptions, KeyProgress, Show,
     show::{JsonLines, Lines, live::Live},
 };
+use lamella_interrupt::Interrupt;
 
 use super::{CommandError, genesis::Progress};
 
@@ -87,8 +88,9 @@ pub struct DevnetArgs {
 impl DevnetArgs {
     /// Runs the network until its slots are over or a signal comes.
     pub(super) fn run(self) -> Result<(), CommandError> {
-        let stop = Stop::new();
-        ctrlc::set_handler(stop.teller()).map_err(DevnetError::from)?;
+        let stop = Interrupt::default();
+        let told = stop.clone();
+        ctrlc::set_handler(move || told.trigger()).map_err(DevnetError::from)?;
         let mut show: Box<dyn Show> = match (self.json, io::stdout().is_terminal()) {
             (true, _) => Box::new(JsonLines),
             (false, true) => Box::new(Live::new()),

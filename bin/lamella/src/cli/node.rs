@@ -9,15 +9,17 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{ArgAction, ArgGroup, Args};
+use clap::{ArgAction, ArgGroup, Args, ValueEnum};
 use lamella_chain::Settings;
+use lamella_interrupt::Interrupt;
 use lamella_types::limits::SLOT_MS;
+use lamella_xmss::scheme::SchemeName;
 use tracing::info;
 
 use super::{CommandError, log::Log, parent::stop_when_stdin_closes};
 use crate::{
-    checkpoint::{CheckpointError, Interrupt, bootstrap},
-    node::{Inbox, Node, NodeError, ProofSchemeName},
+    checkpoint::{CheckpointError, bootstrap},
+    node::{Inbox, Node, NodeError},
 };
 
 pub use resolve::FlagError;
@@ -52,6 +54,24 @@ Examples:
   # a second node, without validators, on ports of its own
   lamella node --network-dir net --node-id follower --data-dir data/follower \\
       --gossipsub-port 9100 --api-port 5100 --metrics-port 5101";
+
+/// How the proofs of this chain are made.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Proofs {
+    /// Concatenated signatures, every one verified. For own networks: at most 206 signatures a block.
+    Raw,
+    /// Proofs are stored and served unverified. For following a foreign network; no duties.
+    Trust,
+}
+
+impl From<Proofs> for SchemeName {
+    fn from(proofs: Proofs) -> Self {
+        match proofs {
+            Proofs::Raw => Self::Raw,
+            Proofs::Trust => Self::Trust,
+        }
+    }
+}
 
 /// The flags, under ethlambda's names; other clients' spellings are aliases.
 #[derive(Debug, Args)]
@@ -91,8 +111,8 @@ pub struct NodeArgs {
     slot_ms: u64,
 
     /// How block proofs are made. The data directory remembers it.
-    #[arg(long, value_enum, default_value_t = ProofSchemeName::Raw, help_heading = "Network")]
-    proof_scheme: ProofSchemeName,
+    #[arg(long, value_enum, default_value_t = Proofs::Raw, help_heading = "Network")]
+    proof_scheme: Proofs,
 
     /// Attestation subnets of the network; default: as the network's files say, else 1.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Network")]

@@ -25,8 +25,11 @@ use lamella_tables::{Canonical, Read as _, ReadError};
 use lamella_types::{Checkpoint, Root, SignedBlock, SlotClock, Status, hash_tree_root};
 use tracing::{debug, error, info, warn};
 
-use super::{Node, NodeConfig, StoreFailure, report, unix_ms};
-use crate::import::{BATCH_BLOCKS_MAX, ImportError};
+use super::{Node, StoreFailure, report, unix_ms};
+use crate::{
+    config::NodeConfig,
+    import::{BATCH_BLOCKS_MAX, ImportError},
+};
 
 /// Slots that validators wait for a first peer's status after the start.
 const FIRST_STATUS_SLOTS: u64 = 2;

@@ -2,112 +2,33 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lamella_chain::{Bootstrap, Chain, ChainOpenError, GuardError};
-use lamella_http_api::{ApiContext, Events, Limits, NodeFacts, ServeError, serve, version};
+use lamella_chain::{Bootstrap, Chain};
+use lamella_http_api::{ApiContext, Events, Limits, NodeFacts, serve, version};
 use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
-use lamella_network_dir::{ValidatorKeyError, ValidatorKeys};
+use lamella_network_dir::ValidatorKeys;
 use lamella_tables::EngineError;
 use lamella_types::{SlotClock, genesis_state};
-use lamella_xmss::{
-    PRODUCTION,
-    scheme::{ProofScheme, Raw, Trust},
-};
+use lamella_xmss::{PRODUCTION, scheme::ProofScheme};
 use tracing::{info, warn};
 
 use super::{
-    Inbox, Node, StoreFailure,
+    Inbox, Node,
     catch_up::CatchUp,
     early::Early,
+    error::NodeError,
     failure::Pause,
-    guard::{Guard, GuardCopyError},
+    guard::Guard,
     link::{ChainSource, Ear},
     report, unix_ms,
 };
-use crate::{config::IdentityKeyError, import::Importer};
-
-pub use crate::config::NodeConfig;
+use crate::{config::NodeConfig, import::Importer};
 
 /// Slots between two attempts to dial: 12 s on the lean network.
 const REDIAL_SLOTS: u64 = 3;
 
-/// Exit code of a node whose store cannot be used any more.
-const EXIT_STORE_UNUSABLE: u8 = 5;
-
 /// What the node calls itself in metrics.
 const NAME: &str = "lamella";
-
-/// How the proofs of this chain are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ProofSchemeName {
-    /// Concatenated signatures, every one verified. For own networks: at most 206 signatures a block.
-    Raw,
-    /// Proofs are stored and served unverified. For following a foreign network; no duties.
-    Trust,
-}
-
-impl ProofSchemeName {
-    /// Its name on the command line and in the data directory.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.scheme().name()
-    }
-
-    pub(crate) fn scheme(self) -> Arc<dyn ProofScheme> {
-        match self {
-            Self::Raw => Arc::new(Raw { parameters: &PRODUCTION }),
-            Self::Trust => Arc::new(Trust),
-        }
-    }
-}
-
-/// Why a node cannot start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// A validator key.
-    #[error(transparent)]
-    Keys(#[from] ValidatorKeyError),
-    /// The data directory.
-    #[error(transparent)]
-    Open(#[from] ChainOpenError),
-    /// The node's key cannot be kept.
-    #[error(transparent)]
-    Identity(#[from] IdentityKeyError),
-    /// The guard of the validators' keys cannot be read or written.
-    #[error(transparent)]
-    Guard(#[from] GuardError),
-    /// The second copy of that guard cannot be read or written.
-    #[error(transparent)]
-    GuardCopy(#[from] GuardCopyError),
-    /// The store gave up while running.
-    #[error("the store cannot be used: {0}")]
-    Store(StoreFailure),
-    /// There is no network.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    /// The HTTP API cannot be served.
-    #[error(transparent)]
-    Api(#[from] ServeError),
-    /// The log has no thread.
-    #[error("cannot write a log: {0}")]
-    Log(std::io::Error),
-    /// The signal handler cannot be installed.
-    #[error("cannot catch SIGINT and SIGTERM: {0}")]
-    Signals(#[from] ctrlc::Error),
-    /// The end of the parent cannot be watched for.
-    #[error("cannot watch standard input: {0}")]
-    Parent(std::io::Error),
-}
-
-impl NodeError {
-    /// The exit code of a node that ends with it: 5, as the database tools have it for damage, if the store gave up.
-    pub(crate) const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Store(_) => EXIT_STORE_UNUSABLE,
-            _ => 1,
-        }
-    }
-}
 
 impl Node {
     /// Loads the validators' keys, opens or creates the data directory, recovers fork choice from it, and takes its

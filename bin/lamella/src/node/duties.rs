@@ -276,7 +276,7 @@ impl Node {
         });
         if self.facts.is_aggregator() {
             let recorded =
-                self.chain.change_pools(|view| view.record_signature(data, validator, signature));
+                self.chain.change_pools(|pools| pools.record_signature(data, validator, signature));
             if recorded == Recorded::Full {
                 warn!(slot = data.slot, validator, "The signature pool is full: vote not kept");
             }

@@ -1,13 +1,12 @@
 //! What a failure of our store means for the node. Every path that touches the store fails with [`StoreFailure`], and
 //! every one ends in [`Node::settle`], the one place that decides between going on and stopping.
 
-use lamella_chain::{GuardError, PersistError};
 use lamella_state_store::StateReadError;
-use lamella_tables::{Consequence, EngineError, ReadError};
+use lamella_tables::Consequence;
 use lamella_types::{Root, Slot};
 use tracing::{error, warn};
 
-use super::{Node, NodeError, unix_ms};
+use super::{Node, NodeError, StoreFailure, unix_ms};
 
 /// Slots in which the store may go on failing with what is worth another try. Then it is not.
 const RETRY_SLOTS_MAX: u64 = 4;
@@ -36,58 +35,6 @@ impl Pause {
     /// Something was made permanent.
     pub(super) const fn succeeded(&mut self) {
         self.retried_since = None;
-    }
-}
-
-/// Our store could not do what was asked of it.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreFailure {
-    /// A change could not be made permanent.
-    #[error(transparent)]
-    Persist(#[from] PersistError),
-    /// A slot could not be reserved.
-    #[error(transparent)]
-    Guard(#[from] GuardError),
-    /// A state could not be read.
-    #[error(transparent)]
-    State(#[from] StateReadError),
-    /// A row could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Fork choice has a head that the store has not.
-    #[error("the state of head {0} is not stored; run `lamella db verify`")]
-    NoHeadState(Root),
-}
-
-impl From<EngineError> for StoreFailure {
-    fn from(error: EngineError) -> Self {
-        Self::Read(error.into())
-    }
-}
-
-impl StoreFailure {
-    /// Whether it is about some rows, and the rest of the store works.
-    fn is_damage(&self) -> bool {
-        match self {
-            Self::State(StateReadError::Read(read)) => matches!(read, ReadError::Damaged(_)),
-            Self::State(_) => true,
-            _ => false,
-        }
-    }
-
-    /// What it means. What is damaged or contradicts itself is not made better by another try.
-    fn consequence(&self) -> Consequence {
-        let read = match self {
-            Self::Persist(PersistError::Read(read))
-            | Self::Guard(GuardError::Store(read))
-            | Self::State(StateReadError::Read(read))
-            | Self::Read(read) => read,
-            _ => return Consequence::Unusable,
-        };
-        match read {
-            ReadError::Engine(error) => error.consequence,
-            ReadError::Damaged(_) => Consequence::Unusable,
-        }
     }
 }
 
@@ -142,6 +89,8 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use lamella_chain::PersistError;
+
     use super::*;
 
     #[test]

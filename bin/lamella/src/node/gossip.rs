@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use lamella_fork_choice::{ForkChoice, Recorded};
+use lamella_fork_choice::{Pools, Recorded};
 use lamella_network::{
     PeerId,
     service::{GossipMessage, Verdict},
@@ -157,7 +157,7 @@ impl Node {
         self.events.attestation(*validator_index, data);
         if self.facts.is_aggregator() {
             let (validator, signature) = (*validator_index, signed.signature.as_slice().into());
-            let record = |view: &mut ForkChoice| view.record_signature(data, validator, signature);
+            let record = |pools: &mut Pools<'_>| pools.record_signature(data, validator, signature);
             if self.chain.change_pools(record) == Recorded::Full {
                 warn!(slot = data.slot, validator, "The signature pool is full: vote not kept");
             }
@@ -206,7 +206,7 @@ impl Node {
         }
         self.events.aggregate(&aggregate);
         let kept = Arc::new(proof.clone());
-        if self.chain.change_pools(|view| view.record_aggregate(data, kept)) == Recorded::Full {
+        if self.chain.change_pools(|pools| pools.record_aggregate(data, kept)) == Recorded::Full {
             warn!(slot = data.slot, "The pool of votes is full: an aggregate's proof is not kept");
         }
         Judged::Accepted

@@ -7,7 +7,7 @@
 
 mod copy;
 
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use lamella_chain::{Chain, GuardError, Reserved};
 use lamella_network_dir::ValidatorKeys;
@@ -15,19 +15,10 @@ use lamella_tables::{DutyKey, KeyKind, Read as _, ReadError, SignGuard};
 use lamella_types::{Slot, SlotClock};
 use tracing::{error, info, warn};
 
-use super::{NodeConfig, NodeError, StoreFailure, unix_ms};
+use super::{GuardCopyError, NodeError, StoreFailure, unix_ms};
+use crate::config::NodeConfig;
 
 use copy::GuardCopy;
-
-/// The guard beside the keys cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot keep the sign guard beside the keys in {}: {source}", path.display())]
-pub struct GuardCopyError {
-    /// The file.
-    pub path: PathBuf,
-    /// The system's error.
-    pub source: io::Error,
-}
 
 /// Both copies.
 pub(super) struct Guard {

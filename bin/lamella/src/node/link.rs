@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lamella_block_store::{self as block_store, SignedBlockRead};
+use lamella_block_store::{self as block_store, Extent, SignedBlockRead};
 use lamella_chain::Chain;
 use lamella_metrics::{Metrics, float};
 use lamella_network::{
@@ -11,7 +11,7 @@ use lamella_network::{
     },
     wire::topic::TopicKind,
 };
-use lamella_tables::{Canonical, Consequence, Read, ReadError};
+use lamella_tables::{Consequence, ReadError};
 use lamella_types::{Root, Slot, Status, to_ssz};
 use tracing::error;
 
@@ -65,7 +65,7 @@ impl BlockSource for ChainSource {
 
     fn canonical_roots(&self, start_slot: Slot, count: u64) -> Result<SourceRange, SourceFailure> {
         self.read("range", |txn| {
-            let first = txn.scan_keys::<Canonical>(0)?.next().transpose()?.unwrap_or(0);
+            let first = Extent::read(txn)?.oldest().slot;
             if start_slot < first {
                 let text = format!("blocks below slot {first} are not stored");
                 return Ok(SourceRange::Unavailable(text));

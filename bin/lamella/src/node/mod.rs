@@ -25,6 +25,7 @@ mod combine;
 mod config;
 mod duties;
 mod early;
+mod error;
 mod failure;
 mod gossip;
 mod guard;
@@ -58,9 +59,7 @@ use gossip::Judged;
 use guard::Guard;
 use inbox::Received;
 
-pub use config::{NodeConfig, NodeError, ProofSchemeName};
-pub use failure::StoreFailure;
-pub use guard::GuardCopyError;
+pub use error::{GuardCopyError, NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
 
 /// Events heard before the clock and sync have their turn again. A vote takes 0.4 ms to check.

@@ -48,7 +48,6 @@ fn recovered(recovered: &Recovered) {
         warn!(
             votes_dropped = recovered.votes,
             slots = recovered.slots,
-            live_chain = recovered.live_chain,
             canonical = recovered.canonical,
             fork_choice = recovered.fork_choice,
             "Derived again what was damaged or disagreed; run `lamella db verify` for the rest"

@@ -17,11 +17,12 @@ use std::{
 
 use axum::{Router, extract::Request, response::Redirect, routing::any};
 use lamella::{
-    checkpoint::{CheckpointError, FetchError, Interrupt, Refusal, Schedule, SourceError, fetch},
+    checkpoint::{CheckpointError, FetchError, Refusal, Schedule, SourceError, fetch},
     import::{Imported, Importer},
 };
 use lamella_block_store as block_store;
 use lamella_chain::{Chain, Identity, Settings, verify};
+use lamella_interrupt::Interrupt;
 use lamella_network_dir::GenesisConfig;
 use lamella_types::{Root, to_ssz};
 use lamella_xmss::scheme::Trust;

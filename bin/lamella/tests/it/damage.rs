@@ -37,7 +37,7 @@ fn a_flipped_bit_in_a_derived_row_costs_no_start() {
     node.wait_for(|line| line.contains("Block imported") && line.contains(" slot=4 "));
     node.kill();
 
-    for table in ["Slots", "Canonical", "LiveChain", "Votes", "Meta"] {
+    for table in ["Slots", "Canonical", "Votes", "Meta"] {
         let key = (table == "Meta").then_some(&b"fork_choice"[..]);
         if !flip(&data, table, key) {
             continue;
@@ -52,7 +52,6 @@ fn a_flipped_bit_in_a_derived_row_costs_no_start() {
             "Votes" => "votes_dropped=1",
             "Slots" => "slots=1",
             "Canonical" => "canonical=1",
-            "LiveChain" => "live_chain=1",
             _ => "fork_choice=true",
         };
         assert!(derived.contains(said), "{table}: {derived}");

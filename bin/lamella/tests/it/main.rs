@@ -8,6 +8,8 @@ mod command;
 mod damage;
 mod db;
 mod devnet;
+mod disk;
+mod dying;
 mod flags;
 mod full;
 mod guard;

@@ -8,7 +8,7 @@
 )]
 
 use lamella_block_store::{
-    PruneStep, SignedBlockRead, block, header, prune_signatures, put_block, put_signature,
+    Extent, PruneStep, SignedBlockRead, block, header, prune_signatures, put_block, put_signature,
     roots_at, signature_floor, signed_block,
 };
 use lamella_tables::{
@@ -84,6 +84,7 @@ fn forks_of_a_slot_stand_side_by_side() {
 #[test]
 fn pruning_is_bounded_resumes_and_stops_at_finality() {
     let (_directory, database) = database();
+    begin(&database);
     // Two forks a slot, so that a step of three rows ends inside a slot.
     let blocks: Vec<_> = (0..50).flat_map(|slot| [signed(slot, 0), signed(slot, 1)]).collect();
     store(&database, &blocks);
@@ -103,6 +104,13 @@ fn pruning_is_bounded_resumes_and_stops_at_finality() {
     assert_eq!((floor.key.slot, floor.finalized_slot), (9, 20));
     let idle = prune(&database, 49, 20, 40, 3);
     assert_eq!((idle.deleted, idle.more), (0, false));
+}
+
+/// A directory says what it holds before anything is pruned.
+fn begin(database: &Database) {
+    let mut txn = database.write().unwrap();
+    Extent::begin(SlotRoot::first_of(0), Root::ZERO).put(&mut txn).unwrap();
+    txn.commit().unwrap();
 }
 
 /// The oldest `deleted` proofs are pruned, all others there; headers and bodies always are.
@@ -129,6 +137,7 @@ fn check_outcomes(database: &Database, blocks: &[(Root, SignedBlock)], deleted: 
 #[test]
 fn a_lost_row_is_damage_and_never_absence() {
     let (_directory, database) = database();
+    begin(&database);
     let (root, stored) = signed(3, 0);
     store(&database, &[(root, stored)]);
     let key = SlotRoot::new(3, root);

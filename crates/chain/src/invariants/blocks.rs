@@ -1,21 +1,21 @@
 //! S1, S2, S3 for every block: its rows, its one state row, its state.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Instant};
 
-use lamella_block_store as block_store;
+use lamella_block_store::{self as block_store, Extent};
 use lamella_state_store::{
     self as state_store, DiffLinks, StateReadError, StateStore, TALLY_DELTAS_MAX,
 };
 use lamella_tables::{
     Anchors, Bodies, Diffs, EngineError, Headers, Meta, MetaName, Read as _, ReadError, ReadTxn,
-    SlotRoot, Slots,
+    SlotRoot, Slots, Table as _,
 };
 use lamella_types::BlockHeader;
 
 use super::{CHUNK_ROWS, Check, FINDINGS_MAX, Progress, Stage};
 use crate::{
     identity::Identity,
-    meta::{ForkChoiceRow, META_NAMES},
+    meta::{ForkChoiceRow, META_NAMES, block_count},
 };
 
 impl Check<'_> {
@@ -30,7 +30,13 @@ impl Check<'_> {
         self.identity = identity.ok().flatten();
         let row = self.report.check_read("F1", ForkChoiceRow::read(&txn))?;
         self.report.check("F1", row != Some(None), || "Meta has no fork choice row".to_owned());
-        self.report.check_read("P1", block_store::signature_floor(&txn))?;
+        self.report.check_read("P1", Extent::read(&txn))?;
+        let counted = self.report.check_read("S1", block_count(&txn))?.flatten();
+        let rows =
+            txn.table_stats()?.iter().find(|table| table.name == Slots::NAME).map(|t| t.rows);
+        self.report.check("S1", counted == rows, || {
+            format!("Meta counts {counted:?} blocks, Slots {rows:?}")
+        });
         for name in txn.scan_keys::<Meta>(MetaName::new("\0"))? {
             let Some(name) = self.report.check_read("I1", name)? else { continue };
             let name = name.to_string();
@@ -47,13 +53,13 @@ impl Check<'_> {
         let mut next = Some(SlotRoot::first_of(0));
         let mut done = 0;
         while let Some(start) = next {
-            let txn = self.database.read()?;
+            let (txn, began) = (self.database.read()?, Instant::now());
             let rows = txn.scan::<Headers>(start)?;
             let rows: Vec<_> = rows.take(CHUNK_ROWS + 1).collect();
             next = None;
             for (index, row) in rows.into_iter().enumerate() {
-                if index == CHUNK_ROWS {
-                    next = self.chunk_end(&txn, start, row)?;
+                if self.is_chunk_over(began, index) {
+                    next = Self::chunk_end(&txn, start, index, row)?;
                     break;
                 }
                 done += 1;
@@ -69,18 +75,22 @@ impl Check<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Where the next chunk starts: at the row after this one, whether or not it can be read.
+    /// Whether a chunk that has looked at this many rows ends. Each looks at one at least.
+    pub(super) fn is_chunk_over(&self, began: Instant, rows: usize) -> bool {
+        rows >= CHUNK_ROWS || (rows > 0 && began.elapsed() > self.chunk_time_max)
+    }
+
+    /// Where the next chunk starts: at this row, whether or not it can be read, or where its key is none at the next.
     fn chunk_end(
-        &mut self,
         txn: &ReadTxn<'_>,
         start: SlotRoot,
+        index: usize,
         row: Result<(SlotRoot, BlockHeader), ReadError>,
     ) -> Result<Option<SlotRoot>, EngineError> {
         if let Ok((key, _)) = row {
             return Ok(Some(key));
         }
-        let key = txn.scan_keys::<Headers>(start)?.nth(CHUNK_ROWS);
-        Ok(key.and_then(Result::ok))
+        Ok(txn.scan_keys::<Headers>(start)?.skip(index).find_map(Result::ok))
     }
 
     fn check_block(
@@ -207,8 +217,10 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Rows of a table, or what comes near: a table that shares a tree has about one for each block.
     pub(super) fn rows_of(&self, table: &str) -> Result<u64, EngineError> {
         let stats = self.database.read()?.table_stats()?;
-        Ok(stats.iter().find(|stats| stats.name == table).map_or(0, |stats| stats.rows))
+        let rows = |name: &str| stats.iter().find(|stats| stats.name == name);
+        Ok(rows(table).or_else(|| rows(Slots::NAME)).map_or(0, |stats| stats.rows))
     }
 }

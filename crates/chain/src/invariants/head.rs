@@ -1,9 +1,9 @@
 //! C1, L1, F1: the head, the canonical index, the live tree and the votes, in one snapshot.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::ops::ControlFlow;
 
-use lamella_block_store as block_store;
-use lamella_tables::{Canonical, EngineError, LiveChain, Read as _, ReadError, ReadTxn, SlotRoot};
+use lamella_block_store::{self as block_store, Extent};
+use lamella_tables::{Canonical, EngineError, Read as _, ReadError, ReadTxn, SlotRoot};
 use lamella_types::{BlockHeader, Root};
 
 use super::{Check, Progress, Stage};
@@ -17,7 +17,7 @@ impl Check<'_> {
             return Ok(ControlFlow::Continue(()));
         };
         self.check_canonical(&txn, &stored)?;
-        self.check_live_chain(&txn, &stored)?;
+        self.check_live_tree(&txn, &stored)?;
         drop(txn);
         Ok((self.progress)(Progress {
             stage: "head, canonical index, live tree",
@@ -26,7 +26,7 @@ impl Check<'_> {
         }))
     }
 
-    /// C1: from the head down to the bootstrap block, each row names the parent of the one above, and no row more.
+    /// C1: from the head down to the oldest block, each row names the parent of the one above, and no row more.
     fn check_canonical(
         &mut self,
         txn: &ReadTxn<'_>,
@@ -38,7 +38,8 @@ impl Check<'_> {
             self.report.check("C1", false, || format!("the head {} is not stored", stored.head));
             return Ok(());
         };
-        let bootstrap = recover::bootstrap_block(txn).ok().flatten();
+        // A damaged extent is a finding of `check_meta` already.
+        let oldest = Extent::read(txn).ok().map(|extent| extent.oldest());
         let (mut root, mut steps) = (stored.head, 0_u64);
         loop {
             let row = txn.get::<Canonical>(&slot);
@@ -47,7 +48,7 @@ impl Check<'_> {
                 format!("Canonical has {row:?} at slot {slot}, the head's chain {root}")
             });
             steps += 1;
-            if bootstrap.is_some_and(|(key, _)| key.root == root) {
+            if oldest.is_some_and(|key| key.root == root) {
                 break;
             }
             let header = block_store::header_at(txn, &SlotRoot::new(slot, root));
@@ -80,36 +81,20 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// L1: LiveChain is the tree's root and everything stored that descends from it, with true parents.
-    fn check_live_chain(
+    /// L1: the tree's root is stored, and the finalized block is of its tree. That the tree is whole needs no check: it is
+    /// what descends from the root.
+    fn check_live_tree(
         &mut self,
         txn: &ReadTxn<'_>,
         stored: &ForkChoiceRow,
     ) -> Result<(), EngineError> {
-        let mut rows = BTreeMap::new();
-        for row in txn.scan::<LiveChain>(SlotRoot::first_of(0))? {
-            if let Some((key, parent)) = self.report.check_read("L1", row)? {
-                rows.insert(key, parent);
-            }
-        }
-        let root = self.report.check_read("L1", recover::live_root(txn))?.flatten();
-        let Some(root) = root else {
-            self.report.check("L1", false, || "LiveChain is empty".to_owned());
-            return Ok(());
-        };
+        let root = SlotRoot::new(stored.tree_root.slot, stored.tree_root.root);
         let live = self.report.check_read("L1", recover::live_blocks(txn, root))?;
-        for (key, header) in live.iter().flatten() {
-            let row = rows.remove(key);
-            self.report.check("L1", row == Some(header.parent_root), || {
-                let parent = header.parent_root;
-                format!("LiveChain has {row:?} for live block {key}, whose parent is {parent}")
-            });
-        }
         if let Some(live) = live {
-            for key in rows.keys() {
-                self.report
-                    .check("L1", false, || format!("LiveChain has {key}, which is not live"));
-            }
+            let finalized = stored.finalized.root;
+            self.report.check("L1", live.iter().any(|(key, _)| key.root == finalized), || {
+                format!("the finalized block {finalized} is not in the live tree")
+            });
             self.check_fork_choice(txn, stored, &live)?;
         }
         Ok(())

@@ -2,26 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use lamella_block_store as block_store;
+use lamella_block_store::{self as block_store, Extent};
 use lamella_fork_choice::{ForkChoice, Snapshot, limits::TREE_LAG_SLOTS};
 use lamella_state_store::StateStore;
 use lamella_tables::{
-    Canonical, EngineError, Headers, LiveChain, Read as _, ReadError, SlotRoot, Slots, Table,
-    Votes, WriteTxn,
+    Canonical, EngineError, Headers, Read as _, ReadError, SlotRoot, Slots, Table, Votes, WriteTxn,
 };
 use lamella_types::{Root, Slot};
 
-use super::{Recovered, bootstrap_block, live_blocks, live_root, restore, summaries};
+use super::{Recovered, live_blocks, restore, summaries};
 use crate::{
     error::ChainOpenError,
-    meta::{ForkChoiceRow, content},
-    view,
+    meta::{ForkChoiceRow, block_count, content},
+    settle::settle,
     vote_rows::{self, StoredVotes},
 };
 
 /// Derives everything that follows from headers, states and votes, and writes what differs.
 pub(super) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered), ChainOpenError> {
     let stored = readable(ForkChoiceRow::read(txn))?.flatten();
+    let counted = readable(block_count(txn))?.flatten();
     let slots = rebuild_slots(txn)?;
     for root in stored.iter().flat_map(|row| [row.head, row.justified.root, row.finalized.root]) {
         if block_store::header(txn, &root)?.is_none() {
@@ -35,13 +35,8 @@ pub(super) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered),
     }
     let votes_dropped = votes.dropped.len() as u64;
     let mut view = derive(txn, stored, votes)?;
-    view::settle(&mut view, true);
+    settle(&mut view, true);
 
-    let live: BTreeMap<_, _> = view
-        .nodes()
-        .map(|block| (SlotRoot::new(block.slot, block.root), block.parent_root))
-        .collect();
-    let live_chain = replace::<LiveChain>(txn, SlotRoot::first_of(0), &live, |key, _| *key)?;
     let chain = canonical_chain(txn, &view)?;
     let from = chain.keys().next().copied().unwrap_or_default();
     let canonical =
@@ -49,8 +44,8 @@ pub(super) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered),
     let row = ForkChoiceRow::of(&view);
     vote_rows::put_changes(txn, &view.drain_vote_changes())?;
     row.put(txn)?;
-    let fork_choice = stored != Some(row);
-    Ok((view, Recovered { votes: votes_dropped, slots, live_chain, canonical, fork_choice }))
+    let fork_choice = stored != Some(row) || counted != block_count(txn)?;
+    Ok((view, Recovered { votes: votes_dropped, slots, canonical, fork_choice }))
 }
 
 /// Fork choice from the stored checkpoints if blocks bear them out, else from what the blocks themselves say.
@@ -59,7 +54,8 @@ fn derive(
     stored: Option<ForkChoiceRow>,
     votes: StoredVotes,
 ) -> Result<ForkChoice, ChainOpenError> {
-    let found = live_root(txn)?.filter(|root| matches!(txn.has::<Headers>(root), Ok(true)));
+    let found = stored.map(|row| SlotRoot::new(row.tree_root.slot, row.tree_root.root));
+    let found = found.filter(|root| matches!(txn.has::<Headers>(root), Ok(true)));
     if let Some(stored) = stored {
         let finalized = SlotRoot::new(stored.finalized.slot, stored.finalized.root);
         let lagging = root_below(txn, finalized, finalized.slot)?;
@@ -119,7 +115,7 @@ fn parent(txn: &WriteTxn<'_>, key: SlotRoot) -> Result<Option<SlotRoot>, ChainOp
     let header = block_store::header_at(txn, &key)?.ok_or_else(|| lost("the header is lost"))?;
     match block_store::slot(txn, &header.parent_root)? {
         Some(slot) if slot < key.slot => Ok(Some(SlotRoot::new(slot, header.parent_root))),
-        None if bootstrap_block(txn)?.is_some_and(|(first, _)| first == key) => Ok(None),
+        None if Extent::read(txn)?.oldest() == key => Ok(None),
         _ => Err(lost("the header of its parent is lost").into()),
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod schema2;
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, Found, SCHEMA_VERSION, Settings};
@@ -9,7 +11,7 @@ use lamella_tables::{
     Bytes, Database, DatabaseView, DutyKey, KeyKind, Meta, MetaName, OpenError, OpenMode, Options,
     RawRow, Read as _,
 };
-use lamella_types::{PublicKeyBytes, State, Validator, Validators, genesis_state};
+use lamella_types::{PublicKeyBytes, State, Validator, Validators, genesis_state, limits::SLOT_MS};
 
 /// The genesis of a chain of `validators` validators, all with keys of this byte.
 fn genesis(genesis_time: u64, validators: u64, key: u8) -> State {
@@ -65,7 +67,7 @@ fn another_schema_or_layout_is_refused_untouched() {
     let current = SCHEMA_VERSION;
     for (row, text) in [
         (row(current + 1, 1024, 1024), "run a newer lamella"),
-        (row(current - 1, 1024, 1024), "there is no migration"),
+        (row(current - 1, 1024, 1024), "run `lamella db migrate`"),
         (row(current, 2048, 1024), "anchor interval 2048"),
         (row(current, 1024, 512), "segment length 512"),
         (vec![1, 2], "damaged row in table Meta"),
@@ -73,6 +75,10 @@ fn another_schema_or_layout_is_refused_untouched() {
         write_meta(directory.path(), "schema", Some(row));
         assert_refused(directory.path(), genesis(7, 4, 1), "raw", text);
     }
+    // What a later version of the same layout appends does not stand in the way.
+    let longer = [row(current, 1024, 1024), vec![7]].concat();
+    write_meta(directory.path(), "schema", Some(longer));
+    drop(open(directory.path(), genesis(7, 4, 1), "raw").unwrap());
     write_meta(directory.path(), "schema", None);
     assert_refused(directory.path(), genesis(7, 4, 1), "raw", "does not say which chain it holds");
     write_meta(directory.path(), "schema", Some(row(current, 1024, 1024)));
@@ -103,6 +109,22 @@ fn a_chain_is_never_created_over_another() {
     assert_eq!(files(path), before);
 }
 
+/// Symptom: a node started with another `--slot-ms` on an existing directory went on, at times that no other node knew.
+/// Mechanism: the slot length stood nowhere in the directory.
+/// Fix: it is part of the identity.
+#[test]
+fn a_directory_of_another_slot_length_is_refused_by_name_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path(), genesis(7, 4, 1), "raw").unwrap());
+    let before = files(directory.path());
+    let settings = Settings { slot_ms: 300, ..Settings::default() };
+    let bootstrap = Bootstrap::genesis(genesis(7, 4, 1));
+    let refused = Chain::open(directory.path(), bootstrap, "raw", settings).err().unwrap();
+    let text = "its slot length in milliseconds is 4000, the configured one is 300";
+    assert!(refused.to_string().contains(text), "{refused}");
+    assert_eq!(files(directory.path()), before);
+}
+
 #[test]
 fn a_database_whose_first_row_was_never_written_is_none_yet() {
     let directory = tempfile::tempdir().unwrap();
@@ -112,7 +134,7 @@ fn a_database_whose_first_row_was_never_written_is_none_yet() {
     assert_eq!(Chain::find(path).unwrap(), Found::Nothing);
     let missing = Chain::resume(
         path,
-        &lamella_chain::Identity::of(&genesis(7, 4, 1), "raw"),
+        &lamella_chain::Identity::of(&genesis(7, 4, 1), "raw", SLOT_MS),
         Settings::default(),
     );
     assert!(matches!(missing, Err(ChainOpenError::Open(OpenError::Missing { .. }))));

@@ -1,9 +1,9 @@
 //! Every change of every stored byte is an error that names table and key, in every table.
 
 use lamella_tables::{
-    Anchors, Bodies, Bytes, Canonical, Database, Diffs, DutyKey, Headers, History, KeyKind,
-    LiveChain, Meta, MetaName, Read, ReadError, Registries, SegmentKey, SignGuard, Signatures,
-    SlotRoot, Slots, Table, Votes, WriteTxn,
+    Anchors, Bodies, Bytes, Canonical, Database, Diffs, DutyKey, Headers, History, KeyKind, Meta,
+    MetaName, Read, ReadError, Registries, SegmentKey, SignGuard, Signatures, SlotRoot, Slots,
+    Table, Votes, WriteTxn,
 };
 use lamella_types::{
     AggregatedAttestation, AggregationBits, AttestationData, BlockBody, BlockHeader, Root, Segment,
@@ -81,7 +81,6 @@ fn no_damaged_value_is_ever_read() {
         (0..5).map(|index| Validator { index, ..Validator::default() }).collect();
     let validators = Validators::new(&validators).unwrap();
     check::<Registries>(&validators.root(), &validators, all);
-    check::<LiveChain>(&at, &at.root, all);
     check::<Votes>(&at, &Bytes(vec![7; 100]), all);
     check::<SignGuard>(&DutyKey { validator_index: 2, kind: KeyKind::Proposal }, &77, all);
     check::<Meta>(&MetaName::new("head"), &Bytes(vec![1; 40]), all);

@@ -5,10 +5,12 @@
 //! for our own networks, [`Trust`] for following a foreign one. A data directory remembers the
 //! scheme's name, since a chain made under one means nothing to another.
 
+mod name;
 mod parallel;
 mod raw;
 mod trust;
 
+pub use name::SchemeName;
 pub use raw::Raw;
 pub use trust::Trust;
 

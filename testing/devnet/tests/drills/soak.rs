@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use lamella_devnet::random::Random;
+use rand_xoshiro::{
+    SplitMix64,
+    rand_core::{Rng as _, SeedableRng as _},
+};
 
 use crate::{foreign, join, kills, partition, window};
 
@@ -25,11 +28,11 @@ fn soak() {
     let (minutes, seed) = (setting("SOAK_MINUTES").unwrap_or(MINUTES), setting("SOAK_SEED"));
     let seed = seed.unwrap_or(now);
     println!("soak: SOAK_SEED={seed} SOAK_MINUTES={minutes}");
-    let (started, mut random) = (Instant::now(), Random::new(seed));
+    let (started, mut random) = (Instant::now(), SplitMix64::seed_from_u64(seed));
     let mut drills = 0;
     while started.elapsed() < Duration::from_secs(60 * minutes) {
-        let length = random.below(4);
-        let (what, from) = (random.below(6), Instant::now());
+        let length = random.next_u64() % 4;
+        let (what, from) = (random.next_u64() % 6, Instant::now());
         let (name, run): (&str, &dyn Fn()) = match what {
             0 => ("kills", &|| kills::drill(10 + 10 * length)),
             1 => ("partition", &|| partition::drill(30 + 60 * length)),

@@ -16,7 +16,7 @@ use lamella_state_transition::{BlockRequest, build_block, state_transition};
 use lamella_tables::{Durability, Read as _};
 use lamella_types::{
     Block, RejectionReason, Root, Slot, State, genesis_state, hash_tree_root, latest_block_root,
-    limits::CHAIN_LAST_SLOT,
+    limits::{CHAIN_LAST_SLOT, SLOT_MS},
 };
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
 use tempfile::TempDir;
@@ -54,7 +54,7 @@ impl LongChain {
         let created = Chain::create(directory.path(), bootstrap, Trust.name(), settings);
         let chain = Arc::new(created.unwrap().0);
         let importer = Importer::new(Arc::clone(&chain), Arc::new(Trust));
-        let identity = Identity::of(genesis, Trust.name());
+        let identity = Identity::of(genesis, Trust.name(), SLOT_MS);
         Self { chain, importer, identity, settings, directory }
     }
 

@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use lamella_block_store::{self as block_store, SignedBlockRead};
-use lamella_chain::{ForkChoiceRow, verify};
+use lamella_chain::{ForkChoiceRow, live_block_count, verify};
 use lamella_fork_choice::pool;
 use lamella_state_store::StateStore;
-use lamella_tables::{Canonical, LiveChain, Read as _, ReadTxn, SlotRoot};
-use lamella_types::{Root, hash_tree_root};
+use lamella_tables::{Canonical, Read as _, ReadTxn, SlotRoot};
+use lamella_types::{Checkpoint, Root, hash_tree_root};
 
 use crate::{naive::Pool, run::Run};
 
@@ -51,7 +51,9 @@ impl Run {
         let (txn, naive) = (self.chain().read().unwrap(), &self.naive);
         let stored = ForkChoiceRow::read(&txn).unwrap().unwrap();
         assert!(stored.time <= naive.time);
+        let tree_root = naive.blocks[&naive.tree_root];
         let expected = ForkChoiceRow {
+            tree_root: Checkpoint { root: naive.tree_root, slot: tree_root.slot },
             head: naive.head,
             safe_target: naive.safe_target,
             justified: naive.justified,
@@ -63,14 +65,8 @@ impl Run {
         let chain = self.blocks.chain(naive.head);
         let expected = chain.iter().rev().map(|block| (block.slot, block.root));
         assert_eq!(canonical, expected.collect::<Vec<_>>(), "canonical index");
-        let live: BTreeSet<_> = txn
-            .scan::<LiveChain>(SlotRoot::first_of(0))
-            .unwrap()
-            .map(|row| row.unwrap())
-            .map(|(key, parent)| (key.root, key.slot, parent))
-            .collect();
-        let expected = naive.blocks.values().map(|b| (b.root, b.slot, b.parent_root));
-        assert_eq!(live, expected.collect(), "LiveChain");
+        let live = live_block_count(&txn, &stored).unwrap();
+        assert_eq!(live, naive.blocks.len() as u64, "live tree");
         assert_eq!(block_store::signature_floor(&txn).unwrap().key, self.floor);
     }
 

@@ -1,17 +1,20 @@
 //! A generator that a seed replays exactly, on every machine.
 
-use lamella_devnet::random::Random as Sequence;
+use rand_xoshiro::{
+    SplitMix64,
+    rand_core::{Rng as _, SeedableRng as _},
+};
 
 #[derive(Debug)]
-pub struct Random(Sequence);
+pub struct Random(SplitMix64);
 
 impl Random {
-    pub const fn new(seed: u64) -> Self {
-        Self(Sequence::new(seed))
+    pub fn new(seed: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(seed))
     }
 
-    pub const fn word(&mut self) -> u64 {
-        self.0.next()
+    pub fn word(&mut self) -> u64 {
+        self.0.next_u64()
     }
 
     /// A number below `bound`; 0 for a bound of 0.
@@ -46,4 +49,14 @@ impl Random {
         }
         items
     }
+}
+
+#[test]
+fn a_seed_has_the_sequence_that_was_published() {
+    let mut random = Random::new(1_234_567);
+    let words = [random.word(), random.word(), random.word()];
+    assert_eq!(
+        words,
+        [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
+    );
 }

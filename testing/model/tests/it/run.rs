@@ -248,6 +248,9 @@ impl Run {
     fn prune_proofs(&mut self) -> usize {
         let tip = self.blocks.get(&self.naive.head).summary.slot;
         let cutoff = tip.saturating_sub(self.settings.signature_window_slots);
+        // Whole steps: up to 32 slots, a 64th of the window.
+        let step = (self.settings.signature_window_slots / 64).clamp(1, 32);
+        let cutoff = cutoff / step * step;
         if cutoff > self.naive.finalized.slot || cutoff <= self.floor.slot {
             return 0;
         }

@@ -213,7 +213,7 @@ impl Run {
             }
             let voters = proof.participants.ones().map(|index| index as u64).collect();
             if self.random.percent(80) {
-                self.chain().change_pools(|view| view.record_aggregate(&data, proof));
+                self.chain().change_pools(|pools| pools.record_aggregate(&data, proof));
                 self.naive.record(&data, &voters);
             } else {
                 let before = self.naive.clone();

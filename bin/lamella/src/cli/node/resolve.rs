@@ -15,6 +15,7 @@ use lamella_network_dir::{
     ValidatorConfig,
 };
 use lamella_tables::Durability;
+use lamella_types::SlotClock;
 use tracing::warn;
 
 use super::NodeArgs;
@@ -113,7 +114,7 @@ impl NodeArgs {
             slot_ms: self.slot_ms,
             is_aggregator,
             duty_sync_gate: !self.disable_duty_sync_gate,
-            proof_scheme: self.proof_scheme,
+            proof_scheme: self.proof_scheme.into(),
             settings: self.settings(),
             gossip: GossipConfig {
                 listen: SocketAddr::new(self.gossipsub_address, port),
@@ -250,6 +251,7 @@ impl NodeArgs {
         Settings {
             durability,
             signature_window_slots: self.signature_window,
+            slot_ms: SlotClock::new(0, self.slot_ms).slot_ms(),
             size_bytes_max: self.db_size_max,
             ..Settings::default()
         }

@@ -17,7 +17,8 @@ use lamella_tables::{DutyKey, KeyKind};
 use lamella_types::Slot;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{super::NodeConfig, GuardCopyError};
+use super::GuardCopyError;
+use crate::config::NodeConfig;
 
 /// Bytes of a file: both keys of 4,096 validators take less than half of it.
 const FILE_BYTES_MAX: u64 = 1 << 20;

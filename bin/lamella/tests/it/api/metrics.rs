@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lamella_http_api::{Limits, ServerConfig, serve};
 use lamella_network::standing::{Peer, SyncStatus};
-use lamella_tables::TABLES;
+use lamella_tables::trees;
 
 use super::support::{Answer, Node, any_port, get, wait_until};
 
@@ -58,8 +58,8 @@ fn every_name_is_there_before_its_first_use_and_once() {
     let series = series(&answer);
     assert_eq!(series.iter().filter(|(name, _)| name.starts_with("lean_node_info{")).count(), 1);
     assert_eq!(series["lean_validators_count"], 2.0);
-    for table in TABLES {
-        assert!(series.contains_key(&format!("lean_table_bytes{{table=\"{}\"}}", table.name)));
+    for tree in trees() {
+        assert!(series.contains_key(&format!("lean_table_bytes{{table=\"{tree}\"}}")));
     }
 }
 
@@ -128,8 +128,8 @@ fn sizes_cache_and_cold_reads_are_sampled() {
         last["lean_storage_cold_read_rows_total"] > 0.0
     });
     assert!(last["lean_storage_file_bytes"] >= last["lean_storage_used_bytes"]);
-    assert_eq!(last["lean_storage_table_rows{table=\"Headers\"}"], 9.0);
-    assert!(last["lean_table_bytes{table=\"Headers\"}"] >= 4096.0);
+    assert_eq!(last["lean_storage_table_rows{table=\"Slots\"}"], 9.0);
+    assert!(last["lean_table_bytes{table=\"Slots\"}"] >= 4096.0);
     assert_eq!(last["lean_storage_cold_reads_total"], 1.0);
     assert_eq!(last["lean_storage_open_readers"], 0.0);
     // The roots of slots 0 to 6 from the canonical index; the parent's is in the diff.

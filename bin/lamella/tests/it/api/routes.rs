@@ -105,7 +105,7 @@ fn the_database_says_what_it_has_from_where_on() {
     assert_eq!(database["proofs_from_slot"], 5, "{database}");
     let tables = database["tables"].as_array().unwrap();
     let rows = |name| tables.iter().find(|table| table["name"] == name).unwrap()["rows"].as_u64();
-    assert_eq!(rows("Headers"), Some(9), "eight blocks and genesis");
+    assert_eq!(rows("Slots"), Some(9), "eight blocks and genesis");
     assert_eq!(rows("Anchors"), Some(1));
     assert_eq!(rows("Canonical"), Some(8), "all but the side block");
 }

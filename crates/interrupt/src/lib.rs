@@ -1,4 +1,8 @@
-//! Waiting that an operator's Ctrl-C ends at once.
+//! Being told to stop, at any moment: waits and work that an operator's Ctrl-C ends at once.
+//!
+//! The hard idea: asking a peer that hangs, making keys and verifying a database take long and cannot be broken off, but
+//! each can be abandoned: nothing on disk depends on its end. So such work has a thread of its own, and whoever waits
+//! for it waits for the order to stop too. A thread left behind ends with the process.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -19,6 +23,12 @@ impl Interrupt {
         let (triggered, changed) = &*self.0;
         *triggered.lock() = true;
         changed.notify_all();
+    }
+
+    /// Whether it was thrown.
+    #[must_use]
+    pub fn is_triggered(&self) -> bool {
+        *self.0.0.lock()
     }
 
     /// Waits this long. `true`: it was thrown before that.
