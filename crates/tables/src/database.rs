@@ -9,6 +9,7 @@ use crate::{
     elsewhere::has_room,
     error::{EngineError, OpenError, Operation},
     lock::{Access, WriterLock, check_readers_file, has_readers_file},
+    pages::{PageCheck, require_whole_file},
     schema::trees,
     transaction::WriteTxn,
     view::DatabaseView,
@@ -80,6 +81,7 @@ impl Options {
 #[derive(Debug)]
 pub struct Database {
     view: DatabaseView,
+    check: PageCheck,
     /// Held while this process may write.
     _lock: WriterLock,
 }
@@ -109,13 +111,14 @@ impl Database {
         }
         if create::find(path)? == Found::Data {
             check_readers_file(path, Access::Write)?;
+            require_whole_file(path)?;
             look(path, options.mode)?;
         } else {
             create::create(path, &options, &lock)?;
         }
         let view = DatabaseView::open_engine(path, Some(&options))?;
         // Before any write transaction: it could take pages that are in use for free ones.
-        view.require_sound_pages()?;
+        let check = view.require_sound_pages()?;
         match view.recognise() {
             // Left by a build that made its database in place, killed before the first commit.
             Err(OpenError::Empty { .. }) if options.mode == OpenMode::Create => {}
@@ -125,7 +128,7 @@ impl Database {
         if options.mode == OpenMode::Create {
             Self::create_tables(&view)?;
         }
-        Ok(Self { view, _lock: lock })
+        Ok(Self { view, check, _lock: lock })
     }
 
     /// Creates the tables that are missing: one transaction, or none if there is nothing to do.
@@ -149,6 +152,12 @@ impl Database {
             txn.commit().map(|_| ()).map_err(failed("-"))
         };
         created().map_err(|source| OpenError::Engine { path: view.path().to_owned(), source })
+    }
+
+    /// The walk over its pages when it was opened.
+    #[must_use]
+    pub const fn page_check(&self) -> PageCheck {
+        self.check
     }
 
     /// Starts the write transaction, waiting for the one before it. Dropping it undoes it.
@@ -196,6 +205,7 @@ fn look(path: &Path, mode: OpenMode) -> Result<(), OpenError> {
 pub(crate) fn recover(path: &Path) -> Result<(), OpenError> {
     let options = Options::new(OpenMode::Existing);
     let recovered = WriterLock::take(path).and_then(|_lock| {
+        require_whole_file(path)?;
         let view = DatabaseView::open_engine(path, Some(&options))?;
         let flushed = view.engine.sync(true).map(|_| ());
         flushed.map_err(|error| OpenError::Engine {
@@ -206,6 +216,7 @@ pub(crate) fn recover(path: &Path) -> Result<(), OpenError> {
     match recovered {
         // A writer that opened it meanwhile has recovered it.
         Ok(()) | Err(OpenError::InUse { .. }) => Ok(()),
+        Err(error @ OpenError::Pages { .. }) => Err(error),
         Err(error) => Err(OpenError::Unrecovered { path: path.to_owned(), why: error.to_string() }),
     }
 }

@@ -34,7 +34,7 @@ pub use error::{
     Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError, TookTooLong,
 };
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
-pub use pages::{PageFault, PageFinding, PageProgress, PageReport, PageTree};
+pub use pages::{PageCheck, PageFault, PageFinding, PageProgress, PageReport, PageTree};
 pub use raw::{RawKey, RawRow};
 pub use reader_table::OpenReader;
 pub use schema::{

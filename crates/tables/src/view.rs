@@ -13,6 +13,7 @@ use crate::{
     elsewhere::{Elsewhere, has_room},
     error::{EngineError, OpenError, Operation},
     lock::{Access, check_readers_file, has_readers_file},
+    pages::require_whole_file,
     reader_table::{self, OpenReader},
     readers::Readers,
     schema::{Meta, Table as _, trees},
@@ -118,6 +119,10 @@ impl DatabaseView {
                         && size_bytes_max / 2 >= SIZE_BYTES_MIN =>
                 {
                     size_bytes_max /= 2;
+                }
+                Err(libmdbx::Error::Corrupted) => {
+                    require_whole_file(path)?;
+                    return Err(refused(path, libmdbx::Error::Corrupted));
                 }
                 Err(error) => return Err(refused(path, error)),
             }

@@ -32,17 +32,24 @@
 //! Deliberately not here: any repair, and the contents of values (their seals prove them).
 
 mod bits;
+mod cut;
 mod fault;
 mod file;
 mod free;
 mod layout;
 mod meta;
+mod names;
 mod nodes;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use std::{fs::File, ops::ControlFlow, os::unix::fs::FileExt};
+use std::{
+    fs::File,
+    ops::ControlFlow,
+    os::unix::fs::FileExt,
+    time::{Duration, Instant},
+};
 
 use crate::{
     error::{EngineError, OpenError, Operation},
@@ -50,6 +57,7 @@ use crate::{
     view::DatabaseView,
 };
 use bits::PageSet;
+pub(crate) use cut::require_whole_file;
 pub use fault::{PageFault, PageFinding, PageTree};
 use file::PageFile;
 use layout::Meta;
@@ -77,6 +85,17 @@ pub struct PageProgress {
     pub total: u64,
 }
 
+/// The walk of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageCheck {
+    /// Pages in use, free ones among them.
+    pub pages: u64,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
 /// What a walk has seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageReport {
@@ -99,6 +118,8 @@ pub struct PageReport {
     /// Meta pages whose two transaction numbers differ: what a power cut in a commit leaves. The engine passes over
     /// them and the next commit overwrites them, so they are no finding.
     pub torn_metas: u64,
+    /// Bytes of the file.
+    pub file_bytes: u64,
     /// Bytes read.
     pub bytes_read: u64,
     /// What is wrong, up to 1,000.
@@ -150,7 +171,9 @@ impl DatabaseView {
             }
         }
         // Damage that hides the snapshot does not go away by trying again.
-        missed.ok_or_else(|| EngineError::new(Operation::Stat, "-", libmdbx::Error::Busy))
+        missed
+            .map(|report| *report)
+            .ok_or_else(|| EngineError::new(Operation::Stat, "-", libmdbx::Error::Busy))
     }
 
     /// Refuses a database whose pages are not as the engine wrote them: what the next commit would do to it, nobody
@@ -158,14 +181,15 @@ impl DatabaseView {
     ///
     /// # Errors
     /// [`OpenError::Pages`] with the first findings.
-    pub(crate) fn require_sound_pages(&self) -> Result<PageReport, OpenError> {
+    pub(crate) fn require_sound_pages(&self) -> Result<PageCheck, OpenError> {
+        let begun = Instant::now();
         let path = || self.path().to_owned();
         let report = self.check_pages(&mut |_| ControlFlow::Continue(()));
         let report = report.map_err(|source| OpenError::Engine { path: path(), source })?;
-        if report.finding_count == 0 {
-            return Ok(report);
+        let PageReport { pages, file_bytes, finding_count, mut findings, .. } = report;
+        if finding_count == 0 {
+            return Ok(PageCheck { pages, file_bytes, elapsed: begun.elapsed() });
         }
-        let PageReport { finding_count, mut findings, .. } = report;
         findings.truncate(FINDINGS_NAMED);
         Err(OpenError::Pages { path: path(), finding_count, findings })
     }
@@ -177,13 +201,13 @@ fn walk<F: FileExt>(
     file_bytes: u64,
     transaction: u64,
     progress: &mut dyn FnMut(PageProgress) -> ControlFlow<()>,
-) -> Result<PageReport, PageReport> {
+) -> Result<PageReport, Box<PageReport>> {
     let page_bytes = file.page_bytes() as u64;
-    let mut report = PageReport { transaction, page_bytes, ..PageReport::default() };
+    let mut report = PageReport { transaction, page_bytes, file_bytes, ..PageReport::default() };
     let metas = meta::read(&mut file, &mut report);
     let mut readable = metas.iter().flatten();
     let Some(snapshot) = readable.find(|meta| meta.transaction() == Some(transaction)) else {
-        return Err(report);
+        return Err(Box::new(report));
     };
     let newest = metas.iter().flatten().filter_map(Meta::transaction).max() == Some(transaction);
     meta::check_length(snapshot, newest, file_bytes, &mut report);
@@ -219,7 +243,9 @@ impl<F: FileExt> Walk<'_, F> {
         let snapshot = self.snapshot;
         let mut named = Vec::new();
         self.tree(PageTree::Main, &snapshot.main, &mut Role::Main(&mut named))?;
-        for NamedTree { name, record } in named {
+        names::check(&named, &mut self.report);
+        for NamedTree { key, record, .. } in named {
+            let name = String::from_utf8_lossy(&key).into_owned();
             self.tree(PageTree::Table(name), &record, &mut Role::Table)?;
         }
         self.tree(PageTree::Free, &snapshot.free, &mut Role::Free)?;
