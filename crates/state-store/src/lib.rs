@@ -22,7 +22,7 @@ mod store;
 mod write;
 
 pub use error::{StateReadError, StateWriteError};
-pub use lamella_state_diff::{BuildError, DiffBase, TALLY_DELTAS_MAX};
+pub use lamella_state_diff::{BranchCheckpoint, BuildError, DiffBase, TALLY_DELTAS_MAX};
 pub use links::{AnchorLinks, DiffLinks, anchor_links, diff_links};
 pub use store::{CacheStats, StateCheckpoints, StateStore, StoredState};
 pub use write::{PreparedState, crosses_anchor};
