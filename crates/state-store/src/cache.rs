@@ -12,7 +12,7 @@ use lamella_types::{Root, Segment, State, Validators};
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::store::{CacheStats, StoredState};
+use crate::stored_state::StoredState;
 
 /// Bytes of states kept, beyond what they share: over a thousand states with full history tails.
 const STATE_BYTES_MAX: usize = 64 << 20;
@@ -22,6 +22,25 @@ const SEGMENTS_MAX: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 
 /// What a state costs besides its history tail, justified slots and tally: fields, frontier, entry.
 const STATE_FIXED_BYTES: usize = 1536;
+
+/// What the cache holds and how it has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// States.
+    pub states: usize,
+    /// Bytes of them that are not shared.
+    pub state_bytes: usize,
+    /// History segments of 32 KiB.
+    pub segments: usize,
+    /// Reads answered from the cache.
+    pub hits: u64,
+    /// Reads that went to the tables.
+    pub misses: u64,
+    /// States put together from a diff.
+    pub replays: u64,
+    /// Rows read for that beyond the state's own: earlier diffs for the tally or a side branch, canonical roots.
+    pub replayed_rows: u64,
+}
 
 /// The states and segments last used.
 pub(crate) struct Caches {

@@ -19,12 +19,15 @@ mod error;
 mod links;
 mod reconstruct;
 mod store;
+mod stored_state;
 mod write;
 
+pub use cache::CacheStats;
 pub use error::{StateReadError, StateWriteError};
 pub use lamella_state_diff::{BranchCheckpoint, BuildError, DiffBase, TALLY_DELTAS_MAX};
 pub use links::{AnchorLinks, DiffLinks, anchor_links, diff_links};
-pub use store::{CacheStats, StateCheckpoints, StateStore, StoredState};
+pub use store::{StateCheckpoints, StateStore};
+pub use stored_state::StoredState;
 pub use write::{PreparedState, crosses_anchor};
 
 /// Slots between the multiples at which a branch stores a full state. Equal to a segment's length, so that

@@ -7,15 +7,23 @@ use lamella_state_diff::{StateDiff, TALLY_DELTAS_MAX};
 use lamella_tables::{Bytes, Canonical, Diffs, Headers, Read as _, ReadTxn, SlotRoot};
 use lamella_types::{BlockHashes, BlockHeader, Checkpoint, Justifications, Root, Slot, State};
 
-use crate::{
-    ANCHOR_INTERVAL_SLOTS,
-    error::StateReadError,
-    store::{StateStore, StoredState},
-};
+use crate::{ANCHOR_INTERVAL_SLOTS, error::StateReadError, stored_state::StoredState};
+
+/// What a reconstruction asks of the states that are there already.
+pub(crate) trait Ancestors {
+    /// The state of an anchor block, cached or proved.
+    fn anchor(&self, txn: &ReadTxn<'_>, key: SlotRoot) -> Result<Arc<State>, StateReadError>;
+
+    /// A state that nothing has to be read for.
+    fn cached(&self, root: &Root) -> Option<Arc<State>>;
+
+    /// Counts a state put together from a diff, and the rows that took.
+    fn count_replay(&self, rows: usize);
+}
 
 /// The state of the block at `key`, not yet compared with its header's `state_root`.
 pub(crate) fn from_diff(
-    store: &StateStore,
+    store: &impl Ancestors,
     txn: &ReadTxn<'_>,
     key: SlotRoot,
     header: &BlockHeader,
@@ -26,7 +34,7 @@ pub(crate) fn from_diff(
     let anchor = store.anchor(txn, at(branch.anchor))?;
     let (history, roots) = history(txn, key, &branch, &anchor)?;
     let (tally, diffs) = tally(store, txn, key, &diff, &anchor, &history)?;
-    store.caches.count_replay(diffs + roots);
+    store.count_replay(diffs + roots);
     let state = diff.reconstruct(&anchor, header, history, tally).ok_or_else(|| {
         StateReadError::content::<Diffs>(&key, "a checkpoint that its branch does not have")
     })?;
@@ -119,7 +127,7 @@ fn history(
 /// The pending votes: back to the last full tally, the anchor or a cached ancestor, then forward again. And the
 /// number of earlier diffs read for them.
 fn tally(
-    store: &StateStore,
+    store: &impl Ancestors,
     txn: &ReadTxn<'_>,
     key: SlotRoot,
     diff: &StateDiff,
@@ -136,8 +144,8 @@ fn tally(
         }
         let lost = |at| broken(key, diff, at, steps);
         let root = history.get(last.base_slot).ok_or_else(|| lost(Root::ZERO))?;
-        if let Some(cached) = store.caches.peek(&root) {
-            tally = cached.state.justifications.clone();
+        if let Some(cached) = store.cached(&root) {
+            tally = cached.justifications.clone();
             break;
         }
         if steps > usize::from(TALLY_DELTAS_MAX) {

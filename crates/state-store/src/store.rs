@@ -4,24 +4,14 @@ use std::sync::Arc;
 
 use lamella_state_diff::{Anchor, BranchCheckpoint, DiffBase, StateDiff};
 use lamella_tables::{Anchors, Bytes, Diffs, Headers, Read, ReadTxn, SlotRoot, Slots};
-use lamella_types::{BlockHeader, Checkpoint, Root, State};
+use lamella_types::{BlockHeader, Root, State};
 
 use crate::{
-    cache::Caches,
+    cache::{CacheStats, Caches},
     error::{StateReadError, content},
-    reconstruct,
+    reconstruct::{self, Ancestors},
+    stored_state::{StoredState, checkpoint},
 };
-
-/// A state and where it stands in the store.
-#[derive(Debug, Clone)]
-pub struct StoredState {
-    /// The post-state.
-    pub state: Arc<State>,
-    /// The nearest ancestor stored whole; the block itself, if it is.
-    pub anchor: Checkpoint,
-    /// Tally deltas between it and the last full tally.
-    pub tally_deltas: u8,
-}
 
 /// What fork choice wants to know of a post-state; its checkpoints by slot where they are blocks of its branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,25 +22,6 @@ pub struct StateCheckpoints {
     pub finalized: BranchCheckpoint,
     /// Validators in the registry.
     pub validator_count: u64,
-}
-
-/// What the cache holds and how it has done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CacheStats {
-    /// States.
-    pub states: usize,
-    /// Bytes of them that are not shared.
-    pub state_bytes: usize,
-    /// History segments of 32 KiB.
-    pub segments: usize,
-    /// Reads answered from the cache.
-    pub hits: u64,
-    /// Reads that went to the tables.
-    pub misses: u64,
-    /// States put together from a diff.
-    pub replays: u64,
-    /// Rows read for that beyond the state's own: earlier diffs for the tally or a side branch, canonical roots.
-    pub replayed_rows: u64,
 }
 
 /// Reads states. Shared between threads; holds no transaction.
@@ -175,13 +146,10 @@ impl StateStore {
         prove(&stored.state, key.root, &header)?;
         Ok(stored)
     }
+}
 
-    /// The state of an anchor block, cached or proved.
-    pub(crate) fn anchor(
-        &self,
-        txn: &ReadTxn<'_>,
-        key: SlotRoot,
-    ) -> Result<Arc<State>, StateReadError> {
+impl Ancestors for StateStore {
+    fn anchor(&self, txn: &ReadTxn<'_>, key: SlotRoot) -> Result<Arc<State>, StateReadError> {
         if let Some(stored) = self.caches.peek(&key.root) {
             return Ok(stored.state);
         }
@@ -189,19 +157,14 @@ impl StateStore {
         self.caches.put_state(key.root, stored.clone());
         Ok(stored.state)
     }
-}
 
-impl StoredState {
-    /// This state as the base of its children's diffs.
-    #[must_use]
-    pub fn base(&self, root: Root) -> DiffBase {
-        let block = Checkpoint { root, slot: self.state.slot };
-        DiffBase::capture(block, self.anchor, self.tally_deltas, Arc::clone(&self.state))
+    fn cached(&self, root: &Root) -> Option<Arc<State>> {
+        self.caches.peek(root).map(|stored| stored.state)
     }
-}
 
-pub(crate) const fn checkpoint(key: SlotRoot) -> Checkpoint {
-    Checkpoint { root: key.root, slot: key.slot }
+    fn count_replay(&self, rows: usize) {
+        self.caches.count_replay(rows);
+    }
 }
 
 /// Each stored state authenticates itself: it hashes to its block's `state_root`.

@@ -11,7 +11,7 @@ use lamella_types::{BlockHeader, Root, Slot, State};
 use crate::{
     ANCHOR_INTERVAL_SLOTS,
     error::StateWriteError,
-    store::{StoredState, checkpoint},
+    stored_state::{StoredState, checkpoint},
 };
 
 /// Whether a block at `slot` on a parent at `parent_slot` stores its state whole: it crosses a multiple of 1,024.

@@ -6,8 +6,9 @@ use libmdbx::{DatabaseOptions, Mode, PageSize, ReadWriteOptions, SyncMode, Table
 
 use crate::{
     create::{self, Found},
+    elsewhere::has_room,
     error::{EngineError, OpenError, Operation},
-    lock::{Access, WriterLock, check_readers_file},
+    lock::{Access, WriterLock, check_readers_file, has_readers_file},
     schema::trees,
     transaction::WriteTxn,
     view::DatabaseView,
@@ -103,6 +104,9 @@ impl Database {
         create::make_directory(path)?;
         let lock = WriterLock::take(path)?;
         create::tidy(path, &lock)?;
+        if !has_readers_file(path)? && !has_room(path) {
+            return Err(OpenError::Full { path: path.to_owned() });
+        }
         if create::find(path)? == Found::Data {
             check_readers_file(path, Access::Write)?;
             look(path, options.mode)?;

@@ -32,7 +32,7 @@ pub enum Operation {
 /// What an engine failure means. In each case the failed transaction has changed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consequence {
-    /// Disk or map are full: the same call can succeed once there is room. Reads go on.
+    /// Disk, quota, file or map are full: the same call can succeed once there is room. Reads go on.
     NoSpace,
     /// The call can be tried again.
     Retry,
@@ -40,14 +40,20 @@ pub enum Consequence {
     Unusable,
 }
 
+/// `EFBIG` on Linux: the file may not grow to that size.
+const FILE_LIMIT: i32 = 27;
+
+/// `EDQUOT` on Linux: what this user may have of the disk is used up. `ENOSPC` is the disk itself.
+const QUOTA: i32 = 122;
+const DISK_FULL: i32 = 28;
+
 impl Consequence {
     fn of(error: &libmdbx::Error) -> Self {
         use libmdbx::Error as E;
-        /// `ENOSPC` and `EDQUOT` on Linux: no space left on the device, or none left for this user.
-        const NO_SPACE: [i32; 2] = [28, 122];
         match error {
-            E::MapFull | E::UnableExtendMapsize => Self::NoSpace,
-            E::Other(code) if NO_SPACE.contains(code) => Self::NoSpace,
+            E::MapFull | E::UnableExtendMapsize | E::Other(DISK_FULL | QUOTA | FILE_LIMIT) => {
+                Self::NoSpace
+            }
             E::Panic
             | E::Corrupted
             | E::PageNotFound
@@ -60,19 +66,11 @@ impl Consequence {
             _ => Self::Retry,
         }
     }
-
-    const fn advice(self) -> &'static str {
-        match self {
-            Self::NoSpace => "; free some disk space, then it is tried again",
-            Self::Retry => "",
-            Self::Unusable => "; stop the node and run `lamella db verify`",
-        }
-    }
 }
 
 /// The engine could not do its work. The store itself is as it was before the transaction.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation:?} on table {table}{}: {source}{}", KeyText(.key), consequence.advice())]
+#[error("{operation:?} on table {table}{}: {source}{}", KeyText(.key), self.advice())]
 pub struct EngineError {
     /// What was being done.
     pub operation: Operation,
@@ -96,7 +94,45 @@ impl EngineError {
         self.key = Some(key.to_string());
         self
     }
+
+    /// A long read that was given up.
+    #[must_use]
+    pub fn given_up(why: TookTooLong) -> Self {
+        let (operation, consequence) = (Operation::Scan, Consequence::Retry);
+        Self { operation, table: "-", key: None, consequence, source: Box::new(why) }
+    }
+
+    /// What to do. A limit of the process is not lifted while it runs.
+    fn advice(&self) -> &'static str {
+        use libmdbx::Error as E;
+        match (self.consequence, self.source.downcast_ref()) {
+            (Consequence::NoSpace, Some(E::MapFull)) => {
+                "; start the node again with a larger --db-size-max"
+            }
+            (Consequence::NoSpace, Some(E::UnableExtendMapsize)) => {
+                "; raise `ulimit -v`, then start the node again"
+            }
+            (Consequence::NoSpace, Some(E::Other(FILE_LIMIT))) => {
+                "; raise `ulimit -f`, then start the node again"
+            }
+            (Consequence::NoSpace, Some(E::Other(QUOTA))) => {
+                "; raise the user's quota, then it is tried again"
+            }
+            (Consequence::NoSpace, _) => "; free some disk space, then it is tried again",
+            (Consequence::Retry, Some(E::Io)) => "; see the system's log for what ails the disk",
+            (Consequence::Retry, _) => "",
+            (Consequence::Unusable, _) => "; stop the node and run `lamella db verify`",
+        }
+    }
 }
+
+/// A read was given up because a writer beside it goes on: it may not reuse a page of the snapshot, so the file grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("took longer than {} s beside a writer, whose file grows meanwhile; run it while the node is stopped, or on a copy of the directory", .0.as_secs())]
+pub struct TookTooLong(
+    /// How long it may take.
+    pub std::time::Duration,
+);
 
 struct KeyText<'a>(&'a Option<String>);
 
@@ -257,6 +293,13 @@ pub enum OpenError {
         /// The database directory.
         path: PathBuf,
     },
+    /// The disk is full. The engine maps the table of readers, and where a file system has no room for it, a write
+    /// there ends the process by SIGBUS.
+    #[error("the disk of {} is full; free some disk space, then start the node again", path.display())]
+    Full {
+        /// The database directory.
+        path: PathBuf,
+    },
     /// The disk is full, and there is no other place for the table of readers.
     #[error("the disk of {} is full, and neither /dev/shm nor TMPDIR can be used: {source}; free some disk space", path.display())]
     NoRoom {
@@ -285,4 +328,25 @@ pub enum OpenError {
 
 fn join(findings: &[PageFinding]) -> String {
     findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_no_space_is_told_with_what_lifts_it() {
+        let cases = [
+            (libmdbx::Error::MapFull, "--db-size-max"),
+            (libmdbx::Error::UnableExtendMapsize, "ulimit -v"),
+            (libmdbx::Error::Other(FILE_LIMIT), "ulimit -f"),
+            (libmdbx::Error::Other(QUOTA), "quota"),
+            (libmdbx::Error::Other(DISK_FULL), "free some disk space"),
+        ];
+        for (source, advice) in cases {
+            let error = EngineError::new(Operation::Commit, "-", source);
+            assert_eq!(error.consequence, Consequence::NoSpace, "{error}");
+            assert!(error.to_string().contains(advice), "{error}");
+        }
+    }
 }

@@ -30,7 +30,9 @@ mod view;
 pub const LOG_TARGET: &str = "libmdbx";
 
 pub use database::{Database, Durability, OpenMode, Options};
-pub use error::{Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError};
+pub use error::{
+    Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError, TookTooLong,
+};
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
 pub use pages::{PageFault, PageFinding, PageProgress, PageReport, PageTree};
 pub use raw::{RawKey, RawRow};

@@ -139,7 +139,8 @@ impl<'db> WriteTxn<'db> {
     pub fn delete<T: Table>(&mut self, key: &T::Key) -> Result<bool, EngineError> {
         let failed = |error| EngineError::new(Operation::Delete, T::NAME, error).at(key);
         let table = self.0.open_table(Some(T::PLACE.tree)).map_err(failed)?;
-        self.0.del(&table, T::PLACE.key(key.encode()), None).map_err(failed)
+        let deleted = self.0.del(&table, T::PLACE.key(key.encode()), None);
+        deleted.map_err(|error| judge(self.1, failed(error)))
     }
 
     /// Makes every write of this transaction permanent at once, as durably as the database was opened.

@@ -207,6 +207,18 @@ impl DatabaseView {
         })
     }
 
+    /// Number of the last committed transaction.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    ///
+    /// # Cost
+    /// Constant.
+    pub fn last_transaction(&self) -> Result<u64, EngineError> {
+        let failed = |error| EngineError::new(Operation::Stat, "-", error);
+        self.engine.info().map(|info| info.last_txnid()).map_err(failed)
+    }
+
     /// The snapshots that other processes have open, oldest first; `None` where the engine's table of readers has a
     /// layout that this program does not know.
     ///

@@ -4,10 +4,13 @@
 
 mod api;
 mod checkpoint;
+mod checksum;
 mod command;
 mod damage;
 mod db;
 mod devnet;
+mod disk;
+mod dying;
 mod flags;
 mod full;
 mod guard;
@@ -17,6 +20,7 @@ mod opening;
 mod pages;
 mod unusable;
 mod wait;
+mod which;
 
 use std::path::Path;
 

@@ -78,6 +78,11 @@ impl Node {
     }
 
     pub(crate) fn start_with(network: &Path, data: &Path, flags: &[&str]) -> Self {
+        Self::spawn(Self::command(network, data, flags))
+    }
+
+    /// What [`Self::start_with`] spawns.
+    pub(crate) fn command(network: &Path, data: &Path, flags: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         command
             .args(["node", "--node-id", "lamella_0", "--slot-ms", "400"])
@@ -87,7 +92,7 @@ impl Node {
             .arg("--data-dir")
             .arg(data)
             .args(flags);
-        Self::spawn(command)
+        command
     }
 
     /// Runs a `lamella node` whose stderr is the log. It ends with this process, however that ends.
@@ -145,6 +150,11 @@ struct Acknowledged {
 pub(crate) fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let start = line.find(&format!(" {name}="))? + name.len() + 2;
     line[start..].split_whitespace().next()
+}
+
+/// The head that a log line acknowledges.
+pub(crate) fn head_slot(line: &str) -> Option<u64> {
+    field(line, "head_slot")?.parse().ok()
 }
 
 fn acknowledged(line: &str) -> Option<Acknowledged> {

@@ -13,17 +13,14 @@ use lamella_tables::{Canonical, Database, DatabaseView, OpenMode, Options};
 use lamella_types::Root;
 
 use crate::{
-    node::{BINARY, Node, field, network},
+    disk::SmallDisk,
+    node::{BINARY, Node, head_slot, network},
     wait::{output, until},
 };
 
 /// `lamella db ...` on a data directory.
 fn tool(data: &Path, command: &str) -> Output {
     output(Command::new(BINARY).args(["db", command, "--data-dir"]).arg(data))
-}
-
-fn head_slot(line: &str) -> Option<u64> {
-    field(line, "head_slot")?.parse().ok()
 }
 
 /// The first head that a start tells, which is the one that it found.
@@ -109,44 +106,13 @@ fn deleted_lock_files_let_no_second_writer_in_and_no_tool_spin() {
     assert!(tool(&data, "info").status.success());
 }
 
-/// A small file system of its own; unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None` where this process may not mount.
-    fn mount(mib: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={mib}m");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(folder.path())
-            .output();
-        mounted.is_ok_and(|out| out.status.success()).then_some(Self(folder))
-    }
-
-    /// Writes until there is no byte left.
-    fn fill(&self) {
-        use std::io::Write as _;
-        let mut file = fs::File::create(self.0.path().join("filler")).unwrap();
-        while file.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 /// Symptom: with the node down and its disk full, no tool opened the database. Mechanism: the engine wants a table of
 /// readers beside it. Fix: it gets one elsewhere.
 #[test]
 fn tools_read_a_full_disk_whose_node_is_down() {
-    let Some(disk) = SmallDisk::mount(24) else {
-        return;
-    };
+    let Some(disk) = SmallDisk::mount(24) else { return };
     let root = tempfile::tempdir().unwrap();
-    let (network_dir, data) = (root.path().join("net"), disk.0.path().join("data"));
+    let (network_dir, data) = (root.path().join("net"), disk.path().join("data"));
     network(&network_dir);
     let mut node = Node::start(&network_dir, &data);
     node.wait_for(|line| head_slot(line).is_some_and(|slot| slot >= 2));
@@ -164,6 +130,29 @@ fn tools_read_a_full_disk_whose_node_is_down() {
         }
     }
     assert!(!data.join("db/mdbx.lck").exists(), "nothing was created there");
+}
+
+/// Symptom: a node that was stopped cleanly ended by SIGBUS when it was started on a full tmpfs. Mechanism: the engine
+/// maps its table of readers, which a clean end leaves empty, and takes it for granted there that it has room. Fix: the
+/// disk is asked first.
+#[test]
+fn a_start_on_a_full_disk_says_so_and_works_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount(24) else { return };
+    let root = tempfile::tempdir().unwrap();
+    let (network_dir, data) = (root.path().join("net"), disk.path().join("data"));
+    network(&network_dir);
+    let mut node = Node::start(&network_dir, &data);
+    let line = node.wait_for(|line| head_slot(line).is_some_and(|slot| slot >= 2));
+    let pid = node.process.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(node.process.wait().unwrap().success());
+    disk.fill();
+    let mut refused = Node::start(&network_dir, &data);
+    let said = refused.wait_for(|line| line.starts_with("error: "));
+    assert!(said.contains("is full; free some disk space"), "{said}");
+    assert_eq!(refused.process.wait().unwrap().code(), Some(1));
+    disk.free();
+    assert!(resumed_head(&network_dir, &data, &[]) >= head_slot(&line).unwrap());
 }
 
 /// Symptom: a stopped `db verify` grew the file by 0.2 MB a slot, and nothing said why. Mechanism: its snapshot keeps

@@ -1,6 +1,6 @@
 //! S1, S2, S3 for every block: its rows, its one state row, its state.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Instant};
 
 use lamella_block_store::{self as block_store, Extent};
 use lamella_state_store::{
@@ -53,13 +53,13 @@ impl Check<'_> {
         let mut next = Some(SlotRoot::first_of(0));
         let mut done = 0;
         while let Some(start) = next {
-            let txn = self.database.read()?;
+            let (txn, began) = (self.database.read()?, Instant::now());
             let rows = txn.scan::<Headers>(start)?;
             let rows: Vec<_> = rows.take(CHUNK_ROWS + 1).collect();
             next = None;
             for (index, row) in rows.into_iter().enumerate() {
-                if index == CHUNK_ROWS {
-                    next = self.chunk_end(&txn, start, row)?;
+                if self.is_chunk_over(began, index) {
+                    next = Self::chunk_end(&txn, start, index, row)?;
                     break;
                 }
                 done += 1;
@@ -75,18 +75,22 @@ impl Check<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Where the next chunk starts: at the row after this one, whether or not it can be read.
+    /// Whether a chunk that has looked at this many rows ends. Each looks at one at least.
+    pub(super) fn is_chunk_over(&self, began: Instant, rows: usize) -> bool {
+        rows >= CHUNK_ROWS || (rows > 0 && began.elapsed() > self.chunk_time_max)
+    }
+
+    /// Where the next chunk starts: at this row, whether or not it can be read, or where its key is none at the next.
     fn chunk_end(
-        &mut self,
         txn: &ReadTxn<'_>,
         start: SlotRoot,
+        index: usize,
         row: Result<(SlotRoot, BlockHeader), ReadError>,
     ) -> Result<Option<SlotRoot>, EngineError> {
         if let Ok((key, _)) = row {
             return Ok(Some(key));
         }
-        let key = txn.scan_keys::<Headers>(start)?.nth(CHUNK_ROWS);
-        Ok(key.and_then(Result::ok))
+        Ok(txn.scan_keys::<Headers>(start)?.skip(index).find_map(Result::ok))
     }
 
     fn check_block(

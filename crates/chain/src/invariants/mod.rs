@@ -2,7 +2,8 @@
 //!
 //! Tables of blocks and states only grow, so they are walked in chunks, each in its own short read transaction, and
 //! the check can run for hours beside a node without pinning its pages. Head, canonical index, live tree and votes
-//! change with every block, so they are checked against each other in one snapshot.
+//! change with every block, so they are checked against each other in one snapshot, which the length of a chain bounds.
+//! So are the engine's pages, and there a writer beside the walk bounds its time.
 //!
 //! A finding never stops the check and never changes a row.
 
@@ -10,8 +11,10 @@ mod blocks;
 mod head;
 mod pages;
 mod parts;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::BTreeMap, fmt, ops::ControlFlow};
+use std::{collections::BTreeMap, fmt, ops::ControlFlow, time::Duration};
 
 use lamella_state_store::StateStore;
 use lamella_tables::{DatabaseView, EngineError, ReadError};
@@ -22,7 +25,14 @@ use crate::identity::Identity;
 pub const FINDINGS_MAX: usize = 1_000;
 
 /// Rows looked at in one read transaction: a few hundred milliseconds of full state verification.
-pub(crate) const CHUNK_ROWS: usize = 1_024;
+const CHUNK_ROWS: usize = 1_024;
+
+/// Longest that a chunk holds its snapshot, and a row more: on a slow disk it ends at the row that it has reached.
+const CHUNK_TIME_MAX: Duration = Duration::from_secs(4);
+
+/// Longest walk over the pages, which needs one snapshot, beside a writer: at 0.2 MB a slot of 4 s the file grows by
+/// 30 MB meanwhile.
+const PAGE_WALK_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// Something that an invariant forbids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +142,8 @@ pub struct Progress {
 /// Checks every invariant of the directory. `progress` is called after each chunk and may stop the check.
 ///
 /// # Errors
-/// When the engine fails. Damage is a finding, not an error.
+/// When the engine fails, or the walk over the pages takes longer than ten minutes beside a writer
+/// ([`TookTooLong`](lamella_tables::TookTooLong)). Damage is a finding, not an error.
 ///
 /// # Cost
 /// Every row is read, every state reconstructed and hashed once: about 0.3 ms a block.
@@ -142,7 +153,16 @@ pub fn verify(
 ) -> Result<Report, EngineError> {
     let states = StateStore::default();
     let (report, identity) = (Report::default(), None);
-    let mut check = Check { database, states: &states, report, identity, progress };
+    let (chunk_time_max, page_walk_time_max) = (CHUNK_TIME_MAX, PAGE_WALK_TIME_MAX);
+    let mut check = Check {
+        database,
+        states: &states,
+        report,
+        identity,
+        progress,
+        chunk_time_max,
+        page_walk_time_max,
+    };
     let stages = [
         Check::check_pages,
         Check::check_meta,
@@ -171,6 +191,8 @@ pub(crate) struct Check<'a> {
     /// What the directory says it holds, once `check_meta` has read it.
     identity: Option<Identity>,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+    chunk_time_max: Duration,
+    page_walk_time_max: Duration,
 }
 
 /// Whether to go on with the next stage.

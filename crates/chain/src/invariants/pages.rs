@@ -1,18 +1,29 @@
 //! E1: the engine's own pages. First, since a row that is read through a damaged page says little.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Instant};
 
-use lamella_tables::PageProgress;
+use lamella_tables::{EngineError, PageProgress, TookTooLong};
 
 use super::{Check, Progress, Stage};
 
 impl Check<'_> {
-    /// E1: one check a page.
+    /// E1: one check a page. Its snapshot keeps every page from being reused; that costs nothing until somebody commits.
     pub(super) fn check_pages(&mut self) -> Stage {
-        let progress = &mut self.progress;
-        let pages = self.database.check_pages(&mut |PageProgress { done, total }| {
+        let (database, time_max) = (self.database, self.page_walk_time_max);
+        let (began, before) = (Instant::now(), database.last_transaction()?);
+        let (progress, mut is_late) = (&mut self.progress, false);
+        let pages = database.check_pages(&mut |PageProgress { done, total }| {
+            is_late = done < total
+                && began.elapsed() > time_max
+                && database.last_transaction().is_ok_and(|last| last != before);
+            if is_late {
+                return ControlFlow::Break(());
+            }
             progress(Progress { stage: "pages of the file", done, total })
         })?;
+        if is_late {
+            return Err(EngineError::given_up(TookTooLong(time_max)));
+        }
         self.report.add("E1", pages.pages, pages.finding_count, pages.findings.iter());
         Ok(if pages.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }

@@ -1,6 +1,6 @@
 //! Rows that hang loose, and rows named by their hash: S1, S2, S4, P1, G1.
 
-use std::{collections::HashSet, ops::ControlFlow};
+use std::{collections::HashSet, ops::ControlFlow, time::Instant};
 
 use lamella_block_store as block_store;
 use lamella_state_store as state_store;
@@ -10,7 +10,7 @@ use lamella_tables::{
 };
 use lamella_types::Root;
 
-use super::{CHUNK_ROWS, Check, Progress, Stage};
+use super::{Check, Progress, Stage};
 
 /// Segments and registries that some anchor names.
 #[derive(Default)]
@@ -171,7 +171,7 @@ impl Check<'_> {
     }
 
     /// Visits every key of a table from `first` on, in chunks of one transaction each.
-    fn walk_keys<T: Table>(
+    pub(super) fn walk_keys<T: Table>(
         &mut self,
         stage: &'static str,
         first: T::Key,
@@ -185,10 +185,10 @@ impl Check<'_> {
         let (mut next, mut done) = (Some(first), 0);
         let mut bad_keys = HashSet::new();
         while let Some(start) = next.take() {
-            let txn = self.database.read()?;
+            let (txn, began) = (self.database.read()?, Instant::now());
             for (index, key) in txn.scan_keys::<T>(start)?.enumerate() {
                 match key {
-                    Ok(key) if index >= CHUNK_ROWS => {
+                    Ok(key) if self.is_chunk_over(began, index) => {
                         next = Some(key);
                         break;
                     }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::Path,
     time::{Duration, Instant},
 };
@@ -171,7 +172,9 @@ fn a_full_disk_is_told_as_no_space_and_left_behind() {
         command.is_ok_and(|out| out.status.success())
     };
     if !mount(&["-t", "tmpfs", "-o", "size=9m", "tmpfs"]) {
-        return; // This process may not mount.
+        writeln!(std::io::stdout().lock(), "skipped: a full disk: this process may not mount one")
+            .unwrap();
+        return;
     }
     let filler = disk.path().join("filler");
     fs::write(&filler, vec![1; 2 << 20]).unwrap();

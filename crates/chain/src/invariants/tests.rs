@@ -1,0 +1,77 @@
+//! Bounds on how long the checker holds a snapshot.
+
+use lamella_tables::{Canonical, Database, OpenMode, Options};
+use lamella_types::Root;
+
+use super::*;
+
+/// Enough rows for a walk that says more than once how far it is.
+const ROWS: u64 = 200_000;
+
+fn commit(database: &Database, slots: std::ops::Range<u64>) {
+    let mut txn = database.write().unwrap();
+    for slot in slots {
+        txn.put::<Canonical>(&slot, &Root::new([7; 32])).unwrap();
+    }
+    txn.commit().unwrap();
+}
+
+fn within<T>(
+    database: &Database,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    check: impl FnOnce(&mut Check<'_>) -> T,
+) -> (T, Report) {
+    let (states, time_max) = (StateStore::default(), Duration::ZERO);
+    let mut bounded = Check {
+        database,
+        states: &states,
+        report: Report::default(),
+        identity: None,
+        progress,
+        chunk_time_max: time_max,
+        page_walk_time_max: time_max,
+    };
+    let outcome = check(&mut bounded);
+    (outcome, bounded.report)
+}
+
+#[test]
+fn a_walk_over_the_pages_gives_up_beside_a_writer_and_only_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), Options::new(OpenMode::Create)).unwrap();
+    commit(&database, 0..ROWS);
+    let alone = &mut |_| ControlFlow::Continue(());
+    let (outcome, report) = within(&database, alone, |check| check.check_pages());
+    assert!(outcome.unwrap().is_continue() && report.checks["E1"] > 2048, "{report:?}");
+
+    let mut writing = |_| {
+        commit(&database, 0..1);
+        ControlFlow::Continue(())
+    };
+    let (outcome, report) = within(&database, &mut writing, |check| check.check_pages());
+    let error = outcome.unwrap_err();
+    assert!(error.source.is::<lamella_tables::TookTooLong>(), "{error}");
+    assert!(error.to_string().contains("while the node is stopped"), "{error}");
+    assert_eq!(report.checks.get("E1"), None);
+}
+
+#[test]
+fn a_chunk_that_is_out_of_time_ends_and_the_next_begins_at_its_next_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), Options::new(OpenMode::Create)).unwrap();
+    commit(&database, 0..100);
+    let (mut chunks, mut seen) = (0, Vec::new());
+    let mut count = |_| {
+        chunks += 1;
+        ControlFlow::Continue(())
+    };
+    let (outcome, _) = within(&database, &mut count, |check| {
+        check.walk_keys::<Canonical>("rows", 0, |_, _, slot| {
+            seen.push(slot);
+            Ok(())
+        })
+    });
+    assert!(outcome.unwrap().is_continue());
+    assert_eq!(seen, (0..100).collect::<Vec<u64>>());
+    assert!(chunks > 50, "{chunks} chunks of no time each");
+}
