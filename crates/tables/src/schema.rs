@@ -9,7 +9,7 @@
 use lamella_types::{BlockBody, BlockHeader, Root, Segment, Slot, Validators};
 
 use crate::{
-    error::Fault,
+    fault::Fault,
     key::{DutyKey, Key, MetaName, SegmentKey, SlotRoot},
     value::{Bytes, SelfAuthenticating, Value},
 };

@@ -32,7 +32,6 @@
 //! Deliberately not here: any repair, and the contents of values (their seals prove them).
 
 mod bits;
-mod fault;
 mod file;
 mod free;
 mod layout;
@@ -47,10 +46,10 @@ use std::{fs::File, ops::ControlFlow, os::unix::fs::FileExt};
 use crate::{
     error::{EngineError, OpenError, Operation},
     lock::DATA_FILE,
+    page_fault::{PageFault, PageFinding, PageTree},
     view::DatabaseView,
 };
 use bits::PageSet;
-pub use fault::{PageFault, PageFinding, PageTree};
 use file::PageFile;
 use layout::Meta;
 use tree::{NamedTree, Role};
