@@ -46,7 +46,7 @@ pub use error::{ChainOpenError, PersistError};
 pub use guard::{GuardError, Reserved};
 pub use identity::{Identity, SCHEMA_VERSION};
 pub use invariants::{Finding, Progress, Report, verify};
-pub use meta::ForkChoiceRow;
+pub use meta::{ForkChoiceRow, block_count};
 pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};
 pub use persist::{PRUNED_NODES_MAX, Persisted, PreparedBlock, Timings};
 pub use recover::{Recovered, live_block_count};

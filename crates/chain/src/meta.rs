@@ -109,7 +109,7 @@ impl ForkChoiceRow {
 ///
 /// # Errors
 /// A damaged row, or the engine.
-pub(crate) fn block_count(txn: &impl Read) -> Result<Option<u64>, ReadError> {
+pub fn block_count(txn: &impl Read) -> Result<Option<u64>, ReadError> {
     let name = MetaName::new(BLOCKS);
     let Some(Bytes(bytes)) = txn.get::<Meta>(&name)? else { return Ok(None) };
     let count = bytes.strip_prefix(&[FORMAT]).and_then(|count| count.split_first_chunk());

@@ -7,8 +7,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use lamella_block_store::{self as block_store, SignedBlockRead};
-use lamella_inspect::{block_id::BlockId, json::Json};
+use lamella_inspect::{block_id::BlockId, json::Json, stored, which::locate};
 use lamella_types::to_ssz;
 
 use super::{
@@ -29,23 +28,17 @@ pub(super) async fn block(
     let default = if id == BlockId::Finalized { Form::Ssz } else { Form::Json };
     let form = negotiate(&headers, default)?;
     let answer = context.read(move |chain| {
-        let (root, txn) = id.resolve(chain)?;
+        let txn = chain.read()?;
+        let located = locate(&txn, id)?;
+        let root = located.key.root;
         if form == Form::Json {
-            let block = block_store::block(&txn, &root)?.ok_or(ApiError::Unknown(root))?;
+            let block = stored::block(&txn, &located)?;
             drop(txn);
             return Ok(Answer::json(&Json(&block))?.about(root));
         }
-        match block_store::signed_block(&txn, &root)? {
-            SignedBlockRead::Found(block) => {
-                drop(txn);
-                Ok(Answer::ssz(to_ssz(&*block)).about(root))
-            }
-            SignedBlockRead::Unknown => Err(ApiError::Unknown(root)),
-            SignedBlockRead::Pruned(header) => {
-                let floor = block_store::signature_floor(&txn)?.key.slot;
-                Err(ApiError::Pruned { root, slot: header.slot, floor })
-            }
-        }
+        let block = stored::signed_block(&txn, &located)?;
+        drop(txn);
+        Ok(Answer::ssz(to_ssz(&block)).about(root))
     });
     answer.await?.respond(&context)
 }
@@ -59,14 +52,12 @@ pub(super) async fn header(
     let id: BlockId = id.parse()?;
     let form = negotiate(&headers, Form::Json)?;
     let answer = context.read(move |chain| {
-        let (root, txn) = id.resolve(chain)?;
-        let header = block_store::header(&txn, &root)?.ok_or(ApiError::Unknown(root))?;
-        drop(txn);
+        let located = locate(&chain.read()?, id)?;
         let answer = match form {
-            Form::Ssz => Answer::ssz(to_ssz(&header)),
-            Form::Json => Answer::json(&Json(&header))?,
+            Form::Ssz => Answer::ssz(to_ssz(&located.header)),
+            Form::Json => Answer::json(&Json(&located.header))?,
         };
-        Ok(answer.about(root))
+        Ok(answer.about(located.key.root))
     });
     answer.await?.respond(&context)
 }

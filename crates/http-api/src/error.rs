@@ -5,8 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
-use lamella_inspect::block_id::{BlockIdError, UnresolvedId};
-use lamella_state_store::StateReadError;
+use lamella_inspect::{LookupError, NotStored, block_id::BlockIdError};
 use lamella_tables::{EngineError, ReadError};
 use lamella_types::{Root, Slot};
 use serde::Serialize;
@@ -33,28 +32,9 @@ pub enum ApiError {
     /// The route knows no such method.
     #[error("method not allowed")]
     MethodNotAllowed,
-    /// No block of this root was ever imported.
-    #[error("block {0} is unknown")]
-    Unknown(Root),
-    /// The head's chain has no block at this slot.
-    #[error("slot {0} is empty on the head's chain")]
-    SkippedSlot(Slot),
-    /// The slot lies after the head.
-    #[error("slot {slot} is beyond the head at slot {head}")]
-    BeyondHead {
-        /// The slot asked for.
-        slot: Slot,
-        /// The head's.
-        head: Slot,
-    },
-    /// This node began later, at a trusted checkpoint.
-    #[error("this node began at slot {first}, slot {slot} was never here")]
-    BeforeBootstrap {
-        /// The slot asked for.
-        slot: Slot,
-        /// The first slot here.
-        first: Slot,
-    },
+    /// No such block is stored.
+    #[error(transparent)]
+    NotStored(#[from] NotStored),
     /// The block is here, its proof was pruned.
     #[error(
         "the proof of block {root} at slot {slot} was pruned, proofs are kept from slot {floor}; its application/json needs none"
@@ -93,10 +73,7 @@ impl ApiError {
             Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
             Self::NoRoute => (StatusCode::NOT_FOUND, "no_route"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::Unknown(_) => (StatusCode::NOT_FOUND, "unknown"),
-            Self::SkippedSlot(_) => (StatusCode::NOT_FOUND, "skipped_slot"),
-            Self::BeyondHead { .. } => (StatusCode::NOT_FOUND, "beyond_head"),
-            Self::BeforeBootstrap { .. } => (StatusCode::NOT_FOUND, "before_bootstrap"),
+            Self::NotStored(reason) => (StatusCode::NOT_FOUND, absence(reason)),
             Self::Pruned { .. } => (StatusCode::GONE, "pruned"),
             Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
             Self::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
@@ -113,14 +90,24 @@ impl From<EngineError> for ApiError {
     }
 }
 
-impl From<UnresolvedId> for ApiError {
-    fn from(reason: UnresolvedId) -> Self {
-        match reason {
-            UnresolvedId::SkippedSlot(slot) => Self::SkippedSlot(slot),
-            UnresolvedId::BeyondHead { slot, head } => Self::BeyondHead { slot, head },
-            UnresolvedId::BeforeBootstrap { slot, first } => Self::BeforeBootstrap { slot, first },
-            UnresolvedId::Read(error) => error.into(),
+impl From<LookupError> for ApiError {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::NotStored(reason) => Self::NotStored(reason),
+            LookupError::Pruned { root, slot, floor } => Self::Pruned { root, slot, floor },
+            LookupError::Read(error) => error.into(),
+            LookupError::State(error) => Self::Corrupt(error.to_string()),
         }
+    }
+}
+
+/// The code of what is not stored.
+const fn absence(reason: &NotStored) -> &'static str {
+    match reason {
+        NotStored::UnknownRoot { .. } => "unknown",
+        NotStored::Skipped { .. } => "skipped_slot",
+        NotStored::BeyondHead { .. } => "beyond_head",
+        NotStored::BeforeOldest { .. } => "before_bootstrap",
     }
 }
 
@@ -129,16 +116,6 @@ impl From<ReadError> for ApiError {
         match error {
             ReadError::Engine(error) => Self::Engine(error),
             ReadError::Damaged(damage) => Self::Corrupt(damage.to_string()),
-        }
-    }
-}
-
-impl From<StateReadError> for ApiError {
-    fn from(error: StateReadError) -> Self {
-        match error {
-            StateReadError::Read(error) => error.into(),
-            // Every other variant is a store that contradicts itself.
-            other => Self::Corrupt(other.to_string()),
         }
     }
 }

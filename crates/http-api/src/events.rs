@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 
-use lamella_block_store as block_store;
 use lamella_chain::{Chain, Persisted};
 use lamella_fork_choice::ForkChoice;
-use lamella_inspect::json::Json;
+use lamella_inspect::{LookupError, block_id::BlockId, json::Json, which::locate};
 use lamella_types::{
     AggregationBits, AttestationData, Checkpoint, Root, SignedAggregatedAttestation, Slot,
     ValidatorIndex,
@@ -169,15 +168,14 @@ impl Events {
         if self.0.receiver_count() == 0 {
             return;
         }
-        let header = chain.read().map_err(Into::into);
-        let header = header.and_then(|txn| block_store::header(&txn, &block.root));
-        match header {
-            Ok(Some(header)) => {
-                let (root, state) = (Json(&block.root), Json(&header.state_root));
+        let txn = chain.read().map_err(LookupError::from);
+        match txn.and_then(|txn| locate(&txn, BlockId::Root(block.root))) {
+            Ok(located) => {
+                let (root, state) = (Json(&block.root), Json(&located.header.state_root));
                 self.publish(topic, &StateData { slot: block.slot, block: root, state });
             }
             // A checkpoint older than this node's first block.
-            Ok(None) => {}
+            Err(LookupError::NotStored(_)) => {}
             Err(error) => warn!(%error, topic = topic.name(), "Event not published"),
         }
     }

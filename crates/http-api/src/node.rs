@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State, response::Response};
-use lamella_block_store as block_store;
 use lamella_chain::{Chain, SCHEMA_VERSION};
-use lamella_inspect::block_id::first_slot;
+use lamella_inspect::ends::servable;
 use lamella_network::{
     standing::{Peer, SyncStatus},
     wire::topic::GOSSIP_DIGEST,
@@ -185,7 +184,7 @@ fn database_body(chain: &Chain) -> Result<Answer, ApiError> {
     let stats = chain.database().stats()?;
     let (identity, cache) = (chain.identity(), chain.states().cache_stats());
     let txn = chain.read()?;
-    let first_slot = first_slot(&txn)?;
+    let servable = servable(&txn)?;
     let tables = txn.table_stats()?.into_iter().map(|table| TableBody {
         name: table.name,
         rows: table.rows,
@@ -197,10 +196,9 @@ fn database_body(chain: &Chain) -> Result<Answer, ApiError> {
         genesis_time: identity.genesis_time,
         registry_root: identity.registry_root.to_string(),
         proof_scheme: identity.proof_scheme.clone(),
-        first_slot,
+        first_slot: servable.oldest.slot,
         head_slot: chain.fork_choice().head_summary().slot,
-        // A directory that began at a checkpoint has none before it, pruned or not.
-        proofs_from_slot: block_store::signature_floor(&txn)?.key.slot.max(first_slot),
+        proofs_from_slot: servable.proofs_from,
         file_bytes: stats.file_bytes,
         used_bytes: stats.used_bytes,
         page_bytes: stats.page_bytes,

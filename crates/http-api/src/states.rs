@@ -7,7 +7,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use lamella_inspect::{block_id::BlockId, json::Json};
+use lamella_inspect::{block_id::BlockId, json::Json, stored, which::locate};
 
 use super::{
     ApiContext, ApiError,
@@ -28,14 +28,15 @@ pub(super) async fn state(
     let id: BlockId = id.parse()?;
     let form = negotiate(&headers, Form::Ssz)?;
     let answer = context.read(move |chain| {
-        let (root, txn) = id.resolve(chain)?;
-        let state = chain.states().state(&txn, &root)?.ok_or(ApiError::Unknown(root))?;
+        let txn = chain.read()?;
+        let located = locate(&txn, id)?;
+        let state = stored::state(chain.states(), &txn, &located)?;
         drop(txn);
         let answer = match form {
             Form::Ssz => Answer::ssz(state.to_ssz()),
             Form::Json => Answer::json(&Json(&*state))?,
         };
-        Ok(answer.about(root))
+        Ok(answer.about(located.key.root))
     });
     answer.await?.respond(&context)
 }

@@ -1,17 +1,18 @@
 //! One digest over a stretch of the canonical chain: equal on two nodes exactly if they hold the same one.
 //!
-//! SHA-256 over, for each canonical block in slot order, `slot: u64 LE | block root | state root | body root`. Bodies
-//! are read and hashed against their header; states are `lamella db verify`'s.
+//! SHA-256 over, for each canonical block in slot order, `slot: u64 LE | block root | state root | body root`. That the
+//! blocks are all of the range is proven by their links, each header by its root, each body by its header; states are
+//! `lamella db verify`'s.
 
 use std::path::Path;
 
 use lamella_block_store as block_store;
-use lamella_tables::{Canonical, Read as _, SlotRoot};
-use lamella_types::{Root, Slot};
+use lamella_tables::DatabaseView;
+use lamella_types::Slot;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{InspectError, open_chain, which};
+use super::{InspectError, ends, open_chain, walk};
 
 /// Blocks read in one transaction.
 const CHUNK_BLOCKS: usize = 1_024;
@@ -32,43 +33,48 @@ pub struct Checksum {
 /// Digests the canonical blocks of these slots; up to the finalized one unless told otherwise.
 ///
 /// # Errors
-/// Damage, or a chain that switched branches between two chunks.
+/// A range that is not stored whole, damage, a lost row too, or a chain that switched branches between two chunks.
 pub fn compute(
     data_dir: &Path,
     from_slot: Option<Slot>,
     to_slot: Option<Slot>,
 ) -> Result<Checksum, InspectError> {
-    let chain = open_chain(data_dir)?;
+    of(open_chain(data_dir)?.database(), from_slot, to_slot)
+}
+
+/// As [`compute`], of a database that is open.
+///
+/// # Errors
+/// As [`compute`].
+pub fn of(
+    database: &DatabaseView,
+    from_slot: Option<Slot>,
+    to_slot: Option<Slot>,
+) -> Result<Checksum, InspectError> {
     let (finalized, oldest) = {
-        let txn = chain.database().read()?;
-        (which::fork_choice_row(&txn)?.finalized.slot, which::oldest_block(&txn)?.slot)
+        let txn = database.read()?;
+        (ends::fork_choice_row(&txn)?.finalized.slot, ends::servable(&txn)?.oldest.slot)
     };
     let (from_slot, to_slot) = (from_slot.unwrap_or(oldest), to_slot.unwrap_or(finalized));
-    let (mut hasher, mut blocks, mut next) = (Sha256::new(), 0, from_slot);
-    let mut previous: Option<Root> = None;
-    loop {
-        let txn = chain.database().read()?;
-        let mut rows = 0;
-        for row in txn.scan::<Canonical>(next)?.take(CHUNK_BLOCKS) {
-            let (slot, root) = row?;
-            if slot > to_slot {
-                break;
-            }
-            let header = which::canonical_header(&txn, slot, root)?;
-            if previous.is_some_and(|previous| previous != header.parent_root) {
-                return Err(InspectError::Reorganized { slot, finalized });
-            }
-            block_store::body(&txn, &SlotRoot::new(slot, root), &header)?;
-            hasher.update(slot.to_le_bytes());
-            for root in [root, header.state_root, header.body_root] {
+    if to_slot < from_slot {
+        return Err(InspectError::EmptyRange { from: from_slot, to: to_slot });
+    }
+    let (mut hasher, mut blocks) = (Sha256::new(), 0);
+    let mut walk = walk::Walk::new(from_slot, to_slot);
+    while !walk.is_done() {
+        let txn = database.read()?;
+        if let Some(last) = walk.last()
+            && block_store::canonical_root(&txn, last.slot)? != Some(last.root)
+        {
+            return Err(InspectError::Reorganized { slot: last.slot, finalized });
+        }
+        for block in walk.next_blocks(&txn, CHUNK_BLOCKS)? {
+            block_store::body(&txn, &block.key, &block.header)?;
+            hasher.update(block.key.slot.to_le_bytes());
+            for root in [block.key.root, block.header.state_root, block.header.body_root] {
                 hasher.update(root.as_bytes());
             }
-            (previous, next) = (Some(root), slot + 1);
-            rows += 1;
-        }
-        blocks += rows as u64;
-        if rows < CHUNK_BLOCKS {
-            break;
+            blocks += 1;
         }
     }
     let digest = format!("0x{}", hex::encode(hasher.finalize()));

@@ -5,18 +5,9 @@ use lamella_state_store::StateReadError;
 use lamella_tables::{Damage, EngineError, Fault, Key, OpenError, ReadError, Table};
 use lamella_types::{Root, Slot};
 
-/// Why there is no answer.
+/// Why a block, or a part of it, is not given.
 #[derive(Debug, thiserror::Error)]
-pub enum InspectError {
-    /// The data directory holds no chain that can be read.
-    #[error(transparent)]
-    Open(#[from] ChainOpenError),
-    /// A row on the way is damaged, or the engine failed.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// A state cannot be reconstructed.
-    #[error(transparent)]
-    State(#[from] StateReadError),
+pub enum LookupError {
     /// There is no such thing in the database.
     #[error(transparent)]
     NotStored(#[from] NotStored),
@@ -29,12 +20,49 @@ pub enum InspectError {
         root: Root,
         /// Its slot.
         slot: Slot,
-        /// The oldest slot whose proofs are kept.
+        /// The oldest slot whose proofs are all kept.
         floor: Slot,
     },
+    /// A row on the way is damaged or lost, or the engine failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What is stored of the state contradicts itself.
+    #[error(transparent)]
+    State(StateReadError),
+}
+
+/// Why a tool has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The data directory holds no chain that can be read.
+    #[error(transparent)]
+    Open(#[from] ChainOpenError),
+    /// A block is not given.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// The block's state is stored whole.
+    #[error(
+        "block {root} at slot {slot} has no diff: its state is stored whole; use `lamella db get state {root}`"
+    )]
+    NoDiff {
+        /// The block.
+        root: Root,
+        /// Its slot.
+        slot: Slot,
+    },
     /// No table has this name.
-    #[error("no table has this name; `lamella db stats` lists them")]
-    UnknownTable,
+    #[error("no table is named {0:?}; `lamella db inspect --help` lists them")]
+    UnknownTable(String),
+    /// The range ends before it begins.
+    #[error(
+        "the range ends at slot {to}, before slot {from} where it begins; --to is the finalized slot unless it is given"
+    )]
+    EmptyRange {
+        /// First slot.
+        from: Slot,
+        /// Last slot.
+        to: Slot,
+    },
     /// The chain switched to another branch in the middle of a walk.
     #[error(
         "the chain changed at slot {slot} while it was read; run it again, or end at the finalized slot {finalized}"
@@ -75,7 +103,9 @@ pub enum NotStored {
         forks: Vec<Root>,
     },
     /// The database begins later.
-    #[error("slot {slot} is before the oldest stored block, which is at slot {oldest}")]
+    #[error(
+        "slot {slot} was never here: this directory began at slot {oldest}; ask a node that began earlier"
+    )]
     BeforeOldest {
         /// The slot.
         slot: Slot,
@@ -87,16 +117,6 @@ pub enum NotStored {
     UnknownRoot {
         /// The root.
         root: Root,
-    },
-    /// The block's state is stored whole.
-    #[error(
-        "block {root} at slot {slot} has no diff: its state is stored whole; use `lamella db get state {root}`"
-    )]
-    NoDiff {
-        /// The block.
-        root: Root,
-        /// Its slot.
-        slot: Slot,
     },
 }
 
@@ -113,9 +133,36 @@ impl std::fmt::Display for ForkText<'_> {
     }
 }
 
-impl From<EngineError> for InspectError {
+impl From<StateReadError> for LookupError {
+    fn from(error: StateReadError) -> Self {
+        match error {
+            StateReadError::Read(error) => Self::Read(error),
+            contradiction => Self::State(contradiction),
+        }
+    }
+}
+
+impl From<EngineError> for LookupError {
     fn from(error: EngineError) -> Self {
         Self::Read(error.into())
+    }
+}
+
+impl From<EngineError> for InspectError {
+    fn from(error: EngineError) -> Self {
+        Self::Lookup(error.into())
+    }
+}
+
+impl From<ReadError> for InspectError {
+    fn from(error: ReadError) -> Self {
+        Self::Lookup(error.into())
+    }
+}
+
+impl From<NotStored> for InspectError {
+    fn from(reason: NotStored) -> Self {
+        Self::Lookup(reason.into())
     }
 }
 
@@ -126,6 +173,6 @@ impl From<OpenError> for InspectError {
 }
 
 /// A row that proves itself but contradicts another one.
-pub(super) fn contradiction<T: Table>(key: &T::Key, what: String) -> ReadError {
+pub(crate) fn contradiction<T: Table>(key: &T::Key, what: String) -> ReadError {
     Damage::new::<T>(Key::encode(key), Fault::Content(what)).into()
 }

@@ -2,17 +2,17 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use lamella_block_store::{self as block_store, SignedBlockRead};
 use lamella_state_diff::{StateDiff, TallyDiff};
 use lamella_tables::{Bytes, Damage, Diffs, Fault, Key as _, Read as _, ReadError, ReadTxn};
-use lamella_types::{Block, BlockHeader, State, to_ssz};
+use lamella_types::{BlockHeader, State, to_ssz};
 use serde_json::{Value, json};
 
 use super::{
-    InspectError, NotStored,
+    InspectError,
+    block_id::BlockId,
     json::Json,
-    open_chain,
-    which::{Located, Which, locate},
+    open_chain, stored,
+    which::{Located, Standing, locate, standing},
 };
 
 /// What to get of a block.
@@ -43,27 +43,27 @@ pub struct Got {
 ///
 /// # Errors
 /// [`InspectError`]: not stored, pruned and damaged are told apart.
-pub fn get(data_dir: &Path, part: Part, which: Which, signed: bool) -> Result<Got, InspectError> {
+pub fn get(data_dir: &Path, part: Part, id: BlockId, signed: bool) -> Result<Got, InspectError> {
     let chain = open_chain(data_dir)?;
     let txn = chain.database().read()?;
-    let block = locate(&txn, which)?;
+    let block = locate(&txn, id)?;
+    let heading = heading(&block, standing(&txn, &block)?);
     match part {
-        Part::Header => Ok(header(&block)),
-        Part::Block => get_block(&txn, &block, signed),
-        Part::Diff => get_diff(&txn, &block),
+        Part::Header => Ok(header(heading, &block)),
+        Part::Block => get_block(heading, &txn, &block, signed),
+        Part::Diff => get_diff(heading, &txn, &block),
         Part::State => {
-            let state = chain.states().state(&txn, &block.key.root)?;
-            let state = state.ok_or(NotStored::UnknownRoot { root: block.key.root })?;
-            state_of(&block, &state)
+            let state = stored::state(chain.states(), &txn, &block)?;
+            Ok(state_of(heading, &block, &state))
         }
     }
 }
 
-fn heading(block: &Located) -> String {
-    let standing = match (block.canonical, block.finalized) {
-        (true, true) => "canonical, finalized",
-        (true, false) => "canonical",
-        (false, _) => "on another branch",
+fn heading(block: &Located, standing: Standing) -> String {
+    let standing = match standing {
+        Standing::Finalized => "canonical, finalized",
+        Standing::Canonical => "canonical",
+        Standing::Fork => "on another branch",
     };
     format!("block        slot {}  {}  ({standing})\n", block.header.slot, block.key.root)
 }
@@ -79,34 +79,20 @@ fn as_json(value: impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
 }
 
-fn header(block: &Located) -> Got {
+fn header(heading: String, block: &Located) -> Got {
     let header = &block.header;
-    Got {
-        text: heading(block) + &header_lines(header),
-        json: as_json(Json(header)),
-        ssz: to_ssz(header),
-    }
+    Got { text: heading + &header_lines(header), json: as_json(Json(header)), ssz: to_ssz(header) }
 }
 
-fn get_block(txn: &ReadTxn<'_>, located: &Located, signed: bool) -> Result<Got, InspectError> {
-    let (key, slot) = (located.key, located.header.slot);
-    let body = block_store::body(txn, &key, &located.header)?;
-    let block = Block::from_parts(&located.header, body);
-    let ssz = if signed {
-        match block_store::signed_block(txn, &key.root)? {
-            SignedBlockRead::Found(signed) => to_ssz(&*signed),
-            SignedBlockRead::Pruned(_) => {
-                let floor = block_store::signature_floor(txn)?.key.slot;
-                return Err(InspectError::Pruned { root: key.root, slot, floor });
-            }
-            SignedBlockRead::Unknown => {
-                return Err(NotStored::UnknownRoot { root: key.root }.into());
-            }
-        }
-    } else {
-        to_ssz(&block)
-    };
-    let mut text = heading(located) + &header_lines(&located.header);
+fn get_block(
+    heading: String,
+    txn: &ReadTxn<'_>,
+    located: &Located,
+    signed: bool,
+) -> Result<Got, InspectError> {
+    let block = stored::block(txn, located)?;
+    let ssz = if signed { to_ssz(&stored::signed_block(txn, located)?) } else { to_ssz(&block) };
+    let mut text = heading + &header_lines(&located.header);
     for attestation in block.attestations() {
         let data = &attestation.data;
         let voters = attestation.aggregation_bits.count_ones();
@@ -119,8 +105,8 @@ fn get_block(txn: &ReadTxn<'_>, located: &Located, signed: bool) -> Result<Got, 
     Ok(Got { text, json: as_json(Json(&block)), ssz })
 }
 
-fn state_of(block: &Located, state: &State) -> Result<Got, InspectError> {
-    let mut text = heading(block);
+fn state_of(heading: String, block: &Located, state: &State) -> Got {
+    let mut text = heading;
     let root = state.root();
     let _ = write!(
         text,
@@ -139,13 +125,13 @@ fn state_of(block: &Located, state: &State) -> Result<Got, InspectError> {
         state.justifications.roots().len(),
         state.validators.len(),
     );
-    Ok(Got { text, json: as_json(Json(state)), ssz: state.to_ssz() })
+    Got { text, json: as_json(Json(state)), ssz: state.to_ssz() }
 }
 
-fn get_diff(txn: &ReadTxn<'_>, block: &Located) -> Result<Got, InspectError> {
+fn get_diff(heading: String, txn: &ReadTxn<'_>, block: &Located) -> Result<Got, InspectError> {
     let (root, slot) = (block.key.root, block.header.slot);
     let Some(Bytes(bytes)) = txn.get::<Diffs>(&block.key)? else {
-        return Err(NotStored::NoDiff { root, slot }.into());
+        return Err(InspectError::NoDiff { root, slot });
     };
     let diff = StateDiff::decode(&bytes, slot).map_err(|error| {
         let fault = Fault::Content(error.to_string());
@@ -158,9 +144,8 @@ fn get_diff(txn: &ReadTxn<'_>, block: &Located) -> Result<Got, InspectError> {
         }
     };
     let text = format!(
-        "{}base         slot {}  {}\nanchor       slot {}  {}\njustified    slot {}\nfinalized    slot {}\n\
+        "{heading}base         slot {}  {}\nanchor       slot {}  {}\njustified    slot {}\nfinalized    slot {}\n\
          tally        {kind} {}: {added} roots added, {removed} removed, {changed} with new votes\nbytes        {}",
-        heading(block),
         diff.base.slot,
         diff.base.root,
         diff.anchor.slot,

@@ -2,13 +2,12 @@
 
 use std::{fmt, path::Path};
 
-use lamella_block_store as block_store;
-use lamella_chain::{SCHEMA_VERSION, live_block_count};
-use lamella_tables::{Read as _, Registries, Slots, TableStats, Votes};
-use lamella_types::{Checkpoint, Root, Slot};
+use lamella_chain::{SCHEMA_VERSION, block_count, live_block_count};
+use lamella_tables::{Meta, MetaName, Read as _, Registries};
+use lamella_types::{Root, Slot};
 use serde::Serialize;
 
-use super::{InspectError, database_path, open_chain, which};
+use super::{InspectError, database_path, ends, error::contradiction, open_chain};
 
 /// A block by slot and root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,10 +21,6 @@ pub struct BlockName {
 impl BlockName {
     fn new(slot: Slot, root: Root) -> Self {
         Self { slot, root: root.to_string() }
-    }
-
-    fn of(checkpoint: Checkpoint) -> Self {
-        Self::new(checkpoint.slot, checkpoint.root)
     }
 }
 
@@ -58,16 +53,23 @@ pub struct Info {
     pub finalized: BlockName,
     /// Block that is safe to attest to.
     pub safe_target: String,
-    /// First stored block.
+    /// The oldest block from which on none is missing up to the head.
     pub oldest: BlockName,
+    /// Slot from which on every block has its state.
+    pub states_from_slot: Slot,
     /// Slot from which on every signed block can be served; older ones have lost their proofs.
     pub signatures_from_slot: Slot,
-    /// Stored blocks, over all branches.
+    /// Stored blocks over all branches, as the last commit counted them.
     pub blocks: u64,
-    /// Blocks that fork choice holds.
+    /// Blocks that fork choice holds: each of them was read.
     pub live_blocks: u64,
-    /// Votes that fork choice holds.
-    pub votes: u64,
+    /// What the engine says of its file. No checksum covers it.
+    pub engine: EngineFigures,
+}
+
+/// What the engine says of its file. No checksum covers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EngineFigures {
     /// Bytes of the file.
     pub file_bytes: u64,
     /// Pages that will be reused.
@@ -81,36 +83,33 @@ pub struct Info {
 pub fn read(data_dir: &Path) -> Result<Info, InspectError> {
     let chain = open_chain(data_dir)?;
     let (txn, identity) = (chain.database().read()?, chain.identity());
-    let row = which::fork_choice_row(&txn)?;
-    let head = which::named(&txn, "head", row.head)?;
-    let oldest = which::oldest_block(&txn)?;
-    let registry = txn.get::<Registries>(&identity.registry_root)?;
-    let tables = txn.table_stats()?;
+    let row = ends::fork_choice_row(&txn)?;
+    let block =
+        |what, root| ends::named(&txn, what, root).map(|header| BlockName::new(header.slot, root));
+    let servable = ends::servable(&txn)?;
+    let missing = || contradiction::<Registries>(&identity.registry_root, "no row".to_owned());
+    let registry = txn.get::<Registries>(&identity.registry_root)?.ok_or_else(missing)?;
+    let blocks = block_count(&txn)?;
     let stats = chain.database().stats()?;
     Ok(Info {
         path: database_path(data_dir).display().to_string(),
         schema_version: SCHEMA_VERSION,
         genesis_time: identity.genesis_time,
         registry_root: identity.registry_root.to_string(),
-        validators: registry.map_or(0, |registry| registry.len() as u64),
+        validators: registry.len() as u64,
         proof_scheme: identity.proof_scheme.clone(),
-        head: BlockName::new(head.slot, row.head),
-        justified: BlockName::of(row.justified),
-        finalized: BlockName::of(row.finalized),
+        head: block("head", row.head)?,
+        justified: block("justified", row.justified.root)?,
+        finalized: block("finalized", row.finalized.root)?,
         safe_target: row.safe_target.to_string(),
-        oldest: BlockName::new(oldest.slot, oldest.root),
-        // A directory that began at a checkpoint has none before it, pruned or not.
-        signatures_from_slot: block_store::signature_floor(&txn)?.key.slot.max(oldest.slot),
-        blocks: rows(&tables, <Slots as lamella_tables::Table>::NAME),
+        oldest: BlockName::new(servable.oldest.slot, servable.oldest.root),
+        states_from_slot: servable.states_from,
+        signatures_from_slot: servable.proofs_from,
+        blocks: blocks
+            .ok_or_else(|| contradiction::<Meta>(&MetaName::new("blocks"), "no row".to_owned()))?,
         live_blocks: live_block_count(&txn, &row)?,
-        votes: rows(&tables, <Votes as lamella_tables::Table>::NAME),
-        file_bytes: stats.file_bytes,
-        free_pages: stats.free_pages,
+        engine: EngineFigures { file_bytes: stats.file_bytes, free_pages: stats.free_pages },
     })
-}
-
-fn rows(tables: &[TableStats], name: &str) -> u64 {
-    tables.iter().find(|table| table.name == name).map_or(0, |table| table.rows)
 }
 
 impl fmt::Display for Info {
@@ -123,12 +122,10 @@ impl fmt::Display for Info {
         writeln!(f, "justified    {}", self.justified)?;
         writeln!(f, "finalized    {}", self.finalized)?;
         writeln!(f, "oldest       {}", self.oldest)?;
+        writeln!(f, "states       from slot {} on", self.states_from_slot)?;
         writeln!(f, "signatures   from slot {} on", self.signatures_from_slot)?;
-        writeln!(
-            f,
-            "blocks       {} stored, {} in fork choice, {} votes",
-            self.blocks, self.live_blocks, self.votes
-        )?;
-        write!(f, "file         {} bytes, {} pages free", self.file_bytes, self.free_pages)
+        writeln!(f, "blocks       {} stored, {} in fork choice", self.blocks, self.live_blocks)?;
+        let EngineFigures { file_bytes, free_pages } = self.engine;
+        write!(f, "file         {file_bytes} bytes, {free_pages} pages free (the engine's figures)")
     }
 }

@@ -11,8 +11,11 @@
 //! |---|---|
 //! | opening a data directory | `directory` |
 //! | which chain, how far, how large | [`info`], [`stats`] |
-//! | `head`, `0x12..`, `17`: which block is that, for a tool and for a node | [`which`], [`block_id`] |
-//! | one block, state or diff; containers as JSON | [`get`], [`json`] |
+//! | `head`, `0x12..`, `17`: which block is that, for a tool, a client and a peer | [`block_id`], [`which`] |
+//! | head and checkpoints, where the chain begins and ends, what can be served | [`ends`] |
+//! | the blocks of a range, proven to be all of it | [`walk`] |
+//! | what is stored of a block | [`stored`] |
+//! | one block, state or diff for a person; containers as JSON | [`get`], [`json`] |
 //! | one digest over a stretch of the chain | [`checksum`] |
 //! | the rows of a table, whatever they hold | [`rows`] |
 //! | what the invariants say | [`verify`] |
@@ -22,14 +25,17 @@
 pub mod block_id;
 pub mod checksum;
 mod directory;
+pub mod ends;
 mod error;
 pub mod get;
 pub mod info;
 pub mod json;
 pub mod rows;
 pub mod stats;
+pub mod stored;
 pub mod verify;
+pub mod walk;
 pub mod which;
 
 pub use directory::{database_path, open_chain, open_tables};
-pub use error::{InspectError, NotStored};
+pub use error::{InspectError, LookupError, NotStored};

@@ -34,10 +34,10 @@ pub fn rows(
 ) -> Result<Vec<Row>, InspectError> {
     let database = open_tables(data_dir)?;
     let txn = database.read()?;
-    let unknown = InspectError::UnknownTable;
+    let unknown = || InspectError::UnknownTable(table.to_owned());
     let limit = limit.min(ROWS_MAX);
     if values {
-        let rows = txn.raw_rows(table)?.ok_or(unknown)?.skip(skip).take(limit);
+        let rows = txn.raw_rows(table)?.ok_or_else(unknown)?.skip(skip).take(limit);
         return rows
             .map(|row| {
                 let row = row?;
@@ -49,7 +49,7 @@ pub fn rows(
             })
             .collect();
     }
-    let rows = txn.raw_keys(table, &[])?.ok_or(unknown)?.skip(skip).take(limit);
+    let rows = txn.raw_keys(table, &[])?.ok_or_else(unknown)?.skip(skip).take(limit);
     rows.map(|row| {
         let row = row?;
         Ok(Row { key: hex::encode(&row.key), stored_bytes: row.stored_bytes, stored: None })

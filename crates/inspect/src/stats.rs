@@ -75,7 +75,7 @@ impl fmt::Display for Stats {
         writeln!(f, "{:<12}{:>27}", "live", self.live_bytes)?;
         write!(
             f,
-            "{:<12}{:>27}, {} pages of {} bytes free",
+            "{:<12}{:>27}, {} pages of {} bytes free (the engine's figures)",
             "file", self.file_bytes, self.free_pages, self.page_bytes
         )
     }

@@ -5,9 +5,12 @@ use std::{ops::Deref, path::Path};
 use crate::{
     create,
     data_file::{Found, find, must_exist},
+    elsewhere::has_room,
     error::{EngineError, OpenError, Operation},
-    lock::{Access, WriterLock, check_readers_file},
+    lock::{Access, WriterLock, check_readers_file, has_readers_file},
     options::{OpenMode, Options},
+    page_check::PageCheck,
+    pages::require_whole_file,
     transaction::WriteTxn,
     view::DatabaseView,
 };
@@ -17,6 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Database {
     view: DatabaseView,
+    check: PageCheck,
     /// Held while this process may write.
     _lock: WriterLock,
 }
@@ -41,15 +45,19 @@ impl Database {
         create::make_directory(path)?;
         let lock = WriterLock::take(path)?;
         create::tidy(path, &lock)?;
+        if !has_readers_file(path)? && !has_room(path) {
+            return Err(OpenError::Full { path: path.to_owned() });
+        }
         if find(path)? == Found::Data {
             check_readers_file(path, Access::Write)?;
+            require_whole_file(path)?;
             look(path, options.mode)?;
         } else {
             create::create(path, &options, &lock)?;
         }
         let view = DatabaseView::open_engine(path, Some(&options))?;
         // Before any write transaction: it could take pages that are in use for free ones.
-        view.require_sound_pages()?;
+        let check = view.require_sound_pages()?;
         match view.recognise() {
             // Left by a build that made its database in place, killed before the first commit.
             Err(OpenError::Empty { .. }) if options.mode == OpenMode::Create => {}
@@ -59,7 +67,7 @@ impl Database {
         if options.mode == OpenMode::Create {
             create::create_tables(&view)?;
         }
-        Ok(Self { view, _lock: lock })
+        Ok(Self { view, check, _lock: lock })
     }
 
     /// Creates the tables that are missing: one transaction, or none if there is nothing to do.
@@ -68,6 +76,12 @@ impl Database {
     /// When the engine fails.
     pub fn create_missing_tables(&self) -> Result<(), OpenError> {
         create::create_tables(&self.view)
+    }
+
+    /// The walk over its pages when it was opened.
+    #[must_use]
+    pub const fn page_check(&self) -> PageCheck {
+        self.check
     }
 
     /// Starts the write transaction, waiting for the one before it. Dropping it undoes it.

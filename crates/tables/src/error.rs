@@ -247,6 +247,13 @@ pub enum OpenError {
         /// The database directory.
         path: PathBuf,
     },
+    /// The disk is full. The engine maps the table of readers, and where a file system has no room for it, a write
+    /// there ends the process by SIGBUS.
+    #[error("the disk of {} is full; free some disk space, then start the node again", path.display())]
+    Full {
+        /// The database directory.
+        path: PathBuf,
+    },
     /// The disk is full, and there is no other place for the table of readers.
     #[error("the disk of {} is full, and neither /dev/shm nor TMPDIR can be used: {source}; free some disk space", path.display())]
     NoRoom {

@@ -18,6 +18,7 @@ mod key;
 mod lock;
 mod many;
 mod options;
+mod page_check;
 mod page_fault;
 mod pages;
 mod raw;
@@ -37,6 +38,7 @@ pub use error::{Consequence, Damage, EngineError, OpenError, Operation, ReadErro
 pub use fault::Fault;
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
 pub use options::{Durability, OpenMode, Options};
+pub use page_check::PageCheck;
 pub use page_fault::{PageFault, PageFinding, PageTree};
 pub use pages::{PageProgress, PageReport};
 pub use raw::{RawKey, RawRow};

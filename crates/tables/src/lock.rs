@@ -41,7 +41,7 @@ const WAIT: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct WriterLock {
     _directory: File,
-    _named: File,
+    named: File,
 }
 
 impl WriterLock {
@@ -61,7 +61,15 @@ impl WriterLock {
         named.set_len(0).map_err(io)?;
         named.rewind().map_err(io)?;
         writeln!(named, "{}", std::process::id()).map_err(io)?;
-        Ok(Self { _directory: directory, _named: named })
+        Ok(Self { _directory: directory, named })
+    }
+}
+
+/// `LOCK` names a process only while that process holds it, so a start that is refused leaves it as it found it.
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        // A name that stays is one of a process that is gone: the lock decides, not the name.
+        let _ = self.named.set_len(0);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     error::{EngineError, OpenError, Operation},
     lock::{Access, WriterLock, check_readers_file, has_readers_file},
     options::{OpenMode, Options, SIZE_BYTES_MAX, engine_options},
+    pages::require_whole_file,
     reader_table::{self, OpenReader},
     readers::Readers,
     schema::{Meta, Table as _, trees},
@@ -118,6 +119,10 @@ impl DatabaseView {
                         && size_bytes_max / 2 >= SIZE_BYTES_MIN =>
                 {
                     size_bytes_max /= 2;
+                }
+                Err(libmdbx::Error::Corrupted) => {
+                    require_whole_file(path)?;
+                    return Err(refused(path, libmdbx::Error::Corrupted));
                 }
                 Err(error) => return Err(refused(path, error)),
             }
@@ -269,6 +274,7 @@ fn refused(path: &Path, error: libmdbx::Error) -> OpenError {
 fn recover(path: &Path) -> Result<(), OpenError> {
     let options = Options::new(OpenMode::Existing);
     let recovered = WriterLock::take(path).and_then(|_lock| {
+        require_whole_file(path)?;
         let view = DatabaseView::open_engine(path, Some(&options))?;
         let flushed = view.engine.sync(true).map(|_| ());
         flushed.map_err(|error| OpenError::Engine {
@@ -279,6 +285,7 @@ fn recover(path: &Path) -> Result<(), OpenError> {
     match recovered {
         // A writer that opened it meanwhile has recovered it.
         Ok(()) | Err(OpenError::InUse { .. }) => Ok(()),
+        Err(error @ OpenError::Pages { .. }) => Err(error),
         Err(error) => Err(OpenError::Unrecovered { path: path.to_owned(), why: error.to_string() }),
     }
 }

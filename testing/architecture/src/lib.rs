@@ -44,17 +44,7 @@ pub const LAYERS: &[Layer] = &[
     layer("chain", &["fork-choice", "block-store", "state-store", "tables", "types"], false),
     layer(
         "http-api",
-        &[
-            "inspect",
-            "metrics",
-            "network",
-            "chain",
-            "fork-choice",
-            "block-store",
-            "state-store",
-            "tables",
-            "types",
-        ],
+        &["inspect", "metrics", "network", "chain", "fork-choice", "tables", "types"],
         false,
     ),
     layer(

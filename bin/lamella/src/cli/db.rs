@@ -9,11 +9,12 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use lamella_chain::Report;
-use lamella_inspect::{self as inspect, get, which::Which};
+use lamella_inspect::{self as inspect, block_id::BlockId, get};
 use lamella_interrupt::Interrupt;
+use lamella_tables::TABLES;
 use serde::Serialize;
 use serde_json::json;
 
@@ -63,7 +64,7 @@ pub struct DbArgs {
 enum DbCommand {
     /// Which chain the directory holds, how far it is, and what of it can be served.
     Info,
-    /// Rows and bytes of each table.
+    /// Rows and bytes of each tree, as the engine counts them: no row is looked at, and no checksum covers the counts.
     Stats,
     /// Check every invariant that a directory can show: each row is read, each state reconstructed and hashed.
     ///
@@ -80,18 +81,22 @@ enum DbCommand {
         #[arg(value_enum)]
         part: Part,
         /// A slot, a root (0x and 64 hex digits), head, justified, finalized or genesis.
-        which: Which,
+        #[arg(value_name = "BLOCK")]
+        id: BlockId,
         /// Write the exact SSZ bytes to this file; `-` is stdout. For a diff, the bytes stored.
         #[arg(long, value_name = "FILE")]
         ssz: Option<PathBuf>,
         /// With --ssz: the block with its proof.
-        #[arg(long)]
+        #[arg(long, requires = "ssz")]
         signed: bool,
         /// Replace the file if it exists.
-        #[arg(long)]
+        #[arg(long, requires = "ssz")]
         force: bool,
     },
     /// One digest over the canonical chain; equal on two nodes exactly if they hold the same one.
+    ///
+    /// Every header is hashed, every body is checked against its header, and the links between the blocks prove that none
+    /// of the range is missing. A range that is not stored whole has no digest. States are checked by `verify`.
     Checksum {
         /// First slot [default: the oldest].
         #[arg(long, value_name = "SLOT")]
@@ -102,7 +107,8 @@ enum DbCommand {
     },
     /// Rows of a table, unverified.
     Inspect {
-        /// Name of the table, as `lamella db stats` lists it.
+        /// Name of the table.
+        #[arg(value_parser = PossibleValuesParser::new(TABLES.iter().map(|table| table.name)))]
         table: String,
         /// Rows to leave out first.
         #[arg(long, value_name = "ROWS", default_value_t = 0)]
@@ -148,8 +154,8 @@ impl DbArgs {
             DbCommand::Info => print(&inspect::info::read(dir)?, json),
             DbCommand::Stats => print(&inspect::stats::read(dir)?, json),
             DbCommand::Verify => verify(dir, json),
-            DbCommand::Get { part, which, ssz, signed, force } => {
-                let got = get::get(dir, part.into(), which, signed)?;
+            DbCommand::Get { part, id, ssz, signed, force } => {
+                let got = get::get(dir, part.into(), id, signed)?;
                 match ssz {
                     Some(file) => Ok(export::write(&file, &got.ssz, force)?),
                     None if json => print_line(&got.json),

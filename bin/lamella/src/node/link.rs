@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use lamella_block_store::{self as block_store, Extent, SignedBlockRead};
 use lamella_chain::Chain;
+use lamella_inspect::{LookupError, NotStored, block_id::BlockId, stored, walk, which::locate};
 use lamella_metrics::{Metrics, float};
 use lamella_network::{
     service::{
@@ -27,14 +27,16 @@ impl ChainSource {
     fn read<T>(
         &self,
         what: &'static str,
-        read: impl FnOnce(&lamella_tables::ReadTxn<'_>) -> Result<T, ReadError>,
+        read: impl FnOnce(&lamella_tables::ReadTxn<'_>) -> Result<T, LookupError>,
     ) -> Result<T, SourceFailure> {
-        let outcome = self.chain.read().map_err(ReadError::from).and_then(|txn| read(&txn));
+        let outcome = self.chain.read().map_err(LookupError::from).and_then(|txn| read(&txn));
         outcome.map_err(|error| {
             error!(%error, what, "Cannot serve a peer");
             match error {
                 // Whatever else fails is this peer's loss, and a peer may not pause us.
-                ReadError::Engine(error) if error.consequence == Consequence::Unusable => {
+                LookupError::Read(ReadError::Engine(error))
+                    if error.consequence == Consequence::Unusable =>
+                {
                     self.node.store_failed(error.into());
                 }
                 _ => {}
@@ -52,26 +54,26 @@ impl BlockSource for ChainSource {
 
     fn block(&self, root: &Root) -> Result<SourceBlock, SourceFailure> {
         self.read("block", |txn| {
-            Ok(match block_store::signed_block(txn, root)? {
-                SignedBlockRead::Unknown => SourceBlock::Unknown,
-                SignedBlockRead::Found(block) => SourceBlock::Found(to_ssz(&*block)),
-                SignedBlockRead::Pruned(_) => {
-                    let floor = block_store::signature_floor(txn)?.key.slot;
-                    SourceBlock::Pruned(format!("proofs below slot {floor} are pruned"))
+            let block = locate(txn, BlockId::Root(*root));
+            match block.and_then(|located| stored::signed_block(txn, &located)) {
+                Ok(block) => Ok(SourceBlock::Found(to_ssz(&block))),
+                Err(LookupError::NotStored(_)) => Ok(SourceBlock::Unknown),
+                Err(LookupError::Pruned { floor, .. }) => {
+                    Ok(SourceBlock::Pruned(format!("proofs below slot {floor} are pruned")))
                 }
-            })
+                Err(error) => Err(error),
+            }
         })
     }
 
     fn canonical_roots(&self, start_slot: Slot, count: u64) -> Result<SourceRange, SourceFailure> {
-        self.read("range", |txn| {
-            let first = Extent::read(txn)?.oldest().slot;
-            if start_slot < first {
-                let text = format!("blocks below slot {first} are not stored");
-                return Ok(SourceRange::Unavailable(text));
+        self.read("range", |txn| match walk::canonical_roots(txn, start_slot, count) {
+            Ok(roots) => Ok(SourceRange::Roots(roots)),
+            Err(LookupError::NotStored(NotStored::BeforeOldest { oldest, .. })) => {
+                let text = format!("blocks below slot {oldest} are not stored");
+                Ok(SourceRange::Unavailable(text))
             }
-            let roots = block_store::canonical_roots(txn, start_slot, count)?;
-            Ok(SourceRange::Roots(roots))
+            Err(error) => Err(error),
         })
     }
 }
@@ -118,5 +120,89 @@ impl Listener for Ear {
                 metrics.offences.with_label_values(&[offence.name()]).inc();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lamella_chain::{Bootstrap, Settings};
+    use lamella_state_transition::compute_post_state;
+    use lamella_tables::{Canonical, Key as _, Slots, Table as _};
+    use lamella_types::{
+        Block, SignedBlock, Validator, Validators, genesis_state, slot::proposer_for_slot,
+    };
+    use lamella_xmss::scheme::Trust;
+
+    use super::*;
+    use crate::{import::Importer, node::inbox::Inbox};
+
+    /// A chain at slots 0, 1, 2, 5 and 6, and its roots.
+    fn source(data: &std::path::Path) -> (ChainSource, Vec<Root>) {
+        let validators: Vec<_> =
+            (0..4).map(|index| Validator { index, ..Validator::default() }).collect();
+        let mut state = genesis_state(7, Validators::new(&validators).unwrap());
+        let genesis = Bootstrap::genesis(state.clone());
+        let mut roots = vec![genesis.block.block.header().root()];
+        let (chain, _) = Chain::create(data, genesis, "trust", Settings::default()).unwrap();
+        let chain = Arc::new(chain);
+        let importer = Importer::new(Arc::clone(&chain), Arc::new(Trust));
+        for slot in [1, 2, 5, 6] {
+            let proposer_index = proposer_for_slot(slot, 4).unwrap();
+            let parent_root = *roots.last().unwrap();
+            let mut block = Block { slot, proposer_index, parent_root, ..Block::default() };
+            (state, block.state_root) = compute_post_state(&state, &block).unwrap();
+            roots.push(block.header().root());
+            importer.import(SignedBlock { block, ..SignedBlock::default() }).unwrap();
+        }
+        (ChainSource { chain, node: Inbox::default().sender() }, roots)
+    }
+
+    /// Symptom: a node that had lost a row of an index gave its peers a range with a hole in it, as if it were whole.
+    /// Mechanism: the answer took every slot without a row for a skipped one.
+    /// Fix: the links of the blocks say what was skipped; whatever else is missing fails the answer.
+    #[test]
+    fn a_lost_row_fails_the_answer_to_a_peer_and_a_skipped_slot_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, roots) = source(directory.path());
+        let range = |from, count| source.canonical_roots(from, count);
+        let is = |range: &[Root]| Ok(SourceRange::Roots(range.to_vec()));
+        let all = [(0, 7, 0..5), (0, 1024, 0..5), (2, 2, 2..3), (3, 2, 3..3), (3, 3, 3..4)];
+        for (from, count, expected) in all.clone() {
+            assert_eq!(range(from, count), is(&roots[expected]), "{count} slots from {from} on");
+        }
+        assert_eq!(
+            (range(0, 0), range(7, 9), range(u64::MAX, u64::MAX)),
+            (is(&[]), is(&[]), is(&[]))
+        );
+
+        let change = |table: &str, key: &[u8], stored: Option<&[u8]>| {
+            let mut txn = source.chain.database().write_raw().unwrap();
+            match stored {
+                Some(stored) => txn.put_raw(table, key, stored).unwrap(),
+                None => assert!(txn.delete_raw(table, key).unwrap()),
+            }
+            txn.commit().unwrap();
+        };
+        for slot in [0_u64, 1, 2, 5, 6] {
+            let key = slot.encode();
+            let row = {
+                let txn = source.chain.read().unwrap();
+                let mut rows = txn.raw_rows(Canonical::NAME).unwrap().unwrap();
+                rows.find_map(|row| row.ok().filter(|row| row.key == key)).unwrap()
+            };
+            change(Canonical::NAME, &key, None);
+            for (from, count, _) in all.clone() {
+                if from <= slot && slot < from + count {
+                    assert_eq!(range(from, count), Err(SourceFailure), "{slot} of {count}");
+                }
+            }
+            change(Canonical::NAME, &key, Some(&row.stored));
+        }
+        change(Slots::NAME, &roots[1].encode(), None);
+        assert_eq!(
+            source.block(&roots[1]),
+            Ok(SourceBlock::Unknown),
+            "a root alone proves nothing"
+        );
     }
 }

@@ -4,6 +4,7 @@
 
 mod api;
 mod checkpoint;
+mod checksum;
 mod command;
 mod damage;
 mod db;
@@ -19,6 +20,7 @@ mod opening;
 mod pages;
 mod unusable;
 mod wait;
+mod which;
 
 use std::path::Path;
 

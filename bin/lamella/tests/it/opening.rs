@@ -132,6 +132,29 @@ fn tools_read_a_full_disk_whose_node_is_down() {
     assert!(!data.join("db/mdbx.lck").exists(), "nothing was created there");
 }
 
+/// Symptom: a node that was stopped cleanly ended by SIGBUS when it was started on a full tmpfs. Mechanism: the engine
+/// maps its table of readers, which a clean end leaves empty, and takes it for granted there that it has room. Fix: the
+/// disk is asked first.
+#[test]
+fn a_start_on_a_full_disk_says_so_and_works_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount(24) else { return };
+    let root = tempfile::tempdir().unwrap();
+    let (network_dir, data) = (root.path().join("net"), disk.path().join("data"));
+    network(&network_dir);
+    let mut node = Node::start(&network_dir, &data);
+    let line = node.wait_for(|line| head_slot(line).is_some_and(|slot| slot >= 2));
+    let pid = node.process.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(node.process.wait().unwrap().success());
+    disk.fill();
+    let mut refused = Node::start(&network_dir, &data);
+    let said = refused.wait_for(|line| line.starts_with("error: "));
+    assert!(said.contains("is full; free some disk space"), "{said}");
+    assert_eq!(refused.process.wait().unwrap().code(), Some(1));
+    disk.free();
+    assert!(resumed_head(&network_dir, &data, &[]) >= head_slot(&line).unwrap());
+}
+
 /// Symptom: a stopped `db verify` grew the file by 0.2 MB a slot, and nothing said why. Mechanism: its snapshot keeps
 /// pages from being reused. Fix: the node can name it, its lag and what it holds back.
 #[test]

@@ -107,8 +107,11 @@ impl Serving {
         }
         for root in self.roots.as_mut()? {
             return match self.source.block(&root) {
-                // A root that is not here is skipped, as leanSpec does.
-                Ok(SourceBlock::Unknown) => continue,
+                // A root that is not here is skipped, as leanSpec does; one that our own index named is lost.
+                Ok(SourceBlock::Unknown) => match self.request {
+                    BlocksRequest::Roots(_) => continue,
+                    BlocksRequest::Range { .. } => Some(failed()),
+                },
                 Ok(SourceBlock::Found(ssz)) => Some(ResponseChunk::success(ssz)),
                 // What cannot be served whole ends the answer: an answer never looks complete when it is not.
                 Ok(SourceBlock::Pruned(text)) => {
@@ -146,8 +149,19 @@ mod tests {
         }
 
         fn canonical_roots(&self, _: Slot, _: u64) -> Result<SourceRange, SourceFailure> {
-            Ok(SourceRange::Roots(Vec::new()))
+            Ok(SourceRange::Roots(vec![Root::ZERO]))
         }
+    }
+
+    /// Symptom: a block whose row in the slot index was lost was left out of a range that looked whole.
+    /// Mechanism: roots that are unknown were skipped, also those that our own canonical index names.
+    /// Fix: they are skipped where the peer named them; in a range they fail the answer.
+    #[test]
+    fn a_block_of_our_own_chain_that_is_not_found_fails_the_range() {
+        let first = |request| Serving::new(Arc::new(Empty), request).read();
+        let range = first(BlocksRequest::Range { start_slot: 0, count: 1 });
+        assert_eq!(range.map(|chunk| chunk.code), Some(ResponseCode::ServerError));
+        assert_eq!(first(BlocksRequest::Roots(vec![Root::ZERO])), None);
     }
 
     /// Symptom: a node that stopped while it answered a peer could panic.

@@ -79,7 +79,7 @@ fn check(disk: &Disk) -> PageReport {
     let newest = metas.filter_map(|meta| meta.transaction()).max().unwrap_or_default();
     let file = PageFile::new(disk, PAGE_BYTES);
     let progress = &mut |_| ControlFlow::Continue(());
-    walk(file, disk.bytes.len() as u64, newest, progress).unwrap_or_else(|report| report)
+    walk(file, disk.bytes.len() as u64, newest, progress).unwrap_or_else(|report| *report)
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use lamella_chain::ChainOpenError;
-use lamella_inspect::InspectError;
+use lamella_inspect::{InspectError, LookupError};
 use lamella_state_store::StateReadError;
 use lamella_tables::{Consequence, EngineError, OpenError, ReadError};
 
@@ -78,13 +78,20 @@ impl DbError {
 
 const fn of_inspect(error: &InspectError) -> ExitCode {
     match error {
-        InspectError::UnknownTable => ExitCode::Usage,
-        InspectError::NotStored(_) => ExitCode::NotStored,
-        InspectError::Pruned { .. } => ExitCode::Pruned,
-        InspectError::Read(error) => of_read(error),
-        InspectError::State(error) => of_state(error),
+        InspectError::UnknownTable(_) | InspectError::EmptyRange { .. } => ExitCode::Usage,
+        InspectError::NoDiff { .. } => ExitCode::NotStored,
+        InspectError::Lookup(error) => of_lookup(error),
         InspectError::Open(error) => of_open(error),
         InspectError::Reorganized { .. } => ExitCode::Failed,
+    }
+}
+
+const fn of_lookup(error: &LookupError) -> ExitCode {
+    match error {
+        LookupError::NotStored(_) => ExitCode::NotStored,
+        LookupError::Pruned { .. } => ExitCode::Pruned,
+        LookupError::Read(error) => of_read(error),
+        LookupError::State(_) => ExitCode::Damaged,
     }
 }
 

@@ -1,0 +1,94 @@
+//! What a snapshot says of itself: its head and checkpoints, where its chain begins and ends, what of it can be served.
+
+use lamella_block_store::{self as block_store, Extent, Range};
+use lamella_chain::ForkChoiceRow;
+use lamella_tables::{Meta, MetaName, ReadError, ReadTxn, SlotRoot};
+use lamella_types::{BlockHeader, Checkpoint, Root, Slot};
+
+use super::error::{LookupError, NotStored, contradiction};
+
+/// What can be served of the chain, by what the directory says that it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Servable {
+    /// The oldest block from which on none is missing up to the head.
+    pub oldest: Checkpoint,
+    /// Slot from which on every block has its state.
+    pub states_from: Slot,
+    /// Slot from which on every block has its proof.
+    pub proofs_from: Slot,
+}
+
+/// What can be served of the chain.
+///
+/// # Errors
+/// A damaged or missing extent row.
+pub fn servable(txn: &ReadTxn<'_>) -> Result<Servable, ReadError> {
+    let extent = Extent::read(txn)?;
+    let Range { oldest, states_from, proofs, .. } = *extent.newest();
+    // Within the slot of the floor the proofs of lesser roots may be gone.
+    let floor = proofs.key;
+    let whole_from = floor.slot + u64::from(floor != SlotRoot::first_of(floor.slot));
+    Ok(Servable {
+        oldest: Checkpoint { slot: oldest.slot, root: oldest.root },
+        states_from,
+        // A directory that began at a checkpoint has none before it, pruned or not.
+        proofs_from: whole_from.max(oldest.slot),
+    })
+}
+
+/// The head and checkpoints of the last commit.
+///
+/// # Errors
+/// A damaged or missing row.
+pub fn fork_choice_row(txn: &ReadTxn<'_>) -> Result<ForkChoiceRow, ReadError> {
+    let missing = || contradiction::<Meta>(&MetaName::new("fork_choice"), "no row".to_owned());
+    ForkChoiceRow::read(txn)?.ok_or_else(missing)
+}
+
+/// The block that the fork choice row names. It must exist (F1).
+///
+/// # Errors
+/// Damage.
+pub fn named(txn: &ReadTxn<'_>, what: &str, root: Root) -> Result<BlockHeader, ReadError> {
+    block_store::header(txn, &root)?.ok_or_else(|| not_there(what, root))
+}
+
+/// The fork choice row names a block that is not stored.
+fn not_there(what: &str, root: Root) -> ReadError {
+    let name = MetaName::new("fork_choice");
+    contradiction::<Meta>(&name, format!("the {what} block {root} is not stored"))
+}
+
+/// Where the head's chain begins and ends, as one snapshot has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    /// The range that ends at the head.
+    pub(crate) range: Range,
+    /// The head.
+    pub(crate) head: SlotRoot,
+}
+
+impl Ends {
+    /// # Errors
+    /// A damaged or missing row.
+    pub(crate) fn read(txn: &ReadTxn<'_>) -> Result<Self, ReadError> {
+        let stored = fork_choice_row(txn)?;
+        let head = block_store::slot(txn, &stored.head)?;
+        let head = head.ok_or_else(|| not_there("head", stored.head))?;
+        let head = SlotRoot::new(head, stored.head);
+        Ok(Self { range: *Extent::read(txn)?.newest(), head })
+    }
+}
+
+/// That the slot lies on the stored part of the head's chain.
+pub(crate) fn within(txn: &ReadTxn<'_>, slot: Slot, ends: &Ends) -> Result<(), LookupError> {
+    let (oldest, head_slot) = (ends.range.oldest.slot, ends.head.slot);
+    if slot < oldest {
+        return Err(NotStored::BeforeOldest { slot, oldest }.into());
+    }
+    if slot > head_slot {
+        let forks = block_store::roots_at(txn, slot)?;
+        return Err(NotStored::BeyondHead { slot, head_slot, forks }.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! What is stored of a located block: its body, its proof, its state.
+
+use std::sync::Arc;
+
+use lamella_block_store::{self as block_store, SignedBlockRead};
+use lamella_state_store::StateStore;
+use lamella_tables::{ReadTxn, Slots};
+use lamella_types::{Block, SignedBlock, State};
+
+use super::{
+    ends,
+    error::{LookupError, contradiction},
+    which::Located,
+};
+
+/// The block: header and votes.
+///
+/// # Errors
+/// Damage.
+pub fn block(txn: &ReadTxn<'_>, located: &Located) -> Result<Block, LookupError> {
+    let body = block_store::body(txn, &located.key, &located.header)?;
+    Ok(Block::from_parts(&located.header, body))
+}
+
+/// The block with its proof.
+///
+/// # Errors
+/// [`LookupError::Pruned`], or damage.
+pub fn signed_block(txn: &ReadTxn<'_>, located: &Located) -> Result<SignedBlock, LookupError> {
+    let root = located.key.root;
+    match block_store::signed_block(txn, &root)? {
+        SignedBlockRead::Found(signed) => Ok(*signed),
+        SignedBlockRead::Pruned(header) => {
+            let floor = ends::servable(txn)?.proofs_from;
+            Err(LookupError::Pruned { root, slot: header.slot, floor })
+        }
+        SignedBlockRead::Unknown => Err(gone(located)),
+    }
+}
+
+/// The block's post-state.
+///
+/// # Errors
+/// Damage.
+pub fn state(
+    states: &StateStore,
+    txn: &ReadTxn<'_>,
+    located: &Located,
+) -> Result<Arc<State>, LookupError> {
+    states.state(txn, &located.key.root)?.ok_or_else(|| gone(located))
+}
+
+/// What was found a moment ago in the same snapshot is not found by its root.
+fn gone(located: &Located) -> LookupError {
+    let what = format!("no row, yet there is a header of slot {}", located.key.slot);
+    contradiction::<Slots>(&located.key.root, what).into()
+}
