@@ -62,6 +62,8 @@ impl Consequence {
             | E::WannaRecovery
             | E::Problem
             | E::ReadOnlyFilesystem
+            // An earlier failure of the same transaction that was not handed on: ours are, so the engine kept one to itself.
+            | E::BadTxn
             | E::BadSign => Self::Unusable,
             _ => Self::Retry,
         }

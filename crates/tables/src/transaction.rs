@@ -152,7 +152,10 @@ impl<'db> WriteTxn<'db> {
         let Self(txn, path, file) = self;
         check_place(path, file)?;
         let failed = |error| judge(path, EngineError::new(Operation::Commit, "-", error));
-        txn.commit().map_err(failed)?;
+        // `true` is no success: a call failed in this transaction, and the engine has undone it.
+        if txn.commit().map_err(failed)? {
+            return Err(failed(libmdbx::Error::BadTxn));
+        }
         check_place(path, file)
     }
 }
