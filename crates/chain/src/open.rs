@@ -7,7 +7,7 @@ use lamella_fork_choice::{BlockSummary, ForkChoice};
 use lamella_state_store::{DiffBase, PreparedState, StateReadError, StateStore};
 use lamella_tables::{
     Database, DatabaseView, Durability, EngineError, Headers, OpenError, OpenMode, Options,
-    Read as _, ReadTxn, SlotRoot,
+    PageCheck, Read as _, ReadTxn, SlotRoot,
 };
 use lamella_types::{Root, SignedBlock, State, hash_tree_root, limits::SLOT_MS};
 use parking_lot::{Mutex, RwLock};
@@ -93,6 +93,8 @@ pub struct Opened {
     pub live_blocks: usize,
     /// Distinct votes in the pools.
     pub votes: usize,
+    /// The walk over the pages of the file.
+    pub page_check: PageCheck,
     /// What had to be derived again.
     pub recovered: Recovered,
 }
@@ -223,6 +225,7 @@ impl Chain {
             head_slot: view.head_summary().slot,
             live_blocks: view.block_count(),
             votes: view.known_pool().len() + view.pending_pool().len(),
+            page_check: database.page_check(),
             recovered: Recovered::default(),
         };
         let chain = Self {

@@ -7,6 +7,7 @@ use std::{
 
 use lamella_chain::Chain;
 use lamella_metrics::Metrics;
+use lamella_tables::{Consequence, EngineError};
 use tokio::{
     sync::Semaphore,
     task::{JoinError, spawn_blocking},
@@ -43,6 +44,9 @@ impl Default for Limits {
     }
 }
 
+/// Hears of a store that cannot be used any more. What else fails is the client's loss: a client may not pause a node.
+pub type StoreFailed = Arc<dyn Fn(EngineError) + Send + Sync>;
+
 /// What every handler works with.
 pub struct ApiContext {
     pub(super) chain: Arc<Chain>,
@@ -50,6 +54,7 @@ pub struct ApiContext {
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: Events,
     pub(super) limits: Limits,
+    pub(super) store_failed: StoreFailed,
     reads: Arc<Semaphore>,
     /// In KiB, rounded up.
     pub(super) answers: Arc<Semaphore>,
@@ -57,7 +62,7 @@ pub struct ApiContext {
 }
 
 impl ApiContext {
-    /// The context of a node's API.
+    /// The context of a node's API, which tells the node of a store that it finds unusable.
     #[must_use]
     pub fn new(
         chain: Arc<Chain>,
@@ -65,6 +70,7 @@ impl ApiContext {
         metrics: Arc<Metrics>,
         events: Events,
         limits: Limits,
+        store_failed: StoreFailed,
     ) -> Self {
         Self {
             chain,
@@ -72,6 +78,7 @@ impl ApiContext {
             metrics,
             events,
             limits,
+            store_failed,
             reads: Arc::new(Semaphore::new(limits.reads)),
             answers: Arc::new(Semaphore::new(limits.answer_bytes / 1024)),
             event_streams: Arc::new(Semaphore::new(limits.event_streams)),
@@ -92,6 +99,7 @@ impl ApiContext {
             return Err(ApiError::Busy);
         };
         let (chain, metrics) = (Arc::clone(&self.chain), Arc::clone(&self.metrics));
+        let store_failed = Arc::clone(&self.store_failed);
         let outcome = spawn_blocking(move || {
             let started = Instant::now();
             let outcome = read(&chain);
@@ -100,7 +108,14 @@ impl ApiContext {
                 metrics.storage.count_corrupt_read();
             }
             drop(turn);
-            outcome
+            match outcome {
+                Err(ApiError::Engine(error)) if error.consequence == Consequence::Unusable => {
+                    let said = error.to_string();
+                    store_failed(error);
+                    Err(ApiError::Unusable(said))
+                }
+                outcome => outcome,
+            }
         });
         outcome.await.map_err(|error: JoinError| ApiError::Internal(error.to_string()))?
     }

@@ -53,6 +53,9 @@ pub enum ApiError {
     /// The engine failed.
     #[error("{0}")]
     Engine(EngineError),
+    /// The engine failed for good, and the node knows it: what it said.
+    #[error("{0}")]
+    Unusable(String),
     /// Too many reads run, or too many answers wait for their clients.
     #[error("too many requests at once, try again")]
     Busy,
@@ -76,7 +79,7 @@ impl ApiError {
             Self::NotStored(reason) => (StatusCode::NOT_FOUND, absence(reason)),
             Self::Pruned { .. } => (StatusCode::GONE, "pruned"),
             Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
-            Self::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
+            Self::Engine(_) | Self::Unusable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

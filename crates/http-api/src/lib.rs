@@ -35,7 +35,7 @@ mod stall;
 mod states;
 mod stream;
 
-pub use context::{ApiContext, Limits};
+pub use context::{ApiContext, Limits, StoreFailed};
 pub use error::ApiError;
 pub use events::{EVENT_CAPACITY, Events};
 pub use facts::NodeFacts;

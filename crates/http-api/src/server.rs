@@ -16,6 +16,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use lamella_metrics::StorageSample;
+use lamella_tables::Consequence;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, Runtime},
@@ -257,7 +258,12 @@ async fn sample(context: Arc<ApiContext>) {
         let chain = Arc::clone(&context.chain);
         match spawn_blocking(move || StorageSample::read(&chain)).await {
             Ok(Ok(sample)) => context.metrics.observe_storage(&sample),
-            Ok(Err(error)) => warn!(%error, "Sizes of the store are not known"),
+            Ok(Err(error)) => {
+                warn!(%error, "Sizes of the store are not known");
+                if error.consequence == Consequence::Unusable {
+                    (context.store_failed)(error);
+                }
+            }
             Err(error) => warn!(%error, "Sizes of the store are not known"),
         }
     }

@@ -1,11 +1,14 @@
 //! Keys: fixed width and big-endian, so that byte order is slot order and nearly every write appends.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use lamella_types::{Root, Slot, ValidatorIndex, root::ROOT_BYTES};
 
 /// A typed table key.
 pub trait Key: Clone + Ord + fmt::Display + Sized {
+    /// Bytes that a key has.
+    const BYTES: RangeInclusive<usize>;
+
     /// The key as the engine stores it.
     fn encode(&self) -> Vec<u8>;
 
@@ -37,6 +40,8 @@ impl SlotRoot {
 }
 
 impl Key for SlotRoot {
+    const BYTES: RangeInclusive<usize> = 40..=40;
+
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(8 + ROOT_BYTES);
         bytes.extend_from_slice(&self.slot.to_be_bytes());
@@ -57,6 +62,8 @@ impl fmt::Display for SlotRoot {
 }
 
 impl Key for Root {
+    const BYTES: RangeInclusive<usize> = ROOT_BYTES..=ROOT_BYTES;
+
     fn encode(&self) -> Vec<u8> {
         self.as_bytes().to_vec()
     }
@@ -67,6 +74,8 @@ impl Key for Root {
 }
 
 impl Key for Slot {
+    const BYTES: RangeInclusive<usize> = 8..=8;
+
     fn encode(&self) -> Vec<u8> {
         self.to_be_bytes().to_vec()
     }
@@ -86,6 +95,8 @@ pub struct SegmentKey {
 }
 
 impl Key for SegmentKey {
+    const BYTES: RangeInclusive<usize> = 36..=36;
+
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(4 + ROOT_BYTES);
         bytes.extend_from_slice(&self.index.to_be_bytes());
@@ -124,6 +135,8 @@ pub struct DutyKey {
 }
 
 impl Key for DutyKey {
+    const BYTES: RangeInclusive<usize> = 9..=9;
+
     fn encode(&self) -> Vec<u8> {
         let mut bytes = self.validator_index.to_be_bytes().to_vec();
         bytes.push(match self.kind {
@@ -173,12 +186,14 @@ impl MetaName {
 }
 
 impl Key for MetaName {
+    const BYTES: RangeInclusive<usize> = 1..=META_NAME_BYTES_MAX;
+
     fn encode(&self) -> Vec<u8> {
         self.0.as_bytes().to_vec()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() || bytes.len() > META_NAME_BYTES_MAX || !bytes.is_ascii() {
+        if !Self::BYTES.contains(&bytes.len()) || !bytes.is_ascii() {
             return None;
         }
         String::from_utf8(bytes.to_vec()).ok().map(Self)

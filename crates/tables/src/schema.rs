@@ -6,10 +6,12 @@
 //! still sees its own rows alone, in the order of its own keys. An import writes them in that order, so each is an append
 //! and leaves are full; the diff between header and body made them half empty.
 
+use std::ops::RangeInclusive;
+
 use lamella_types::{BlockBody, BlockHeader, Root, Segment, Slot, Validators};
 
 use crate::{
-    error::Fault,
+    fault::Fault,
     key::{DutyKey, Key, MetaName, SegmentKey, SlotRoot},
     value::{Bytes, SelfAuthenticating, Value},
 };
@@ -44,6 +46,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// Bytes of a key as it lies in the tree.
+    const fn key_bytes(self, own: &RangeInclusive<usize>) -> RangeInclusive<usize> {
+        let more = if self.part.is_some() { size_of::<u16>() } else { 0 };
+        *own.start() + more..=*own.end() + more
+    }
+
     /// A key as it lies in the tree.
     pub(crate) fn key(self, mut key: Vec<u8>) -> Vec<u8> {
         key.extend(self.part.map(u16::to_be_bytes).into_iter().flatten());
@@ -70,7 +78,7 @@ pub enum Seal {
 }
 
 /// Name and purpose of a table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TableInfo {
     /// Name.
     pub name: &'static str,
@@ -80,6 +88,8 @@ pub struct TableInfo {
     pub seal: Seal,
     /// Where its rows lie.
     pub place: Place,
+    /// Bytes that its keys have there. Tables that share a tree have keys of one length.
+    pub key_bytes: RangeInclusive<usize>,
     /// A key in words, `None` for bytes that are no key of the table.
     pub key_text: fn(&[u8]) -> Option<String>,
 }
@@ -175,6 +185,7 @@ macro_rules! tables {
                 about: concat!($($about),+),
                 seal: Seal::$seal,
                 place: <$name as Table>::PLACE,
+                key_bytes: <$name as Table>::PLACE.key_bytes(&<$key as Key>::BYTES),
                 key_text: |bytes| <$key as Key>::decode(bytes).map(|key| key.to_string()),
             },)+
         ];

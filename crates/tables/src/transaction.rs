@@ -6,7 +6,8 @@ use libmdbx::{NoWriteMap, ObjectLength, RO, RW, TransactionKind, WriteFlags};
 
 use crate::{
     data_file::{FileIdentity, check_place, judge},
-    error::{Damage, EngineError, Fault, Operation, ReadError},
+    error::{Damage, EngineError, Operation, ReadError},
+    fault::Fault,
     key::Key,
     readers::Reader,
     schema::{Place, Table, TableStats, seal, seal_of, trees, unseal},
@@ -151,7 +152,10 @@ impl<'db> WriteTxn<'db> {
         let Self(txn, path, file) = self;
         check_place(path, file)?;
         let failed = |error| judge(path, EngineError::new(Operation::Commit, "-", error));
-        txn.commit().map_err(failed)?;
+        // `true` is no success: a call failed in this transaction, and the engine has undone it.
+        if txn.commit().map_err(failed)? {
+            return Err(failed(libmdbx::Error::BadTxn));
+        }
         check_place(path, file)
     }
 }

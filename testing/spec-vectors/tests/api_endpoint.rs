@@ -121,6 +121,7 @@ fn start(chain: Chain, facts: NodeFacts) -> Result<ApiServer, String> {
         metrics.into(),
         Events::new(),
         Limits::default(),
+        Arc::new(|_| {}),
     );
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let config = ServerConfig { address, api_port: 0, metrics_port: None };

@@ -7,6 +7,7 @@ use lamella_http_api::{ApiContext, Events, Limits, NodeFacts, serve, version};
 use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::ValidatorKeys;
+use lamella_tables::EngineError;
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::{PRODUCTION, scheme::ProofScheme};
 use tracing::{info, warn};
@@ -65,7 +66,11 @@ impl Node {
             .map(|api| {
                 let (chain, facts) = (Arc::clone(&chain), Arc::clone(&facts));
                 let (metrics, events) = (Arc::clone(&metrics), events.clone());
-                let context = ApiContext::new(chain, facts, metrics, events, Limits::default());
+                let node = inbox.sender();
+                let store_failed =
+                    Arc::new(move |error: EngineError| node.store_failed(error.into()));
+                let context =
+                    ApiContext::new(chain, facts, metrics, events, Limits::default(), store_failed);
                 serve(&api, Arc::new(context))
             })
             .transpose()?;

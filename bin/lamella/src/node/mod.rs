@@ -160,7 +160,8 @@ impl Node {
             self.settle(outcome)?;
         }
         if slot_of(current) > slot_of(done) {
-            self.look_at_readers(slot_of(current));
+            let outcome = self.look_at_readers(slot_of(current));
+            self.settle(outcome)?;
         }
         self.observe_peers();
         Ok(())

@@ -78,14 +78,22 @@ impl Node {
     }
 
     pub(crate) fn start_with(network: &Path, data: &Path, flags: &[&str]) -> Self {
-        Self::spawn(Self::command(network, data, flags))
+        Self::start_as("lamella_0", network, data, flags)
+    }
+
+    pub(crate) fn start_as(node_id: &str, network: &Path, data: &Path, flags: &[&str]) -> Self {
+        Self::spawn(Self::command_as(node_id, network, data, flags))
     }
 
     /// What [`Self::start_with`] spawns.
     pub(crate) fn command(network: &Path, data: &Path, flags: &[&str]) -> Command {
+        Self::command_as("lamella_0", network, data, flags)
+    }
+
+    fn command_as(node_id: &str, network: &Path, data: &Path, flags: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         command
-            .args(["node", "--node-id", "lamella_0", "--slot-ms", "400"])
+            .args(["node", "--node-id", node_id, "--slot-ms", "400"])
             .args(["--gossipsub-port", "0", "--api-port", "0", "--metrics-port", "0"])
             .arg("--network-dir")
             .arg(network)

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lamella_chain::{Chain, Found};
 use lamella_tables::{Canonical, Database, DatabaseView, OpenMode, Options};
 use lamella_types::Root;
 
@@ -31,24 +32,39 @@ fn resumed_head(network: &Path, data: &Path, flags: &[&str]) -> u64 {
     head_slot(&line).unwrap()
 }
 
+/// Kills that must be seen to have come before the first commit.
+const EARLY_KILLS: u32 = 24;
+
 /// Symptom: 41 of 200 nodes killed in their first 45 ms left a directory that no start accepted. Mechanism: the engine
 /// grew the data file before it wrote its first pages. Fix: a database is made under another name, and then renamed.
 #[test]
-fn a_node_killed_in_its_first_instants_starts_again() {
+fn a_node_killed_before_its_first_commit_starts_again() {
     let root = tempfile::tempdir().unwrap();
     let network_dir = root.path().join("net");
     network(&network_dir);
-    for kill in 0..36 {
+    let (mut early, mut unfinished) = (0, 0);
+    for kill in 0..10 * EARLY_KILLS {
         let data = root.path().join(format!("data-{kill}"));
         let mut node = Node::start(&network_dir, &data);
-        let begun = Instant::now();
-        // Densest where the database is made.
-        let delay = Duration::from_micros(1500 * kill);
-        thread::sleep(delay.saturating_sub(begun.elapsed()));
+        // The writer is in its directory; some while later the kill comes, most often while the database is made.
+        until("the writer's lock", || data.join("db/LOCK").exists().then_some(()));
+        thread::sleep(Duration::from_micros(u64::from(kill % EARLY_KILLS) * 250));
         node.kill();
+        if Chain::find(&data.join("db")).unwrap() != Found::Nothing {
+            fs::remove_dir_all(&data).unwrap();
+            continue;
+        }
+        early += 1;
+        unfinished += u32::from(data.join("db/unfinished").exists());
         resumed_head(&network_dir, &data, &[]);
+        assert!(!data.join("db/unfinished").exists());
         fs::remove_dir_all(&data).unwrap();
+        if early == EARLY_KILLS {
+            break;
+        }
     }
+    assert_eq!(early, EARLY_KILLS, "kills before the first commit");
+    assert!(unfinished > 0, "no kill came while the database was made");
 }
 
 /// Symptom: a killed node with `--lazy-commits` left a directory that no command opened. Mechanism: the engine recovers
@@ -102,7 +118,12 @@ fn deleted_lock_files_let_no_second_writer_in_and_no_tool_spin() {
         assert!(!out.status.success() && said.contains("mdbx.lck"), "{said}");
     }
     assert!(begun.elapsed() < Duration::from_secs(30), "they end by themselves");
+    // The node itself goes on, as safe as before.
+    let line = node.wait_for(|line| line.contains("Block imported"));
+    let first = head_slot(&line).unwrap();
+    node.wait_for(|line| head_slot(line).is_some_and(|slot| slot > first + 2));
     node.kill();
+    crate::node::verify(&data);
     assert!(tool(&data, "info").status.success());
 }
 

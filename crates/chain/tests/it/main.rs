@@ -127,7 +127,7 @@ fn a_directory_of_another_slot_length_is_refused_by_name_and_left_alone() {
 }
 
 #[test]
-fn a_kill_before_the_first_commit_leaves_nothing_in_the_way() {
+fn a_database_whose_first_row_was_never_written_is_none_yet() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     // The file and its tables exist, the first transaction never happened.

@@ -32,11 +32,12 @@
 //! Deliberately not here: any repair, and the contents of values (their seals prove them).
 
 mod bits;
-mod fault;
+mod cut;
 mod file;
 mod free;
 mod layout;
 mod meta;
+mod names;
 mod nodes;
 #[cfg(test)]
 mod tests;
@@ -44,26 +45,15 @@ mod tree;
 
 use std::{fs::File, ops::ControlFlow, os::unix::fs::FileExt};
 
-use crate::{
-    error::{EngineError, OpenError, Operation},
-    lock::DATA_FILE,
-    view::DatabaseView,
-};
+use crate::page_fault::{PageFault, PageFinding, PageTree};
 use bits::PageSet;
-pub use fault::{PageFault, PageFinding, PageTree};
+pub(crate) use cut::require_whole_file;
 use file::PageFile;
 use layout::Meta;
 use tree::{NamedTree, Role};
 
 /// Findings kept in a report; further ones are counted.
 const FINDINGS_MAX: usize = 1_000;
-
-/// Findings named by the error of a start.
-const FINDINGS_NAMED: usize = 3;
-
-/// How often a walk tries to find its snapshot's meta page before two commits have overwritten it. Each try takes
-/// three reads, 20 us; a commit takes longer.
-const SNAPSHOT_TRIES: u32 = 64;
 
 /// Pages between two calls of the progress callback: 1 to 2 ms.
 const PROGRESS_PAGES: u64 = 1_024;
@@ -99,6 +89,8 @@ pub struct PageReport {
     /// Meta pages whose two transaction numbers differ: what a power cut in a commit leaves. The engine passes over
     /// them and the next commit overwrites them, so they are no finding.
     pub torn_metas: u64,
+    /// Bytes of the file.
+    pub file_bytes: u64,
     /// Bytes read.
     pub bytes_read: u64,
     /// What is wrong, up to 1,000.
@@ -118,57 +110,16 @@ impl PageReport {
     }
 }
 
-impl DatabaseView {
-    /// Looks at every page of the last committed snapshot. `progress` is called now and then and may stop the walk.
-    ///
-    /// # Errors
-    /// When the engine has no reader slot left, the file cannot be opened, or commits follow each other so fast that
-    /// no snapshot could be taken. Damage is a finding, not an error.
-    ///
-    /// # Cost
-    /// Reads each page of a tree and the header of each large value; two bits of memory a page.
-    pub fn check_pages(
-        &self,
-        progress: &mut dyn FnMut(PageProgress) -> ControlFlow<()>,
-    ) -> Result<PageReport, EngineError> {
-        let failed = |error: std::io::Error| {
-            let code = error.raw_os_error().unwrap_or_default();
-            EngineError::new(Operation::Stat, "-", libmdbx::Error::Other(code))
-        };
-        let data = File::open(self.path().join(DATA_FILE)).map_err(failed)?;
-        let mut missed = None;
-        for _ in 0..SNAPSHOT_TRIES {
-            // Held until the walk is over: it keeps the writer from reusing pages of the snapshot.
-            let txn = self.read()?;
-            let stat = txn.0.db().stat();
-            let stat = stat.map_err(|error| EngineError::new(Operation::Stat, "-", error))?;
-            let file = PageFile::new(&data, stat.page_size() as usize);
-            let file_bytes = data.metadata().map_err(failed)?.len();
-            match walk(file, file_bytes, txn.0.id(), progress) {
-                Ok(report) => return Ok(report),
-                Err(report) => missed = Some(report).filter(|report| report.finding_count > 0),
-            }
-        }
-        // Damage that hides the snapshot does not go away by trying again.
-        missed.ok_or_else(|| EngineError::new(Operation::Stat, "-", libmdbx::Error::Busy))
-    }
-
-    /// Refuses a database whose pages are not as the engine wrote them: what the next commit would do to it, nobody
-    /// can say.
-    ///
-    /// # Errors
-    /// [`OpenError::Pages`] with the first findings.
-    pub(crate) fn require_sound_pages(&self) -> Result<PageReport, OpenError> {
-        let path = || self.path().to_owned();
-        let report = self.check_pages(&mut |_| ControlFlow::Continue(()));
-        let report = report.map_err(|source| OpenError::Engine { path: path(), source })?;
-        if report.finding_count == 0 {
-            return Ok(report);
-        }
-        let PageReport { finding_count, mut findings, .. } = report;
-        findings.truncate(FINDINGS_NAMED);
-        Err(OpenError::Pages { path: path(), finding_count, findings })
-    }
+/// Walks snapshot `transaction` of a data file. If its meta page is not there any more, an error: what the others have
+/// shown.
+pub(crate) fn walk_file(
+    data: &File,
+    page_bytes: usize,
+    file_bytes: u64,
+    transaction: u64,
+    progress: &mut dyn FnMut(PageProgress) -> ControlFlow<()>,
+) -> Result<PageReport, Box<PageReport>> {
+    walk(PageFile::new(data, page_bytes), file_bytes, transaction, progress)
 }
 
 /// Walks snapshot `transaction`. If its meta page is not there any more, an error: what the others have shown.
@@ -177,13 +128,13 @@ fn walk<F: FileExt>(
     file_bytes: u64,
     transaction: u64,
     progress: &mut dyn FnMut(PageProgress) -> ControlFlow<()>,
-) -> Result<PageReport, PageReport> {
+) -> Result<PageReport, Box<PageReport>> {
     let page_bytes = file.page_bytes() as u64;
-    let mut report = PageReport { transaction, page_bytes, ..PageReport::default() };
+    let mut report = PageReport { transaction, page_bytes, file_bytes, ..PageReport::default() };
     let metas = meta::read(&mut file, &mut report);
     let mut readable = metas.iter().flatten();
     let Some(snapshot) = readable.find(|meta| meta.transaction() == Some(transaction)) else {
-        return Err(report);
+        return Err(Box::new(report));
     };
     let newest = metas.iter().flatten().filter_map(Meta::transaction).max() == Some(transaction);
     meta::check_length(snapshot, newest, file_bytes, &mut report);
@@ -219,7 +170,9 @@ impl<F: FileExt> Walk<'_, F> {
         let snapshot = self.snapshot;
         let mut named = Vec::new();
         self.tree(PageTree::Main, &snapshot.main, &mut Role::Main(&mut named))?;
-        for NamedTree { name, record } in named {
+        names::check(&named, &mut self.report);
+        for NamedTree { key, record, .. } in named {
+            let name = String::from_utf8_lossy(&key).into_owned();
             self.tree(PageTree::Table(name), &record, &mut Role::Table)?;
         }
         self.tree(PageTree::Free, &snapshot.free, &mut Role::Free)?;

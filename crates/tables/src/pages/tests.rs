@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, io, ops::ControlFlow, os::unix::fs::FileExt};
 
 use lamella_types::hash_tree_root;
 
-use super::{PageFault, PageReport, PageTree, file::PageFile, layout::Meta, walk};
+use super::{PageReport, file::PageFile, layout::Meta, walk};
+use crate::page_fault::{PageFault, PageTree};
 use crate::{Bytes, Canonical, Database, Diffs, OpenMode, Options, Signatures, SlotRoot, Slots};
 use places::{Place, places};
 
@@ -78,7 +79,7 @@ fn check(disk: &Disk) -> PageReport {
     let newest = metas.filter_map(|meta| meta.transaction()).max().unwrap_or_default();
     let file = PageFile::new(disk, PAGE_BYTES);
     let progress = &mut |_| ControlFlow::Continue(());
-    walk(file, disk.bytes.len() as u64, newest, progress).unwrap_or_else(|report| report)
+    walk(file, disk.bytes.len() as u64, newest, progress).unwrap_or_else(|report| *report)
 }
 
 #[test]

@@ -1,14 +1,22 @@
 //! One tree: from its root down to every row, each page once.
 
-use std::{cmp::Ordering, ops::ControlFlow, os::unix::fs::FileExt};
+use std::{
+    cmp::Ordering,
+    ops::{ControlFlow, RangeInclusive},
+    os::unix::fs::FileExt,
+};
 
 use super::{
-    PageFault, PageTree, Walk,
+    Walk,
     layout::{
         BRANCH, Header, LARGE, LEAF, NO_PAGE, NODE_LARGE, NODE_TREE, TREE_BYTES, TreeRecord, u64_at,
     },
     meta::check_record,
     nodes::{self, Node},
+};
+use crate::{
+    page_fault::{PageFault, PageTree},
+    schema::TABLES,
 };
 
 /// Greatest height of a tree, as the engine has it.
@@ -16,6 +24,9 @@ const HEIGHT_MAX: u16 = 32;
 
 /// Named trees looked at; the engine opens no more.
 const TREES_MAX: usize = 32_765;
+
+/// Bytes of a key of the free list: the transaction that freed the pages.
+const FREE_KEY_BYTES: usize = 8;
 
 /// What the rows of a tree are.
 pub(super) enum Role<'a> {
@@ -29,7 +40,9 @@ pub(super) enum Role<'a> {
 
 /// A row of the main tree.
 pub(super) struct NamedTree {
-    pub(super) name: String,
+    pub(super) key: Vec<u8>,
+    /// The page that names it.
+    pub(super) page: u32,
     pub(super) record: TreeRecord,
 }
 
@@ -38,6 +51,8 @@ struct Tree<'a, 'r> {
     name: PageTree,
     record: &'a TreeRecord,
     role: &'a mut Role<'r>,
+    /// Bytes that its keys have.
+    key_bytes: RangeInclusive<usize>,
     branch_pages: u64,
     leaf_pages: u64,
     large_pages: u64,
@@ -90,10 +105,17 @@ impl<F: FileExt> Walk<'_, F> {
             self.whole = false;
             return ControlFlow::Continue(());
         }
-        let (branch_pages, leaf_pages, large_pages, rows) = (0, 0, 0, 0);
-        let whole = true;
-        let mut tree =
-            Tree { name, record, role, branch_pages, leaf_pages, large_pages, rows, whole };
+        let mut tree = Tree {
+            key_bytes: key_bytes(&name),
+            name,
+            record,
+            role,
+            branch_pages: 0,
+            leaf_pages: 0,
+            large_pages: 0,
+            rows: 0,
+            whole: true,
+        };
         let transaction = self.report.transaction;
         let root = Link { page: record.root, level: 1, transaction, from: None, below: None };
         self.page(&mut tree, root)?;
@@ -206,19 +228,19 @@ impl<F: FileExt> Walk<'_, F> {
                 self.whole = false;
             }
             Role::Main(named) => {
-                let name = String::from_utf8_lossy(node.key).into_owned();
+                let name = || String::from_utf8_lossy(node.key).into_owned();
                 let record = TreeRecord::of(node.data);
                 let (transaction, limit) =
                     (self.report.transaction, self.snapshot.first_unallocated);
-                let checked = check_record(&record, 0, &name, transaction, limit);
+                let checked = check_record(&record, 0, &name(), transaction, limit);
                 if let Err(fault) = checked {
                     self.report.found(&tree.name, leaf.number, fault);
                     self.whole = false;
                 } else if named.len() < TREES_MAX {
-                    named.push(NamedTree { name, record });
+                    named.push(NamedTree { key: node.key.to_vec(), page: leaf.number, record });
                 }
             }
-            Role::Free if node.key.len() != 8 => {
+            Role::Free if node.key.len() != FREE_KEY_BYTES => {
                 self.report.found(&tree.name, leaf.number, length);
                 self.whole = false;
             }
@@ -265,6 +287,19 @@ impl<F: FileExt> Walk<'_, F> {
     }
 }
 
+/// Bytes that the keys of a tree have. A tree that is not declared is of a version that may know more: any.
+fn key_bytes(tree: &PageTree) -> RangeInclusive<usize> {
+    let any = 1..=usize::MAX;
+    match tree {
+        PageTree::Free => FREE_KEY_BYTES..=FREE_KEY_BYTES,
+        PageTree::Main | PageTree::Meta => any,
+        PageTree::Table(name) => {
+            let declared = TABLES.iter().find(|table| table.place.tree == name);
+            declared.map_or(any, |table| table.key_bytes.clone())
+        }
+    }
+}
+
 /// What holds between a page's rows, and between them and the pointer that leads here.
 fn check_page(
     tree: &Tree<'_, '_>,
@@ -289,6 +324,10 @@ fn check_page(
                 return Err(PageFault::Length { row, key_bytes, value_bytes });
             }
             continue;
+        }
+        if !tree.key_bytes.contains(&node.key.len()) {
+            let value_bytes = if is_branch { 0 } else { node.number.into() };
+            return Err(PageFault::Length { row, key_bytes: node.key.len(), value_bytes });
         }
         if before.is_some_and(|before| tree.order(before, node.key).is_ge()) {
             return Err(PageFault::Order { row });

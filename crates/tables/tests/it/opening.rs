@@ -191,3 +191,43 @@ fn a_full_disk_is_told_as_no_space_and_left_behind() {
     drop(database);
     let _ = std::process::Command::new("umount").arg("-l").arg(disk.path()).status();
 }
+
+/// Symptom: a file that had lost its end was told as "corrupted; run `lamella db verify`", which said the same, and where
+/// the cut went through a page a tool that only reads shortened the file further. Mechanism: the engine recovers by cutting
+/// to whole pages, then sees that too few are left. Fix: lengths are compared first. A file that lacks unused pages alone
+/// is made longer again.
+#[test]
+fn a_file_that_lost_its_end_is_refused_by_name_if_a_page_in_use_is_gone_else_grown_again() {
+    let (directory, database) = new_database();
+    let mut txn = database.write().unwrap();
+    let row = |slot: u64| (SlotRoot::first_of(slot), Bytes(vec![slot as u8; 20_000]));
+    for (key, value) in (0..60).map(row) {
+        txn.put::<Signatures>(&key, &value).unwrap();
+    }
+    txn.commit().unwrap();
+    let used = database.stats().unwrap().used_bytes as usize;
+    drop(database);
+    let data = directory.path().join("mdbx.dat");
+    let whole = fs::read(&data).unwrap();
+    assert!(whole.len() > used + 4_096);
+    let open = || Database::open(directory.path(), Options::new(OpenMode::Existing));
+    for length in [used - 1, used - 100, used - 4_096, used - 4_096 * 5 + 7] {
+        fs::write(&data, &whole[..length]).unwrap();
+        let read = DatabaseView::open(directory.path()).unwrap_err();
+        for error in [read, open().unwrap_err()] {
+            assert!(matches!(error, OpenError::Pages { .. }), "{length} of {used}: {error}");
+            let why = format!("the file ends at byte {length}, its pages at {used}");
+            assert!(error.to_string().contains(&why), "{error}");
+        }
+        assert!(fs::read(&data).unwrap() == whole[..length], "left as it was");
+    }
+    for length in [used, used + 100, used + 4_096] {
+        fs::write(&data, &whole[..length]).unwrap();
+        let database = open().unwrap();
+        assert_eq!(fs::metadata(&data).unwrap().len(), whole.len() as u64);
+        let txn = database.read().unwrap();
+        for (key, value) in (0..60).map(row) {
+            assert_eq!(txn.get::<Signatures>(&key).unwrap(), Some(value));
+        }
+    }
+}

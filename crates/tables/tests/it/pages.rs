@@ -1,13 +1,14 @@
 //! The walk over the engine's pages: no finding in any database that the engine has made.
 
 use std::{
+    fs,
     ops::ControlFlow,
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use lamella_tables::{
-    Bytes, Canonical, Database, DatabaseView, Durability, OpenMode, Options, PageReport,
-    Signatures, SlotRoot, Slots,
+    Bytes, Canonical, Database, DatabaseView, Durability, OpenError, OpenMode, Options, PageReport,
+    Signatures, SlotRoot, Slots, TABLES,
 };
 use lamella_types::{Root, hash_tree_root};
 
@@ -161,4 +162,39 @@ fn a_walk_stops_when_told_to() {
         })
         .unwrap();
     assert!(report.stopped && calls == 1);
+}
+
+/// Symptom: a bit flipped in the name of `SignGuard` made a start write to an empty table in its place: what its keys
+/// had signed was forgotten. Mechanism: the row of a table is found by its name, and what is missing is created. Fix: the
+/// walk compares the names.
+#[test]
+fn a_table_that_lost_its_name_is_not_made_anew() {
+    let (directory, database) = new_database();
+    fill(&database, 0..10);
+    drop(database);
+    let data = directory.path().join("mdbx.dat");
+    let good = fs::read(&data).unwrap();
+    for name in ["SignGuard", "Blocks", "Slots"] {
+        let mut bad = good.clone();
+        let last = name.len() - 1;
+        // In each of the file's snapshots.
+        let at = (0..bad.len()).filter(|at| good[*at..].starts_with(name.as_bytes()));
+        at.for_each(|at| bad[at + last] ^= 1);
+        fs::write(&data, &bad).unwrap();
+        let error = Database::open(directory.path(), Options::new(OpenMode::Existing)).unwrap_err();
+        assert!(matches!(error, OpenError::Pages { finding_count: 1, .. }), "{error}");
+        assert!(error.to_string().contains(&format!("and none {name}")), "{error}");
+        assert!(fs::read(&data).unwrap() == bad, "left as it was");
+    }
+    fs::write(&data, &good).unwrap();
+    drop(Database::open(directory.path(), Options::new(OpenMode::Existing)).unwrap());
+}
+
+/// The walk compares the lengths of keys by tree.
+#[test]
+fn tables_that_share_a_tree_have_keys_of_one_length() {
+    for info in TABLES {
+        let other = TABLES.iter().find(|other| other.place.tree == info.place.tree).unwrap();
+        assert_eq!(info.key_bytes, other.key_bytes, "{} and {}", info.name, other.name);
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use lamella_tables::{Bytes, Canonical, Key as _, Read, ReadError, Signatures, SlotRoot};
+use lamella_tables::{
+    Bytes, Canonical, Consequence, Database, Key as _, OpenMode, Options, Read, ReadError,
+    Signatures, SlotRoot,
+};
 use lamella_types::{Root, hash_tree_root};
 use proptest::{collection::vec, prelude::*};
 
@@ -16,6 +19,25 @@ fn a_dropped_transaction_never_happened() {
     assert_eq!(txn.get::<Canonical>(&7).unwrap(), Some(Root::new([7; 32])), "own writes are seen");
     drop(txn);
     assert_eq!(database.read().unwrap().get::<Canonical>(&7).unwrap(), None);
+}
+
+/// Symptom: a commit succeeded and none of its rows was there. Mechanism: after a failed call the engine undoes the
+/// transaction and answers the commit with a success that says so. Fix: that answer is an error.
+#[test]
+fn a_commit_after_a_failed_write_is_no_success() {
+    let directory = tempfile::tempdir().unwrap();
+    let small = Options { size_bytes_max: Some(8 << 20), ..Options::new(OpenMode::Create) };
+    let database = Database::open(directory.path(), small).unwrap();
+    let mut txn = database.write().unwrap();
+    txn.put::<Canonical>(&7, &Root::new([7; 32])).unwrap();
+    let mut put = |slot| txn.put::<Signatures>(&SlotRoot::first_of(slot), &Bytes(vec![7; 500_000]));
+    let full = (0..40).find_map(|slot| put(slot).err()).unwrap();
+    assert_eq!(full.consequence, Consequence::NoSpace, "{full}");
+    // Whoever keeps that to himself goes on, and is told again by name.
+    assert_eq!(put(0).unwrap_err().consequence, Consequence::Unusable);
+    assert_eq!(txn.commit().unwrap_err().consequence, Consequence::Unusable);
+    assert!(!database.read().unwrap().has::<Canonical>(&7).unwrap());
+    database.write().unwrap().commit().unwrap();
 }
 
 #[test]

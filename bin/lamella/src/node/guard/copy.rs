@@ -42,9 +42,7 @@ impl GuardCopy {
     /// The system's. Damage is none: it refuses keys.
     pub(super) fn load(config: &NodeConfig, keys: &[DutyKey]) -> Result<Self, GuardCopyError> {
         let genesis_time = config.genesis.genesis_time;
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        let node_id = config.node_id.replace(|c| !is_plain(c), "_");
-        let path = config.keys_dir.join(format!("sign-guard-{node_id}-{genesis_time}.txt"));
+        let path = config.keys_dir.join(file_name(&config.node_id, genesis_time));
         Self::read(path, genesis_time, keys)
     }
 
@@ -103,6 +101,21 @@ impl GuardCopy {
         self.slots = slots;
         Ok(())
     }
+}
+
+/// A name of its own for each node of each chain: what cannot stand in a file's name is written as its bytes, `%2f`.
+fn file_name(node_id: &str, genesis_time: u64) -> String {
+    let mut name = "sign-guard-".to_owned();
+    for byte in node_id.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.') {
+            name.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(name, "%{byte:02x}");
+        }
+    }
+    let _ = write!(name, "-{genesis_time}.txt");
+    name
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {

@@ -146,6 +146,7 @@ impl Node {
             Arc::clone(&self.metrics),
             self.events.clone(),
             limits,
+            Arc::new(|_| {}),
         ))
     }
 

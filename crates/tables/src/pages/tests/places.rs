@@ -28,10 +28,14 @@ pub(super) enum Place {
     NodeHeader,
     BranchKey,
     LeafKey,
+    /// In the list of tables.
+    TableName,
     FreeListTransaction,
     FreeListCount,
     FreeListNumber,
     TreeRecord,
+    /// Who reads it looks at the root's transaction, and here there is no root.
+    EmptyTreeTransaction,
     TreeSequence,
     LargePageNumber,
     Value,
@@ -50,11 +54,12 @@ impl Place {
             | Self::LargeRest
             | Self::NodeOffset
             | Self::NodeNumber
+            | Self::NodeHeader
+            | Self::TableName
+            | Self::TreeRecord
             | Self::FreeListCount
             | Self::FreeListNumber
             | Self::LargePageNumber => 1_000,
-            // Not seen: the byte that pads a row to an even length, made part of its key; numbers of empty trees.
-            Self::NodeHeader | Self::TreeRecord => 990,
             _ => 0,
         }
     }
@@ -158,7 +163,11 @@ impl Found<'_> {
             self.put(Place::BranchKey, node + 8, key);
             return self.page(tree, bytes);
         }
-        let place = if tree == Tree::Free { Place::FreeListTransaction } else { Place::LeafKey };
+        let place = match tree {
+            Tree::Main => Place::TableName,
+            Tree::Free => Place::FreeListTransaction,
+            Tree::Table => Place::LeafKey,
+        };
         self.put(place, node + 8, key);
         if flags == 1 {
             self.put(Place::LargePageNumber, data, 4);
@@ -185,8 +194,12 @@ impl Found<'_> {
             Tree::Main => {
                 self.put(Place::TreeRecord, at, 24);
                 self.put(Place::TreeSequence, at + 24, 8);
-                self.put(Place::TreeRecord, at + 32, 16);
-                self.page(Tree::Table, number::<4>(self.file, at + 8));
+                self.put(Place::TreeRecord, at + 32, 8);
+                let root = number::<4>(self.file, at + 8);
+                let is_empty = root == u32::MAX as usize;
+                let place = if is_empty { Place::EmptyTreeTransaction } else { Place::TreeRecord };
+                self.put(place, at + 40, 8);
+                self.page(Tree::Table, root);
             }
         }
     }

@@ -25,6 +25,18 @@ fn golden_lines() {
 }
 
 #[test]
+fn each_node_of_each_chain_has_a_file_of_its_own() {
+    // Symptom: `a/b` and `a_b` shared a file. Mechanism: whatever is not plain became `_`. Fix: it becomes its bytes.
+    let names = ["a/b", "a_b", "a%b", "a%2fb", "a b", "a\u{e9}b", "", "a-1", "a"]
+        .map(|node_id| file_name(node_id, GENESIS_TIME));
+    let different: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(different.len(), names.len(), "{names:?}");
+    assert!(names.iter().all(|name| !name.contains('/')));
+    assert_eq!(names[1], "sign-guard-a_b-1700000000.txt");
+    assert_eq!(names[0], "sign-guard-a%2fb-1700000000.txt");
+}
+
+#[test]
 fn what_is_reserved_is_read_again_and_a_folder_without_a_file_is_new() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("guard");

@@ -200,6 +200,14 @@ pub enum PageFault {
         /// Its value.
         value: u64,
     },
+    /// A table that is declared is missing, and another one's name is that of it but for one bit.
+    #[error("a table {found:?}, and none {declared}")]
+    Name {
+        /// The name that is there.
+        found: String,
+        /// The name that should be.
+        declared: &'static str,
+    },
     /// A list of free pages is not descending, or longer than its row.
     #[error("the list of free pages of transaction {transaction} is broken at entry {entry}")]
     FreeList {
