@@ -12,8 +12,7 @@
 use std::collections::HashSet;
 
 use lamella_block_store as block_store;
-use lamella_fork_choice::{BlockSummary, ForkChoice, Snapshot};
-use lamella_state_store::StateStore;
+use lamella_fork_choice::{ForkChoice, Snapshot};
 use lamella_tables::{
     Anchors, Canonical, Database, Diffs, Headers, Read, ReadError, SlotRoot, Slots, Table as _,
 };
