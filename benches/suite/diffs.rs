@@ -39,7 +39,8 @@ impl Sample {
         let base = self.base.state();
         let tally = diff.tally.apply(&base.justifications, diff.validator_count).unwrap();
         // The history is the store's to supply; here the target's own stands in for it.
-        diff.reconstruct(base, &self.header, self.target.historical_block_hashes.clone(), tally)
+        let history = self.target.historical_block_hashes.clone();
+        diff.reconstruct(base, &self.header, history, tally).unwrap()
     }
 }
 

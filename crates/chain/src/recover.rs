@@ -12,12 +12,13 @@
 use std::collections::HashSet;
 
 use lamella_block_store as block_store;
-use lamella_fork_choice::{BlockSummary, ForkChoice, Snapshot};
-use lamella_state_store::StateStore;
+use lamella_fork_choice::{ForkChoice, Snapshot};
 use lamella_tables::{
     Anchors, Canonical, Database, Diffs, Headers, Read, ReadError, SlotRoot, Slots, Table as _,
 };
 use lamella_types::BlockHeader;
+
+use summaries::summaries;
 
 use crate::{
     error::ChainOpenError,
@@ -26,6 +27,7 @@ use crate::{
 };
 
 mod rebuild;
+mod summaries;
 
 /// Rows that a start wrote or dropped because they did not say what headers, states and votes say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -171,26 +173,6 @@ pub(crate) fn live_blocks(
         Some((first, _)) if *first == root => Ok(live),
         _ => Err(content::<Headers>(&root, "the header is lost")),
     }
-}
-
-/// What fork choice keeps of stored blocks.
-fn summaries(
-    txn: &impl Read,
-    live: &[(SlotRoot, BlockHeader)],
-) -> Result<Vec<BlockSummary>, ChainOpenError> {
-    let summary = |(key, header): &(SlotRoot, BlockHeader)| {
-        let state = StateStore::checkpoints(txn, *key)?;
-        Ok(BlockSummary {
-            root: key.root,
-            parent_root: header.parent_root,
-            slot: key.slot,
-            proposer_index: header.proposer_index,
-            justified: state.justified,
-            finalized: state.finalized,
-            validator_count: state.validator_count,
-        })
-    };
-    live.iter().map(summary).collect()
 }
 
 /// Blocks of the live tree.

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use lamella_state_diff::{StateDiff, TallyDiff};
+use lamella_state_diff::{BranchCheckpoint, StateDiff, TallyDiff};
 use lamella_tables::{Bytes, Damage, Diffs, Fault, Key as _, Read as _, ReadError, ReadTxn};
 use lamella_types::{BlockHeader, State, to_ssz};
 use serde_json::{Value, json};
@@ -128,6 +128,11 @@ fn state_of(heading: String, block: &Located, state: &State) -> Got {
     Got { text, json: as_json(Json(state)), ssz: state.to_ssz() }
 }
 
+/// As a diff names it: without a root where it is the block of this slot on the block's own branch.
+fn checkpoint(named: BranchCheckpoint) -> serde_json::Value {
+    json!({ "slot": named.slot, "root": named.root.map(|root| root.to_string()) })
+}
+
 fn get_diff(heading: String, txn: &ReadTxn<'_>, block: &Located) -> Result<Got, InspectError> {
     let (root, slot) = (block.key.root, block.header.slot);
     let Some(Bytes(bytes)) = txn.get::<Diffs>(&block.key)? else {
@@ -144,12 +149,11 @@ fn get_diff(heading: String, txn: &ReadTxn<'_>, block: &Located) -> Result<Got, 
         }
     };
     let text = format!(
-        "{heading}base         slot {}  {}\nanchor       slot {}  {}\njustified    slot {}\nfinalized    slot {}\n\
+        "{heading}base         slot {}  {}\nanchor       slot {}\njustified    slot {}\nfinalized    slot {}\n\
          tally        {kind} {}: {added} roots added, {removed} removed, {changed} with new votes\nbytes        {}",
-        diff.base.slot,
-        diff.base.root,
-        diff.anchor.slot,
-        diff.anchor.root,
+        diff.base_slot,
+        block.header.parent_root,
+        diff.anchor_slot,
         diff.latest_justified.slot,
         diff.latest_finalized.slot,
         diff.tally.number(),
@@ -158,10 +162,10 @@ fn get_diff(heading: String, txn: &ReadTxn<'_>, block: &Located) -> Result<Got, 
     let json = json!({
         "slot": slot,
         "block_root": root.to_string(),
-        "base": Json(&diff.base),
-        "anchor": Json(&diff.anchor),
-        "latest_justified": Json(&diff.latest_justified),
-        "latest_finalized": Json(&diff.latest_finalized),
+        "base": { "slot": diff.base_slot, "root": block.header.parent_root.to_string() },
+        "anchor_slot": diff.anchor_slot,
+        "latest_justified": checkpoint(diff.latest_justified),
+        "latest_finalized": checkpoint(diff.latest_finalized),
         "justified_slots": Json(&diff.justified_slots),
         "tally": {
             "kind": kind,

@@ -15,6 +15,6 @@ mod tally;
 
 pub use anchor::{Anchor, AnchorError};
 pub use base::{BuildError, DiffBase};
-pub use diff::StateDiff;
+pub use diff::{BranchCheckpoint, StateDiff};
 pub use lamella_types::packed::FormatError;
 pub use tally::{TALLY_DELTAS_MAX, TallyDiff, TallyError};

@@ -20,13 +20,13 @@ pub enum StateReadError {
     },
     /// The chain of diffs does not lead to the anchor in the steps that it may take.
     #[error(
-        "state {root}: no way to its anchor {anchor} past {at} after {steps} steps; run `lamella db verify`"
+        "state {root}: no way to its anchor at slot {anchor_slot} past {at} after {steps} steps; run `lamella db verify`"
     )]
     BrokenChain {
         /// The state asked for.
         root: Root,
-        /// The anchor that its diff names.
-        anchor: Root,
+        /// Slot of the anchor that its diff names.
+        anchor_slot: Slot,
         /// Where the walk ended.
         at: Root,
         /// Steps taken.

@@ -24,7 +24,7 @@ mod write;
 
 pub use cache::CacheStats;
 pub use error::{StateReadError, StateWriteError};
-pub use lamella_state_diff::{BuildError, DiffBase, TALLY_DELTAS_MAX};
+pub use lamella_state_diff::{BranchCheckpoint, BuildError, DiffBase, TALLY_DELTAS_MAX};
 pub use links::{AnchorLinks, DiffLinks, anchor_links, diff_links};
 pub use store::{StateCheckpoints, StateStore};
 pub use stored_state::StoredState;

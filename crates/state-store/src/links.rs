@@ -2,17 +2,17 @@
 
 use lamella_state_diff::{Anchor, StateDiff};
 use lamella_tables::{Anchors, Bytes, Diffs, Read, ReadError, SegmentKey, SlotRoot};
-use lamella_types::{Checkpoint, Root};
+use lamella_types::{Root, Slot};
 
 use crate::error::content;
 
 /// What a diff rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiffLinks {
-    /// The block before.
-    pub base: Checkpoint,
-    /// The nearest ancestor stored whole.
-    pub anchor: Checkpoint,
+    /// Slot of the parent.
+    pub base_slot: Slot,
+    /// Slot of the nearest ancestor stored whole.
+    pub anchor_slot: Slot,
     /// Tally deltas since the last full tally, this one included; 0 for a full one.
     pub tally_deltas: u8,
 }
@@ -36,7 +36,7 @@ pub fn diff_links(txn: &impl Read, key: &SlotRoot) -> Result<Option<DiffLinks>, 
     let Some(Bytes(bytes)) = txn.get::<Diffs>(key)? else { return Ok(None) };
     let diff = StateDiff::decode(&bytes, key.slot).map_err(|error| content::<Diffs>(key, error))?;
     let tally_deltas = diff.tally.number();
-    Ok(Some(DiffLinks { base: diff.base, anchor: diff.anchor, tally_deltas }))
+    Ok(Some(DiffLinks { base_slot: diff.base_slot, anchor_slot: diff.anchor_slot, tally_deltas }))
 }
 
 /// The links of a block's anchor; `None` if it has none.

@@ -1,9 +1,10 @@
-//! From a diff to a state: tally by at most 31 deltas, history by one scan.
+//! From a diff to a state: history by one scan, which gives the roots that diffs leave out, and the tally by at most 31
+//! deltas.
 
 use std::sync::Arc;
 
 use lamella_state_diff::{StateDiff, TALLY_DELTAS_MAX};
-use lamella_tables::{Bytes, Canonical, Diffs, Read as _, ReadTxn, SlotRoot};
+use lamella_tables::{Bytes, Canonical, Diffs, Headers, Read as _, ReadTxn, SlotRoot};
 use lamella_types::{BlockHashes, BlockHeader, Checkpoint, Justifications, Root, Slot, State};
 
 use crate::{ANCHOR_INTERVAL_SLOTS, error::StateReadError, stored_state::StoredState};
@@ -29,12 +30,16 @@ pub(crate) fn from_diff(
     bytes: &[u8],
 ) -> Result<StoredState, StateReadError> {
     let diff = decode(key, bytes)?;
-    let anchor = store.anchor(txn, at(diff.anchor))?;
-    let (tally, diffs) = tally(store, txn, key, &diff, &anchor)?;
-    let (history, roots) = history(txn, key, &diff, &anchor)?;
+    let branch = branch(txn, key, header, &diff)?;
+    let anchor = store.anchor(txn, at(branch.anchor))?;
+    let (history, roots) = history(txn, key, &branch, &anchor)?;
+    let (tally, diffs) = tally(store, txn, key, &diff, &anchor, &history)?;
     store.count_replay(diffs + roots);
-    let state = Arc::new(diff.reconstruct(&anchor, header, history, tally));
-    Ok(StoredState { state, anchor: diff.anchor, tally_deltas: diff.tally.number() })
+    let state = diff.reconstruct(&anchor, header, history, tally).ok_or_else(|| {
+        StateReadError::content::<Diffs>(&key, "a checkpoint that its branch does not have")
+    })?;
+    let state = Arc::new(state);
+    Ok(StoredState { state, anchor: branch.anchor, tally_deltas: diff.tally.number() })
 }
 
 const fn at(checkpoint: Checkpoint) -> SlotRoot {
@@ -46,77 +51,63 @@ fn decode(key: SlotRoot, bytes: &[u8]) -> Result<StateDiff, StateReadError> {
         .map_err(|error| StateReadError::content::<Diffs>(&key, error))
 }
 
-/// The diff of an ancestor that must have one.
-fn diff_at(
-    txn: &ReadTxn<'_>,
-    of: SlotRoot,
-    anchor: Checkpoint,
-    steps: usize,
-    at: SlotRoot,
-) -> Result<StateDiff, StateReadError> {
-    let broken =
-        || StateReadError::BrokenChain { root: of.root, anchor: anchor.root, at: at.root, steps };
-    let Bytes(bytes) = txn.get::<Diffs>(&at)?.ok_or_else(broken)?;
-    decode(at, &bytes)
+/// The walk from a block to its anchor has no way on.
+const fn broken(of: SlotRoot, diff: &StateDiff, at: Root, steps: usize) -> StateReadError {
+    StateReadError::BrokenChain { root: of.root, anchor_slot: diff.anchor_slot, at, steps }
 }
 
-/// The pending votes: back to the last full tally, the anchor or a cached ancestor, then forward again. And the
-/// number of earlier diffs read for them.
-fn tally(
-    store: &impl Ancestors,
+/// How a block's branch gets to its anchor.
+struct Branch {
+    /// Blocks off the canonical chain, newest first.
+    side: Vec<Checkpoint>,
+    /// The newest one on it; the anchor, if the branch never meets it.
+    meet: Checkpoint,
+    anchor: Checkpoint,
+}
+
+/// Walks parents until it meets the canonical chain, which then says which block the anchor is.
+fn branch(
     txn: &ReadTxn<'_>,
     key: SlotRoot,
+    header: &BlockHeader,
     diff: &StateDiff,
-    anchor: &State,
-) -> Result<(Justifications, usize), StateReadError> {
-    let mut deltas = vec![diff.clone()];
-    let mut tally = anchor.justifications.clone();
-    // The last delta of a chain of 31 rests on a full tally, so the loop reads at most 31 rows.
-    for steps in 1.. {
-        let last = &deltas[deltas.len() - 1];
-        if last.tally.number() == 0 || last.base.root == diff.anchor.root {
-            break;
+) -> Result<Branch, StateReadError> {
+    let mut side = Vec::new();
+    let mut meet = Checkpoint { root: header.parent_root, slot: diff.base_slot };
+    while meet.slot != diff.anchor_slot && txn.get::<Canonical>(&meet.slot)? != Some(meet.root) {
+        let steps = side.len();
+        let lost = || broken(key, diff, meet.root, steps);
+        if meet.slot < diff.anchor_slot || steps as u64 >= ANCHOR_INTERVAL_SLOTS {
+            return Err(lost());
         }
-        if let Some(cached) = store.cached(&last.base.root) {
-            tally = cached.justifications.clone();
-            break;
-        }
-        if steps > usize::from(TALLY_DELTAS_MAX) {
-            let (root, anchor, at) = (key.root, diff.anchor.root, last.base.root);
-            return Err(StateReadError::BrokenChain { root, anchor, at, steps });
-        }
-        deltas.push(diff_at(txn, key, diff.anchor, steps, self::at(last.base))?);
+        let parent_root = txn.get::<Headers>(&at(meet))?.ok_or_else(lost)?.parent_root;
+        let Bytes(bytes) = txn.get::<Diffs>(&at(meet))?.ok_or_else(lost)?;
+        let slot = decode(at(meet), &bytes)?.base_slot;
+        side.push(meet);
+        meet = Checkpoint { root: parent_root, slot };
     }
-    for step in deltas.iter().rev() {
-        let applied = step.tally.apply(&tally, diff.validator_count);
-        tally = applied.map_err(|source| StateReadError::Tally { root: key.root, source })?;
+    let mut anchor = meet;
+    if meet.slot != diff.anchor_slot {
+        let root = txn.get::<Canonical>(&diff.anchor_slot)?;
+        let root = root.ok_or_else(|| broken(key, diff, meet.root, side.len()))?;
+        anchor = Checkpoint { root, slot: diff.anchor_slot };
     }
-    Ok((tally, deltas.len() - 1))
+    Ok(Branch { side, meet, anchor })
 }
 
-/// The block roots of the branch up to the block: the anchor's history, then one scan of the canonical index. A
-/// block off the canonical chain walks its parents only until it meets it. And the number of rows read for them.
+/// The block roots of the branch up to the block: the anchor's history, then one scan of the canonical index, then the
+/// blocks off it. And the number of rows read for them.
 fn history(
     txn: &ReadTxn<'_>,
     key: SlotRoot,
-    diff: &StateDiff,
+    branch: &Branch,
     anchor: &State,
 ) -> Result<(BlockHashes, usize), StateReadError> {
-    let mut side = Vec::new();
-    let mut meet = diff.base;
-    while meet.root != diff.anchor.root && txn.get::<Canonical>(&meet.slot)? != Some(meet.root) {
-        let steps = side.len();
-        if meet.slot <= diff.anchor.slot || steps as u64 >= ANCHOR_INTERVAL_SLOTS {
-            let (root, anchor, at) = (key.root, diff.anchor.root, meet.root);
-            return Err(StateReadError::BrokenChain { root, anchor, at, steps });
-        }
-        side.push(meet);
-        meet = diff_at(txn, key, diff.anchor, steps, at(meet))?.base;
-    }
+    let Branch { side, meet, anchor: from } = branch;
     let mut rows = side.len();
     let mut history = History { hashes: anchor.historical_block_hashes.clone(), key };
-    if meet.root != diff.anchor.root {
-        for row in txn.scan::<Canonical>(diff.anchor.slot)? {
+    if meet.root != from.root {
+        for row in txn.scan::<Canonical>(from.slot)? {
             let (slot, root) = row?;
             if slot >= meet.slot {
                 break;
@@ -131,6 +122,44 @@ fn history(
     }
     history.skip_to(key.slot)?;
     Ok((history.hashes, rows))
+}
+
+/// The pending votes: back to the last full tally, the anchor or a cached ancestor, then forward again. And the
+/// number of earlier diffs read for them.
+fn tally(
+    store: &impl Ancestors,
+    txn: &ReadTxn<'_>,
+    key: SlotRoot,
+    diff: &StateDiff,
+    anchor: &State,
+    history: &BlockHashes,
+) -> Result<(Justifications, usize), StateReadError> {
+    let mut deltas = vec![diff.clone()];
+    let mut tally = anchor.justifications.clone();
+    // The last delta of a chain of 31 rests on a full tally, so the loop reads at most 31 rows.
+    for steps in 1.. {
+        let last = &deltas[deltas.len() - 1];
+        if last.tally.number() == 0 || last.base_slot == diff.anchor_slot {
+            break;
+        }
+        let lost = |at| broken(key, diff, at, steps);
+        let root = history.get(last.base_slot).ok_or_else(|| lost(Root::ZERO))?;
+        if let Some(cached) = store.cached(&root) {
+            tally = cached.justifications.clone();
+            break;
+        }
+        if steps > usize::from(TALLY_DELTAS_MAX) {
+            return Err(lost(root));
+        }
+        let base = SlotRoot::new(last.base_slot, root);
+        let Bytes(bytes) = txn.get::<Diffs>(&base)?.ok_or_else(|| lost(root))?;
+        deltas.push(decode(base, &bytes)?);
+    }
+    for step in deltas.iter().rev() {
+        let applied = step.tally.apply(&tally, diff.validator_count);
+        tally = applied.map_err(|source| StateReadError::Tally { root: key.root, source })?;
+    }
+    Ok((tally, deltas.len() - 1))
 }
 
 /// A history that grows by blocks in slot order, with zeros between them.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use lamella_state_diff::{Anchor, DiffBase, StateDiff};
+use lamella_state_diff::{Anchor, BranchCheckpoint, DiffBase, StateDiff};
 use lamella_tables::{Anchors, Bytes, Diffs, Headers, Read, ReadTxn, SlotRoot, Slots};
-use lamella_types::{BlockHeader, Checkpoint, Root, State};
+use lamella_types::{BlockHeader, Root, State};
 
 use crate::{
     cache::{CacheStats, Caches},
@@ -13,13 +13,13 @@ use crate::{
     stored_state::{StoredState, checkpoint},
 };
 
-/// What fork choice wants to know of a post-state.
+/// What fork choice wants to know of a post-state; its checkpoints by slot where they are blocks of its branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateCheckpoints {
     /// Latest justified checkpoint.
-    pub justified: Checkpoint,
+    pub justified: BranchCheckpoint,
     /// Latest finalized checkpoint.
-    pub finalized: Checkpoint,
+    pub finalized: BranchCheckpoint,
     /// Validators in the registry.
     pub validator_count: u64,
 }
@@ -100,8 +100,8 @@ impl StateStore {
         let anchor = Anchor::decode(&bytes);
         let anchor = anchor.map_err(|error| StateReadError::content::<Anchors>(&key, error))?;
         Ok(StateCheckpoints {
-            justified: anchor.latest_justified(),
-            finalized: anchor.latest_finalized(),
+            justified: anchor.latest_justified().into(),
+            finalized: anchor.latest_finalized().into(),
             validator_count: anchor.validator_count,
         })
     }

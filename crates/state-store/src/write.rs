@@ -53,7 +53,8 @@ impl PreparedState {
         if crosses_anchor(base.block().slot, header.slot) {
             return Ok(Self::anchor(SlotRoot::new(header.slot, root), state));
         }
-        let stored = StoredState { state, anchor: diff.anchor, tally_deltas: diff.tally.number() };
+        let stored =
+            StoredState { state, anchor: base.anchor(), tally_deltas: diff.tally.number() };
         let row = StateRow::Diff(diff.encode());
         Ok(Self { key: SlotRoot::new(header.slot, root), row, stored })
     }

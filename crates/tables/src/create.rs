@@ -3,59 +3,22 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _},
+    io,
     path::Path,
 };
 
+use libmdbx::TableFlags;
+
 use crate::{
-    database::{Database, Durability, Options},
-    error::OpenError,
+    error::{EngineError, OpenError, Operation},
     lock::{DATA_FILE, WriterLock},
+    options::{Durability, Options},
+    schema::trees,
     view::DatabaseView,
 };
 
 /// Where a database is made before it has its name.
 const UNFINISHED: &str = "unfinished";
-
-/// Longest file that is read to its end for a byte that is not zero. Earlier builds made their database in place; killed
-/// in the first instants, they left a file of nothing but zeros, or none, of a few MiB at most.
-const BLANK_BYTES_MAX: u64 = 64 << 20;
-
-/// What there is in a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// No data file.
-    Nothing,
-    /// A data file into which nothing was ever written: every byte is zero.
-    Blank,
-    /// A data file.
-    Data,
-}
-
-/// Looks for a database.
-pub(crate) fn find(path: &Path) -> Result<Found, OpenError> {
-    let data = path.join(DATA_FILE);
-    let found = match File::open(&data) {
-        Ok(file) => is_blank(file).map(|blank| if blank { Found::Blank } else { Found::Data }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
-        Err(error) => Err(error),
-    };
-    found.map_err(|source| OpenError::Io { path: data, source })
-}
-
-fn is_blank(mut file: File) -> io::Result<bool> {
-    if file.metadata()?.len() > BLANK_BYTES_MAX {
-        return Ok(false);
-    }
-    let mut chunk = [0; 64 << 10];
-    loop {
-        match file.read(&mut chunk)? {
-            0 => return Ok(true),
-            read if chunk[..read].iter().any(|byte| *byte != 0) => return Ok(false),
-            _ => {}
-        }
-    }
-}
 
 /// Makes a directory and what is missing above it, each flushed into the one that names it.
 pub(crate) fn make_directory(path: &Path) -> Result<(), OpenError> {
@@ -86,13 +49,29 @@ pub(crate) fn create(path: &Path, options: &Options, _lock: &WriterLock) -> Resu
     fs::create_dir(&unfinished).map_err(io)?;
     let options = Options { durability: Durability::Durable, ..*options };
     let view = DatabaseView::open_engine(&unfinished, Some(&options))?;
-    Database::create_tables(&view)?;
+    create_tables(&view)?;
     drop(view);
     let data = unfinished.join(DATA_FILE);
     File::open(&data).and_then(|file| file.sync_all()).map_err(io)?;
     fs::rename(&data, path.join(DATA_FILE)).map_err(io)?;
     flush_names(path)?;
     remove(&unfinished).map_err(io)
+}
+
+/// Creates the tables that are missing: one transaction, or none if there is nothing to do.
+pub(crate) fn create_tables(view: &DatabaseView) -> Result<(), OpenError> {
+    let created = || {
+        let failed = |name| move |error| EngineError::new(Operation::OpenTable, name, error);
+        if view.has_all_tables()? {
+            return Ok(());
+        }
+        let txn = view.engine.begin_rw_txn().map_err(failed("-"))?;
+        for tree in trees() {
+            txn.create_table(Some(tree), TableFlags::empty()).map_err(failed(tree))?;
+        }
+        txn.commit().map(|_| ()).map_err(failed("-"))
+    };
+    created().map_err(|source| OpenError::Engine { path: view.path().to_owned(), source })
 }
 
 /// Removes what a making left that was killed between the renaming and its end.

@@ -1,15 +1,24 @@
-//! The data file as the writer opened it: still at its name, and with room to grow.
+//! The data file: whether there is one, and whether it is still at its name and has room to grow.
 
-use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
 
 use crate::{
     elsewhere::free_bytes,
-    error::{Consequence, EngineError, Operation},
+    error::{Consequence, EngineError, OpenError, Operation},
     lock::DATA_FILE,
 };
 
 /// Less free space than this, one step of growth, and a write that was cut short is taken for a full disk.
 const FREE_BYTES_MIN: u64 = 4 << 20;
+
+/// Longest file that is read to its end for a byte that is not zero. Earlier builds made their database in place; killed
+/// in the first instants, they left a file of nothing but zeros, or none, of a few MiB at most.
+const BLANK_BYTES_MAX: u64 = 64 << 20;
 
 /// Which file it is: its device and number.
 pub(crate) type FileIdentity = (u64, u64);
@@ -49,4 +58,49 @@ pub(crate) fn judge(path: &Path, mut error: EngineError) -> EngineError {
         error.source = format!("a write was cut short, and the disk has {free} bytes left").into();
     }
     error
+}
+
+/// What there is in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// No data file.
+    Nothing,
+    /// A data file into which nothing was ever written: every byte is zero.
+    Blank,
+    /// A data file.
+    Data,
+}
+
+/// Looks for a database.
+pub(crate) fn find(path: &Path) -> Result<Found, OpenError> {
+    let data = path.join(DATA_FILE);
+    let found = match File::open(&data) {
+        Ok(file) => is_blank(file).map(|blank| if blank { Found::Blank } else { Found::Data }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
+        Err(error) => Err(error),
+    };
+    found.map_err(|source| OpenError::Io { path: data, source })
+}
+
+fn is_blank(mut file: File) -> io::Result<bool> {
+    if file.metadata()?.len() > BLANK_BYTES_MAX {
+        return Ok(false);
+    }
+    let mut chunk = [0; 64 << 10];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(true),
+            read if chunk[..read].iter().any(|byte| *byte != 0) => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+/// Refuses a directory without a database, or with one whose making was interrupted.
+pub(crate) fn must_exist(path: &Path) -> Result<(), OpenError> {
+    match find(path)? {
+        Found::Nothing => Err(OpenError::Missing { path: path.to_owned() }),
+        Found::Blank => Err(OpenError::Empty { path: path.to_owned() }),
+        Found::Data => Ok(()),
+    }
 }

@@ -13,9 +13,13 @@ mod data_file;
 mod database;
 mod elsewhere;
 mod error;
+mod fault;
 mod key;
 mod lock;
 mod many;
+mod options;
+mod page_check;
+mod page_fault;
 mod pages;
 mod raw;
 mod reader_table;
@@ -29,12 +33,14 @@ mod view;
 /// Where the engine's own log lines come from, for whoever filters them.
 pub const LOG_TARGET: &str = "libmdbx";
 
-pub use database::{Database, Durability, OpenMode, Options};
-pub use error::{
-    Consequence, Damage, EngineError, Fault, OpenError, Operation, ReadError, TookTooLong,
-};
+pub use database::Database;
+pub use error::{Consequence, Damage, EngineError, OpenError, Operation, ReadError, TookTooLong};
+pub use fault::Fault;
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
-pub use pages::{PageCheck, PageFault, PageFinding, PageProgress, PageReport, PageTree};
+pub use options::{Durability, OpenMode, Options};
+pub use page_check::PageCheck;
+pub use page_fault::{PageFault, PageFinding, PageTree};
+pub use pages::{PageProgress, PageReport};
 pub use raw::{RawKey, RawRow};
 pub use reader_table::OpenReader;
 pub use schema::{

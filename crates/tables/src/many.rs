@@ -11,7 +11,8 @@ use libmdbx::RO;
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
 
 use crate::{
-    error::{Damage, EngineError, Fault, Operation, ReadError},
+    error::{Damage, EngineError, Operation, ReadError},
+    fault::Fault,
     key::Key,
     schema::{Table, unseal},
     stored::ReadableValue,

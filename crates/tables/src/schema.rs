@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use lamella_types::{BlockBody, BlockHeader, Root, Segment, Slot, Validators};
 
 use crate::{
-    error::Fault,
+    fault::Fault,
     key::{DutyKey, Key, MetaName, SegmentKey, SlotRoot},
     value::{Bytes, SelfAuthenticating, Value},
 };

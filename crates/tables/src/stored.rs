@@ -16,7 +16,7 @@ use std::{
 
 use libmdbx::{Decodable, RO, RW};
 
-use crate::error::Fault;
+use crate::fault::Fault;
 
 /// Bytes of the head of a large page, behind which its one value begins.
 const LARGE_PAGE_HEAD_BYTES: usize = 20;

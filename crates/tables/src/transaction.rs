@@ -6,7 +6,8 @@ use libmdbx::{NoWriteMap, ObjectLength, RO, RW, TransactionKind, WriteFlags};
 
 use crate::{
     data_file::{FileIdentity, check_place, judge},
-    error::{Damage, EngineError, Fault, Operation, ReadError},
+    error::{Damage, EngineError, Operation, ReadError},
+    fault::Fault,
     key::Key,
     readers::Reader,
     schema::{Place, Table, TableStats, seal, seal_of, trees, unseal},

@@ -7,7 +7,7 @@ use lamella_types::{
 
 use crate::{
     body,
-    error::Fault,
+    fault::Fault,
     key::{SegmentKey, SlotRoot},
 };
 

@@ -8,11 +8,11 @@ use std::{
 use libmdbx::NoWriteMap;
 
 use crate::{
-    data_file::{FileIdentity, identity},
-    database::{Options, SIZE_BYTES_MAX, engine_options, must_exist, recover},
+    data_file::{FileIdentity, identity, must_exist},
     elsewhere::{Elsewhere, has_room},
     error::{EngineError, OpenError, Operation},
-    lock::{Access, check_readers_file, has_readers_file},
+    lock::{Access, WriterLock, check_readers_file, has_readers_file},
+    options::{OpenMode, Options, SIZE_BYTES_MAX, engine_options},
     pages::require_whole_file,
     reader_table::{self, OpenReader},
     readers::Readers,
@@ -264,5 +264,28 @@ fn refused(path: &Path, error: libmdbx::Error) -> OpenError {
         libmdbx::Error::WannaRecovery => OpenError::Unrecovered { path, why: error.to_string() },
         libmdbx::Error::OutOfMemory => OpenError::AddressSpace { path },
         error => OpenError::Engine { path, source: EngineError::new(Operation::Begin, "-", error) },
+    }
+}
+
+/// Has the engine recover what a killed lazy writer left, which it does only for a writer.
+///
+/// # Errors
+/// [`OpenError::Unrecovered`] where this process may not write.
+fn recover(path: &Path) -> Result<(), OpenError> {
+    let options = Options::new(OpenMode::Existing);
+    let recovered = WriterLock::take(path).and_then(|_lock| {
+        require_whole_file(path)?;
+        let view = DatabaseView::open_engine(path, Some(&options))?;
+        let flushed = view.engine.sync(true).map(|_| ());
+        flushed.map_err(|error| OpenError::Engine {
+            path: path.to_owned(),
+            source: EngineError::new(Operation::Commit, "-", error),
+        })
+    });
+    match recovered {
+        // A writer that opened it meanwhile has recovered it.
+        Ok(()) | Err(OpenError::InUse { .. }) => Ok(()),
+        Err(error @ OpenError::Pages { .. }) => Err(error),
+        Err(error) => Err(OpenError::Unrecovered { path: path.to_owned(), why: error.to_string() }),
     }
 }

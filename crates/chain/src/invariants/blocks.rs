@@ -183,31 +183,32 @@ impl Check<'_> {
         header: &BlockHeader,
         links: DiffLinks,
     ) -> Result<(), EngineError> {
-        let DiffLinks { base, anchor, tally_deltas } = links;
-        let base_key = SlotRoot::new(base.slot, base.root);
+        let DiffLinks { base_slot, anchor_slot, tally_deltas } = links;
+        let base_key = SlotRoot::new(base_slot, header.parent_root);
         let whole = txn.has::<Anchors>(&base_key)?;
         let stored = whole || txn.has::<Diffs>(&base_key)?;
-        self.report.check("S2", stored && base.root == header.parent_root, || {
-            format!("diff of block {key}: its base {base_key} has no state or is not its parent")
+        self.report.check("S2", stored, || {
+            format!(
+                "diff of block {key}: its parent is not at slot {base_slot} or has no state there"
+            )
         });
-        let near = key.slot - anchor.slot <= state_store::ANCHOR_INTERVAL_SLOTS;
+        let near = key.slot - anchor_slot <= state_store::ANCHOR_INTERVAL_SLOTS;
         self.report.check("S2", near, || {
-            format!("diff of block {key}: its anchor is at slot {}", anchor.slot)
+            format!("diff of block {key}: its anchor is at slot {anchor_slot}")
         });
         let before = match whole {
-            true => Some((base, 0)),
+            true => Some((base_slot, 0)),
             // A damaged base is a finding of its own.
             false => match state_store::diff_links(txn, &base_key) {
-                Ok(links) => links.map(|links| (links.anchor, links.tally_deltas)),
+                Ok(links) => links.map(|links| (links.anchor_slot, links.tally_deltas)),
                 Err(ReadError::Damaged(_)) => None,
                 Err(ReadError::Engine(error)) => return Err(error),
             },
         };
         if let Some((base_anchor, deltas)) = before {
-            self.report.check("S2", anchor == base_anchor, || {
+            self.report.check("S2", anchor_slot == base_anchor, || {
                 format!(
-                    "diff of block {key}: its anchor is {}, its base's {}",
-                    anchor.root, base_anchor.root
+                    "diff of block {key}: its anchor is at slot {anchor_slot}, its base's at {base_anchor}"
                 )
             });
             self.report.check("S2", tally_deltas == 0 || tally_deltas == deltas + 1, || {

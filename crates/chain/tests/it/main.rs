@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod golden;
 mod schema2;
 
 use std::{collections::BTreeMap, fs, path::Path};

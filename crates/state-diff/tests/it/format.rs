@@ -1,8 +1,10 @@
 //! Exact bytes. A change here is a change of the stored format: bump the schema version in `chain`, say what
 //! happens to existing directories, then change the expectation in the same commit.
 
-use lamella_state_diff::{Anchor, StateDiff, TALLY_DELTAS_MAX};
-use lamella_types::Root;
+use std::sync::Arc;
+
+use lamella_state_diff::{Anchor, DiffBase, StateDiff, TALLY_DELTAS_MAX};
+use lamella_types::{Checkpoint, Root};
 
 use crate::chain::{base, child, parent, root};
 
@@ -16,13 +18,8 @@ fn a_diff_has_these_bytes() {
     let after = vec![(root(1), vec![0, 1, 3]), (root(2), vec![4])];
     let child = child(&parent, block, 1, &after);
     let r = |seed| hex(root(seed).as_bytes());
-    let head = format!(
-        "010502{}05{}03{}05{}",
-        hex(block.root.as_bytes()),
-        r(99),
-        r(2),
-        hex(Root::ZERO.as_bytes())
-    );
+    // Base and anchor 2 and 5 slots below; justified 3 below, on the branch; finalized 5 below, zero as the branch has it.
+    let head = "02050205060a";
     // Bits 0 and 5 of 6; then the tally: bitmaps, since they are shorter than positions here.
     let justified = "06020004";
 
@@ -80,4 +77,20 @@ fn an_anchor_has_these_bytes() {
         format!("40{}{}", h(root(0)), h(block.root)),
     ];
     assert_eq!(hex(&Anchor::of(&state).encode()), expected.concat());
+}
+
+#[test]
+fn a_checkpoint_off_the_branch_or_before_the_anchor_has_its_root_beside_it() {
+    let (block, parent) = parent(3, 5, &vec![]);
+    let mut child = child(&parent, block, 1, &vec![]);
+    child.latest_finalized.root = root(77);
+    let off = StateDiff::build(&base(block, &parent, 4), &child).unwrap().encode();
+    assert!(hex(&off).starts_with(&format!("02050205060b{}", hex(root(77).as_bytes()))));
+
+    child.latest_finalized = child.latest_justified;
+    let anchor = Checkpoint { root: block.root, slot: 3 };
+    let base = DiffBase::capture(block, anchor, 4, Arc::new(parent));
+    let before = StateDiff::build(&base, &child).unwrap().encode();
+    let named = format!("07{}", hex(root(2).as_bytes()));
+    assert!(hex(&before).starts_with(&format!("02050202{named}{named}")));
 }

@@ -1,7 +1,7 @@
 //! One broken assumption each: the block is refused with what differs.
 
 use lamella_state_diff::{Anchor, AnchorError, BuildError, StateDiff};
-use lamella_types::{BlockHashes, Checkpoint, Config, Justifications, Root, State, Validators};
+use lamella_types::{BlockHashes, Config, Justifications, Root, State, Validators};
 
 use crate::chain::{base, child, parent, root, validators};
 
@@ -94,7 +94,7 @@ fn a_diff_that_could_form_a_cycle_is_refused() {
     let (block, parent) = parent(10, 5, &vec![]);
     let child = child(&parent, block, 0, &vec![]);
     let mut diff = StateDiff::build(&base(block, &parent, 0), &child).unwrap();
-    diff.base = Checkpoint { slot: child.slot, ..diff.base };
+    diff.base_slot = child.slot;
     assert!(StateDiff::decode(&diff.encode(), child.slot).is_err());
 }
 

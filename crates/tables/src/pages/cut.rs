@@ -4,11 +4,14 @@
 use std::{fs::File, path::Path};
 
 use super::{
-    PageFault, PageFinding, PageTree,
     file::PageFile,
     layout::{MAGIC, META_BYTES, META_PAGES, Meta},
 };
-use crate::{error::OpenError, lock::DATA_FILE};
+use crate::{
+    error::OpenError,
+    lock::DATA_FILE,
+    page_fault::{PageFault, PageFinding, PageTree},
+};
 
 /// Sign of a commit that was flushed. The engine goes back behind any other by itself.
 const FLUSHED: u64 = u64::MAX;

@@ -2,7 +2,7 @@
 
 use std::{io, os::unix::fs::FileExt};
 
-use super::PageFault;
+use crate::page_fault::PageFault;
 
 /// The data file, page by page.
 pub(super) struct PageFile<'a, F> {

@@ -6,10 +6,11 @@
 use std::os::unix::fs::FileExt;
 
 use super::{
-    PageFault, PageTree, Walk,
+    Walk,
     layout::{HEADER_BYTES, META_PAGES, u32_at, u64_at},
     nodes::Node,
 };
+use crate::page_fault::{PageFault, PageTree};
 
 /// Bytes of a list read at once.
 const CHUNK_BYTES: usize = 64 << 10;

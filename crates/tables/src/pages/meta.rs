@@ -7,10 +7,11 @@
 use std::os::unix::fs::FileExt;
 
 use super::{
-    PageFault, PageReport, PageTree,
+    PageReport,
     file::PageFile,
     layout::{INTEGER_KEYS, MAGIC, META, META_BYTES, META_PAGES, Meta, NO_PAGE, TreeRecord},
 };
+use crate::page_fault::{PageFault, PageTree};
 
 /// How often a meta page is read until two reads agree: a writer may be writing it.
 const READ_TRIES: u32 = 16;

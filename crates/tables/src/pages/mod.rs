@@ -33,7 +33,6 @@
 
 mod bits;
 mod cut;
-mod fault;
 mod file;
 mod free;
 mod layout;
@@ -44,34 +43,17 @@ mod nodes;
 mod tests;
 mod tree;
 
-use std::{
-    fs::File,
-    ops::ControlFlow,
-    os::unix::fs::FileExt,
-    time::{Duration, Instant},
-};
+use std::{fs::File, ops::ControlFlow, os::unix::fs::FileExt};
 
-use crate::{
-    error::{EngineError, OpenError, Operation},
-    lock::DATA_FILE,
-    view::DatabaseView,
-};
+use crate::page_fault::{PageFault, PageFinding, PageTree};
 use bits::PageSet;
 pub(crate) use cut::require_whole_file;
-pub use fault::{PageFault, PageFinding, PageTree};
 use file::PageFile;
 use layout::Meta;
 use tree::{NamedTree, Role};
 
 /// Findings kept in a report; further ones are counted.
 const FINDINGS_MAX: usize = 1_000;
-
-/// Findings named by the error of a start.
-const FINDINGS_NAMED: usize = 3;
-
-/// How often a walk tries to find its snapshot's meta page before two commits have overwritten it. Each try takes
-/// three reads, 20 us; a commit takes longer.
-const SNAPSHOT_TRIES: u32 = 64;
 
 /// Pages between two calls of the progress callback: 1 to 2 ms.
 const PROGRESS_PAGES: u64 = 1_024;
@@ -83,17 +65,6 @@ pub struct PageProgress {
     pub done: u64,
     /// Pages in use, free ones among them.
     pub total: u64,
-}
-
-/// The walk of a start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageCheck {
-    /// Pages in use, free ones among them.
-    pub pages: u64,
-    /// Bytes of the file.
-    pub file_bytes: u64,
-    /// How long it took.
-    pub elapsed: Duration,
 }
 
 /// What a walk has seen.
@@ -139,60 +110,16 @@ impl PageReport {
     }
 }
 
-impl DatabaseView {
-    /// Looks at every page of the last committed snapshot. `progress` is called now and then and may stop the walk.
-    ///
-    /// # Errors
-    /// When the engine has no reader slot left, the file cannot be opened, or commits follow each other so fast that
-    /// no snapshot could be taken. Damage is a finding, not an error.
-    ///
-    /// # Cost
-    /// Reads each page of a tree and the header of each large value; two bits of memory a page.
-    pub fn check_pages(
-        &self,
-        progress: &mut dyn FnMut(PageProgress) -> ControlFlow<()>,
-    ) -> Result<PageReport, EngineError> {
-        let failed = |error: std::io::Error| {
-            let code = error.raw_os_error().unwrap_or_default();
-            EngineError::new(Operation::Stat, "-", libmdbx::Error::Other(code))
-        };
-        let data = File::open(self.path().join(DATA_FILE)).map_err(failed)?;
-        let mut missed = None;
-        for _ in 0..SNAPSHOT_TRIES {
-            // Held until the walk is over: it keeps the writer from reusing pages of the snapshot.
-            let txn = self.read()?;
-            let stat = txn.0.db().stat();
-            let stat = stat.map_err(|error| EngineError::new(Operation::Stat, "-", error))?;
-            let file = PageFile::new(&data, stat.page_size() as usize);
-            let file_bytes = data.metadata().map_err(failed)?.len();
-            match walk(file, file_bytes, txn.0.id(), progress) {
-                Ok(report) => return Ok(report),
-                Err(report) => missed = Some(report).filter(|report| report.finding_count > 0),
-            }
-        }
-        // Damage that hides the snapshot does not go away by trying again.
-        missed
-            .map(|report| *report)
-            .ok_or_else(|| EngineError::new(Operation::Stat, "-", libmdbx::Error::Busy))
-    }
-
-    /// Refuses a database whose pages are not as the engine wrote them: what the next commit would do to it, nobody
-    /// can say.
-    ///
-    /// # Errors
-    /// [`OpenError::Pages`] with the first findings.
-    pub(crate) fn require_sound_pages(&self) -> Result<PageCheck, OpenError> {
-        let begun = Instant::now();
-        let path = || self.path().to_owned();
-        let report = self.check_pages(&mut |_| ControlFlow::Continue(()));
-        let report = report.map_err(|source| OpenError::Engine { path: path(), source })?;
-        let PageReport { pages, file_bytes, finding_count, mut findings, .. } = report;
-        if finding_count == 0 {
-            return Ok(PageCheck { pages, file_bytes, elapsed: begun.elapsed() });
-        }
-        findings.truncate(FINDINGS_NAMED);
-        Err(OpenError::Pages { path: path(), finding_count, findings })
-    }
+/// Walks snapshot `transaction` of a data file. If its meta page is not there any more, an error: what the others have
+/// shown.
+pub(crate) fn walk_file(
+    data: &File,
+    page_bytes: usize,
+    file_bytes: u64,
+    transaction: u64,
+    progress: &mut dyn FnMut(PageProgress) -> ControlFlow<()>,
+) -> Result<PageReport, Box<PageReport>> {
+    walk(PageFile::new(data, page_bytes), file_bytes, transaction, progress)
 }
 
 /// Walks snapshot `transaction`. If its meta page is not there any more, an error: what the others have shown.

@@ -1,7 +1,10 @@
 //! Names of trees. A bit that flips in one hides all its tables: the next start would make an empty one in its place.
 
-use super::{PageFault, PageReport, PageTree, tree::NamedTree};
-use crate::schema::trees;
+use super::{PageReport, tree::NamedTree};
+use crate::{
+    page_fault::{PageFault, PageTree},
+    schema::trees,
+};
 
 /// Names each declared tree that is missing while another, unknown one differs from it by a single bit. Any other unknown
 /// tree is of a version that may know more.

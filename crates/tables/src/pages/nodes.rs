@@ -1,9 +1,7 @@
 //! The nodes of a branch or leaf page: all inside it, side by side, none over another.
 
-use super::{
-    PageFault,
-    layout::{HEADER_BYTES, Header, LEAF, NODE_BYTES, NODE_LARGE, u16_at, u32_at},
-};
+use super::layout::{HEADER_BYTES, Header, LEAF, NODE_BYTES, NODE_LARGE, u16_at, u32_at};
+use crate::page_fault::PageFault;
 
 /// One row of a leaf, or one child of a branch.
 #[derive(Debug, Clone, Copy)]

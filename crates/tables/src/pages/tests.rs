@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, io, ops::ControlFlow, os::unix::fs::FileExt};
 
 use lamella_types::hash_tree_root;
 
-use super::{PageFault, PageReport, PageTree, file::PageFile, layout::Meta, walk};
+use super::{PageReport, file::PageFile, layout::Meta, walk};
+use crate::page_fault::{PageFault, PageTree};
 use crate::{Bytes, Canonical, Database, Diffs, OpenMode, Options, Signatures, SlotRoot, Slots};
 use places::{Place, places};
 

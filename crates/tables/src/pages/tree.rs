@@ -7,14 +7,17 @@ use std::{
 };
 
 use super::{
-    PageFault, PageTree, Walk,
+    Walk,
     layout::{
         BRANCH, Header, LARGE, LEAF, NO_PAGE, NODE_LARGE, NODE_TREE, TREE_BYTES, TreeRecord, u64_at,
     },
     meta::check_record,
     nodes::{self, Node},
 };
-use crate::schema::TABLES;
+use crate::{
+    page_fault::{PageFault, PageTree},
+    schema::TABLES,
+};
 
 /// Greatest height of a tree, as the engine has it.
 const HEIGHT_MAX: u16 = 32;
