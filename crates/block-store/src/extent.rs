@@ -110,7 +110,7 @@ impl Extent {
     }
 
     /// Moves the floor of the proofs of the range that ends at the head.
-    pub(crate) fn set_floor(&mut self, proofs: SignatureFloor) {
+    pub fn set_floor(&mut self, proofs: SignatureFloor) {
         if let Some(newest) = self.ranges.last_mut() {
             newest.proofs = proofs;
         }

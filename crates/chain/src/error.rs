@@ -1,5 +1,7 @@
 //! Why a chain cannot be opened, and why an import did not happen.
 
+use std::path::{self, Path, PathBuf};
+
 use lamella_fork_choice::RestoreError;
 use lamella_state_store::{StateReadError, StateWriteError};
 use lamella_tables::{Consequence, EngineError, OpenError, ReadError};
@@ -29,13 +31,21 @@ pub enum ChainOpenError {
     },
     /// The directory was written by an older Lamella.
     #[error(
-        "the database has schema {found}, this lamella needs {known}; run `lamella db migrate` to bring it there"
+        "the database has schema {found}, this lamella needs {known}; run `lamella db migrate` with its --data-dir to bring it there"
     )]
     Older {
         /// Its schema.
         found: u32,
         /// Ours.
         known: u32,
+    },
+    /// A migration of the directory was begun and has not ended.
+    #[error(
+        "the migration of {} has not ended; run `lamella db migrate --data-dir {}` again, it goes on", path.display(), parent(path)
+    )]
+    Migrating {
+        /// The database.
+        path: PathBuf,
     },
     /// The layout constants differ: the same schema built with other sizes.
     #[error("the database was laid out with {what} {found}, this lamella with {ours}")]
@@ -71,6 +81,10 @@ pub enum ChainOpenError {
     /// Fork choice cannot be rebuilt from what is stored.
     #[error("fork choice cannot be rebuilt: {0}; run `lamella db verify`")]
     Restore(#[from] RestoreError),
+}
+
+fn parent(path: &Path) -> path::Display<'_> {
+    path.parent().unwrap_or(path).display()
 }
 
 impl From<EngineError> for ChainOpenError {

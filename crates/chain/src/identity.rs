@@ -5,14 +5,14 @@ use lamella_state_store::ANCHOR_INTERVAL_SLOTS;
 use lamella_tables::{Bytes, Meta, MetaName, Read, ReadError, WriteTxn};
 use lamella_types::{Root, SEGMENT_ROOTS, State};
 
-use crate::{error::ChainOpenError, meta::content};
+use crate::{error::ChainOpenError, meta::content, schema2::OldIdentity};
 
 /// Version of the stored formats. Raised by every change of stored bytes.
 pub const SCHEMA_VERSION: u32 = 3;
 
 /// Name of the schema row: `[schema: u32 BE | anchor interval: u64 BE | segment roots: u64 BE]`, and what a later version
 /// appends. Every version begins it so: this is where a directory says which one wrote it.
-const SCHEMA: &str = "schema";
+pub(crate) const SCHEMA: &str = "schema";
 
 /// Name of the identity row: `[format: u8 = 1 | genesis time: u64 BE | registry root: 32 | slot length in ms: u64 BE |
 /// proof scheme: length u8, UTF-8]`, and what a later version appends.
@@ -48,22 +48,29 @@ impl Identity {
 
     /// Reads and checks what a directory says of itself; `None` if it says nothing at all.
     pub(crate) fn read(txn: &impl Read) -> Result<Option<Self>, ChainOpenError> {
-        let (schema, identity) = (MetaName::new(SCHEMA), MetaName::new(IDENTITY));
-        let Some(Bytes(schema_row)) = txn.get::<Meta>(&schema)? else {
+        let Some(schema_row) = schema_row(txn)? else {
             return Ok(None);
         };
         check_schema(&schema_row)?;
+        Self::read_row(txn).map(Some)
+    }
+
+    /// The identity alone, of a directory that does not say its schema yet.
+    pub(crate) fn read_row(txn: &impl Read) -> Result<Self, ChainOpenError> {
+        let identity = MetaName::new(IDENTITY);
         let Some(Bytes(row)) = txn.get::<Meta>(&identity)? else {
             return Err(ChainOpenError::NoIdentity("it has a schema but no identity"));
         };
-        let decoded = Self::decode(&row);
-        decoded.map(Some).ok_or_else(|| bad_row(&identity).into())
+        Self::decode(&row).ok_or_else(|| bad_row(&identity).into())
     }
 
     pub(crate) fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), ReadError> {
-        txn.put::<Meta>(&MetaName::new(SCHEMA), &Bytes(schema()))?;
-        txn.put::<Meta>(&MetaName::new(IDENTITY), &Bytes(self.encode()))?;
-        Ok(())
+        put_schema(txn)?;
+        self.put_row(txn)
+    }
+
+    pub(crate) fn put_row(&self, txn: &mut WriteTxn<'_>) -> Result<(), ReadError> {
+        Ok(txn.put::<Meta>(&MetaName::new(IDENTITY), &Bytes(self.encode()))?)
     }
 
     /// Refuses another chain.
@@ -117,6 +124,23 @@ impl Identity {
     }
 }
 
+/// Says that this version's rows are here: from then on the directory opens.
+pub(crate) fn put_schema(txn: &mut WriteTxn<'_>) -> Result<(), ReadError> {
+    Ok(txn.put::<Meta>(&MetaName::new(SCHEMA), &Bytes(schema()))?)
+}
+
+/// The schema row of whatever version.
+pub(crate) fn schema_row(txn: &impl Read) -> Result<Option<Vec<u8>>, ReadError> {
+    Ok(txn.get::<Meta>(&MetaName::new(SCHEMA))?.map(|Bytes(row)| row))
+}
+
+/// The old identity row of schema 2.
+pub(crate) fn old_row(txn: &impl Read) -> Result<OldIdentity, ReadError> {
+    let name = MetaName::new(IDENTITY);
+    let row = txn.get::<Meta>(&name)?;
+    row.and_then(|Bytes(row)| OldIdentity::decode(&row)).ok_or_else(|| bad_row(&name))
+}
+
 pub(crate) fn schema() -> Vec<u8> {
     let mut schema = SCHEMA_VERSION.to_be_bytes().to_vec();
     for constant in [ANCHOR_INTERVAL_SLOTS, SEGMENT_ROOTS as u64] {
@@ -135,6 +159,12 @@ pub(crate) fn check_schema(row: &[u8]) -> Result<(), ChainOpenError> {
         std::cmp::Ordering::Less => return Err(ChainOpenError::Older { found, known }),
         std::cmp::Ordering::Equal => {}
     }
+    check_layout(constants)
+}
+
+/// Compares the constants behind the version, which every version writes.
+pub(crate) fn check_layout(constants: &[u8]) -> Result<(), ChainOpenError> {
+    let bad = || bad_row(&MetaName::new(SCHEMA));
     let (anchor, segment) = constants.split_first_chunk().ok_or_else(bad)?;
     let (segment, _) = segment.split_first_chunk().ok_or_else(bad)?;
     for (what, found, ours) in [
@@ -148,6 +178,6 @@ pub(crate) fn check_schema(row: &[u8]) -> Result<(), ChainOpenError> {
     Ok(())
 }
 
-fn bad_row(name: &MetaName) -> ReadError {
+pub(crate) fn bad_row(name: &MetaName) -> ReadError {
     content::<Meta>(name, "not of this row's format")
 }

@@ -32,6 +32,7 @@ mod guard;
 mod identity;
 pub mod invariants;
 mod meta;
+pub mod migrate;
 mod open;
 mod persist;
 mod recover;

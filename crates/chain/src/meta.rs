@@ -7,14 +7,15 @@ use lamella_tables::{
 use lamella_types::{Checkpoint, Decode, Root, to_ssz};
 
 /// Name of the row.
-const FORK_CHOICE: &str = "fork_choice";
+pub(crate) const FORK_CHOICE: &str = "fork_choice";
 
 /// Name of the row that counts the blocks: `[format: u8 = 1 | blocks: u64 BE]`. With it a start sees a lost row of Slots
 /// without looking for it.
 const BLOCKS: &str = "blocks";
 
 /// Every name that this version writes. Others are left alone: a later version may have written them.
-pub(crate) const META_NAMES: &[&str] = &["schema", "identity", FORK_CHOICE, "extent", BLOCKS];
+pub(crate) const META_NAMES: &[&str] =
+    &["schema", "identity", FORK_CHOICE, "extent", BLOCKS, "migration"];
 
 /// First byte of the row. A later version may append to what stands behind it; this one reads what it knows.
 const FORMAT: u8 = 1;

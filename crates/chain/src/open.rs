@@ -16,6 +16,7 @@ use crate::{
     error::ChainOpenError,
     identity::Identity,
     meta::ForkChoiceRow,
+    migrate,
     recover::{self, Recovered},
 };
 
@@ -116,10 +117,13 @@ impl Chain {
     /// # Errors
     /// A database that this program cannot use.
     pub fn find(path: &Path) -> Result<Found, ChainOpenError> {
-        match DatabaseView::open(path) {
-            Ok(database) => Found::in_database(&database),
-            Err(OpenError::Missing { .. } | OpenError::Empty { .. }) => Ok(Found::Nothing),
-            Err(error) => Err(error.into()),
+        let opened = DatabaseView::open(path).map_err(ChainOpenError::from);
+        let found = opened.and_then(|database| Found::in_database(&database));
+        match found.map_err(|error| migrate::explain(path, error)) {
+            Err(ChainOpenError::Open(OpenError::Missing { .. } | OpenError::Empty { .. })) => {
+                Ok(Found::Nothing)
+            }
+            found => found,
         }
     }
 
@@ -174,6 +178,7 @@ impl Chain {
             validator_count: bootstrap.state.validators.len() as u64,
         });
 
+        migrate::check_none(path)?;
         let database = Database::open(path, options(OpenMode::Create, &settings))?;
         if Found::in_database(&database)? != Found::Nothing {
             return Err(ChainOpenError::Exists);
@@ -301,6 +306,10 @@ impl ReadOnlyChain {
     /// # Errors
     /// [`ChainOpenError`].
     pub fn open(path: &Path) -> Result<Self, ChainOpenError> {
+        Self::open_finished(path).map_err(|error| migrate::explain(path, error))
+    }
+
+    fn open_finished(path: &Path) -> Result<Self, ChainOpenError> {
         let database = DatabaseView::open(path)?;
         let identity = Identity::read(&database.read()?)?;
         let identity = identity.ok_or(ChainOpenError::NoIdentity("it has no schema"))?;

@@ -77,7 +77,7 @@ pub(crate) fn read_all(txn: &impl Read) -> Result<StoredVotes, ReadError> {
     Ok(votes)
 }
 
-fn check(key: &SlotRoot, bytes: &[u8]) -> Result<VoteRow, ReadError> {
+pub(crate) fn check(key: &SlotRoot, bytes: &[u8]) -> Result<VoteRow, ReadError> {
     let row = decode(bytes).ok_or_else(|| content::<Votes>(key, "not a vote row"))?;
     if *key != SlotRoot::new(row.data.slot, hash_tree_root(&row.data)) {
         return Err(content::<Votes>(key, "the vote belongs under another key"));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lamella_chain::ReadOnlyChain;
+use lamella_chain::{ChainOpenError, ReadOnlyChain, migrate};
 use lamella_tables::DatabaseView;
 
 use super::InspectError;
@@ -26,5 +26,7 @@ pub fn open_chain(data_dir: &Path) -> Result<ReadOnlyChain, InspectError> {
 /// # Errors
 /// No database there, or files that the engine refuses.
 pub fn open_tables(data_dir: &Path) -> Result<DatabaseView, InspectError> {
-    Ok(DatabaseView::open(&database_path(data_dir))?)
+    let path = database_path(data_dir);
+    let opened = DatabaseView::open(&path).map_err(ChainOpenError::from);
+    Ok(opened.map_err(|error| migrate::explain(&path, error))?)
 }

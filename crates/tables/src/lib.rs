@@ -49,4 +49,4 @@ pub use schema::{
 };
 pub use transaction::{Read, ReadTxn, Row, WriteTxn};
 pub use value::{Bytes, Value};
-pub use view::{DatabaseStats, DatabaseView};
+pub use view::{DatabaseStats, DatabaseView, LockedView};

@@ -126,6 +126,21 @@ impl crate::WriteTxn<'_> {
         self.0.put(&table, place, stored, libmdbx::WriteFlags::UPSERT).map_err(failed)
     }
 
+    /// Stores bytes as they are in a tree of this name: the way to damage what another schema left.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn put_in_tree(
+        &mut self,
+        tree: &str,
+        key: &[u8],
+        stored: &[u8],
+    ) -> Result<(), EngineError> {
+        let failed = |error| EngineError::new(Operation::Put, "-", error);
+        let table = self.0.open_table(Some(tree)).map_err(failed)?;
+        self.0.put(&table, key, stored, libmdbx::WriteFlags::UPSERT).map_err(failed)
+    }
+
     /// Deletes a row whatever it holds: the way to lose one in a test. Unknown names are ignored.
     ///
     /// # Errors

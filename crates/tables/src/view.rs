@@ -1,8 +1,10 @@
 //! A database as everybody but its writer sees it: snapshots, sizes, and no way to change a row.
 
 use std::{
+    fs,
+    ops::Deref,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use libmdbx::NoWriteMap;
@@ -11,7 +13,7 @@ use crate::{
     data_file::{FileIdentity, identity, must_exist},
     elsewhere::{Elsewhere, has_room},
     error::{EngineError, OpenError, Operation},
-    lock::{Access, WriterLock, check_readers_file, has_readers_file},
+    lock::{Access, DATA_FILE, WriterLock, check_readers_file, has_readers_file},
     options::{OpenMode, Options, SIZE_BYTES_MAX, engine_options},
     pages::require_whole_file,
     reader_table::{self, OpenReader},
@@ -76,6 +78,18 @@ impl DatabaseView {
             view.open_tables().map_err(|source| OpenError::Engine { path: path.to_owned(), source })
         }))?;
         Ok(view)
+    }
+
+    /// Opens the database for reading, and keeps every writer out until it is dropped. Its pages are walked first.
+    ///
+    /// # Errors
+    /// [`OpenError`], among them another process that writes to it.
+    pub fn open_locked(path: &Path) -> Result<LockedView, OpenError> {
+        // What a killed lazy writer left is recovered under the lock, so the lock comes second.
+        let view = Self::open(path)?;
+        let _lock = WriterLock::take(path)?;
+        view.require_sound_pages()?;
+        Ok(LockedView { view, _lock })
     }
 
     /// Says which pages are damaged, if it was they that the engine stumbled over.
@@ -240,6 +254,16 @@ impl DatabaseView {
         reader_table::others(&self.path, u64::from(stat.page_size()))
     }
 
+    /// When the data file was last written, as the file system has it.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub fn last_written(&self) -> Result<SystemTime, OpenError> {
+        let path = self.path.join(DATA_FILE);
+        let written = fs::metadata(&path).and_then(|file| file.modified());
+        written.map_err(|source| OpenError::Io { path, source })
+    }
+
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -254,6 +278,21 @@ impl DatabaseView {
     pub fn write_raw(&self) -> Result<WriteTxn<'_>, EngineError> {
         let begin = |error| EngineError::new(Operation::Begin, "-", error);
         self.begin_write().map_err(begin)
+    }
+}
+
+/// A database that is only read, and that nobody writes to meanwhile.
+#[derive(Debug)]
+pub struct LockedView {
+    view: DatabaseView,
+    _lock: WriterLock,
+}
+
+impl Deref for LockedView {
+    type Target = DatabaseView;
+
+    fn deref(&self) -> &DatabaseView {
+        &self.view
     }
 }
 

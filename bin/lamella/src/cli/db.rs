@@ -2,6 +2,7 @@
 
 mod error;
 mod export;
+mod migrate;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -11,10 +12,11 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use indicatif::{ProgressBar, ProgressStyle};
-use lamella_chain::Report;
+use lamella_chain::{Progress, Report};
 use lamella_inspect::{self as inspect, block_id::BlockId, get};
 use lamella_interrupt::Interrupt;
 use lamella_tables::TABLES;
+use lamella_types::limits::SLOT_MS;
 use serde::Serialize;
 use serde_json::json;
 
@@ -24,7 +26,7 @@ pub use error::DbError;
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
-Everything here reads and works beside a running node. No row is changed. What is created: the engine's
+Everything here but migrate reads and works beside a running node. No row is changed. What is created: the engine's
 table of readers, a .lck file in db, where there is none; it is left empty. On a full disk that table is kept in
 /dev/shm, or TMPDIR, while the command runs. A database whose --lazy-commits node was killed is recovered first, if no node holds it.
 
@@ -105,6 +107,18 @@ enum DbCommand {
         #[arg(long, value_name = "SLOT")]
         to: Option<u64>,
     },
+    /// Bring a database of schema 2 to schema 3.
+    ///
+    /// The new database is made in `db.migrating` beside `db`, and takes its place when every row has been moved,
+    /// compared and checked; the old one is kept as `db.schema-2`. No node may run. It can be stopped or killed at any
+    /// instant: the same command goes on. The disk needs room for both.
+    ///
+    /// Once a node has run on the new database, never start one on the old: it does not know what has been signed since.
+    Migrate {
+        /// Milliseconds of a slot of this network, which schema 2 did not store.
+        #[arg(long, value_name = "MS", default_value_t = SLOT_MS, value_parser = clap::value_parser!(u64).range(5..=3_600_000))]
+        slot_ms: u64,
+    },
     /// Rows of a table, unverified.
     Inspect {
         /// Name of the table.
@@ -170,6 +184,7 @@ impl DbArgs {
                 let inspect::checksum::Checksum { from_slot, to_slot, blocks, digest } = checksum;
                 print_line(&format!("{digest}  {blocks} blocks, slots {from_slot} to {to_slot}"))
             }
+            DbCommand::Migrate { slot_ms } => migrate::run(dir, slot_ms, json),
             DbCommand::Inspect { table, skip, limit, values } => {
                 let rows = inspect::rows::rows(dir, &table, skip, limit, values)?;
                 if json {
@@ -193,18 +208,26 @@ fn print_line(value: &dyn std::fmt::Display) -> Result<(), CommandError> {
     Ok(writeln!(io::stdout().lock(), "{value}")?)
 }
 
-fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
+/// Does long work with a progress bar, until a signal says that it should stop.
+fn stoppable<T>(
+    work: impl FnOnce(&mut dyn FnMut(Progress) -> ControlFlow<()>) -> T,
+) -> Result<T, CommandError> {
     let stop = Interrupt::default();
     let told = stop.clone();
     ctrlc::set_handler(move || told.trigger()).map_err(DbError::from)?;
     let bar = progress_bar();
-    let report = inspect::verify::run(dir, &mut |progress| {
+    let done = work(&mut |progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
         bar.set_message(progress.stage);
         if stop.is_triggered() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     bar.finish_and_clear();
+    Ok(done)
+}
+
+fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
+    let report = stoppable(|progress| inspect::verify::run(dir, progress))?;
     let report = report?;
     let printed = if json { print_line(&report_json(&report)) } else { print_report(&report) };
     // The verdict counts even where nobody read the report to its end.

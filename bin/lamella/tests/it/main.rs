@@ -15,6 +15,7 @@ mod flags;
 mod full;
 mod guard;
 mod log;
+mod migrate;
 mod node;
 mod opening;
 mod pages;

@@ -13,16 +13,13 @@ use lamella_tables::{
 use lamella_types::BlockHeader;
 
 use super::{CHUNK_ROWS, Check, FINDINGS_MAX, Progress, Stage};
-use crate::{
-    identity::Identity,
-    meta::{ForkChoiceRow, META_NAMES, block_count},
-};
+use crate::meta::{ForkChoiceRow, META_NAMES, block_count};
 
 impl Check<'_> {
     /// The directory says what it is.
     pub(super) fn check_meta(&mut self) -> Stage {
         let txn = self.database.read()?;
-        let identity = Identity::read(&txn);
+        let identity = (self.read_identity)(&txn);
         self.report.check("I1", matches!(identity, Ok(Some(_))), || match &identity {
             Err(error) => error.to_string(),
             Ok(_) => "the database has no identity".to_owned(),

@@ -17,9 +17,9 @@ mod tests;
 use std::{collections::BTreeMap, fmt, ops::ControlFlow, time::Duration};
 
 use lamella_state_store::StateStore;
-use lamella_tables::{DatabaseView, EngineError, ReadError};
+use lamella_tables::{DatabaseView, EngineError, ReadError, ReadTxn};
 
-use crate::identity::Identity;
+use crate::{error::ChainOpenError, identity::Identity};
 
 /// Findings kept in a report; further ones are counted.
 pub const FINDINGS_MAX: usize = 1_000;
@@ -151,6 +151,15 @@ pub fn verify(
     database: &DatabaseView,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report, EngineError> {
+    check(database, |txn| Identity::read(txn), progress)
+}
+
+/// As [`verify`], of a directory whose identity is read so.
+pub(crate) fn check(
+    database: &DatabaseView,
+    read_identity: ReadIdentity,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, EngineError> {
     let states = StateStore::default();
     let (report, identity) = (Report::default(), None);
     let (chunk_time_max, page_walk_time_max) = (CHUNK_TIME_MAX, PAGE_WALK_TIME_MAX);
@@ -158,6 +167,7 @@ pub fn verify(
         database,
         states: &states,
         report,
+        read_identity,
         identity,
         progress,
         chunk_time_max,
@@ -183,11 +193,15 @@ pub fn verify(
     Ok(check.report)
 }
 
+/// How a directory says what it holds.
+type ReadIdentity = fn(&ReadTxn<'_>) -> Result<Option<Identity>, ChainOpenError>;
+
 /// A check under way.
 pub(crate) struct Check<'a> {
     database: &'a DatabaseView,
     states: &'a StateStore,
     report: Report,
+    read_identity: ReadIdentity,
     /// What the directory says it holds, once `check_meta` has read it.
     identity: Option<Identity>,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,

@@ -26,6 +26,7 @@ fn within<T>(
         database,
         states: &states,
         report: Report::default(),
+        read_identity: |txn| Identity::read(txn),
         identity: None,
         progress,
         chunk_time_max: time_max,

@@ -8,11 +8,12 @@
 //! | tree `LiveChain` | the tree's root in the fork choice row: the first row of `LiveChain` |
 //! | `Meta` rows and vote rows begin at once | they begin with a format byte |
 //! | `Meta` row `signature_floor` | part of the row `extent` |
+//! | diffs name base, anchor and checkpoints by slot and root | by slot, where the branch gives the root |
 //! | an identity without slot length | with it: whoever migrates has to say it |
-//! | diffs name base, anchor and checkpoints by root | by slot |
 //!
 //! Frozen: these bytes lie on disks. Nothing here changes; it goes when the last such directory has.
 
+mod alone;
 mod diff;
 
 use lamella_fork_choice::VoteRow;
@@ -21,6 +22,7 @@ use lamella_types::{Checkpoint, Decode as _, Root, Slot};
 
 use crate::vote_rows;
 
+pub use alone::{Alone, LiveChain};
 pub use diff::OldDiff;
 
 /// The version that its schema row says.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod golden;
+mod migrate;
 mod schema2;
 
 use std::{collections::BTreeMap, fs, path::Path};

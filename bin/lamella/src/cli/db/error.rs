@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use lamella_chain::ChainOpenError;
+use lamella_chain::{ChainOpenError, migrate::MigrateError};
 use lamella_inspect::{InspectError, LookupError};
 use lamella_state_store::StateReadError;
 use lamella_tables::{Consequence, EngineError, OpenError, ReadError};
@@ -31,6 +31,9 @@ pub enum DbError {
     /// What was asked for has no answer.
     #[error(transparent)]
     Inspect(#[from] InspectError),
+    /// The database was not migrated.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
     /// The file to write is there already.
     #[error("{} exists; choose another file, or replace it with --force", path.display())]
     FileExists {
@@ -67,6 +70,7 @@ impl DbError {
     pub const fn exit_code(&self) -> ExitCode {
         match self {
             Self::Inspect(error) => of_inspect(error),
+            Self::Migrate(error) => of_migrate(error),
             Self::Stopped => ExitCode::Stopped,
             Self::FileExists { .. }
             | Self::File { .. }
@@ -83,6 +87,17 @@ const fn of_inspect(error: &InspectError) -> ExitCode {
         InspectError::Lookup(error) => of_lookup(error),
         InspectError::Open(error) => of_open(error),
         InspectError::Reorganized { .. } => ExitCode::Failed,
+    }
+}
+
+const fn of_migrate(error: &MigrateError) -> ExitCode {
+    match error {
+        MigrateError::Stopped => ExitCode::Stopped,
+        MigrateError::Damaged(_) | MigrateError::Findings { .. } => ExitCode::Damaged,
+        MigrateError::SlotLength { .. } | MigrateError::OtherSlotLength { .. } => ExitCode::Usage,
+        MigrateError::Engine(error) => of_engine(error),
+        MigrateError::Chain(error) => of_open(error),
+        _ => ExitCode::Failed,
     }
 }
 

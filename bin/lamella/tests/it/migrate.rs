@@ -1,0 +1,172 @@
+//! `lamella db migrate` as a user meets it, on the golden directory of schema 2.
+
+use std::{
+    fs::{self, File},
+    ops::ControlFlow,
+    path::Path,
+    process::{Command, Output},
+    sync::Arc,
+    thread,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use lamella::import::{Imported, Importer};
+use lamella_chain::{Bootstrap, Chain, Found, ReadOnlyChain, Settings};
+use lamella_state_transition::compute_post_state;
+use lamella_tables::{DatabaseView, Headers, Read as _, ReadTxn, SlotRoot};
+use lamella_types::{Block, MultiMessageAggregate, SignedBlock, State, slot::proposer_for_slot};
+use lamella_xmss::scheme::Trust;
+use serde_json::Value;
+
+use crate::{node::BINARY, wait::output};
+
+const SPARSE: &[u8] =
+    include_bytes!("../../../../crates/chain/tests/golden/schema2/mdbx.dat.sparse");
+
+/// What the build that made the directory said of it.
+const CHECKSUM: &str = include_str!("../../../../crates/chain/tests/golden/schema2/checksum.json");
+
+const SLOT_MS: u64 = 300;
+
+/// The golden directory as `<data>/db`, last written at its head's slot.
+fn unpack(data: &Path) {
+    let mut file = vec![0; 256 << 10];
+    let mut rest = SPARSE;
+    while let Some((head, after)) = rest.split_first_chunk::<8>() {
+        let number = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()) as usize;
+        let (bytes, after) = after.split_at(number(4));
+        file[number(0)..][..bytes.len()].copy_from_slice(bytes);
+        rest = after;
+    }
+    fs::create_dir_all(data.join("db")).unwrap();
+    let path = data.join("db/mdbx.dat");
+    fs::write(&path, file).unwrap();
+    let head =
+        UNIX_EPOCH + Duration::from_secs(1_795_272_101) + Duration::from_millis(43 * SLOT_MS);
+    File::options().write(true).open(path).unwrap().set_modified(head).unwrap();
+}
+
+fn db(data: &Path, arguments: &[&str]) -> Output {
+    output(Command::new(BINARY).arg("db").args(arguments).arg("--data-dir").arg(data))
+}
+
+fn json(data: &Path, arguments: &[&str]) -> Value {
+    let out = db(data, arguments);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+fn refusal(data: &Path, arguments: &[&str]) -> (i32, String) {
+    let out = db(data, arguments);
+    (out.status.code().unwrap(), String::from_utf8(out.stderr).unwrap())
+}
+
+const MIGRATE: &[&str] = &["migrate", "--slot-ms", "300", "--json"];
+
+#[test]
+fn a_schema_2_directory_is_migrated_with_the_same_checksum_and_goes_on() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    unpack(&data);
+    for command in ["info", "checksum"] {
+        let (code, said) = refusal(&data, &[command]);
+        assert!(
+            code == 1 && said.contains("run `lamella db migrate` with its --data-dir"),
+            "{said}"
+        );
+    }
+    let (code, said) = refusal(&data, &["migrate"]);
+    assert!(code == 2 && said.contains("give the network's --slot-ms"), "{said}");
+
+    let done = json(&data, MIGRATE);
+    assert_eq!(done["migrated"], true);
+    assert!(Path::new(done["old_path"].as_str().unwrap()).ends_with("data/db.schema-2"));
+    assert_eq!(
+        json(&data, &["checksum", "--json"]),
+        serde_json::from_str::<Value>(CHECKSUM).unwrap()
+    );
+    assert_eq!(json(&data, &["verify", "--json"])["finding_count"], 0);
+    assert_eq!(json(&data, MIGRATE)["migrated"], false);
+
+    let Found::Chain(identity) = Chain::find(&data.join("db")).unwrap() else { panic!("no chain") };
+    let settings = Settings { slot_ms: SLOT_MS, ..Settings::default() };
+    let (chain, opened) = Chain::resume(&data.join("db"), &identity, settings).unwrap();
+    let (parent_root, chain) = (opened.fork_choice.head, Arc::new(chain));
+    let parent = chain.state(&parent_root).unwrap().unwrap();
+    let slot = 44;
+    let proposer_index = proposer_for_slot(slot, parent.validators.len() as u64).unwrap();
+    let mut block = Block { slot, proposer_index, parent_root, ..Block::default() };
+    block.state_root = compute_post_state(&parent, &block).unwrap().1;
+    let root = block.header().root();
+    let importer = Importer::new(Arc::clone(&chain), Arc::new(Trust));
+    let block = SignedBlock { block, proof: MultiMessageAggregate::default() };
+    assert!(matches!(importer.import(block).unwrap(), Imported::New(_)));
+    assert_eq!(chain.fork_choice().head(), root);
+    drop((importer, chain));
+    let database = DatabaseView::open(&data.join("db")).unwrap();
+    let report = lamella_chain::verify(&database, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
+/// A node of schema 3 that imports the same blocks writes the same diffs, anchors, bodies and headers.
+#[test]
+fn a_migrated_block_has_the_rows_that_an_import_writes() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    unpack(&data);
+    json(&data, MIGRATE);
+    let migrated = ReadOnlyChain::open(&data.join("db")).unwrap();
+    let txn = migrated.database().read().unwrap();
+    let headers: Vec<_> =
+        txn.scan::<Headers>(SlotRoot::first_of(0)).unwrap().map(Result::unwrap).collect();
+    let genesis = migrated.states().state(&txn, &headers[0].0.root).unwrap().unwrap();
+    let bootstrap = Bootstrap::genesis(State::clone(&genesis));
+    let (chain, _) =
+        Chain::create(&root.path().join("new"), bootstrap, "raw", Settings::default()).unwrap();
+    let chain = Arc::new(chain);
+    let importer = Importer::new(Arc::clone(&chain), Arc::new(Trust));
+    for (key, _) in &headers[1..] {
+        let block = lamella_block_store::block(&txn, &key.root).unwrap().unwrap();
+        let block = SignedBlock { block, proof: MultiMessageAggregate::default() };
+        assert!(matches!(importer.import(block).unwrap(), Imported::New(_)), "{key}");
+    }
+    let rows = |txn: &ReadTxn<'_>, table: &str| {
+        txn.raw_rows(table).unwrap().unwrap().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let imported = chain.read().unwrap();
+    for table in ["Headers", "Bodies", "Diffs", "Anchors", "Slots", "Registries"] {
+        let expected = rows(&imported, table);
+        assert!(!expected.is_empty());
+        assert_eq!(rows(&txn, table), expected, "{table}");
+    }
+}
+
+#[test]
+fn killed_again_and_again_it_ends_with_the_same_checksum() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    unpack(&data);
+    let mut killed = 0;
+    for kill in 0..40 {
+        let mut process = Command::new(BINARY)
+            .arg("db")
+            .args(MIGRATE)
+            .arg("--data-dir")
+            .arg(&data)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(Duration::from_millis(5 + 3 * kill));
+        process.kill().unwrap();
+        killed += u32::from(!process.wait().unwrap().success());
+    }
+    assert!(killed > 5, "{killed}");
+    let _finished_or_nothing_to_do = json(&data, MIGRATE);
+    assert_eq!(
+        json(&data, &["checksum", "--json"]),
+        serde_json::from_str::<Value>(CHECKSUM).unwrap()
+    );
+    assert_eq!(json(&data, &["verify", "--json"])["finding_count"], 0);
+    assert!(!data.join("db.migrating").exists() && data.join("db.schema-2").exists());
+}
