@@ -1,10 +1,11 @@
 //! The tables. One declaration each; names, listings and statistics follow from it.
 //!
 //! The hard idea: a table is not a tree. A commit rewrites every page from a changed row up to the root of its tree,
-//! so the four tables that hold the parts of a block share one tree, and an import rewrites one path for all of them.
+//! so the three tables that hold what is kept of a block share one tree, and an import rewrites one path for all of them.
 //! There a key ends in two bytes more, which say whose row it is: the parts of a block are neighbours, and each table
 //! still sees its own rows alone, in the order of its own keys. An import writes them in that order, so each is an append
-//! and leaves are full; the diff between header and body made them half empty.
+//! and leaves are full; the diff between header and body made them half empty. Proofs have a tree of their own: they go
+//! after a day, and the holes that they leave in full leaves would stay for ever, 60 bytes a slot.
 
 use std::ops::RangeInclusive;
 
@@ -208,7 +209,7 @@ tables! {
     /// Block bodies, for ever; the empty body has no row.
     Bodies in Blocks 1: SlotRoot => BlockBody, Checksum;
     /// Block proofs, pruned below the signature window where that is finalized.
-    Signatures in Blocks 2: SlotRoot => Bytes, Checksum;
+    Signatures: SlotRoot => Bytes, Checksum;
     /// Slot of each block root, for ever.
     Slots: Root => Slot, Checksum;
     /// Block root of each slot on the head's chain.
@@ -216,7 +217,7 @@ tables! {
     /// Full states, at the bootstrap block and wherever a block crosses a multiple of 1,024 slots, for ever.
     Anchors: SlotRoot => Bytes, Checksum;
     /// The change from its parent's state, for every other block, for ever.
-    Diffs in Blocks 3: SlotRoot => Bytes, Checksum;
+    Diffs in Blocks 2: SlotRoot => Bytes, Checksum;
     /// Runs of 1,024 block roots of a branch, for ever, written once.
     History: SegmentKey => Segment, OwnHash;
     /// Validator registries, normally one.

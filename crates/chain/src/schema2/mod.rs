@@ -4,7 +4,7 @@
 //!
 //! | schema 2 | schema 3 |
 //! |---|---|
-//! | a tree for each table, keys as they are | four tables share the tree `Blocks`, keys end in two bytes more |
+//! | a tree for each table, keys as they are | three tables share the tree `Blocks`, keys end in two bytes more |
 //! | tree `LiveChain` | the tree's root in the fork choice row: the first row of `LiveChain` |
 //! | `Meta` rows and vote rows begin at once | they begin with a format byte |
 //! | `Meta` row `signature_floor` | part of the row `extent` |
