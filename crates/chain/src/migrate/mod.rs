@@ -1,16 +1,16 @@
 //! A database of schema 2 becomes one of schema 3: beside it, in bounded commits, and then in its place.
 //!
 //! The old database is only read, under the writer's lock, so that no node runs; what is made of it is no database until it
-//! is whole. Each commit moves rows and the frontier with them ([`row`]), so it may be killed at any instant: run again,
+//! is whole. Each commit moves rows and the frontier with them (`row`), so it may be killed at any instant: run again,
 //! it looks how far the new tables are, believes them, and goes on. When every row has been moved, both databases are
 //! compared row by row, what follows from headers and votes is derived where it disagrees, every invariant is checked,
-//! and only then the schema row is written, which makes it a chain. Two renamings end it ([`place`]). The old database is
+//! and only then the schema row is written, which makes it a chain. Two renamings end it (`place`). The old database is
 //! kept.
 //!
 //! | | |
 //! |---|---|
-//! | which rows become what | [`steps`], [`diffs`] |
-//! | what `Meta` said and says now | [`old`] |
+//! | which rows become what | `steps`, `diffs` |
+//! | what `Meta` said and says now | `old` |
 //!
 //! Nothing is guessed: a damaged row of the old database is named, and ends it. But a vote that cannot be read is left out,
 //! and a key whose guard cannot be read signs no more; both are counted.
