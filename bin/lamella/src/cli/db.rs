@@ -26,12 +26,13 @@ pub use error::DbError;
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
-Everything here but migrate reads and works beside a running node. No row is changed. What is created: the engine's
-table of readers, a .lck file in db, where there is none; it is left empty. On a full disk that table is kept in
-/dev/shm, or TMPDIR, while the command runs. A database whose --lazy-commits node was killed is recovered first, if no node holds it.
+Everything here but migrate only reads, and works beside a running node. What it may create is
+the engine's table of readers: an empty .lck file in db where there is none, or, on a full disk,
+a file in /dev/shm or TMPDIR while the command runs. A database whose --lazy-commits node was
+killed is recovered first, if no node holds it.
 
-A snapshot keeps the pages that it sees from being reused. verify takes short ones, but one for the walk over the pages,
-which it gives up after ten minutes if a node commits meanwhile; the error says so.
+A snapshot keeps the pages that it sees from being reused. verify takes short ones, but for the
+walk over the pages, which it gives up after ten minutes if a node commits meanwhile.
 
 Exit codes:
   0  done
