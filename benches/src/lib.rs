@@ -36,6 +36,7 @@ pub mod directory;
 pub mod figures;
 pub mod linear;
 pub mod linear_diff;
+pub mod parts;
 pub mod plain;
 pub mod random;
 pub mod signed;

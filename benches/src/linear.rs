@@ -14,7 +14,7 @@ use std::cell::OnceCell;
 use lamella_block_store::{put_block, put_signature};
 use lamella_state_transition::state_transition;
 use lamella_tables::{
-    Anchors, Bytes, Database, Diffs, Durability, OpenMode, Options, Read as _, ReadTxn, SlotRoot,
+    Bytes, Database, Diffs, Durability, OpenMode, Options, Read as _, ReadTxn, SlotRoot,
 };
 use lamella_types::{
     Checkpoint, Decode as _, Root, SignedBlock, State, hash_tree_root, latest_block_root,
@@ -23,6 +23,7 @@ use tempfile::TempDir;
 
 use crate::{
     linear_diff::{FIXED_BYTES, LinearDiff, roots},
+    parts::{get_parts, put_parts},
     plain::PlainState,
     threads::decode_state,
 };
@@ -54,7 +55,7 @@ impl LinearStore {
     pub fn of(states: &[State]) -> Self {
         let store = Self::default();
         let mut txn = store.database.write().unwrap();
-        txn.put::<Anchors>(&key_of(&states[0]), &Bytes(states[0].to_ssz())).unwrap();
+        put_parts(&mut txn, key_of(&states[0]), &states[0].to_ssz());
         for pair in states.windows(2) {
             let diff = LinearDiff::between(&pair[0], &pair[1]);
             txn.put::<Diffs>(&key_of(&pair[1]), &Bytes(diff.encode())).unwrap();
@@ -71,7 +72,7 @@ impl LinearStore {
         put_block(&mut txn, key.root, &block.block.header(), &block.block.body).unwrap();
         put_signature(&mut txn, &key, &block.proof).unwrap();
         if state.slot.is_multiple_of(SNAPSHOT_SLOTS) {
-            txn.put::<Anchors>(&key, &Bytes(state.to_ssz())).unwrap();
+            put_parts(&mut txn, key, &state.to_ssz());
         } else {
             let diff = LinearDiff::between(parent, &state);
             txn.put::<Diffs>(&key, &Bytes(diff.encode())).unwrap();
@@ -95,7 +96,7 @@ impl LinearStore {
     pub fn read_cold(&self, at: SlotRoot, state_root: &Root, threads: usize) -> State {
         let txn = self.database.read().unwrap();
         let (snapshot, diffs) = walk(&txn, at, None);
-        let snapshot = decode_state(&snapshot_bytes(&txn, snapshot), threads);
+        let snapshot = decode_state(&get_parts(&txn, snapshot), threads);
         replayed(snapshot, &diffs, state_root)
     }
 
@@ -105,7 +106,7 @@ impl LinearStore {
         let txn = self.database.read().unwrap();
         let (snapshot, kept) = self.snapshot.get_or_init(|| {
             let (snapshot, _) = walk(&txn, at, None);
-            let state = State::from_ssz(&snapshot_bytes(&txn, snapshot)).unwrap();
+            let state = State::from_ssz(&get_parts(&txn, snapshot)).unwrap();
             // The registry's root stays with it.
             let _ = state.root();
             (snapshot, state)
@@ -119,7 +120,7 @@ impl LinearStore {
     pub fn read_plain(&self, at: SlotRoot, state_root: &Root) -> PlainState {
         let txn = self.database.read().unwrap();
         let (snapshot, diffs) = walk(&txn, at, None);
-        let mut state = PlainState::decode(&snapshot_bytes(&txn, snapshot));
+        let mut state = PlainState::decode(&get_parts(&txn, snapshot));
         for diff in diffs.iter().rev() {
             state.apply(&LinearDiff::decode(diff));
         }
@@ -142,10 +143,6 @@ fn walk(
         diffs.push(diff);
     }
     (at, diffs)
-}
-
-fn snapshot_bytes(txn: &ReadTxn<'_>, at: SlotRoot) -> Vec<u8> {
-    txn.get::<Anchors>(&at).unwrap().unwrap().0
 }
 
 /// The state after these diffs, the newest first: of those before the last, the history is all that is left.

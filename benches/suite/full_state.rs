@@ -2,17 +2,19 @@
 
 use std::{path::Path, sync::Arc};
 
-use lamella_benches::{BenchChain, threads::decode_state};
-use lamella_tables::{
-    Anchors, Bytes, Database, Durability, OpenMode, Options, Read as _, SlotRoot,
+use lamella_benches::{
+    BenchChain,
+    parts::{get_parts, put_parts},
+    threads::decode_state,
 };
+use lamella_tables::{Database, Durability, OpenMode, Options, SlotRoot};
 use lamella_types::{Root, Slot, State};
 use tempfile::TempDir;
 
 /// Full states kept before the directory is begun anew, so that disks do not fill up.
 const ROWS_MAX: usize = 32;
 
-/// A database of full states.
+/// A database of full states, in parts.
 pub struct FullStates {
     database: Database,
     rows: usize,
@@ -49,15 +51,14 @@ impl FullStates {
     pub fn write(&mut self, root: Root, state: &State) {
         self.rows += 1;
         let mut txn = self.database.write().unwrap();
-        let key = SlotRoot::new(state.slot, root);
-        txn.put::<Anchors>(&key, &Bytes(state.to_ssz())).unwrap();
+        put_parts(&mut txn, SlotRoot::new(state.slot, root), &state.to_ssz());
         txn.commit().unwrap();
     }
 
     /// Reads a state and proves it, as our own store does, its history hashed on this many threads.
     pub fn read(&self, slot: Slot, root: Root, state_root: &Root, threads: usize) -> State {
         let txn = self.database.read().unwrap();
-        let Bytes(bytes) = txn.get::<Anchors>(&SlotRoot::new(slot, root)).unwrap().unwrap();
+        let bytes = get_parts(&txn, SlotRoot::new(slot, root));
         let state = decode_state(&bytes, threads);
         assert_eq!(state.root(), *state_root, "a state that proves itself");
         state
