@@ -293,7 +293,7 @@ impl Chain {
     }
 }
 
-/// A chain opened beside its writer, or without one: it reads and verifies, and creates nothing.
+/// A chain opened beside its writer, or without one: it reads and verifies, and changes no row.
 pub struct ReadOnlyChain {
     database: DatabaseView,
     states: StateStore,
