@@ -42,7 +42,7 @@ fn a_node_killed_before_its_first_commit_starts_again() {
     let root = tempfile::tempdir().unwrap();
     let network_dir = root.path().join("net");
     network(&network_dir);
-    let (mut early, mut unfinished) = (0, 0);
+    let (mut early, mut unfinished, mut unit) = (0, 0, Duration::from_micros(100));
     for kill in 0..10 * EARLY_KILLS {
         let data = root.path().join(format!("data-{kill}"));
         let mut node = Node::start(&network_dir, &data);
@@ -53,9 +53,11 @@ fn a_node_killed_before_its_first_commit_starts_again() {
             assert!(begun.elapsed() < Duration::from_secs(60), "the writer's lock");
             thread::yield_now();
         }
-        thread::sleep(Duration::from_micros(u64::from(kill % EARLY_KILLS) * 100));
+        thread::sleep(unit * (kill % EARLY_KILLS));
         node.kill();
         if Chain::find(&data.join("db")).unwrap() != Found::Nothing {
+            // Too late: the machine is quicker than the pauses.
+            unit = unit * 7 / 8;
             fs::remove_dir_all(&data).unwrap();
             continue;
         }
