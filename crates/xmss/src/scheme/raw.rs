@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::parallel::{Job, verify_all};
 use super::{Child, Component, ProofError, ProofScheme, RawSignature, check_size};
-use crate::params::Parameters;
+use crate::params::{PRODUCTION, Parameters};
 use crate::public_key::PublicKeyBytes;
 
 /// Concatenated signatures, every one of them verified.
@@ -21,7 +21,7 @@ pub struct Raw {
 
 impl ProofScheme for Raw {
     fn name(&self) -> &'static str {
-        "raw"
+        if std::ptr::eq(self.parameters, &PRODUCTION) { "raw" } else { "raw-test" }
     }
 
     fn can_sign_duties(&self) -> bool {
