@@ -5,7 +5,11 @@
 
 mod identity_key;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use lamella_chain::Settings;
 use lamella_http_api::ServerConfig;
@@ -45,6 +49,8 @@ pub struct NodeConfig {
     pub api: Option<ServerConfig>,
     /// Where an empty directory may begin, tried in order; at genesis if there is none. Without trailing slash.
     pub checkpoint_urls: Vec<String>,
+    /// How many lines the log has lost, which it counts.
+    pub lost_log_lines: Arc<AtomicU64>,
 }
 
 impl NodeConfig {

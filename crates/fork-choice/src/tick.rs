@@ -70,6 +70,12 @@ impl ForkChoice {
         self.time = self.time.max(interval);
     }
 
+    /// Sets time to what the caller's clock says, back as well: a clock that was ahead once was wrong, and votes are
+    /// judged by the one that is right now.
+    pub const fn set_time(&mut self, interval: u64) {
+        self.time = interval;
+    }
+
     /// Combines signatures and proofs into one proof for each vote, which *replace* the pending pool; the
     /// signatures used are dropped. leanSpec `aggregate`.
     ///

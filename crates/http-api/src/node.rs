@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, response::Response};
+use axum::{Extension, Json, extract::State, response::Response};
 use lamella_chain::{Chain, SCHEMA_VERSION};
 use lamella_inspect::ends::servable;
 use lamella_network::{
@@ -16,7 +16,7 @@ use lamella_types::{
 };
 use serde::Serialize;
 
-use super::{ApiContext, ApiError, answer::Answer};
+use super::{ApiContext, ApiError, answer::Answer, clients::Client};
 
 /// leanSpec `HealthBody`.
 #[derive(Serialize)]
@@ -175,8 +175,11 @@ struct TableBody {
 }
 
 /// `GET /lean/v0/node/database`.
-pub(super) async fn database(State(context): State<Arc<ApiContext>>) -> Result<Response, ApiError> {
-    context.read(database_body).await?.respond(&context)
+pub(super) async fn database(
+    State(context): State<Arc<ApiContext>>,
+    Extension(client): Extension<Client>,
+) -> Result<Response, ApiError> {
+    context.read(database_body).await?.respond(&context, &client)
 }
 
 fn database_body(chain: &Chain) -> Result<Answer, ApiError> {

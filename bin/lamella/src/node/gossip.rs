@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Slots that a block may be ahead of our clock: clocks differ by less than one.
-const FUTURE_SLOTS_MAX: u64 = 1;
+pub(super) const FUTURE_SLOTS_MAX: u64 = 1;
 
 /// What became of a gossiped message.
 pub(super) enum Judged {

@@ -21,6 +21,8 @@ struct Waiting {
     first: VecDeque<NetworkEvent>,
     votes: VecDeque<NetworkEvent>,
     is_stopping: bool,
+    /// A thread of the node that is no more.
+    ended: Option<&'static str>,
     /// The first that nobody has heard of; what follows it says the same.
     store_failure: Option<StoreFailure>,
 }
@@ -45,6 +47,8 @@ pub(super) enum Received {
     Network(NetworkEvent),
     /// Somebody who reads from the store for others could not.
     StoreFailed(StoreFailure),
+    /// A thread that the node cannot do without is no more.
+    Ended(&'static str),
     /// Nothing, in this time.
     Nothing,
     /// The order to finish what is under way and stop.
@@ -68,6 +72,9 @@ impl Inbox {
         if waiting.is_stopping {
             return Received::Stop;
         }
+        if let Some(thread) = waiting.ended {
+            return Received::Ended(thread);
+        }
         if let Some(failure) = waiting.store_failure.take() {
             return Received::StoreFailed(failure);
         }
@@ -80,6 +87,12 @@ impl Sender {
     /// Orders the node to stop.
     pub fn stop(&self) {
         self.0.waiting.lock().is_stopping = true;
+        self.0.arrived.notify_one();
+    }
+
+    /// Tells the node that a thread of its is over.
+    pub(super) fn ended(&self, thread: &'static str) {
+        self.0.waiting.lock().ended.get_or_insert(thread);
         self.0.arrived.notify_one();
     }
 
@@ -109,6 +122,7 @@ impl Sender {
 impl Waiting {
     fn is_idle(&self) -> bool {
         !self.is_stopping
+            && self.ended.is_none()
             && self.store_failure.is_none()
             && self.first.is_empty()
             && self.votes.is_empty()
@@ -143,6 +157,20 @@ mod tests {
         assert!(sender.network(gone()).is_err());
         assert!(matches!(inbox.wait(Duration::ZERO), Received::Network(_)));
         sender.network(gone()).unwrap();
+        sender.stop();
+        assert!(matches!(inbox.wait(Duration::MAX), Received::Stop));
+    }
+
+    #[test]
+    fn the_end_of_a_thread_is_heard_before_any_event_and_never_forgotten() {
+        let inbox = Inbox::default();
+        let sender = inbox.sender();
+        sender.network(gone()).unwrap();
+        sender.ended("network");
+        sender.ended("HTTP");
+        for _ in 0..2 {
+            assert!(matches!(inbox.wait(Duration::MAX), Received::Ended("network")));
+        }
         sender.stop();
         assert!(matches!(inbox.wait(Duration::MAX), Received::Stop));
     }

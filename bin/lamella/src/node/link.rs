@@ -89,6 +89,10 @@ impl Listener for Ear {
         self.node.network(event)
     }
 
+    fn ended(&self) {
+        self.node.ended("network");
+    }
+
     fn observe(&self, observation: Observation) {
         let metrics = &self.metrics.network;
         match observation {

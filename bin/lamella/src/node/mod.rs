@@ -9,8 +9,10 @@
 //! |---|---|
 //! | from flags and files to a consensus | `config` |
 //! | what wakes it | `inbox` |
+//! | the clock, set back, set forward, wrong | `pace`, `wall` |
 //! | propose, attest, aggregate | `duties`, `combine` |
 //! | that no key signs twice for one slot | `guard` |
+//! | that keys can sign when their slots come | `keys` |
 //! | what peers gossip; votes that overtook their blocks | `gossip`, `early` |
 //! | catching up | `catch_up` |
 //! | what peers are served, and what they are counted for | `link` |
@@ -30,13 +32,19 @@ mod failure;
 mod gossip;
 mod guard;
 mod inbox;
+mod keys;
 mod link;
+mod pace;
 mod readers;
 mod report;
+mod wall;
 
 use std::{
-    sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use lamella_chain::Chain;
@@ -47,7 +55,7 @@ use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent, Ve
 use lamella_network_dir::ValidatorKeys;
 use lamella_types::{Root, SlotClock, Validators, limits::INTERVALS_PER_SLOT};
 use lamella_xmss::scheme::ProofScheme;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::import::Importer;
 
@@ -58,9 +66,13 @@ use failure::Pause;
 use gossip::Judged;
 use guard::Guard;
 use inbox::Received;
+use keys::Preparer;
+use pace::{Pace, Reading};
+use wall::unix_ms;
 
 pub use error::{GuardCopyError, NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
+pub(crate) use wall::skew_by;
 
 /// Events heard before the clock and sync have their turn again. A vote takes 0.4 ms to check.
 const EVENTS_PER_TURN: usize = 64;
@@ -72,13 +84,15 @@ pub struct Node {
     scheme: Arc<dyn ProofScheme>,
     /// The registry. It never changes.
     validators: Validators,
-    keys: ValidatorKeys,
+    keys: Arc<ValidatorKeys>,
+    preparer: Preparer,
     guard: Guard,
     clock: SlotClock,
     facts: Arc<NodeFacts>,
     metrics: Arc<Metrics>,
     events: Events,
     committee_count: u64,
+    lost_log_lines: Arc<AtomicU64>,
     catch_up: CatchUp,
     early: Early,
     pause: Pause,
@@ -95,21 +109,24 @@ impl Node {
     /// [`NodeError::Store`] if going on would need a store that cannot be trusted.
     pub fn run(&mut self, inbox: &Inbox) -> Result<(), NodeError> {
         self.wait_for_genesis();
-        let mut done = self.chain.fork_choice().time();
+        let mut pace = self.start_pace();
         chain_end::report(&self.clock, None, self.clock.current_slot(unix_ms()));
         loop {
-            let current = self.clock.total_intervals(unix_ms());
-            if current > done {
-                self.advance(done, current, inbox)?;
-                done = current;
+            self.look_at_clock(&mut pace);
+            if let Some(current) = pace.due(unix_ms()) {
+                self.advance(pace.done(), current, inbox)?;
+                pace.lived(current);
             }
             let outcome = self.catch_up();
             self.settle(outcome)?;
-            let next_ms = self.clock.interval_start_ms(done + 1).saturating_sub(unix_ms());
-            let mut wait = Duration::from_millis(next_ms).min(self.catch_up_wait());
+            let mut wait = pace.wait(unix_ms()).min(self.catch_up_wait());
             for _ in 0..EVENTS_PER_TURN {
                 match inbox.wait(wait) {
                     Received::Stop => return Ok(()),
+                    Received::Ended(thread) => {
+                        error!(thread, "Stopping: a thread that the node needs has ended");
+                        return Err(NodeError::ThreadEnded(thread));
+                    }
                     Received::Nothing => break,
                     Received::Network(event) => {
                         let outcome = self.hear(event);
@@ -117,7 +134,7 @@ impl Node {
                     }
                     Received::StoreFailed(failure) => self.settle(Err(failure))?,
                 }
-                if self.clock.total_intervals(unix_ms()) > done {
+                if pace.due(unix_ms()).is_some() {
                     break;
                 }
                 wait = Duration::ZERO;
@@ -133,11 +150,38 @@ impl Node {
             let outcome = match inbox.wait(Duration::ZERO) {
                 Received::Network(event) => self.hear(event),
                 Received::StoreFailed(failure) => Err(failure),
-                Received::Nothing | Received::Stop => break,
+                Received::Nothing | Received::Stop | Received::Ended(_) => break,
             };
             self.settle(outcome)?;
         }
         Ok(())
+    }
+
+    /// Where the clock says that we are, whatever was stored.
+    fn start_pace(&self) -> Pace {
+        let now_ms = unix_ms();
+        let pace = Pace::start(self.clock, self.chain.fork_choice().time(), now_ms);
+        self.chain.set_time(pace.done());
+        let (head_slot, slot) =
+            (self.chain.fork_choice().head_summary().slot, self.clock.current_slot(now_ms));
+        if head_slot > slot {
+            error!(
+                head_slot,
+                clock_slot = slot,
+                "The head is ahead of the clock: no duties before the clock is past it. Is the clock right?"
+            );
+        }
+        pace
+    }
+
+    /// Follows a clock that was set, and doubts what was known of peers after a sleep.
+    fn look_at_clock(&mut self, pace: &mut Pace) {
+        let now = Reading { unix_ms: unix_ms(), monotonic: Instant::now() };
+        let Some(leap) = pace.look(now) else { return };
+        leap.report(&self.clock);
+        self.metrics.watch.count_clock_leap(leap.direction());
+        self.chain.set_time(pace.done());
+        self.doubt_peers();
     }
 
     fn wait_for_genesis(&self) {
@@ -163,7 +207,8 @@ impl Node {
             let outcome = self.look_at_readers(slot_of(current));
             self.settle(outcome)?;
         }
-        self.observe_peers();
+        self.observe_peers(slot_of(current));
+        self.stand(current);
         Ok(())
     }
 
@@ -209,6 +254,26 @@ impl Node {
             self.publish(GossipMessage::Aggregate(Arc::new(aggregate)));
         }
         Ok(())
+    }
+
+    /// Tells the API and the metrics how the node stands after an interval.
+    fn stand(&self, interval: u64) {
+        let guard_failure = self.guard.failure().map(str::to_owned);
+        let slot = interval / INTERVALS_PER_SLOT;
+        self.preparer.at(slot);
+        let keys = self.preparer.standing(slot);
+        self.facts.tell(|standing| {
+            standing.ticked = Some((interval, Instant::now()));
+            standing.guard_failure = guard_failure;
+            standing.silenced_keys = self.guard.silenced();
+            standing.keys = keys;
+        });
+        let watch = &self.metrics.watch;
+        if let Some(keys) = keys {
+            watch.observe_keys(keys.prepared_end, keys.active_end);
+        }
+        watch.observe_lost_lines(self.lost_log_lines.load(Ordering::Relaxed));
+        watch.observe_guard_copy_failures(self.guard.failures());
     }
 
     /// Takes what the network has to say.
@@ -261,9 +326,4 @@ fn reorg_depth(before: &ForkChoice, after: &ForkChoice) -> usize {
     let head = after.head();
     let is_left = |root: &Root| !after.is_ancestor(root, &head);
     after.chain(&before.head()).take_while(|block| is_left(&block.root)).count()
-}
-
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

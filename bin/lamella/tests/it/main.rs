@@ -5,6 +5,7 @@
 mod api;
 mod checkpoint;
 mod checksum;
+mod clock;
 mod command;
 mod damage;
 mod db;
@@ -14,6 +15,7 @@ mod dying;
 mod flags;
 mod full;
 mod guard;
+mod keys;
 mod log;
 mod migrate;
 mod node;
