@@ -231,8 +231,10 @@ fn a_damaged_row_of_an_index_is_derived_when_the_user_says_so() {
     assert_eq!(found.status.code(), Some(1));
     let found = String::from_utf8(found.stdout).unwrap();
     for table in ["Slots", "Canonical"] {
-        let named = found.lines().find(|line| line.contains(&format!("in table {table}")));
-        assert!(named.is_some_and(|line| line.contains("`lamella db derive`")), "{found}");
+        let in_table = format!("in table {table}");
+        let is_named =
+            |line: &str| line.contains(&in_table) && line.contains("`lamella db derive`");
+        assert!(found.lines().any(is_named), "{found}");
     }
     let derived: Value =
         serde_json::from_str(&text(&db(&fixture.data, &["derive", "--json"]))).unwrap();

@@ -64,7 +64,9 @@ impl Old {
         let (first, header) = first_row::<Alone<Headers>>(txn, FIRST)?;
         // Its key is all that is asked of the row, and headers will show whether it is true.
         let tree_root = match first_row::<LiveChain>(txn, FIRST) {
-            Err(ReadError::Damaged(damage)) => SlotRoot::decode(&damage.key).ok_or(MigrateError::Damaged(damage))?,
+            Err(ReadError::Damaged(damage)) => {
+                SlotRoot::decode(&damage.key).ok_or(MigrateError::Damaged(damage))?
+            }
             row => row?.0,
         };
         let mut extent = Extent::begin(first, header.parent_root);
