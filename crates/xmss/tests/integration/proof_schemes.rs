@@ -7,7 +7,7 @@ use lamella_xmss::{KeyPair, PublicKeyBytes, TEST, VerifyError};
 
 use crate::test_key;
 
-const RAW: Raw = Raw { parameters: &TEST };
+const RAW: Raw = Raw { parameters: &TEST, verified: None };
 const SLOT: u64 = 3;
 const MESSAGE: [u8; 32] = [5; 32];
 const SIGNATURE_BYTES: usize = 424;
