@@ -13,7 +13,8 @@ use std::io;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use lamella_types::{
     BlocksByRangeRequest, BlocksByRootRequest, Decode, SignedBlock, Status,
-    limits::MAX_REQUEST_BLOCKS, to_ssz,
+    limits::{MAX_REQUEST_BLOCKS, SIGNED_BLOCK_BYTES_MAX},
+    to_ssz,
 };
 use libp2p::{StreamProtocol, request_response};
 
@@ -22,7 +23,7 @@ use super::{
     stream::{invalid, read_chunk, read_payload},
 };
 use crate::{
-    requests::{BlocksRequest, REQUEST_BLOCKS_MAX, SIGNED_BLOCK_BYTES_MAX},
+    requests::{BlocksRequest, REQUEST_BLOCKS_MAX},
     wire::chunk::{ResponseChunk, ResponseCode, encode_payload},
 };
 
