@@ -12,6 +12,7 @@ mod join;
 mod kills;
 mod partition;
 mod soak;
+mod strangers;
 mod window;
 
 use lamella_testing_devnet::NetworkPlan;
