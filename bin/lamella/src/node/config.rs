@@ -57,7 +57,7 @@ impl Node {
         report::opened(config, &opened, &keys);
         let importer = Importer::new(Arc::clone(&chain), Arc::clone(&scheme));
         let metrics = Arc::new(Metrics::new(NAME, &version(), keys.validators.len()));
-        let gate = Arc::new(Gate::new(genesis.validators.len() as u64));
+        let gate = Arc::new(Gate::new(genesis.validators.len() as u64, scheme.is_proof()));
         let ear = Ear {
             node: inbox.sender(),
             chain: Arc::clone(&chain),

@@ -4,7 +4,8 @@
 //! The hard idea: only what is *proven* to come from a validator may shut out what comes later. A block is first seen
 //! once its proposer's signature holds, a vote once its own does; else a stranger's copy would silence the honest one.
 //! A proposer that signs a second block has given evidence against itself: the first stays, the second is remembered
-//! by its root alone, and no further one is looked at. Sync brings any of them where votes or children ask for it.
+//! by its root alone, and no further one is looked at. Sync brings any of them where votes or children ask for it. Under a
+//! scheme that proves nothing, no block is seen.
 //!
 //! Shared by the network's task, which asks, and the node's thread, which tells.
 
@@ -65,13 +66,15 @@ struct SlotSeen {
 #[derive(Debug)]
 pub(super) struct Gate {
     validators: u64,
+    /// Whether a block that passes its checks is its proposer's.
+    is_proven: bool,
     slots: Mutex<BTreeMap<Slot, SlotSeen>>,
 }
 
 impl Gate {
     /// A gate that has seen nothing, for a registry of so many validators.
-    pub(super) const fn new(validators: u64) -> Self {
-        Self { validators, slots: Mutex::new(BTreeMap::new()) }
+    pub(super) const fn new(validators: u64, is_proven: bool) -> Self {
+        Self { validators, is_proven, slots: Mutex::new(BTreeMap::new()) }
     }
 
     /// Whether a message is worth its decoding in the slot that it is now. The view is asked for where a block is.
@@ -146,17 +149,18 @@ impl Gate {
 
     /// A block's proposer has signed it; `true` if it is evidence that was not there before.
     pub(super) fn block_signed(&self, slot: Slot, root: &Root) -> bool {
-        self.with(slot, |seen| match (seen.first, seen.second) {
-            (None, _) => {
-                seen.first = Some(*root);
-                false
-            }
-            (Some(first), None) if first != *root => {
-                seen.second = Some(*root);
-                true
-            }
-            _ => false,
-        })
+        self.is_proven
+            && self.with(slot, |seen| match (seen.first, seen.second) {
+                (None, _) => {
+                    seen.first = Some(*root);
+                    false
+                }
+                (Some(first), None) if first != *root => {
+                    seen.second = Some(*root);
+                    true
+                }
+                _ => false,
+            })
     }
 
     /// A block whose proposer signed it is invalid all the same: no copy of it is any better.
@@ -237,7 +241,7 @@ mod tests {
     /// A gate, and a chain that begins with a block of slot 100.
     fn fresh() -> (Gate, ForkChoice) {
         let anchor = summary(100, Root::new([1; 32]), Root::ZERO);
-        (Gate::new(VALIDATORS), ForkChoice::from_anchor(anchor))
+        (Gate::new(VALIDATORS, true), ForkChoice::from_anchor(anchor))
     }
 
     fn worth(gate: &Gate, view: &ForkChoice, glance: Glance, current: Slot) -> Worth {
@@ -309,6 +313,13 @@ mod tests {
         assert_eq!((gate.place(150, &second), gate.place(150, &third)), (Seen::Second, Seen::More));
         assert_eq!(worth(&gate, &view, block(150), 150), Worth::Nothing);
         assert_eq!(worth(&gate, &view, block(151), 150), Worth::Reading, "another slot");
+    }
+
+    #[test]
+    fn where_nothing_is_proven_a_forged_block_shuts_nothing_out() {
+        let gate = Gate::new(VALIDATORS, false);
+        assert!(!gate.block_signed(150, &Root::new([2; 32])));
+        assert_eq!(gate.place(150, &Root::new([3; 32])), Seen::First);
     }
 
     #[test]

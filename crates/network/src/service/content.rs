@@ -22,15 +22,15 @@ use crate::wire::{
 /// Bytes of a vote without its signature.
 const VOTE_BYTES: usize = 136;
 
-/// Bytes in front of what a content carries: the message's id and a mark.
-const HEADER_BYTES: usize = MESSAGE_ID_BYTES + 1;
+/// Bytes in front of what a content carries: the message's id, what it unpacked to, and a mark.
+const HEADER_BYTES: usize = MESSAGE_ID_BYTES + 4 + 1;
 
 /// Marks: an SSZ payload follows; nothing does; the reason why the message is valid for nobody does.
 const PAYLOAD: u8 = 0;
 const NOTHING: u8 = 1;
 const NEVER: u8 = 2;
 
-/// What became of a message. In gossipsub it is bytes: `[id: 20 | mark: u8 | rest]`.
+/// What became of a message. In gossipsub it is bytes: `[id: 20 | bytes: u32 BE | mark: u8 | rest]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content<'a> {
     /// Worth reading: its SSZ.
@@ -42,23 +42,28 @@ pub(super) enum Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// What these bytes carry.
-    pub(super) fn read(data: &'a [u8]) -> Self {
-        match data.get(MESSAGE_ID_BYTES..).and_then(<[u8]>::split_first) {
+    /// What these bytes carry, and how many bytes the message cost us: those that it unpacked to, else those sent.
+    pub(super) fn read(data: &'a [u8]) -> (Self, usize) {
+        let parts = data.get(MESSAGE_ID_BYTES..).and_then(<[u8]>::split_first_chunk);
+        let Some((bytes, rest)) = parts else { return (Self::Nothing, data.len()) };
+        let content = match rest.split_first() {
             Some((&PAYLOAD, ssz)) => Self::Payload(ssz),
             Some((&NEVER, why)) => Self::Never(str::from_utf8(why).unwrap_or_default()),
             _ => Self::Nothing,
-        }
+        };
+        (content, u32::from_be_bytes(*bytes) as usize)
     }
 
-    fn write(self, id: [u8; MESSAGE_ID_BYTES]) -> Vec<u8> {
+    fn write(self, id: [u8; MESSAGE_ID_BYTES], bytes: usize) -> Vec<u8> {
         let (mark, rest) = match self {
             Self::Payload(ssz) => (PAYLOAD, ssz),
             Self::Nothing => (NOTHING, &[][..]),
             Self::Never(why) => (NEVER, why.as_bytes()),
         };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let mut data = Vec::with_capacity(HEADER_BYTES + rest.len());
         data.extend_from_slice(&id);
+        data.extend_from_slice(&bytes.to_be_bytes());
         data.push(mark);
         data.extend_from_slice(rest);
         data
@@ -67,7 +72,7 @@ impl<'a> Content<'a> {
 
 /// A message of ours, as gossipsub takes it.
 pub(super) fn of_ours(topic: &str, ssz: &[u8]) -> Vec<u8> {
-    Content::Payload(ssz).write(hash(topic.as_bytes(), ssz, DOMAIN_VALID_SNAPPY))
+    Content::Payload(ssz).write(hash(topic.as_bytes(), ssz, DOMAIN_VALID_SNAPPY), ssz.len())
 }
 
 /// The id that a content carries in front.
@@ -95,25 +100,25 @@ pub(super) struct Unpack {
 impl Unpack {
     fn unpack(&self, topic: &TopicHash, data: &[u8]) -> Vec<u8> {
         let name = topic.as_str().as_bytes();
-        let refused =
-            |why: &str| Content::Never(why).write(hash(name, data, DOMAIN_INVALID_SNAPPY));
+        let refused = |content: Content<'_>| {
+            content.write(hash(name, data, DOMAIN_INVALID_SNAPPY), data.len())
+        };
         let Some(kind) = self.topics.get(topic).copied() else {
-            return Content::Nothing.write(hash(name, data, DOMAIN_INVALID_SNAPPY));
+            return refused(Content::Nothing);
         };
         let limit = ssz_bytes_max(kind, self.signature_bytes);
         let ssz = match decompress_block(data, limit) {
             Ok(ssz) => ssz,
-            Err(error) => return refused(&error.to_string()),
+            Err(error) => return refused(Content::Never(&error.to_string())),
         };
         let id = hash(name, &ssz, DOMAIN_VALID_SNAPPY);
-        let Some(glance) = Glance::at(kind, &ssz) else {
-            return Content::Never("too short for what it is said to be").write(id);
+        let content = match Glance::at(kind, &ssz).map(|glance| self.listener.worth(&glance)) {
+            None => Content::Never("too short for what it is said to be"),
+            Some(Worth::Reading) => Content::Payload(&ssz),
+            Some(Worth::Nothing) => Content::Nothing,
+            Some(Worth::Never(why)) => Content::Never(why),
         };
-        match self.listener.worth(&glance) {
-            Worth::Reading => Content::Payload(&ssz).write(id),
-            Worth::Nothing => Content::Nothing.write(id),
-            Worth::Never(why) => Content::Never(why).write(id),
-        }
+        content.write(id, ssz.len())
     }
 }
 
@@ -186,8 +191,10 @@ mod tests {
             assert_eq!(content[..MESSAGE_ID_BYTES], message_id(topic.as_str(), &packed));
             assert_eq!(of_ours(topic.as_str(), &ssz(slot))[..20], content[..20], "either way");
             let expected = ssz(slot);
+            let (content, bytes) = Content::read(&content);
+            assert_eq!(bytes, expected.len(), "what it cost, read or not");
             assert_eq!(
-                Content::read(&content),
+                content,
                 match slot {
                     1 => Content::Payload(&expected),
                     2 => Content::Nothing,
@@ -195,8 +202,11 @@ mod tests {
                 }
             );
         }
-        assert_eq!(Content::read(&unpack(&TopicHash::from_raw("x"), &[1, 2])), Content::Nothing);
-        assert_eq!(Content::read(&[0; 7]), Content::Nothing);
+        assert_eq!(
+            Content::read(&unpack(&TopicHash::from_raw("x"), &[1, 2])),
+            (Content::Nothing, 2)
+        );
+        assert_eq!(Content::read(&[0; 7]), (Content::Nothing, 7));
     }
 
     /// Symptom: one peer made a node keep 3.6 GB with blocks of 157 KB, which unpacked to 3.2 MB each.
@@ -208,7 +218,10 @@ mod tests {
         for (topic, limit) in [(topic(TopicKind::Block), SIGNED_BLOCK_BYTES_MAX), (votes, 160)] {
             let bomb = compress_block(&vec![0; limit + 1]).unwrap();
             let content = unpack(&topic, &bomb);
-            let Content::Never(why) = Content::read(&content) else { panic!("{content:?}") };
+            let (Content::Never(why), bytes) = Content::read(&content) else {
+                panic!("{content:?}")
+            };
+            assert_eq!(bytes, bomb.len());
             assert!(why.contains("the limit is"), "{why}");
             assert_eq!(
                 content[..20],
@@ -216,7 +229,7 @@ mod tests {
             );
             let fits = compress_block(&vec![0; limit]).unwrap();
             let content = unpack(&topic, &fits);
-            assert_eq!(Content::read(&content), Content::Never("no such slot"), "read");
+            assert_eq!(Content::read(&content), (Content::Never("no such slot"), limit), "read");
         }
     }
 }

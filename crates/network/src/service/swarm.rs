@@ -19,7 +19,7 @@ use super::{
     gossip::{self, Gossip},
     limits::{INBOUND_MAX, PEERS_MAX, STREAMS_PER_PEER},
     listener::Listener,
-    protocols::{BlocksCodec, StatusCodec},
+    protocols::{BlocksCodec, By, StatusCodec},
 };
 
 /// Connections to one peer: both sides may dial at once.
@@ -117,8 +117,8 @@ pub(super) fn swarm(
             [(StatusCodec::PROTOCOL, request_response::ProtocolSupport::Full)],
             answer_config(),
         ),
-        range: blocks(BlocksCodec::Range),
-        roots: blocks(BlocksCodec::Roots),
+        range: blocks(BlocksCodec::new(By::Range)),
+        roots: blocks(BlocksCodec::new(By::Roots)),
     };
     let Ok(built) = libp2p::SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()

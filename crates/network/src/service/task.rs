@@ -234,6 +234,7 @@ impl Task {
 
     fn gossiped(&mut self, id: GossipId, message: &gossipsub::Message) {
         let peer = id.peer;
+        let (content, _) = Content::read(&message.data);
         let Some(kind) = self.topics.get(&message.topic).copied() else {
             return self.report(&id, Verdict::Ignore);
         };
@@ -242,7 +243,7 @@ impl Task {
             self.hub.listener.observe(Observation::GossipDropped(Offence::Flood));
             return self.hub.penalise(peer, Offence::Flood, "gossip");
         }
-        let (ssz, refused) = match Content::read(&message.data) {
+        let (ssz, refused) = match content {
             Content::Payload(ssz) => (ssz, None),
             Content::Nothing => {
                 self.hub.listener.observe(Observation::NotWorthReading);

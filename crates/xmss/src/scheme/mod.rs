@@ -126,6 +126,9 @@ pub trait ProofScheme: Send + Sync {
     /// its blocks need.
     fn can_sign_duties(&self) -> bool;
 
+    /// Whether a proof that passes shows who signed: if not, nobody may be judged by it.
+    fn is_proof(&self) -> bool;
+
     /// Folds child proofs and raw signatures over one message into participants, ascending, and
     /// their proof.
     ///

@@ -30,6 +30,10 @@ impl ProofScheme for Raw {
         true
     }
 
+    fn is_proof(&self) -> bool {
+        true
+    }
+
     /// The first child that holds a validator provides its signature; raw signatures fill in
     /// validators no child holds. Every signature that ends up in the proof is verified, 0.35
     /// ms each, spread over the machine's cores.

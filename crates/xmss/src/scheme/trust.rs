@@ -20,6 +20,10 @@ impl ProofScheme for Trust {
         false
     }
 
+    fn is_proof(&self) -> bool {
+        false
+    }
+
     fn aggregate(
         &self,
         _children: &[Child<'_>],
