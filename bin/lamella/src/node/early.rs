@@ -44,6 +44,18 @@ impl Early {
         }
     }
 
+    /// Whether this says nothing that does not wait already: one aggregate makes many smaller ones, all of them valid.
+    fn covers(&self, message: &GossipMessage) -> bool {
+        let GossipMessage::Aggregate(new) = message else { return false };
+        self.waiting.iter().any(|waiting| match &waiting.message {
+            GossipMessage::Aggregate(old) if old.data == new.data => {
+                let old = &old.proof.participants;
+                new.proof.participants.ones().all(|index| old.get(index) == Some(true))
+            }
+            _ => false,
+        })
+    }
+
     /// Drops what was kept before this interval.
     fn forget_before(&mut self, interval: u64) {
         self.waiting.retain(|waiting| waiting.interval >= interval);
@@ -54,6 +66,9 @@ impl Early {
 impl Node {
     /// Keeps a vote, whose signature is good, for when its blocks are here.
     pub(super) fn keep_early(&mut self, peer: PeerId, message: GossipMessage) {
+        if self.early.covers(&message) {
+            return;
+        }
         let interval = self.chain.fork_choice().time();
         let bytes = message.memory_bytes();
         self.early.push(Waiting { peer, message, interval, bytes });
@@ -110,6 +125,7 @@ mod tests {
         }
         let fit = EARLY_BYTES_MAX / message.memory_bytes();
         assert_eq!((early.waiting.len(), early.waiting[0].interval), (fit, 100 - fit as u64));
+        assert!(early.covers(&message), "the same, or a part of it");
         early.forget_before(99);
         assert_eq!((early.waiting.len(), early.bytes), (1, message.memory_bytes()));
         early.forget_before(100);
