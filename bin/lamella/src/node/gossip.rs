@@ -131,6 +131,7 @@ impl Node {
         if !view.contains(&signed.block.parent_root) {
             return Ok(Judged::Orphan(root, signed));
         }
+        drop(view);
         match self.importer.import(SignedBlock::clone(&signed)) {
             Ok(Imported::Known(_)) => Ok(Judged::Accepted),
             Ok(Imported::New(new)) => {
