@@ -15,7 +15,8 @@
 //! | what is unpacked, and what is worth decoding | `content`, `glance` |
 //! | what waits for the node's verdict | `pending` |
 //! | requests and answers on a stream | `protocols`, `stream` |
-//! | answers read block by block | `source` |
+//! | answers read block by block, and what they may weigh | `source`, `meter` |
+//! | which connections of a peer are alive | `connections` |
 //! | who is connected | `book`; what they did wrong: [`crate::peers`] |
 //!
 //! ## Bounds
@@ -24,10 +25,12 @@
 //! [`GOSSIP_PENDING_PER_PEER`] and [`GOSSIP_PENDING_BYTES_PER_PEER`] of one peer. Requests of ours:
 //! [`REQUESTS_MAX`](crate::requests::REQUESTS_MAX), each of
 //! [`REQUEST_BLOCKS_MAX`](crate::requests::REQUEST_BLOCKS_MAX) blocks. Streams that one peer may open at once:
-//! [`STREAMS_PER_PEER`] for each protocol. Connections: [`PEERS_MAX`], of which [`INBOUND_MAX`] begun by others.
+//! [`STREAMS_PER_PEER`] for each protocol. Connections: [`PEERS_MAX`], of which [`INBOUND_MAX`] begun by others, beside
+//! those of nodes that we dial. Bytes and requests of an address: [`crate::peers::limits`].
 
 mod book;
 mod config;
+mod connections;
 mod content;
 mod exchange;
 mod glance;
@@ -36,6 +39,7 @@ mod hub;
 mod limits;
 mod listener;
 mod message;
+mod meter;
 mod pending;
 mod protocols;
 mod source;
@@ -109,7 +113,7 @@ impl Network {
             .build()?;
         let mut swarm = {
             let _entered = runtime.enter();
-            swarm::swarm(config, keypair, Arc::clone(&listener))?
+            swarm::swarm(config, keypair, &dial, Arc::clone(&listener))?
         };
         let address = runtime.block_on(swarm::listen(&mut swarm, config.listen))?;
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);

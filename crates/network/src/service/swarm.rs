@@ -17,13 +17,10 @@ use libp2p::{
 use super::{
     config::{Dial, NetworkConfig, NetworkError},
     gossip::{self, Gossip},
-    limits::{INBOUND_MAX, PEERS_MAX, STREAMS_PER_PEER},
+    limits::{CONNECTIONS_PER_PEER, INBOUND_MAX, PEERS_MAX, STREAMS_PER_PEER},
     listener::Listener,
     protocols::{BlocksCodec, By, StatusCodec},
 };
-
-/// Connections to one peer: both sides may dial at once.
-const CONNECTIONS_PER_PEER: u32 = 2;
 
 /// Connections being made, each way.
 const CONNECTING_MAX: u32 = 32;
@@ -94,9 +91,10 @@ fn multiaddr(address: SocketAddr) -> Multiaddr {
 pub(super) fn swarm(
     config: &NetworkConfig,
     keypair: identity::Keypair,
+    dial: &[(PeerId, Multiaddr)],
     listener: Arc<dyn Listener>,
 ) -> Result<Swarm<Behaviour>, NetworkError> {
-    let behaviour = Behaviour {
+    let mut behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(
             connection_limits::ConnectionLimits::default()
                 .with_max_pending_incoming(Some(CONNECTING_MAX))
@@ -120,6 +118,8 @@ pub(super) fn swarm(
         range: blocks(BlocksCodec::new(By::Range)),
         roots: blocks(BlocksCodec::new(By::Roots)),
     };
+    // However many strangers are here, there is room for them.
+    dial.iter().for_each(|(peer, _)| behaviour.limits.bypass_peer_id(peer));
     let Ok(built) = libp2p::SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_quic_config(|mut quic| {
@@ -165,7 +165,7 @@ pub(super) async fn listen(
     }
 }
 
-fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+pub(super) fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
     let mut parts = address.iter();
     let ip = match parts.next()? {
         Protocol::Ip4(ip) => IpAddr::V4(ip),

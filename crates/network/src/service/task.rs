@@ -1,6 +1,10 @@
 //! The loop: one event of the swarm, one command of the node, or one tick at a time.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::StreamExt;
 use libp2p::{
@@ -8,7 +12,7 @@ use libp2p::{
     core::ConnectedPoint,
     gossipsub, identify,
     swarm::{
-        ConnectionError, DialError, Swarm, SwarmEvent,
+        ConnectionError, ConnectionId, DialError, Swarm, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
@@ -21,6 +25,7 @@ use tracing::{debug, info, warn};
 use super::{
     book::{Direction, PeerBook, printable},
     config::NetworkConfig,
+    connections::Connections,
     content::{self, Content},
     exchange::Exchange,
     gossip,
@@ -29,22 +34,24 @@ use super::{
     message::{Command, GossipId, GossipMessage, NetworkEvent, Verdict},
     pending::Pending,
     source::BlockSource,
-    swarm::{Behaviour, BehaviourEvent},
+    swarm::{Behaviour, BehaviourEvent, socket_address},
 };
 use crate::{
-    peers::{Demand, Offence},
+    peers::{Demand, Dialler, Offence, Peers},
     wire::topic::{Topic, TopicKind},
 };
 
-/// Time between two looks at what can wait: events that the node had no room for, bans that end, the mesh.
+/// Time between two looks at what can wait: events that the node had no room for, bans that end, whom to dial, the mesh.
 const HOUSEKEEPING: Duration = Duration::from_millis(200);
 
 /// The network's own thread of control.
 pub(super) struct Task {
     hub: Hub,
     exchange: Exchange,
-    dial: Vec<(PeerId, Multiaddr)>,
-    redial: Duration,
+    /// Nodes that we dial, and where.
+    dial: BTreeMap<PeerId, Multiaddr>,
+    dialler: Dialler<PeerId>,
+    connections: Connections<PeerId, ConnectionId>,
     signature_bytes: usize,
     /// Undecided gossip.
     pending: Pending,
@@ -64,11 +71,14 @@ impl Task {
         let topics = topics
             .filter_map(|hash| Some((hash.clone(), hash.as_str().parse::<Topic>().ok()?.kind)))
             .collect();
+        let dial: BTreeMap<PeerId, Multiaddr> = dial.into_iter().collect();
+        let redial_ms = u64::try_from(config.redial.as_millis()).unwrap_or(u64::MAX);
         Self {
-            hub: Hub::new(swarm, listener, book),
+            hub: Hub::new(swarm, listener, book, Peers::new(dial.keys().copied())),
             exchange: Exchange::new(source),
+            dialler: Dialler::new(dial.keys().copied(), redial_ms),
             dial,
-            redial: config.redial,
+            connections: Connections::default(),
             signature_bytes: config.signature_bytes,
             pending: Pending::default(),
             topics,
@@ -76,9 +86,7 @@ impl Task {
     }
 
     pub(super) async fn run(mut self, mut commands: Receiver<Command>) {
-        let mut redial = interval(self.redial);
         let mut housekeeping = interval(HOUSEKEEPING);
-        redial.set_missed_tick_behavior(MissedTickBehavior::Delay);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -87,7 +95,6 @@ impl Task {
                     None => return,
                 },
                 event = self.hub.swarm.select_next_some() => self.swarm_event(event),
-                _ = redial.tick() => self.dial_missing(),
                 _ = housekeeping.tick() => self.keep_house(),
             }
         }
@@ -95,6 +102,7 @@ impl Task {
 
     fn keep_house(&mut self) {
         self.hub.flush();
+        self.dial_missing();
         for peer in self.hub.peers.forget(self.hub.now_ms()) {
             self.hub.swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
@@ -103,8 +111,9 @@ impl Task {
     }
 
     fn dial_missing(&mut self) {
-        for (peer, address) in &self.dial {
-            let options = DialOpts::peer_id(*peer)
+        for peer in self.dialler.due(self.hub.now_ms()) {
+            let Some(address) = self.dial.get(&peer) else { continue };
+            let options = DialOpts::peer_id(peer)
                 .condition(PeerCondition::DisconnectedAndNotDialing)
                 .addresses(vec![address.clone()])
                 .build();
@@ -148,14 +157,16 @@ impl Task {
     fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.behaviour_event(event),
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint, num_established, .. }
-                if num_established.get() == 1 =>
-            {
-                self.connected(peer_id, &endpoint);
-            }
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
-                self.gone(peer_id, cause.as_ref());
-            }
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                num_established,
+                ..
+            } => self.opened(peer_id, connection_id, &endpoint, num_established.get() == 1),
+            SwarmEvent::ConnectionClosed {
+                peer_id, connection_id, cause, num_established, ..
+            } => self.closed(peer_id, &connection_id, cause.as_ref(), num_established == 0),
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 debug!(peer = ?peer_id, %error, "Dialling failed");
                 let is_timeout = error.to_string().to_ascii_lowercase().contains("timed out");
@@ -173,33 +184,62 @@ impl Task {
         }
     }
 
-    fn connected(&mut self, peer: PeerId, endpoint: &ConnectedPoint) {
+    fn opened(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        endpoint: &ConnectedPoint,
+        is_first: bool,
+    ) {
+        let now_ms = self.hub.now_ms();
         let direction = if endpoint.is_dialer() { Direction::Outbound } else { Direction::Inbound };
         let address = endpoint.get_remote_address();
-        info!(%peer, %address, direction = direction.name(), "Peer connected");
-        self.hub.book.add(peer, address.clone(), direction);
-        self.hub.peers.connected(peer, self.hub.now_ms());
-        self.hub.listener.observe(Observation::Connected(direction));
-        self.exchange.ask_status(&mut self.hub, peer);
+        let shows_dead = self.connections.opened(peer, connection, direction, now_ms);
+        if is_first {
+            info!(%peer, %address, direction = direction.name(), "Peer connected");
+            self.hub.book.add(peer, address.clone(), direction);
+            self.hub.listener.observe(Observation::Connected(direction));
+            self.dialler.connected(&peer, now_ms);
+            let ip = socket_address(address).map(|address| address.ip());
+            if self.hub.peers.connected(peer, ip, now_ms) {
+                return self.exchange.ask_status(&mut self.hub, peer);
+            }
+            debug!(%peer, %address, "Too many of this address");
+        } else if shows_dead {
+            info!(%peer, %address, "Peer dials again: its old connections are dead");
+        } else {
+            return;
+        }
+        self.end(peer);
     }
 
-    fn gone(&mut self, peer: PeerId, cause: Option<&ConnectionError>) {
-        let reason = match cause {
-            None => "local_close",
-            Some(ConnectionError::KeepAliveTimeout) => "timeout",
-            Some(ConnectionError::IO(error)) => {
-                let text = error.to_string().to_ascii_lowercase();
-                if text.contains("timed out") {
-                    "timeout"
-                } else if text.contains("closed") {
-                    "remote_close"
-                } else {
-                    "error"
-                }
-            }
-        };
+    /// Ends all connections of a peer. It is told to everybody when they are.
+    fn end(&mut self, peer: PeerId) {
+        // An error says that there is none.
+        let _ = self.hub.swarm.disconnect_peer_id(peer);
+    }
+
+    fn closed(
+        &mut self,
+        peer: PeerId,
+        connection: &ConnectionId,
+        cause: Option<&ConnectionError>,
+        is_last: bool,
+    ) {
+        let reason = reason(cause);
+        let ends_rest = self.connections.closed(&peer, connection, reason == "timeout");
+        if is_last {
+            self.gone(peer, reason);
+        } else if ends_rest {
+            self.end(peer);
+        }
+    }
+
+    fn gone(&mut self, peer: PeerId, reason: &'static str) {
         info!(%peer, reason, "Peer gone");
-        self.hub.peers.gone(&peer);
+        let now_ms = self.hub.now_ms();
+        self.hub.peers.gone(&peer, now_ms);
+        self.dialler.gone(&peer, now_ms);
         if let Some(info) = self.hub.book.remove(&peer) {
             let direction = info.direction;
             self.hub.listener.observe(Observation::Disconnected { direction, reason });
@@ -234,11 +274,12 @@ impl Task {
 
     fn gossiped(&mut self, id: GossipId, message: &gossipsub::Message) {
         let peer = id.peer;
-        let (content, _) = Content::read(&message.data);
+        // Bytes are those unpacked: a bomb pays for what it costs.
+        let (content, bytes) = Content::read(&message.data);
         let Some(kind) = self.topics.get(&message.topic).copied() else {
             return self.report(&id, Verdict::Ignore);
         };
-        if !self.hub.allows(&peer, Demand::Gossip) {
+        if !self.hub.allows(&peer, Demand::Gossip { bytes: bytes as u64 }) {
             self.report(&id, Verdict::Ignore);
             self.hub.listener.observe(Observation::GossipDropped(Offence::Flood));
             return self.hub.penalise(peer, Offence::Flood, "gossip");
@@ -299,5 +340,23 @@ impl Task {
         // Too late for a message that the cache has dropped: then nobody asks for it any more.
         let gossip = &mut self.hub.swarm.behaviour_mut().gossip;
         let _ = gossip.report_message_validation_result(&id.message, &id.peer, acceptance);
+    }
+}
+
+/// Why a connection ended.
+fn reason(cause: Option<&ConnectionError>) -> &'static str {
+    match cause {
+        None => "local_close",
+        Some(ConnectionError::KeepAliveTimeout) => "timeout",
+        Some(ConnectionError::IO(error)) => {
+            let text = error.to_string().to_ascii_lowercase();
+            if text.contains("timed out") {
+                "timeout"
+            } else if text.contains("closed") {
+                "remote_close"
+            } else {
+                "error"
+            }
+        }
     }
 }
