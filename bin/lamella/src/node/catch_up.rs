@@ -11,7 +11,7 @@ use std::{
 
 use lamella_chain::Chain;
 use lamella_fork_choice::ForkChoice;
-use lamella_inspect::{LookupError, which};
+use lamella_inspect::{LookupError, served::Change, which};
 use lamella_metrics::Metrics;
 use lamella_network::standing::{Peer, SyncStatus};
 use lamella_network::{
@@ -235,7 +235,8 @@ impl Node {
                     self.gate.block_signed(block.block.slot, root);
                 }
                 let current = self.clock.current_slot(unix_ms());
-                self.events.imported(&self.chain, &persisted, current);
+                let change = Change::of_import(&persisted);
+                self.events.changed(&self.served(), &change, current);
                 Outcome::Imported
             }
             Err(ImportError::Rejected { root, reason }) => {

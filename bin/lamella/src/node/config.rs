@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use lamella_chain::{Bootstrap, Chain};
 use lamella_http_api::{ApiContext, Events, Limits, NodeFacts, serve, version};
+use lamella_inspect::StoreError;
 use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::ValidatorKeys;
-use lamella_tables::EngineError;
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::{PRODUCTION, scheme::ProofScheme};
 use tracing::{info, warn};
@@ -76,10 +76,17 @@ impl Node {
                 let (chain, facts) = (Arc::clone(&chain), Arc::clone(&facts));
                 let (metrics, events) = (Arc::clone(&metrics), events.clone());
                 let node = inbox.sender();
-                let store_failed =
-                    Arc::new(move |error: EngineError| node.store_failed(error.into()));
-                let context =
-                    ApiContext::new(chain, facts, metrics, events, Limits::default(), store_failed);
+                let store_failed = Arc::new(move |error: StoreError| {
+                    node.store_failed(error.into_engine().into())
+                });
+                let context = ApiContext::new(
+                    chain.into(),
+                    facts,
+                    metrics,
+                    events,
+                    Limits::default(),
+                    store_failed,
+                );
                 serve(&api, Arc::new(context))
             })
             .transpose()?;

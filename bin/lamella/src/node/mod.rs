@@ -44,6 +44,7 @@ use std::{
 use lamella_chain::Chain;
 use lamella_fork_choice::{Combine, ForkChoice, Tick};
 use lamella_http_api::{ApiServer, Events, NodeFacts};
+use lamella_inspect::served::{Change, Served};
 use lamella_metrics::Metrics;
 use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent, Verdict};
 use lamella_network_dir::ValidatorKeys;
@@ -260,7 +261,12 @@ impl Node {
         report::reorg(depth, before, &after);
         self.metrics.observe_reorg(depth as u64);
         let slot = self.clock.current_slot(unix_ms());
-        self.events.view_changed(&self.chain, before, &after, slot);
+        self.events.changed(&self.served(), &Change::between(before, &after), slot);
+    }
+
+    /// The chain as listeners see it.
+    fn served(&self) -> Served {
+        Served::from(Arc::clone(&self.chain))
     }
 }
 
