@@ -52,6 +52,8 @@ pub(super) struct Watch<'a> {
     shown: Slot,
     /// Up to this slot finality may be far from the head; 0 without a pause.
     catch_up_until: Slot,
+    /// Slots between head and finalized block at the end of each slot in which finality had nothing to catch up with.
+    distances: Vec<u64>,
     /// When the last picture was taken.
     looked: Instant,
 }
@@ -96,6 +98,7 @@ impl<'a> Watch<'a> {
             end,
             shown,
             catch_up_until: 0,
+            distances: Vec::new(),
             looked: Instant::now(),
         };
         let picture = watch.wait_for_answers()?;
@@ -116,6 +119,10 @@ impl<'a> Watch<'a> {
                 self.shown = complete;
                 self.looked = Instant::now();
                 let picture = Picture { slot: complete, ..self.look()? };
+                let health = picture.health();
+                if health.answered == health.nodes && health.catch_up_slots == 0 {
+                    self.distances.push(health.finality_distance());
+                }
                 self.show.slot(&picture)?;
             } else if self.show.is_live() && self.looked.elapsed() >= PICTURE_INTERVAL {
                 self.looked = Instant::now();
@@ -132,6 +139,7 @@ impl<'a> Watch<'a> {
     /// Makes every check: of the running nodes, then, when they have stopped, of what they left on disk. Shows them.
     pub(super) fn judge(&mut self, seed: u64) -> Result<Verdict, DevnetError> {
         let mut checks = self.settle()?;
+        checks.push(checks::distance(std::mem::take(&mut self.distances)));
         let slot = self.folder.now();
         let (finalized, asked) = (self.look()?.health().finalized_slot, self.asked());
         checks.push(self.or_abandon(move || checks::states(&asked, finalized, seed))?);

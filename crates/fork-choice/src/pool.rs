@@ -77,6 +77,14 @@ impl Pool {
         self.at(*self.order_of.get(data)?)
     }
 
+    /// Whether all of these count for this data.
+    #[must_use]
+    pub fn has_all(&self, data: &AttestationData, participants: &AggregationBits) -> bool {
+        self.get(data).is_some_and(|entry| {
+            participants.ones().all(|index| entry.participants.get(index) == Some(true))
+        })
+    }
+
     pub(crate) fn at(&self, order: i64) -> Option<&PoolEntry> {
         self.by_order.get(&order).map(Arc::as_ref)
     }

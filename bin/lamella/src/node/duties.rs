@@ -20,7 +20,7 @@ use lamella_types::{
     SignedBlock, SingleMessageAggregate, Slot, ValidatorIndex, hash_tree_root,
     slot::proposer_for_slot,
 };
-use lamella_xmss::{SecretKey, SignError, scheme::PROOF_BYTES_MAX, scheme::ProofError};
+use lamella_xmss::{SecretKey, SignError, scheme::ProofError};
 use tracing::{debug, error, info, warn};
 
 use super::{Node, StoreFailure, combine::Prover, report, unix_ms};
@@ -160,15 +160,16 @@ impl Node {
             proposer_index: proposer,
             parent_root,
             known_block: &known_block,
-            participants_max: participants_max(),
+            // The proposer's signature is in the proof too.
+            participants_max: self.scheme.signers_max() - 1,
         };
         let prover = self.any_prover();
         let mut folding = Duration::ZERO;
-        let mut combine = |data: &AttestationData, proofs: &[Arc<SingleMessageAggregate>]| {
+        let mut combine = |data: &_, proofs: &[_], voters: &_| {
             let started = Instant::now();
-            let folded = prover.fold(data, proofs, &[]).map(Arc::new);
+            let combined = prover.select(data, proofs, voters).map(Arc::new);
             folding += started.elapsed();
-            folded
+            combined
         };
         let built = build_block(&parent, &request, &candidates, &mut combine)
             .map_err(ProposalError::Build)?;
@@ -288,9 +289,4 @@ impl Node {
 
 fn sign(key: &SecretKey, slot: Slot, message: &[u8; 32]) -> Result<Vec<u8>, SignError> {
     key.sign(slot, message).map(|signature| signature.encode())
-}
-
-/// Votes that fit a block proof of the raw scheme beside the proposer's signature: 205.
-fn participants_max() -> usize {
-    PROOF_BYTES_MAX / lamella_xmss::PRODUCTION.signature_bytes() - 1
 }

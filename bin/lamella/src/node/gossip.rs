@@ -212,12 +212,7 @@ impl Node {
         let checked = self.check_age(data).and(checked);
         let pools = [view.pending_pool(), view.known_pool()];
         // One signature makes many valid aggregates. Those that add nobody are not worth their check.
-        let adds_nobody = pools.iter().any(|pool| {
-            let known = pool.get(data).map(|entry| &entry.participants);
-            known.is_some_and(|known| {
-                proof.participants.ones().all(|index| known.get(index) == Some(true))
-            })
-        });
+        let adds_nobody = pools.iter().any(|pool| pool.has_all(data, &proof.participants));
         let checked = if adds_nobody { checked.and(Err(Refused::Useless)) } else { checked };
         let checked = checked_then(checked, || self.check_proof(&aggregate));
         self.metrics.observe_vote("gossip", checked.is_ok(), started.elapsed());

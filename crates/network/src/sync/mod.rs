@@ -31,9 +31,7 @@ use std::{
     sync::Arc,
 };
 
-use lamella_types::{
-    Checkpoint, Root, SignedBlock, Slot, Status, limits::SIGNED_BLOCK_BYTES_MAX,
-};
+use lamella_types::{Checkpoint, Root, SignedBlock, Slot, Status, limits::SIGNED_BLOCK_BYTES_MAX};
 
 pub use self::message::{Action, BatchId, Has, Outcome, Report, State, View};
 use self::{

@@ -59,8 +59,8 @@ pub struct Component<'a> {
 /// Why a proof was refused or could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// The scheme has no way to make proofs.
-    #[error("the {scheme} proof scheme cannot make proofs")]
+    /// The scheme has no way to make proofs, or to take them apart.
+    #[error("the {scheme} proof scheme cannot make proofs, nor take them apart")]
     CannotProve {
         /// Name of the scheme.
         scheme: &'static str,
@@ -129,8 +129,12 @@ pub trait ProofScheme: Send + Sync {
     /// Whether a proof that passes shows who signed: if not, nobody may be judged by it.
     fn is_proof(&self) -> bool;
 
+    /// Most signers of one proof, a block's included.
+    fn signers_max(&self) -> usize;
+
     /// Folds child proofs and raw signatures over one message into participants, ascending, and
-    /// their proof.
+    /// their proof. Where not all of them fit, the raw signatures come first, since no other proof
+    /// has them.
     ///
     /// # Errors
     ///
@@ -141,6 +145,18 @@ pub trait ProofScheme: Send + Sync {
         raw: &[RawSignature<'_>],
         message: &[u8; 32],
         slot: u64,
+    ) -> Result<(Vec<u64>, Vec<u8>), ProofError>;
+
+    /// One proof of those participants of the children whom `wanted` names, ascending; of more if
+    /// the scheme cannot leave any out. Nothing is verified again.
+    ///
+    /// # Errors
+    ///
+    /// A [`ProofError`] if the scheme cannot, or the children have nobody whom `wanted` names.
+    fn select(
+        &self,
+        children: &[Child<'_>],
+        wanted: &[u64],
     ) -> Result<(Vec<u64>, Vec<u8>), ProofError>;
 
     /// Checks the proof of one component.
@@ -158,6 +174,14 @@ pub trait ProofScheme: Send + Sync {
     /// A [`ProofError`] if the scheme cannot or the limit is exceeded. The parts are not verified
     /// again.
     fn merge(&self, proofs: &[&[u8]]) -> Result<Vec<u8>, ProofError>;
+
+    /// A block's proof as one proof for each component, in the order they were merged: undoes
+    /// [`Self::merge`]. `signers` counts each component's. Nothing is verified.
+    ///
+    /// # Errors
+    ///
+    /// A [`ProofError`] if the scheme cannot, or the proof is not of so many signers.
+    fn split(&self, signers: &[usize], proof: &[u8]) -> Result<Vec<Vec<u8>>, ProofError>;
 
     /// Checks a block's proof against its components, in the order they were merged.
     ///

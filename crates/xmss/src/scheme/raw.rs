@@ -8,7 +8,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::parallel::{Job, verify_all};
-use super::{Child, Component, ProofError, ProofScheme, RawSignature, Verified, check_size};
+use super::{
+    Child, Component, PROOF_BYTES_MAX, ProofError, ProofScheme, RawSignature, Verified, check_size,
+};
 use crate::params::Parameters;
 use crate::public_key::PublicKeyBytes;
 
@@ -34,9 +36,15 @@ impl ProofScheme for Raw {
         true
     }
 
+    /// 206 at production size.
+    fn signers_max(&self) -> usize {
+        PROOF_BYTES_MAX / self.parameters.signature_bytes()
+    }
+
     /// The first child that holds a validator provides its signature; raw signatures fill in
-    /// validators no child holds. Every signature that ends up in the proof is verified, 0.35
-    /// ms each, spread over the machine's cores.
+    /// validators no child holds. If that is more than fits, the children's participants give way,
+    /// those of the last child first. Every signature that ends up in the proof is verified,
+    /// 0.35 ms each, spread over the machine's cores.
     fn aggregate(
         &self,
         children: &[Child<'_>],
@@ -44,19 +52,24 @@ impl ProofScheme for Raw {
         message: &[u8; 32],
         slot: u64,
     ) -> Result<(Vec<u64>, Vec<u8>), ProofError> {
+        let signers_max = self.signers_max();
+        let children_max = signers_max.saturating_sub(raw.len());
         let mut chosen = BTreeMap::new();
         for child in children {
             for (validator_index, public_key, signature) in self.signatures_of(child)? {
-                chosen.entry(validator_index).or_insert((public_key, signature));
+                if chosen.len() < children_max {
+                    chosen.entry(validator_index).or_insert((public_key, signature));
+                }
             }
         }
         for own in raw {
-            chosen.entry(own.validator_index).or_insert((own.public_key, own.signature));
+            if chosen.len() < signers_max {
+                chosen.entry(own.validator_index).or_insert((own.public_key, own.signature));
+            }
         }
         if chosen.is_empty() {
             return Err(ProofError::NoParticipants);
         }
-        check_size(chosen.len() * self.parameters.signature_bytes())?;
 
         let jobs: Vec<Job<'_>> = chosen
             .values()
@@ -64,6 +77,27 @@ impl ProofScheme for Raw {
             .collect();
         self.verify(&jobs)?;
         let proof = jobs.iter().flat_map(|job| job.signature).copied().collect();
+        Ok((chosen.into_keys().collect(), proof))
+    }
+
+    fn select(
+        &self,
+        children: &[Child<'_>],
+        wanted: &[u64],
+    ) -> Result<(Vec<u64>, Vec<u8>), ProofError> {
+        let mut chosen = BTreeMap::new();
+        for child in children {
+            for (validator_index, _, signature) in self.signatures_of(child)? {
+                if wanted.binary_search(&validator_index).is_ok() {
+                    chosen.entry(validator_index).or_insert(signature);
+                }
+            }
+        }
+        if chosen.is_empty() {
+            return Err(ProofError::NoParticipants);
+        }
+        check_size(chosen.len().saturating_mul(self.parameters.signature_bytes()))?;
+        let proof = chosen.values().copied().flatten().copied().collect();
         Ok((chosen.into_keys().collect(), proof))
     }
 
@@ -85,13 +119,22 @@ impl ProofScheme for Raw {
         Ok(proofs.concat())
     }
 
+    fn split(&self, signers: &[usize], proof: &[u8]) -> Result<Vec<Vec<u8>>, ProofError> {
+        let expected = signers.iter().fold(0, |sum: usize, count| sum.saturating_add(*count));
+        let mut signatures = self.signatures(expected, proof)?;
+        let mut component = |count: &usize| -> Vec<u8> {
+            signatures.by_ref().take(*count).flatten().copied().collect()
+        };
+        Ok(signers.iter().map(&mut component).collect())
+    }
+
     fn verify_block(&self, components: &[Component<'_>], proof: &[u8]) -> Result<(), ProofError> {
         check_size(proof.len())?;
         if components.iter().any(|component| component.public_keys.is_empty()) {
             return Err(ProofError::NoParticipants);
         }
         let expected = components.iter().map(|component| component.public_keys.len()).sum();
-        let signatures = self.split(expected, proof)?;
+        let signatures = self.signatures(expected, proof)?;
         let jobs: Vec<Job<'_>> = components
             .iter()
             .flat_map(|component| {
@@ -154,7 +197,7 @@ impl Raw {
     }
 
     /// The signatures of a proof that must hold exactly `expected` of them.
-    fn split<'a>(
+    fn signatures<'a>(
         &self,
         expected: usize,
         proof: &'a [u8],
@@ -185,7 +228,7 @@ impl Raw {
                 public_keys: public_keys.len(),
             });
         }
-        let signatures = self.split(participants.len(), proof)?;
+        let signatures = self.signatures(participants.len(), proof)?;
         let keyed = participants.iter().zip(public_keys).zip(signatures);
         Ok(keyed.map(|((validator_index, public_key), signature)| {
             (*validator_index, *public_key, signature)

@@ -24,6 +24,11 @@ impl ProofScheme for Trust {
         false
     }
 
+    /// Nothing is counted: a proof is as long as its size limit lets it be.
+    fn signers_max(&self) -> usize {
+        usize::MAX
+    }
+
     fn aggregate(
         &self,
         _children: &[Child<'_>],
@@ -34,11 +39,23 @@ impl ProofScheme for Trust {
         Err(ProofError::CannotProve { scheme: NAME })
     }
 
+    fn select(
+        &self,
+        _children: &[Child<'_>],
+        _wanted: &[u64],
+    ) -> Result<(Vec<u64>, Vec<u8>), ProofError> {
+        Err(ProofError::CannotProve { scheme: NAME })
+    }
+
     fn verify_single(&self, _component: &Component<'_>, proof: &[u8]) -> Result<(), ProofError> {
         check_size(proof.len())
     }
 
     fn merge(&self, _proofs: &[&[u8]]) -> Result<Vec<u8>, ProofError> {
+        Err(ProofError::CannotProve { scheme: NAME })
+    }
+
+    fn split(&self, _signers: &[usize], _proof: &[u8]) -> Result<Vec<Vec<u8>>, ProofError> {
         Err(ProofError::CannotProve { scheme: NAME })
     }
 

@@ -10,6 +10,7 @@
 mod foreign;
 mod join;
 mod kills;
+mod many;
 mod partition;
 mod soak;
 mod strangers;

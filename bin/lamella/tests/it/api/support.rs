@@ -114,7 +114,7 @@ impl Node {
             participants_max: usize::MAX,
         };
         let votes: Vec<_> = vote.into_iter().collect();
-        let built = build_block(&state, &request, &votes, &mut |_, _| None).unwrap();
+        let built = build_block(&state, &request, &votes, &mut |_, _, _| None).unwrap();
         assert_eq!(built.block.attestations().len(), votes.len());
         let proof = ProofBytes::new(vec![slot.to_le_bytes()[0]; 500]).unwrap();
         let signed = SignedBlock { block: built.block, proof: MultiMessageAggregate { proof } };
