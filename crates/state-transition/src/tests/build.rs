@@ -5,7 +5,7 @@ use lamella_types::{
     SingleMessageAggregate, Slot, State, latest_block_root,
 };
 
-use super::{chain, checkpoint, data, extend, genesis, vote};
+use super::{chain, checkpoint, data, extend, vote};
 use crate::{BlockRequest, BuiltBlock, Candidate, Combine, build_block, state_transition};
 
 type Proof = Arc<SingleMessageAggregate>;
