@@ -139,8 +139,10 @@ struct Score {
 struct Target {
     /// Whom the chain has counted for it, with the votes chosen so far.
     counted: AggregationBits,
-    /// These, and everyone whom an open vote would add.
-    with_open: AggregationBits,
+    /// How many they are,
+    votes: usize,
+    /// and with everyone whom an open vote would add.
+    within_reach: usize,
 }
 
 /// The votes chosen so far, and what they leave.
@@ -164,7 +166,7 @@ impl<'a> Selection<'a> {
         let with_voters = |candidate: &'a Candidate| {
             let mut voters = AggregationBits::default();
             for proof in &candidate.proofs {
-                voters = union(&voters, &proof.participants);
+                voters.add_all(&proof.participants);
             }
             let last = voters.ones().last()?;
             (last < post_state.validators.len()).then_some(Vote { candidate, voters })
@@ -186,31 +188,31 @@ impl<'a> Selection<'a> {
 
     /// The targets of the open votes.
     fn targets(&self) -> HashMap<Root, Target> {
-        let mut targets: HashMap<Root, Target> = HashMap::new();
+        let mut with_open: HashMap<Root, AggregationBits> = HashMap::new();
         for Vote { candidate, voters } in &self.open {
             let root = candidate.data.target.root;
-            let target = targets.entry(root).or_insert_with(|| {
-                let counted = self.counted(&root);
-                Target { with_open: counted.clone(), counted }
-            });
-            target.with_open = union(&target.with_open, voters);
+            with_open.entry(root).or_insert_with(|| self.counted(&root)).add_all(voters);
         }
-        targets
+        let target = |(root, all): (Root, AggregationBits)| {
+            let counted = self.counted(&root);
+            (root, Target { votes: counted.count_ones(), within_reach: all.count_ones(), counted })
+        };
+        with_open.into_iter().map(target).collect()
     }
 
     fn score(&self, vote: &Vote<'_>, targets: &HashMap<Root, Target>) -> Option<Score> {
         let data = &vote.candidate.data;
-        let Target { counted, with_open } = targets.get(&data.target.root)?;
+        let Target { counted, votes, within_reach } = targets.get(&data.target.root)?;
         let new_voters = added(&vote.voters, counted).min(self.room);
         if new_voters == 0 || !passes_filters(&self.post_state, data).unwrap_or(false) {
             return None;
         }
         let is_enough = |votes: usize| 3 * votes >= 2 * self.post_state.validators.len();
-        let justifies = is_enough(counted.count_ones() + new_voters);
+        let justifies = is_enough(votes + new_voters);
         Some(Score {
             finalizes: justifies && finalizes(data, self.post_state.latest_finalized.slot),
             justifies,
-            is_within_reach: is_enough(with_open.count_ones()),
+            is_within_reach: is_enough(*within_reach),
             new_voters,
             slot: data.slot,
         })
@@ -269,17 +271,6 @@ fn one_proof(
     combine(data, &covering, wanted).filter(|combined| fits(combined)).or_else(|| {
         proofs.iter().filter(|proof| fits(proof)).max_by_key(|proof| adds(proof)).cloned()
     })
-}
-
-fn union(left: &AggregationBits, right: &AggregationBits) -> AggregationBits {
-    let mut union = left.clone();
-    if right.len() > union.len() {
-        union.resize(right.len());
-    }
-    for index in right.ones() {
-        union.set(index, true);
-    }
-    union
 }
 
 /// How many `voters` has that `counted` has not.
