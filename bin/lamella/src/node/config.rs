@@ -18,6 +18,7 @@ use super::{
     early::Early,
     error::NodeError,
     failure::Pause,
+    gate::Gate,
     guard::Guard,
     link::{ChainSource, Ear},
     report, unix_ms,
@@ -56,7 +57,15 @@ impl Node {
         report::opened(config, &opened, &keys);
         let importer = Importer::new(Arc::clone(&chain), Arc::clone(&scheme));
         let metrics = Arc::new(Metrics::new(NAME, &version(), keys.validators.len()));
-        let network = start_network(config, &chain, &metrics, inbox)?;
+        let gate = Arc::new(Gate::new(genesis.validators.len() as u64, scheme.is_proof()));
+        let ear = Ear {
+            node: inbox.sender(),
+            chain: Arc::clone(&chain),
+            clock,
+            gate: Arc::clone(&gate),
+            metrics: Arc::clone(&metrics),
+        };
+        let network = start_network(config, &chain, ear, inbox)?;
         let peer_id = Some(network.peer_id().to_string());
         let facts = NodeFacts::new(&config.node_id, peer_id, clock, config.is_aggregator);
         let facts = Arc::new(facts);
@@ -84,6 +93,7 @@ impl Node {
         Ok(Self {
             catch_up: CatchUp::new(config, &chain, &clock),
             early: Early::default(),
+            gate,
             pause: Pause::default(),
             chain,
             importer,
@@ -111,11 +121,11 @@ impl Node {
 fn start_network(
     config: &NodeConfig,
     chain: &Arc<Chain>,
-    metrics: &Arc<Metrics>,
+    ear: Ear,
     inbox: &Inbox,
 ) -> Result<Network, NetworkError> {
     let gossip = &config.gossip;
-    metrics.observe_subnets(gossip.committee_count, &gossip.subnets);
+    ear.metrics.observe_subnets(gossip.committee_count, &gossip.subnets);
     let network = Network::start(
         &NetworkConfig {
             listen: gossip.listen,
@@ -128,7 +138,7 @@ fn start_network(
             agent: version(),
         },
         Arc::new(ChainSource { chain: Arc::clone(chain), node: inbox.sender() }),
-        Arc::new(Ear { node: inbox.sender(), metrics: Arc::clone(metrics) }),
+        Arc::new(ear),
     )?;
     info!(peer_id = %network.peer_id(), address = %network.address(), "Listening to peers");
     Ok(network)

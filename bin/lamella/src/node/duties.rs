@@ -113,6 +113,7 @@ impl Node {
         match outcome {
             Ok((block, Imported::New(new))) => {
                 self.observe_import(&block.block, &new);
+                self.gate.block_signed(slot, &new.root);
                 // Upholds A2: peers hear of it after its commit.
                 self.publish(GossipMessage::Block(block));
                 self.metrics.validator.block_building_success.inc();
