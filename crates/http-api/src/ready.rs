@@ -50,7 +50,7 @@ struct Readiness {
 
 /// `GET /lean/v0/node/ready`: 200 if all is as it should be, else 503, and the reasons in any case.
 pub(super) async fn ready(State(context): State<Arc<ApiContext>>) -> Response {
-    let readiness = Readiness::of(&context.facts, context.chain.fork_choice().head_summary().slot);
+    let readiness = Readiness::of(&context.facts, context.chain.summary().head_slot);
     let status = if readiness.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()
 }

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,12 +17,10 @@ use libp2p::{
 use super::{
     config::{Dial, NetworkConfig, NetworkError},
     gossip::{self, Gossip},
-    limits::{INBOUND_MAX, PEERS_MAX, STREAMS_PER_PEER},
-    protocols::{BlocksCodec, StatusCodec},
+    limits::{CONNECTIONS_PER_PEER, INBOUND_MAX, PEERS_MAX, STREAMS_PER_PEER},
+    listener::Listener,
+    protocols::{BlocksCodec, By, StatusCodec},
 };
-
-/// Connections to one peer: both sides may dial at once.
-const CONNECTIONS_PER_PEER: u32 = 2;
 
 /// Connections being made, each way.
 const CONNECTING_MAX: u32 = 32;
@@ -34,6 +33,11 @@ const SILENCE_MAX_MS: u32 = 10_000;
 
 /// Streams that one connection may have open at once, of all protocols together.
 const STREAMS_PER_CONNECTION: u32 = 64;
+
+/// Bytes that a peer may send ahead of our reading, on a stream and on a connection: 2 MiB bring 20 MB/s across
+/// 100 ms. libp2p's 10 and 15 MB would let 96 strangers fill 1.4 GB.
+const UNREAD_STREAM_BYTES_MAX: u32 = 2 << 20;
+const UNREAD_CONNECTION_BYTES_MAX: u32 = 2 * UNREAD_STREAM_BYTES_MAX;
 
 /// Everything that a connection speaks.
 #[derive(NetworkBehaviour)]
@@ -87,8 +91,10 @@ fn multiaddr(address: SocketAddr) -> Multiaddr {
 pub(super) fn swarm(
     config: &NetworkConfig,
     keypair: identity::Keypair,
+    dial: &[(PeerId, Multiaddr)],
+    listener: Arc<dyn Listener>,
 ) -> Result<Swarm<Behaviour>, NetworkError> {
-    let behaviour = Behaviour {
+    let mut behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(
             connection_limits::ConnectionLimits::default()
                 .with_max_pending_incoming(Some(CONNECTING_MAX))
@@ -103,20 +109,24 @@ pub(super) fn swarm(
                 .with_agent_version(config.agent.clone()),
         ),
         ping: ping::Behaviour::default(),
-        gossip: gossip::gossip(config)?,
+        gossip: gossip::gossip(config, listener)?,
         status: request_response::Behaviour::with_codec(
             StatusCodec,
             [(StatusCodec::PROTOCOL, request_response::ProtocolSupport::Full)],
             answer_config(),
         ),
-        range: blocks(BlocksCodec::Range),
-        roots: blocks(BlocksCodec::Roots),
+        range: blocks(BlocksCodec::new(By::Range)),
+        roots: blocks(BlocksCodec::new(By::Roots)),
     };
+    // However many strangers are here, there is room for them.
+    dial.iter().for_each(|(peer, _)| behaviour.limits.bypass_peer_id(peer));
     let Ok(built) = libp2p::SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_quic_config(|mut quic| {
             quic.max_idle_timeout = SILENCE_MAX_MS;
             quic.max_concurrent_stream_limit = STREAMS_PER_CONNECTION;
+            quic.max_stream_data = UNREAD_STREAM_BYTES_MAX;
+            quic.max_connection_data = UNREAD_CONNECTION_BYTES_MAX;
             quic
         })
         .with_behaviour(|_| behaviour);
@@ -155,7 +165,7 @@ pub(super) async fn listen(
     }
 }
 
-fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+pub(super) fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
     let mut parts = address.iter();
     let ip = match parts.next()? {
         Protocol::Ip4(ip) => IpAddr::V4(ip),

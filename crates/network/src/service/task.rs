@@ -1,6 +1,10 @@
 //! The loop: one event of the swarm, one command of the node, or one tick at a time.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::StreamExt;
 use libp2p::{
@@ -8,7 +12,7 @@ use libp2p::{
     core::ConnectedPoint,
     gossipsub, identify,
     swarm::{
-        ConnectionError, DialError, Swarm, SwarmEvent,
+        ConnectionError, ConnectionId, DialError, Swarm, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
@@ -21,38 +25,36 @@ use tracing::{debug, info, warn};
 use super::{
     book::{Direction, PeerBook, printable},
     config::NetworkConfig,
+    connections::Connections,
+    content::{self, Content},
     exchange::Exchange,
     gossip,
     hub::Hub,
-    limits::{GOSSIP_PENDING_MAX, GOSSIP_PENDING_PER_PEER},
     listener::{Listener, Observation},
     message::{Command, GossipId, GossipMessage, NetworkEvent, Verdict},
+    pending::Pending,
     source::BlockSource,
-    swarm::{Behaviour, BehaviourEvent},
+    swarm::{Behaviour, BehaviourEvent, socket_address},
 };
 use crate::{
-    peers::{Demand, Offence},
-    wire::{
-        snappy::compress_block,
-        topic::{Topic, TopicKind},
-    },
+    peers::{Demand, Dialler, Offence, Peers},
+    wire::topic::{Topic, TopicKind},
 };
 
-/// Time between two looks at what can wait: events that the node had no room for, bans that end, the mesh.
+/// Time between two looks at what can wait: events that the node had no room for, bans that end, whom to dial, the mesh.
 const HOUSEKEEPING: Duration = Duration::from_millis(200);
-
-/// Of the gossip that may wait, of one peer and in all, what only blocks may fill.
-const KEPT_FOR_BLOCKS: usize = 256;
 
 /// The network's own thread of control.
 pub(super) struct Task {
     hub: Hub,
     exchange: Exchange,
-    dial: Vec<(PeerId, Multiaddr)>,
-    redial: Duration,
+    /// Nodes that we dial, and where.
+    dial: BTreeMap<PeerId, Multiaddr>,
+    dialler: Dialler<PeerId>,
+    connections: Connections<PeerId, ConnectionId>,
     signature_bytes: usize,
-    /// Undecided gossip by forwarder.
-    pending: HashMap<PeerId, usize>,
+    /// Undecided gossip.
+    pending: Pending,
     topics: HashMap<gossipsub::TopicHash, TopicKind>,
 }
 
@@ -69,21 +71,22 @@ impl Task {
         let topics = topics
             .filter_map(|hash| Some((hash.clone(), hash.as_str().parse::<Topic>().ok()?.kind)))
             .collect();
+        let dial: BTreeMap<PeerId, Multiaddr> = dial.into_iter().collect();
+        let redial_ms = u64::try_from(config.redial.as_millis()).unwrap_or(u64::MAX);
         Self {
-            hub: Hub::new(swarm, listener, book),
+            hub: Hub::new(swarm, listener, book, Peers::new(dial.keys().copied())),
             exchange: Exchange::new(source),
+            dialler: Dialler::new(dial.keys().copied(), redial_ms),
             dial,
-            redial: config.redial,
+            connections: Connections::default(),
             signature_bytes: config.signature_bytes,
-            pending: HashMap::new(),
+            pending: Pending::default(),
             topics,
         }
     }
 
     pub(super) async fn run(mut self, mut commands: Receiver<Command>) {
-        let mut redial = interval(self.redial);
         let mut housekeeping = interval(HOUSEKEEPING);
-        redial.set_missed_tick_behavior(MissedTickBehavior::Delay);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -92,7 +95,6 @@ impl Task {
                     None => return,
                 },
                 event = self.hub.swarm.select_next_some() => self.swarm_event(event),
-                _ = redial.tick() => self.dial_missing(),
                 _ = housekeeping.tick() => self.keep_house(),
             }
         }
@@ -100,6 +102,7 @@ impl Task {
 
     fn keep_house(&mut self) {
         self.hub.flush();
+        self.dial_missing();
         for peer in self.hub.peers.forget(self.hub.now_ms()) {
             self.hub.swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
@@ -108,8 +111,9 @@ impl Task {
     }
 
     fn dial_missing(&mut self) {
-        for (peer, address) in &self.dial {
-            let options = DialOpts::peer_id(*peer)
+        for peer in self.dialler.due(self.hub.now_ms()) {
+            let Some(address) = self.dial.get(&peer) else { continue };
+            let options = DialOpts::peer_id(peer)
                 .condition(PeerCondition::DisconnectedAndNotDialing)
                 .addresses(vec![address.clone()])
                 .build();
@@ -137,12 +141,9 @@ impl Task {
 
     fn publish(&mut self, message: &GossipMessage) {
         let topic = message.topic();
-        let bytes = match compress_block(&message.to_ssz()) {
-            Ok(bytes) => bytes,
-            Err(error) => return warn!(%topic, %error, "Not published"),
-        };
-        let published =
-            self.hub.swarm.behaviour_mut().gossip.publish(gossip::topic(topic.kind), bytes);
+        let name = gossip::topic(topic.kind).hash();
+        let content = content::of_ours(name.as_str(), &message.to_ssz());
+        let published = self.hub.swarm.behaviour_mut().gossip.publish(name, content);
         match published {
             Ok(_) | Err(gossipsub::PublishError::Duplicate) => {}
             // A lone node has nobody to tell.
@@ -156,14 +157,16 @@ impl Task {
     fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.behaviour_event(event),
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint, num_established, .. }
-                if num_established.get() == 1 =>
-            {
-                self.connected(peer_id, &endpoint);
-            }
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
-                self.gone(peer_id, cause.as_ref());
-            }
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                num_established,
+                ..
+            } => self.opened(peer_id, connection_id, &endpoint, num_established.get() == 1),
+            SwarmEvent::ConnectionClosed {
+                peer_id, connection_id, cause, num_established, ..
+            } => self.closed(peer_id, &connection_id, cause.as_ref(), num_established == 0),
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 debug!(peer = ?peer_id, %error, "Dialling failed");
                 let is_timeout = error.to_string().to_ascii_lowercase().contains("timed out");
@@ -181,34 +184,62 @@ impl Task {
         }
     }
 
-    fn connected(&mut self, peer: PeerId, endpoint: &ConnectedPoint) {
+    fn opened(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        endpoint: &ConnectedPoint,
+        is_first: bool,
+    ) {
+        let now_ms = self.hub.now_ms();
         let direction = if endpoint.is_dialer() { Direction::Outbound } else { Direction::Inbound };
         let address = endpoint.get_remote_address();
-        info!(%peer, %address, direction = direction.name(), "Peer connected");
-        self.hub.book.add(peer, address.clone(), direction);
-        self.hub.peers.connected(peer, self.hub.now_ms());
-        self.hub.listener.observe(Observation::Connected(direction));
-        self.exchange.ask_status(&mut self.hub, peer);
+        let shows_dead = self.connections.opened(peer, connection, direction, now_ms);
+        if is_first {
+            info!(%peer, %address, direction = direction.name(), "Peer connected");
+            self.hub.book.add(peer, address.clone(), direction);
+            self.hub.listener.observe(Observation::Connected(direction));
+            self.dialler.connected(&peer, now_ms);
+            let ip = socket_address(address).map(|address| address.ip());
+            if self.hub.peers.connected(peer, ip, now_ms) {
+                return self.exchange.ask_status(&mut self.hub, peer);
+            }
+            debug!(%peer, %address, "Too many of this address");
+        } else if shows_dead {
+            info!(%peer, %address, "Peer dials again: its old connections are dead");
+        } else {
+            return;
+        }
+        self.end(peer);
     }
 
-    fn gone(&mut self, peer: PeerId, cause: Option<&ConnectionError>) {
-        let reason = match cause {
-            None => "local_close",
-            Some(ConnectionError::KeepAliveTimeout) => "timeout",
-            Some(ConnectionError::IO(error)) => {
-                let text = error.to_string().to_ascii_lowercase();
-                if text.contains("timed out") {
-                    "timeout"
-                } else if text.contains("closed") {
-                    "remote_close"
-                } else {
-                    "error"
-                }
-            }
-        };
+    /// Ends all connections of a peer. It is told to everybody when they are.
+    fn end(&mut self, peer: PeerId) {
+        // An error says that there is none.
+        let _ = self.hub.swarm.disconnect_peer_id(peer);
+    }
+
+    fn closed(
+        &mut self,
+        peer: PeerId,
+        connection: &ConnectionId,
+        cause: Option<&ConnectionError>,
+        is_last: bool,
+    ) {
+        let reason = reason(cause);
+        let ends_rest = self.connections.closed(&peer, connection, reason == "timeout");
+        if is_last {
+            self.gone(peer, reason);
+        } else if ends_rest {
+            self.end(peer);
+        }
+    }
+
+    fn gone(&mut self, peer: PeerId, reason: &'static str) {
         info!(%peer, reason, "Peer gone");
-        self.hub.peers.gone(&peer);
-        self.pending.remove(&peer);
+        let now_ms = self.hub.now_ms();
+        self.hub.peers.gone(&peer, now_ms);
+        self.dialler.gone(&peer, now_ms);
         if let Some(info) = self.hub.book.remove(&peer) {
             let direction = info.direction;
             self.hub.listener.observe(Observation::Disconnected { direction, reason });
@@ -223,7 +254,7 @@ impl Task {
                 message_id,
                 message,
             }) => {
-                let id = GossipId { message: message_id, peer: propagation_source };
+                let id = GossipId { message: message_id, peer: propagation_source, bytes: 0 };
                 self.gossiped(id, &message);
             }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
@@ -243,19 +274,33 @@ impl Task {
 
     fn gossiped(&mut self, id: GossipId, message: &gossipsub::Message) {
         let peer = id.peer;
+        // Bytes are those unpacked: a bomb pays for what it costs.
+        let (content, bytes) = Content::read(&message.data);
         let Some(kind) = self.topics.get(&message.topic).copied() else {
             return self.report(&id, Verdict::Ignore);
         };
-        if !self.hub.allows(&peer, Demand::Gossip) {
+        if !self.hub.allows(&peer, Demand::Gossip { bytes: bytes as u64 }) {
             self.report(&id, Verdict::Ignore);
             self.hub.listener.observe(Observation::GossipDropped(Offence::Flood));
             return self.hub.penalise(peer, Offence::Flood, "gossip");
         }
-        match gossip::decode(kind, &message.data, self.signature_bytes) {
-            Ok((decoded, ssz_bytes)) => {
-                let snappy_bytes = message.data.len();
-                self.hub.listener.observe(Observation::Gossip { kind, snappy_bytes, ssz_bytes });
-                self.offer(id, decoded, ssz_bytes);
+        let (ssz, refused) = match content {
+            Content::Payload(ssz) => (ssz, None),
+            Content::Nothing => {
+                self.hub.listener.observe(Observation::NotWorthReading);
+                return self.report(&id, Verdict::Ignore);
+            }
+            Content::Never(why) => (&[][..], Some(why.to_owned())),
+        };
+        let decoded = match refused {
+            Some(why) => Err(why),
+            None => gossip::decode(kind, ssz, self.signature_bytes),
+        };
+        match decoded {
+            Ok(decoded) => {
+                let ssz_bytes = ssz.len();
+                self.hub.listener.observe(Observation::Gossip { kind, ssz_bytes });
+                self.offer(id, decoded);
             }
             Err(reason) => {
                 self.report(&id, Verdict::Reject);
@@ -265,27 +310,21 @@ impl Task {
         }
     }
 
-    /// Hands gossip to the node if it has room. What a busy node misses does not come again, so room is kept for
-    /// blocks. That it is busy is nobody else's fault.
-    fn offer(&mut self, id: GossipId, message: GossipMessage, ssz_bytes: usize) {
-        let peer = id.peer;
-        let kept = if matches!(message, GossipMessage::Block(_)) { 0 } else { KEPT_FOR_BLOCKS };
-        let of_peer = self.pending.get(&peer).copied().unwrap_or_default();
-        let of_all = self.pending.values().sum::<usize>();
-        let is_full =
-            of_peer + kept >= GOSSIP_PENDING_PER_PEER || of_all + kept >= GOSSIP_PENDING_MAX;
-        let event = NetworkEvent::Gossip { id: id.clone(), message, ssz_bytes };
-        if is_full || self.hub.listener.event(event).is_err() {
+    /// Hands gossip to the node if it has room. That it is busy is nobody else's fault.
+    fn offer(&mut self, mut id: GossipId, message: GossipMessage) {
+        id.bytes = message.memory_bytes();
+        let is_block = matches!(message, GossipMessage::Block(_));
+        let has_room = self.pending.has_room(&id.peer, id.bytes, is_block);
+        let event = NetworkEvent::Gossip { id: id.clone(), message };
+        if !has_room || self.hub.listener.event(event).is_err() {
             self.hub.listener.observe(Observation::Busy);
             return self.report(&id, Verdict::Ignore);
         }
-        *self.pending.entry(peer).or_default() += 1;
+        self.pending.add(id.peer, id.bytes);
     }
 
     fn verdict(&mut self, id: &GossipId, verdict: Verdict) {
-        if let Some(pending) = self.pending.get_mut(&id.peer) {
-            *pending = pending.saturating_sub(1);
-        }
+        self.pending.remove(&id.peer, id.bytes);
         self.report(id, verdict);
         if verdict == Verdict::Reject {
             self.hub.penalise(id.peer, Offence::Invalid, "gossip");
@@ -301,5 +340,23 @@ impl Task {
         // Too late for a message that the cache has dropped: then nobody asks for it any more.
         let gossip = &mut self.hub.swarm.behaviour_mut().gossip;
         let _ = gossip.report_message_validation_result(&id.message, &id.peer, acceptance);
+    }
+}
+
+/// Why a connection ended.
+fn reason(cause: Option<&ConnectionError>) -> &'static str {
+    match cause {
+        None => "local_close",
+        Some(ConnectionError::KeepAliveTimeout) => "timeout",
+        Some(ConnectionError::IO(error)) => {
+            let text = error.to_string().to_ascii_lowercase();
+            if text.contains("timed out") {
+                "timeout"
+            } else if text.contains("closed") {
+                "remote_close"
+            } else {
+                "error"
+            }
+        }
     }
 }

@@ -30,14 +30,42 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
             Err(failure) => return self.failed(request, failure, now_ms),
         };
         let Some((peer, asked)) = self.settle(request) else { return };
+        let blocks: VecDeque<Held<P>> =
+            blocks.into_iter().map(|block| Held::new(Arc::new(block), peer)).collect();
         if let Some(claimant) = self.claims.get_mut(&peer) {
             claimant.answered();
+            claimant.brought(blocks.iter().map(|held| held.bytes).sum(), now_ms);
         }
-        let blocks = blocks.into_iter().map(|block| Held::new(Arc::new(block), peer)).collect();
         match asked {
             Asked::Range => self.range_answer(request, peer, blocks, now_ms),
             Asked::Root(root) => self.root_answer(request, peer, root, blocks, now_ms, has),
         }
+    }
+
+    /// The block that a request is for, unless it is for a range.
+    #[must_use]
+    pub fn asked_root(&self, request: RequestId) -> Option<Root> {
+        match self.requests.get(&request)? {
+            (_, Asked::Root(root), _) => Some(*root),
+            _ => None,
+        }
+    }
+
+    /// An answer brought a second block of a proposer for one slot. It is taken if votes or a child of it made us ask;
+    /// on the word of one peer it is not, and the peer is not to blame. Returns whether it was declined.
+    pub fn decline_claimed(&mut self, request: RequestId) -> bool {
+        let Some(root) = self.asked_root(request) else { return false };
+        if !self.orphans.is_claim(&root) {
+            return false;
+        }
+        if let Some((peer, _)) = self.settle(request)
+            && let Some(claimant) = self.claims.get_mut(&peer)
+        {
+            claimant.answered();
+        }
+        self.orphans.answered(&root, request);
+        self.orphans.decline(&root);
+        true
     }
 
     /// What became of a batch. The node tells its new [`View`](super::View) first.
@@ -82,7 +110,11 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
             return self.doubt(peer, "a branch that is finalized away", now_ms);
         }
         let why = format!("block {root} of slot {slot}: {reason}");
-        self.distrust(peer, Offence::Invalid, why, now_ms);
+        if bad.is_relayed {
+            // Whoever made it, the peer's chain is another matter.
+            return self.say(Action::Penalise { peer, offence: Offence::Invalid, why });
+        }
+        self.distrust(peer, Offence::InvalidAnswer, why, now_ms);
     }
 
     /// Ends a request.

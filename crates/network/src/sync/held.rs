@@ -4,12 +4,6 @@ use std::sync::Arc;
 
 use lamella_types::{Root, SignedBlock, Slot, hash_tree_root};
 
-/// Bytes of a signed block without its proof and votes: header fields, offsets.
-const FIXED_BYTES: usize = 112;
-
-/// Bytes of a vote in a body: its data, offsets and a bitlist of 4,096.
-const VOTE_BYTES: usize = 128 + 8 + 513;
-
 /// A block on its way to the importer.
 #[derive(Debug, Clone)]
 pub(super) struct Held<P> {
@@ -17,21 +11,23 @@ pub(super) struct Held<P> {
     pub(super) block: Arc<SignedBlock>,
     /// Who delivered it.
     pub(super) peer: P,
-    /// Its weight in memory, at least its SSZ length.
+    /// Whether it was gossiped, so that who delivered it may not have made it.
+    pub(super) is_relayed: bool,
+    /// Its weight in memory.
     pub(super) bytes: usize,
 }
 
 impl<P> Held<P> {
+    /// A block of an answer.
     pub(super) fn new(block: Arc<SignedBlock>, peer: P) -> Self {
         let root = hash_tree_root(&block.block);
-        Self::named(root, block, peer)
+        Self { is_relayed: false, ..Self::named(root, block, peer) }
     }
 
-    /// A block whose root is known already.
+    /// A block that was gossiped, and whose root is known.
     pub(super) fn named(root: Root, block: Arc<SignedBlock>, peer: P) -> Self {
-        let votes = block.block.attestations().len();
-        let bytes = FIXED_BYTES + VOTE_BYTES * votes + block.proof.proof.as_bytes().len();
-        Self { root, block, peer, bytes }
+        let bytes = block.memory_bytes();
+        Self { root, block, peer, is_relayed: true, bytes }
     }
 
     pub(super) fn slot(&self) -> Slot {

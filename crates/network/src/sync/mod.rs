@@ -31,7 +31,7 @@ use std::{
     sync::Arc,
 };
 
-use lamella_types::{Checkpoint, Root, SignedBlock, Slot, Status};
+use lamella_types::{Checkpoint, Root, SignedBlock, Slot, Status, limits::SIGNED_BLOCK_BYTES_MAX};
 
 pub use self::message::{Action, BatchId, Has, Outcome, Report, State, View};
 use self::{
@@ -136,9 +136,12 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         let slot = block.block.slot;
         let slot_max = self.view.current_slot.saturating_add(FUTURE_SLOTS_MAX);
         let is_of_this_time = slot > self.view.finalized.slot && slot <= slot_max;
-        let is_kept = is_of_this_time && self.orphans.of_peer(&peer) < ORPHANS_PER_PEER;
+        let held = Held::named(root, block, peer);
+        let is_kept = is_of_this_time
+            && self.orphans.of_peer(&peer) < ORPHANS_PER_PEER
+            && self.orphans.bytes_of_peer(&peer) + held.bytes <= ORPHAN_BYTES_PER_PEER;
         if is_kept {
-            self.add_orphan(Held::named(root, block, peer), 0, has);
+            self.add_orphan(held, 0, has);
         }
         is_kept
     }
@@ -262,16 +265,18 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         let current_slot = self.view.current_slot;
         let (root, peer) = self.orphans.next_missing(slot_max, |missing| {
             let is_source = |peer: &P| *peer == missing.source && missing.may_ask(peer);
-            claims.pick(1, now_ms, |peer, _| is_source(peer)).or_else(|| {
-                claims.pick(1, now_ms, |peer, claimant| {
+            let pick = SIGNED_BLOCK_BYTES_MAX;
+            claims.pick(pick, now_ms, |peer, _| is_source(peer)).or_else(|| {
+                claims.pick(pick, now_ms, |peer, claimant| {
                     missing.may_ask(peer) && claimant.head(now_ms, current_slot).is_some()
                 })
             })
         })?;
-        self.claims.take(&peer, 1, now_ms);
+        let blocks = BlocksRequest::Roots(vec![root]);
+        self.claims.take(&peer, &blocks, now_ms);
         let request = self.new_request(peer, Asked::Root(root), now_ms);
         self.orphans.asked(&root, request);
-        Some(Action::Request { request, peer, blocks: BlocksRequest::Roots(vec![root]) })
+        Some(Action::Request { request, peer, blocks })
     }
 
     fn say(&mut self, action: Action<P>) {

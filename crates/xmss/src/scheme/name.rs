@@ -32,11 +32,13 @@ impl SchemeName {
         }
     }
 
-    /// The scheme itself.
+    /// The scheme itself, which remembers what it has verified.
     #[must_use]
     pub fn scheme(self) -> Arc<dyn ProofScheme> {
         match self {
-            Self::Raw | Self::RawTest => Arc::new(Raw { parameters: self.parameters() }),
+            Self::Raw | Self::RawTest => {
+                Arc::new(Raw { parameters: self.parameters(), verified: Some(Arc::default()) })
+            }
             Self::Trust => Arc::new(Trust),
         }
     }
