@@ -20,7 +20,9 @@ impl Node {
             Ok(readers) => readers.unwrap_or_default(),
             Err(OpenError::Engine { source, .. }) => return Err(source.into()),
             Err(error) => {
-                warn!(%error, "Cannot see who else reads the database");
+                if slot.is_multiple_of(WARN_SLOTS) {
+                    warn!(%error, "Cannot see who else reads the database");
+                }
                 return Ok(());
             }
         };

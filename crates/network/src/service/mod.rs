@@ -171,3 +171,40 @@ impl Drop for Network {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Heard(AtomicBool);
+
+    impl Listener for Heard {
+        fn event(&self, event: NetworkEvent) -> Result<(), Box<NetworkEvent>> {
+            Err(event.into())
+        }
+
+        fn observe(&self, _: Observation) {}
+
+        fn ended(&self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Symptom: a panic on the network's thread left a node that signed and imported nothing any more, and said only that
+    /// the network could not keep up. Mechanism: nobody asked whether the thread was still there.
+    /// Fix: its end, whatever ends it, tells the node, which ends with it.
+    #[test]
+    fn a_thread_that_panics_tells_the_node() {
+        let heard = Arc::new(Heard::default());
+        let ends = Ends(Arc::clone(&heard) as Arc<dyn Listener>);
+        let thread = thread::spawn(move || {
+            let _ends = ends;
+            assert_eq!(1, 2, "a bug");
+        });
+        assert!(thread.join().is_err());
+        assert!(heard.0.load(Ordering::Relaxed));
+    }
+}
