@@ -120,6 +120,9 @@ pub trait ProofScheme: Send + Sync {
     /// The name a data directory remembers: `raw` or `trust`.
     fn name(&self) -> &'static str;
 
+    /// Whether a proof that was accepted shows that its signers signed.
+    fn is_evidence(&self) -> bool;
+
     /// Whether a node under this scheme may attest and propose: it must be able to make the proofs
     /// its blocks need.
     fn can_sign_duties(&self) -> bool;

@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use super::parallel::{Job, verify_all};
+use super::parallel::verify_parallel;
 use super::{Child, Component, ProofError, ProofScheme, RawSignature, check_size};
 use crate::params::Parameters;
 use crate::public_key::PublicKeyBytes;
+use crate::verify::Claim;
 
 /// Concatenated signatures, every one of them verified.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,10 @@ pub struct Raw {
 impl ProofScheme for Raw {
     fn name(&self) -> &'static str {
         "raw"
+    }
+
+    fn is_evidence(&self) -> bool {
+        true
     }
 
     fn can_sign_duties(&self) -> bool {
@@ -52,12 +57,12 @@ impl ProofScheme for Raw {
         }
         check_size(chosen.len() * self.parameters.signature_bytes())?;
 
-        let jobs: Vec<Job<'_>> = chosen
+        let claims: Vec<Claim<'_>> = chosen
             .values()
-            .map(|(public_key, signature)| Job { public_key, slot, message, signature })
+            .map(|(public_key, signature)| Claim { public_key, slot, message, signature })
             .collect();
-        verify_all(self.parameters, &jobs)?;
-        let proof = jobs.iter().flat_map(|job| job.signature).copied().collect();
+        verify_parallel(self.parameters, &claims)?;
+        let proof = claims.iter().flat_map(|claim| claim.signature).copied().collect();
         Ok((chosen.into_keys().collect(), proof))
     }
 
@@ -86,20 +91,20 @@ impl ProofScheme for Raw {
         }
         let expected = components.iter().map(|component| component.public_keys.len()).sum();
         let signatures = self.split(expected, proof)?;
-        let jobs: Vec<Job<'_>> = components
+        let claims: Vec<Claim<'_>> = components
             .iter()
             .flat_map(|component| {
                 component.public_keys.iter().map(move |public_key| (component, *public_key))
             })
             .zip(signatures)
-            .map(|((component, public_key), signature)| Job {
+            .map(|((component, public_key), signature)| Claim {
                 public_key,
                 slot: component.slot,
                 message: &component.message,
                 signature,
             })
             .collect();
-        verify_all(self.parameters, &jobs)
+        verify_parallel(self.parameters, &claims)
     }
 }
 

@@ -15,6 +15,10 @@ impl ProofScheme for Trust {
         NAME
     }
 
+    fn is_evidence(&self) -> bool {
+        false
+    }
+
     fn can_sign_duties(&self) -> bool {
         false
     }
