@@ -47,6 +47,16 @@ pub enum ApiError {
         /// The first slot whose proofs are all here.
         floor: Slot,
     },
+    /// The block's proof was not checked yet, or is bad.
+    #[error(
+        "the proof of block {root} at slot {slot} was not checked yet; its application/json needs none"
+    )]
+    Unchecked {
+        /// The block.
+        root: Root,
+        /// Its slot.
+        slot: Slot,
+    },
     /// What is stored cannot be trusted; it is not served.
     #[error("{0}")]
     Corrupt(String),
@@ -78,6 +88,7 @@ impl ApiError {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::NotStored(reason) => (StatusCode::NOT_FOUND, absence(reason)),
             Self::Pruned { .. } => (StatusCode::GONE, "pruned"),
+            Self::Unchecked { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unchecked"),
             Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
             Self::Engine(_) | Self::Unusable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
@@ -98,6 +109,7 @@ impl From<LookupError> for ApiError {
         match error {
             LookupError::NotStored(reason) => Self::NotStored(reason),
             LookupError::Pruned { root, slot, floor } => Self::Pruned { root, slot, floor },
+            LookupError::Unchecked { root, slot } => Self::Unchecked { root, slot },
             LookupError::Read(error) => error.into(),
             LookupError::State(error) => Self::Corrupt(error.to_string()),
         }
