@@ -14,13 +14,16 @@ use tracing::{info, warn};
 
 use super::{
     Inbox, Node,
+    audit::Audit,
     catch_up::CatchUp,
     early::Early,
     error::NodeError,
     failure::Pause,
+    gossip::InFlight,
     guard::Guard,
     link::{ChainSource, Ear},
     report, unix_ms,
+    workers::Workers,
 };
 use crate::{config::NodeConfig, import::Importer};
 
@@ -76,13 +79,16 @@ impl Node {
             .transpose()?;
         Ok(Self {
             catch_up: CatchUp::new(config, &chain, &clock),
+            audit: Audit::default(),
             early: Early::default(),
+            in_flight: InFlight::default(),
             pause: Pause::default(),
+            workers: Workers::start(&inbox.sender()).map_err(NodeError::Workers)?,
             chain,
             importer,
             scheme,
             validators: genesis.validators.clone(),
-            keys,
+            keys: Arc::new(keys),
             guard,
             clock,
             facts,
