@@ -30,6 +30,9 @@ const KEPT: u64 = 100;
 /// Bytes of one: an XMSS signature, rounded up.
 const BYTES: usize = SIGNATURE_BYTES.next_multiple_of(1_000);
 
+/// Reads of each signature that stays, before and after a job.
+const READ_ROUNDS: u64 = 30;
+
 /// A database with signatures; every job adds as many again as it prunes.
 struct Signed {
     database: Database,
@@ -112,8 +115,8 @@ impl Signed {
             assert_eq!((found.0.slot, found.1.0.len()), (slot, BYTES));
             time
         };
-        // Three rounds: the first one after a job finds caches cold that the job has filled with other pages.
-        let slots = (0..3).flat_map(|_| self.next_slot - KEPT..self.next_slot);
+        // Many rounds: the first ones after a job find caches cold that the job has filled with other pages.
+        let slots = (0..READ_ROUNDS).flat_map(|_| self.next_slot - KEPT..self.next_slot);
         let mut times: Vec<_> = slots.map(read).collect();
         times.sort_unstable();
         times[times.len() / 2]
