@@ -15,6 +15,12 @@ pub const REQUESTS_MAX: usize = 16;
 /// validators and more.
 pub const SIGNED_BLOCK_BYTES_MAX: usize = PROOF_BYTES_MAX + (64 << 10);
 
+/// What a request for blocks costs beside the bytes of its answer, in bytes: a stream, and for each slot or root that it
+/// names a look into an index. Ranges of empty slots are bounded by it.
+const REQUEST_BYTES: u64 = 4 << 10;
+/// See [`REQUEST_BYTES`].
+const LOOK_BYTES: u64 = 512;
+
 /// A request for blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BlocksRequest {
@@ -37,6 +43,13 @@ impl BlocksRequest {
             Self::Range { count, .. } => usize::try_from(*count).unwrap_or(usize::MAX),
             Self::Roots(roots) => roots.len(),
         }
+    }
+
+    /// What asking costs, in bytes, whatever the answer.
+    #[must_use]
+    pub fn asking_bytes(&self) -> u64 {
+        let looks = self.blocks_max() as u64;
+        REQUEST_BYTES.saturating_add(LOOK_BYTES.saturating_mul(looks))
     }
 }
 

@@ -1,5 +1,7 @@
 //! A token bucket: so much at once, so much per second.
 
+use parking_lot::Mutex;
+
 /// Milliseconds of a second.
 const SECOND_MS: u64 = 1_000;
 
@@ -22,16 +24,50 @@ impl Bucket {
 
     /// Takes `count` if they are there; otherwise takes nothing.
     pub fn take(&mut self, count: u64, now_ms: u64) -> bool {
+        let is_there = self.has(count, now_ms);
+        if is_there {
+            self.thousandths -= count * SECOND_MS;
+        }
+        is_there
+    }
+
+    /// Whether `count` are there.
+    pub fn has(&mut self, count: u64, now_ms: u64) -> bool {
         let passed_ms = now_ms.saturating_sub(self.at_ms);
         let refill = passed_ms.saturating_mul(self.per_second);
         self.thousandths = self.thousandths.saturating_add(refill).min(self.thousandths_max);
         self.at_ms = self.at_ms.max(now_ms);
-        let wanted = count.saturating_mul(SECOND_MS);
-        let is_there = wanted <= self.thousandths;
-        if is_there {
-            self.thousandths -= wanted;
+        count.saturating_mul(SECOND_MS) <= self.thousandths
+    }
+
+    /// Milliseconds until `count` are there if nobody else takes any; a bucket never holds more than its burst, and
+    /// a greater count waits for a full one.
+    pub fn wait_ms(&mut self, count: u64, now_ms: u64) -> u64 {
+        if self.has(count, now_ms) {
+            return 0;
         }
-        is_there
+        let wanted = count.saturating_mul(SECOND_MS).min(self.thousandths_max);
+        (wanted - self.thousandths).div_ceil(self.per_second.max(1)).max(1)
+    }
+}
+
+/// A bucket that several answers draw on at once.
+#[derive(Debug)]
+pub struct Budget(Mutex<Bucket>);
+
+impl Budget {
+    pub(super) const fn new(bucket: Bucket) -> Self {
+        Self(Mutex::new(bucket))
+    }
+
+    /// As [`Bucket::take`].
+    pub fn take(&self, count: u64, now_ms: u64) -> bool {
+        self.0.lock().take(count, now_ms)
+    }
+
+    /// As [`Bucket::wait_ms`].
+    pub fn wait_ms(&self, count: u64, now_ms: u64) -> u64 {
+        self.0.lock().wait_ms(count, now_ms)
     }
 }
 
@@ -44,7 +80,9 @@ mod tests {
         let mut bucket = Bucket::new(10, 4, 1_000);
         assert!(bucket.take(10, 1_000));
         assert!(!bucket.take(1, 1_249));
+        assert_eq!(bucket.wait_ms(1, 1_249), 1);
         assert!(bucket.take(1, 1_250));
+        assert_eq!(bucket.wait_ms(3, 1_250), 750);
         assert!(!bucket.take(11, 1_000_000), "a full bucket holds its burst");
         assert!(bucket.take(10, 1_000_000));
         assert!(!bucket.take(u64::MAX, u64::MAX));

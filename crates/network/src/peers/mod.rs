@@ -1,183 +1,203 @@
-//! Who is connected, what they did wrong, and who is not wanted any more. Pure: time is an argument.
+//! Who is connected, what they may have, and what is held against whom. Pure: time is an argument.
 //!
-//! A peer starts with no points against it. Each [`Offence`] adds its points, which fade with time; at
-//! [`BAN_POINTS`] the peer is disconnected and refused for [`BAN_MS`]. A ban ends because a peer's identity costs
-//! nothing: what a ban buys is time, and an honest peer with a bug that was repaired comes back by itself.
+//! | a peer | costs it |
+//! |---|---|
+//! | answers what cannot be an answer | points; at [`BAN_POINTS`] it is refused for [`limits::BAN_MS`] |
+//! | brings rubbish that anybody may have made | a dearer share of gossip, for a while ([`Weight::Relayed`]) |
+//! | says nothing | its claims, in [`crate::sync`]; nothing here |
+//! | wants more than its share | waiting; nothing while it waits |
+//!
+//! An identity costs nothing, so limits belong to an [`Account`]: all identities of an address share one, and each node that
+//! we dial has its own, out of reach of whoever lives beside it. Accounts outlive connections until a new one would be
+//! no better. An address whose identities gather [`limits::ADDRESS_POINTS`] gets no new one in for as long as a ban lasts;
+//! of those that are connected, only who has points goes. Bans end, because an honest peer with a bug that was repaired comes
+//! back by itself, and nodes that we dial are dialled for ever ([`Dialler`]).
 
+mod account;
 mod bucket;
+mod dialler;
+mod fading;
+pub mod limits;
+mod offence;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
-pub use bucket::Bucket;
+pub use account::Account;
+pub use bucket::{Bucket, Budget};
+pub use dialler::Dialler;
+pub use offence::{BAN_POINTS, Offence, Weight};
 
-/// Points at which a peer is banned.
-pub const BAN_POINTS: u32 = 100;
-
-/// Length of a ban: 10 minutes.
-pub const BAN_MS: u64 = 600_000;
-
-/// Time in which one point fades: a peer may commit one 10-point offence every ten seconds.
-const FADE_MS_PER_POINT: u64 = 1_000;
-
-/// Peers remembered with points or a ban; the one whose memory ends first is forgotten first.
-pub const REMEMBERED_MAX: usize = 4_096;
-
-/// Requests for status that a peer may make at once, and per second.
-const STATUS_BURST: u64 = 8;
-const STATUS_PER_SECOND: u64 = 1;
-
-/// Blocks that a peer may ask for at once, and per second: two whole ranges, and 64 slots of chain each second.
-const BLOCKS_BURST: u64 = 2_048;
-const BLOCKS_PER_SECOND: u64 = 256;
-
-/// Gossiped messages that a peer may bring at once, and per second: the votes of all 4,096 validators in a slot of
-/// 4 s, twice over.
-const GOSSIP_BURST: u64 = 8_192;
-const GOSSIP_PER_SECOND: u64 = 2_048;
-
-/// What a peer did wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Offence {
-    /// Bytes that are no message at all.
-    Garbage,
-    /// A message or block that is invalid for everyone.
-    Invalid,
-    /// More requests or messages than a peer may send.
-    Flood,
-    /// No answer in time.
-    Stalled,
-    /// A chain that it claims to have and cannot show.
-    Lied,
-    /// An answer that does not fit its question.
-    BrokeProtocol,
-    /// It is on another network.
-    WrongNetwork,
-}
-
-impl Offence {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Garbage,
-        Self::Invalid,
-        Self::Flood,
-        Self::Stalled,
-        Self::Lied,
-        Self::BrokeProtocol,
-        Self::WrongNetwork,
-    ];
-
-    /// Points that it costs.
-    const fn points(self) -> u32 {
-        match self {
-            Self::Garbage | Self::Invalid | Self::BrokeProtocol => 25,
-            Self::Flood => 5,
-            Self::Stalled => 10,
-            Self::Lied => 50,
-            Self::WrongNetwork => BAN_POINTS,
-        }
-    }
-
-    /// The name that logs and metrics use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Garbage => "garbage",
-            Self::Invalid => "invalid",
-            Self::Flood => "flood",
-            Self::Stalled => "stalled",
-            Self::Lied => "lied",
-            Self::BrokeProtocol => "broke_protocol",
-            Self::WrongNetwork => "wrong_network",
-        }
-    }
-}
-
-/// What a peer may still do.
-#[derive(Debug)]
-struct Allowance {
-    status: Bucket,
-    blocks: Bucket,
-    gossip: Bucket,
-}
-
-/// Points against a peer.
-#[derive(Debug, Clone, Copy)]
-struct Record {
-    points: u32,
-    at_ms: u64,
-    banned_until_ms: u64,
-}
-
-/// The book on all peers, whatever names them.
-#[derive(Debug)]
-pub struct Peers<P> {
-    allowances: BTreeMap<P, Allowance>,
-    records: BTreeMap<P, Record>,
-    /// Forgotten for want of room since [`Peers::forget`].
-    evicted: Vec<P>,
-}
+use account::Usage;
+use fading::Fading;
+use limits::*;
 
 /// What a peer wants of us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Demand {
     /// Our status.
     Status,
-    /// That many blocks.
-    Blocks(u64),
+    /// Blocks; the bytes are what asking costs, whatever the answer.
+    Blocks {
+        /// See [`BlocksRequest::asking_bytes`](crate::requests::BlocksRequest::asking_bytes).
+        bytes: u64,
+    },
     /// That we look at a gossiped message.
-    Gossip,
+    Gossip {
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// That we refuse it something once more.
+    Refusal,
 }
 
-impl<P> Default for Peers<P> {
-    fn default() -> Self {
-        Self { allowances: BTreeMap::new(), records: BTreeMap::new(), evicted: Vec::new() }
-    }
+/// Points against a peer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Record {
+    points: Fading,
+    banned_until_ms: u64,
+}
+
+/// Where a peer is, or was until lately.
+#[derive(Debug, Clone, Copy)]
+struct Home<P> {
+    account: Account<P>,
+    gone_ms: Option<u64>,
+}
+
+/// The book on all peers, whatever names them.
+#[derive(Debug)]
+pub struct Peers<P> {
+    /// Nodes that we dial.
+    dialled: BTreeSet<P>,
+    homes: BTreeMap<P, Home<P>>,
+    accounts: BTreeMap<Account<P>, Usage>,
+    records: BTreeMap<P, Record>,
+    strangers: Arc<Budget>,
+    /// Bans forgotten for want of room since [`Peers::forget`].
+    evicted: Vec<P>,
 }
 
 impl<P: Copy + Ord> Peers<P> {
-    /// A peer connected.
-    pub fn connected(&mut self, peer: P, now_ms: u64) {
-        self.allowances.entry(peer).or_insert_with(|| Allowance {
-            status: Bucket::new(STATUS_BURST, STATUS_PER_SECOND, now_ms),
-            blocks: Bucket::new(BLOCKS_BURST, BLOCKS_PER_SECOND, now_ms),
-            gossip: Bucket::new(GOSSIP_BURST, GOSSIP_PER_SECOND, now_ms),
-        });
-    }
-
-    /// A peer is gone. What is held against it stays.
-    pub fn gone(&mut self, peer: &P) {
-        self.allowances.remove(peer);
-    }
-
-    /// Whether a peer may have this now.
-    pub fn allows(&mut self, peer: &P, demand: Demand, now_ms: u64) -> bool {
-        let Some(allowance) = self.allowances.get_mut(peer) else { return false };
-        match demand {
-            Demand::Status => allowance.status.take(1, now_ms),
-            Demand::Blocks(count) => allowance.blocks.take(count, now_ms),
-            Demand::Gossip => allowance.gossip.take(1, now_ms),
+    /// A book in which the nodes that we dial have accounts of their own.
+    pub fn new(dialled: impl IntoIterator<Item = P>) -> Self {
+        let strangers = Bucket::new(STRANGERS_BYTES_BURST, STRANGERS_BYTES_PER_SECOND, 0);
+        Self {
+            dialled: dialled.into_iter().collect(),
+            homes: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            records: BTreeMap::new(),
+            strangers: Arc::new(Budget::new(strangers)),
+            evicted: Vec::new(),
         }
     }
 
-    /// Holds an offence against a peer; whether that makes it unwanted from now on.
-    pub fn penalise(&mut self, peer: P, offence: Offence, now_ms: u64) -> bool {
-        self.make_room(&peer);
-        let record = self.records.entry(peer).or_insert(Record {
-            points: 0,
-            at_ms: now_ms,
-            banned_until_ms: 0,
-        });
-        let faded = now_ms.saturating_sub(record.at_ms) / FADE_MS_PER_POINT;
-        let faded = u32::try_from(faded).unwrap_or(u32::MAX);
-        record.points = record.points.saturating_sub(faded).saturating_add(offence.points());
-        record.at_ms = now_ms;
-        let was_banned = record.banned_until_ms > now_ms;
-        if record.points < BAN_POINTS || was_banned {
-            return false;
+    /// A peer connected from an address; whether it may stay.
+    pub fn connected(&mut self, peer: P, address: Option<IpAddr>, now_ms: u64) -> bool {
+        if self.homes.get(&peer).is_some_and(|home| home.gone_ms.is_none()) {
+            return true;
         }
-        record.points = 0;
-        record.banned_until_ms = now_ms + BAN_MS;
+        let account = if self.dialled.contains(&peer) {
+            Account::Peer(peer)
+        } else {
+            Account::of_stranger(peer, address)
+        };
+        if matches!(account, Account::Address(_)) {
+            let is_closed = self.accounts.get(&account).is_some_and(|u| u.closed_until_ms > now_ms);
+            if is_closed || self.connected_of(account).count() >= IDENTITIES_PER_ADDRESS {
+                return false;
+            }
+        }
+        self.make_room_for(account);
+        self.accounts.entry(account).or_insert_with(|| Usage::new(now_ms));
+        self.homes.insert(peer, Home { account, gone_ms: None });
         true
+    }
+
+    /// A peer is gone. What it used up and what is held against it stay.
+    pub fn gone(&mut self, peer: &P, now_ms: u64) {
+        let Some(home) = self.homes.get_mut(peer) else { return };
+        home.gone_ms = Some(now_ms);
+        let account = home.account;
+        if let Some(usage) = self.accounts.get_mut(&account) {
+            usage.used_ms = now_ms;
+        }
+        let gone = self.homes.iter().filter_map(|(peer, home)| Some((home.gone_ms?, *peer)));
+        let gone: Vec<(u64, P)> = gone.collect();
+        if gone.len() > REMEMBERED_MAX
+            && let Some((_, first)) = gone.into_iter().min()
+        {
+            self.homes.remove(&first);
+        }
+    }
+
+    /// Whether a peer may have this now; then it has had it. Who is not connected may have nothing, and is refused that
+    /// without consequence.
+    pub fn allows(&mut self, peer: &P, demand: Demand, now_ms: u64) -> bool {
+        let Some(usage) = self.usage(peer) else { return demand == Demand::Refusal };
+        match demand {
+            Demand::Status => usage.status.take(1, now_ms),
+            Demand::Blocks { bytes } => usage.served.take(bytes, now_ms),
+            Demand::Gossip { bytes } => usage.takes_gossip(bytes, now_ms),
+            Demand::Refusal => usage.refusals.take(1, now_ms),
+        }
+    }
+
+    /// What the bytes of an answer are drawn from, each of these in full.
+    pub fn served(&mut self, peer: &P) -> Vec<Arc<Budget>> {
+        let is_stranger = !self.dialled.contains(peer);
+        let strangers = is_stranger.then(|| Arc::clone(&self.strangers));
+        let own = self.usage(peer).map(|usage| Arc::clone(&usage.served));
+        own.into_iter().chain(strangers).collect()
+    }
+
+    /// Holds an offence against a peer; who is unwanted from now on because of it.
+    pub fn penalise(&mut self, peer: P, offence: Offence, now_ms: u64) -> Vec<P> {
+        match offence.weight() {
+            Weight::Silent => Vec::new(),
+            Weight::Relayed => {
+                // What is dropped for want of a share has had its consequence.
+                if let Some(usage) = self.usage(&peer).filter(|_| offence != Offence::Flood) {
+                    usage.relayed(now_ms);
+                }
+                Vec::new()
+            }
+            Weight::Certain(points) => self.strike(peer, points, now_ms),
+        }
+    }
+
+    fn strike(&mut self, peer: P, points: u32, now_ms: u64) -> Vec<P> {
+        self.make_room(&peer);
+        let record = self.records.entry(peer).or_default();
+        let is_banned = record.banned_until_ms > now_ms;
+        let mut banned = Vec::new();
+        if record.points.add(points, BAN_POINTS, now_ms) >= BAN_POINTS && !is_banned {
+            banned.push(peer);
+        }
+        if let Some(account @ Account::Address(_)) = self.homes.get(&peer).map(|home| home.account)
+            && let Some(usage) = self.accounts.get_mut(&account)
+            && usage.strikes.add(points, ADDRESS_POINTS, now_ms) >= ADDRESS_POINTS
+        {
+            usage.strikes = Fading::default();
+            usage.closed_until_ms = now_ms + BAN_MS;
+            let has_points = |peer: &P| {
+                let record = self.records.get(peer);
+                record.is_some_and(|r| r.points.now(now_ms) > 0 && r.banned_until_ms <= now_ms)
+            };
+            banned.extend(self.connected_of(account).filter(has_points));
+            banned.sort_unstable();
+            banned.dedup();
+        }
+        for peer in &banned {
+            let record = self.records.entry(*peer).or_default();
+            *record = Record { points: Fading::default(), banned_until_ms: now_ms + BAN_MS };
+        }
+        banned
     }
 
     /// Forgets what no longer matters; the peers whose ban has ended, or is forgotten for want of room.
@@ -188,7 +208,37 @@ impl<P: Copy + Ord> Peers<P> {
         for peer in &over {
             self.records.remove(peer);
         }
+        let is_lately = |home: &Home<P>| home.gone_ms.is_none_or(|at_ms| at_ms + GONE_MS > now_ms);
+        self.homes.retain(|_, home| is_lately(home));
+        let used = self.used();
+        self.accounts.retain(|account, usage| used.contains(account) || usage.ends_ms() > now_ms);
         [std::mem::take(&mut self.evicted), over].concat()
+    }
+
+    fn usage(&mut self, peer: &P) -> Option<&mut Usage> {
+        let home = self.homes.get(peer).filter(|home| home.gone_ms.is_none())?;
+        self.accounts.get_mut(&home.account)
+    }
+
+    fn connected_of(&self, account: Account<P>) -> impl Iterator<Item = P> {
+        let is_it = move |home: &Home<P>| home.account == account && home.gone_ms.is_none();
+        self.homes.iter().filter(move |(_, home)| is_it(home)).map(|(peer, _)| *peer)
+    }
+
+    /// Accounts of who is connected.
+    fn used(&self) -> BTreeSet<Account<P>> {
+        let connected = self.homes.values().filter(|home| home.gone_ms.is_none());
+        connected.map(|home| home.account).collect()
+    }
+
+    fn make_room_for(&mut self, account: Account<P>) {
+        if self.accounts.len() < REMEMBERED_MAX || self.accounts.contains_key(&account) {
+            return;
+        }
+        let used = self.used();
+        let idle = self.accounts.iter().filter(|(account, _)| !used.contains(account));
+        let first = idle.min_by_key(|(_, usage)| usage.ends_ms()).map(|(account, _)| *account);
+        first.map(|first| self.accounts.remove(&first));
     }
 
     fn make_room(&mut self, peer: &P) {
@@ -205,63 +255,6 @@ impl<P: Copy + Ord> Peers<P> {
 
 impl Record {
     fn ends_ms(&self) -> u64 {
-        self.banned_until_ms.max(self.at_ms + u64::from(self.points) * FADE_MS_PER_POINT)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn is_banned(peers: &Peers<usize>, peer: usize, now_ms: u64) -> bool {
-        peers.records.get(&peer).is_some_and(|record| record.banned_until_ms > now_ms)
-    }
-
-    #[test]
-    fn points_add_up_to_a_ban_fade_and_end() {
-        let (mut peers, peer) = (Peers::default(), 7);
-        for _ in 0..3 {
-            assert!(!peers.penalise(peer, Offence::Garbage, 0));
-        }
-        assert!(!is_banned(&peers, peer, 0));
-        assert!(!peers.penalise(peer, Offence::Garbage, 25_000), "25 points faded");
-        assert!(peers.penalise(peer, Offence::Garbage, 25_000));
-        assert!(!peers.penalise(peer, Offence::WrongNetwork, 25_001), "told once");
-        assert!(is_banned(&peers, peer, 25_000 + BAN_MS - 1));
-        assert!(!is_banned(&peers, peer, 25_000 + BAN_MS));
-        assert_eq!(peers.forget(25_000 + BAN_MS - 1), []);
-        assert_eq!(peers.forget(25_001 + BAN_MS), [peer]);
-    }
-
-    #[test]
-    fn a_peer_that_asks_for_more_than_its_share_waits_and_costs_others_nothing() {
-        let (mut peers, greedy, modest) = (Peers::default(), 7, 8);
-        peers.connected(greedy, 0);
-        peers.connected(modest, 0);
-        assert!(peers.allows(&greedy, Demand::Blocks(1_024), 0));
-        assert!(peers.allows(&greedy, Demand::Blocks(1_024), 0));
-        assert!(!peers.allows(&greedy, Demand::Blocks(1), 0));
-        assert!(peers.allows(&modest, Demand::Blocks(1_024), 0));
-        assert!(peers.allows(&greedy, Demand::Blocks(256), 1_000));
-        assert!(!peers.allows(&greedy, Demand::Blocks(1), 1_000));
-        assert!(!peers.allows(&9, Demand::Status, 0), "not connected");
-    }
-
-    #[test]
-    fn memory_of_peers_is_bounded_and_bans_outlive_points() {
-        let mut peers = Peers::default();
-        let banned = 0;
-        assert!(peers.penalise(banned, Offence::WrongNetwork, 0));
-        for peer in 1..=2 * REMEMBERED_MAX {
-            peers.penalise(peer, Offence::Flood, 0);
-        }
-        assert_eq!(peers.records.len(), REMEMBERED_MAX);
-        assert!(is_banned(&peers, banned, 1));
-        // Whoever is forgotten is told, so that nobody stays blocked for ever.
-        for peer in 1..=REMEMBERED_MAX {
-            peers.penalise(peer, Offence::WrongNetwork, 1);
-        }
-        assert!(!is_banned(&peers, banned, 2));
-        assert!(peers.forget(2).contains(&banned));
+        self.banned_until_ms.max(self.points.ends_ms())
     }
 }

@@ -109,7 +109,7 @@ impl Exchange {
     ) {
         let chunk = match request {
             _ if !hub.allows(&peer, Demand::Status) => {
-                hub.penalise(peer, Offence::Flood, "status");
+                hub.refused(peer, "status");
                 ResponseChunk::error(ResponseCode::ServerError, TOO_MANY)
             }
             Ok(status) => {
@@ -117,7 +117,7 @@ impl Exchange {
                 ResponseChunk::success(to_ssz(&self.source.status()))
             }
             Err(Malformed(reason)) => {
-                hub.penalise(peer, Offence::Garbage, &reason);
+                hub.penalise(peer, Offence::Malformed, &reason);
                 ResponseChunk::error(ResponseCode::InvalidRequest, &reason)
             }
         };
@@ -154,21 +154,18 @@ impl Exchange {
     ) {
         let answer = match request {
             Err(Malformed(reason)) => {
-                hub.penalise(peer, Offence::Garbage, &reason);
+                hub.penalise(peer, Offence::Malformed, &reason);
                 let refusal = ResponseChunk::error(ResponseCode::InvalidRequest, &reason);
                 BlocksAnswer::Refused(refusal)
             }
             Ok(request) => {
                 let blocks = request.blocks_max();
                 hub.listener.observe(Observation::Asked { blocks });
-                if hub.allows(&peer, Demand::Blocks(blocks as u64)) {
-                    BlocksAnswer::Serving(Serving::new(self.source.clone(), request))
+                if hub.allows(&peer, Demand::Blocks { bytes: request.asking_bytes() }) {
+                    let meter = hub.meter(&peer);
+                    BlocksAnswer::Serving(Serving::new(self.source.clone(), meter, request))
                 } else {
-                    // A refusal costs us little, and ranges of empty slots are soon through: only haste is held
-                    // against the peer.
-                    if !hub.allows(&peer, Demand::Status) {
-                        hub.penalise(peer, Offence::Flood, "blocks");
-                    }
+                    hub.refused(peer, "blocks");
                     let refusal = ResponseChunk::error(ResponseCode::ServerError, TOO_MANY);
                     BlocksAnswer::Refused(refusal)
                 }

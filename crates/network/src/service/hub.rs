@@ -10,6 +10,7 @@ use super::{
     book::PeerBook,
     listener::{Listener, Observation},
     message::NetworkEvent,
+    meter::Meter,
     swarm::Behaviour,
 };
 use crate::peers::{Demand, Offence, Peers};
@@ -33,15 +34,9 @@ impl Hub {
         swarm: Swarm<Behaviour>,
         listener: Arc<dyn Listener>,
         book: PeerBook,
+        peers: Peers<PeerId>,
     ) -> Self {
-        Self {
-            swarm,
-            listener,
-            book,
-            peers: Peers::default(),
-            backlog: VecDeque::new(),
-            started: Instant::now(),
-        }
+        Self { swarm, listener, book, peers, backlog: VecDeque::new(), started: Instant::now() }
     }
 
     pub(super) fn now_ms(&self) -> u64 {
@@ -74,13 +69,26 @@ impl Hub {
         self.peers.allows(peer, demand, now_ms)
     }
 
-    /// Holds an offence against a peer, and ends its connections if that was one too many.
+    /// What an answer to a peer is drawn from.
+    pub(super) fn meter(&mut self, peer: &PeerId) -> Meter {
+        Meter::new(self.peers.served(peer), self.started)
+    }
+
+    /// Holds an offence against a peer, and ends the connections of whoever did too much. This is the one way in which a
+    /// fault is told; what it costs is [`Offence::weight`]'s to say.
     pub(super) fn penalise(&mut self, peer: PeerId, offence: Offence, detail: &str) {
         self.listener.observe(Observation::Offence(offence));
         debug!(%peer, offence = offence.name(), detail, "Offence");
-        if self.peers.penalise(peer, offence, self.now_ms()) {
-            warn!(%peer, offence = offence.name(), detail, "Peer banned");
-            self.swarm.behaviour_mut().blocked.block_peer(peer);
+        for banned in self.peers.penalise(peer, offence, self.now_ms()) {
+            warn!(peer = %banned, because_of = %peer, offence = offence.name(), detail, "Peer banned");
+            self.swarm.behaviour_mut().blocked.block_peer(banned);
+        }
+    }
+
+    /// Refuses a peer something; who is refused again and again is in too much of a haste.
+    pub(super) fn refused(&mut self, peer: PeerId, what: &str) {
+        if !self.allows(&peer, Demand::Refusal) {
+            self.penalise(peer, Offence::Haste, what);
         }
     }
 }

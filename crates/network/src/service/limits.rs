@@ -9,6 +9,10 @@ pub const GOSSIP_PENDING_PER_PEER: usize = 4_096;
 /// Streams of one protocol that one peer may have open: an honest node has one or two.
 pub const STREAMS_PER_PEER: usize = 8;
 
+/// Connections to one peer: each side may have dialled, and a peer that was restarted comes with new ones before the old
+/// are noticed to be dead.
+pub const CONNECTIONS_PER_PEER: u32 = 4;
+
 /// Connected peers.
 pub const PEERS_MAX: u32 = 128;
 

@@ -13,7 +13,8 @@
 //! | connections and their protocols | `swarm` |
 //! | gossipsub's parameters, messages | `gossip` |
 //! | requests and answers on a stream | `protocols`, `stream` |
-//! | answers read block by block | `source` |
+//! | answers read block by block, and what they may weigh | `source`, `meter` |
+//! | which connections of a peer are alive | `connections` |
 //! | who is connected | `book`; what they did wrong: [`crate::peers`] |
 //!
 //! ## Bounds
@@ -21,16 +22,19 @@
 //! Undecided gossip: [`GOSSIP_PENDING_MAX`] in all and [`GOSSIP_PENDING_PER_PEER`] of one peer. Requests of ours:
 //! [`REQUESTS_MAX`](crate::requests::REQUESTS_MAX), each of
 //! [`REQUEST_BLOCKS_MAX`](crate::requests::REQUEST_BLOCKS_MAX) blocks. Streams that one peer may open at once:
-//! [`STREAMS_PER_PEER`] for each protocol. Connections: [`PEERS_MAX`], of which [`INBOUND_MAX`] begun by others.
+//! [`STREAMS_PER_PEER`] for each protocol. Connections: [`PEERS_MAX`], of which [`INBOUND_MAX`] begun by others, beside
+//! those of nodes that we dial. Bytes and requests of an address: [`crate::peers::limits`].
 
 mod book;
 mod config;
+mod connections;
 mod exchange;
 mod gossip;
 mod hub;
 mod limits;
 mod listener;
 mod message;
+mod meter;
 mod protocols;
 mod source;
 mod stream;
@@ -101,7 +105,7 @@ impl Network {
             .build()?;
         let mut swarm = {
             let _entered = runtime.enter();
-            swarm::swarm(config, keypair)?
+            swarm::swarm(config, keypair, &dial)?
         };
         let address = runtime.block_on(swarm::listen(&mut swarm, config.listen))?;
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);

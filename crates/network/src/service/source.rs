@@ -5,6 +5,7 @@ use std::{io, panic::resume_unwind, sync::Arc};
 use lamella_types::{Root, Slot, Status};
 use tokio::task::spawn_blocking;
 
+use super::meter::Meter;
 use crate::{
     requests::BlocksRequest,
     wire::chunk::{ResponseChunk, ResponseCode},
@@ -57,6 +58,7 @@ pub trait BlockSource: Send + Sync + 'static {
 /// An answer that is read block by block as it is written, so that one block at a time is in memory.
 pub struct Serving {
     source: Arc<dyn BlockSource>,
+    meter: Meter,
     request: BlocksRequest,
     roots: Option<std::vec::IntoIter<Root>>,
     has_ended: bool,
@@ -64,11 +66,11 @@ pub struct Serving {
 
 impl Serving {
     /// The answer to a request, of which nothing is read yet.
-    pub(super) fn new(source: Arc<dyn BlockSource>, request: BlocksRequest) -> Self {
-        Self { source, request, roots: None, has_ended: false }
+    pub(super) fn new(source: Arc<dyn BlockSource>, meter: Meter, request: BlocksRequest) -> Self {
+        Self { source, meter, request, roots: None, has_ended: false }
     }
 
-    /// The next chunk; an error chunk is the last.
+    /// The next chunk, as soon as its bytes may go out; an error chunk is the last.
     ///
     /// # Errors
     /// The network ends.
@@ -82,10 +84,14 @@ impl Serving {
             self.has_ended = chunk.as_ref().is_none_or(|chunk| chunk.code != ResponseCode::Success);
             (self, chunk)
         });
-        read.await.map_err(|error| match error.try_into_panic() {
+        let (serving, chunk) = read.await.map_err(|error| match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
             Err(cancelled) => io::Error::other(cancelled),
-        })
+        })?;
+        if let Some(chunk) = &chunk {
+            serving.meter.pay(chunk.payload.len()).await;
+        }
+        Ok((serving, chunk))
     }
 
     fn read(&mut self) -> Option<ResponseChunk> {
@@ -133,11 +139,15 @@ impl std::fmt::Debug for Serving {
 #[cfg(test)]
 mod tests {
     use futures::executor::block_on;
-    use tokio::runtime::Builder;
+    use tokio::{runtime::Builder, time::Instant};
 
     use super::*;
 
     struct Empty;
+
+    fn free() -> Meter {
+        Meter::new(Vec::new(), Instant::now())
+    }
 
     impl BlockSource for Empty {
         fn status(&self) -> Status {
@@ -158,7 +168,7 @@ mod tests {
     /// Fix: they are skipped where the peer named them; in a range they fail the answer.
     #[test]
     fn a_block_of_our_own_chain_that_is_not_found_fails_the_range() {
-        let first = |request| Serving::new(Arc::new(Empty), request).read();
+        let first = |request| Serving::new(Arc::new(Empty), free(), request).read();
         let range = first(BlocksRequest::Range { start_slot: 0, count: 1 });
         assert_eq!(range.map(|chunk| chunk.code), Some(ResponseCode::ServerError));
         assert_eq!(first(BlocksRequest::Roots(vec![Root::ZERO])), None);
@@ -169,7 +179,7 @@ mod tests {
     /// Fix: it is an error of the stream, and the stream ends with the runtime.
     #[test]
     fn an_answer_that_meets_the_end_of_the_network_is_an_error() {
-        let serving = || Serving::new(Arc::new(Empty), BlocksRequest::Roots(Vec::new()));
+        let serving = || Serving::new(Arc::new(Empty), free(), BlocksRequest::Roots(Vec::new()));
         let runtime = Builder::new_current_thread().build().unwrap();
         let (_, end) = runtime.block_on(serving().next()).unwrap();
         assert_eq!(end, None);

@@ -16,12 +16,9 @@ use libp2p::{
 use super::{
     config::{Dial, NetworkConfig, NetworkError},
     gossip::{self, Gossip},
-    limits::{INBOUND_MAX, PEERS_MAX, STREAMS_PER_PEER},
+    limits::{CONNECTIONS_PER_PEER, INBOUND_MAX, PEERS_MAX, STREAMS_PER_PEER},
     protocols::{BlocksCodec, StatusCodec},
 };
-
-/// Connections to one peer: both sides may dial at once.
-const CONNECTIONS_PER_PEER: u32 = 2;
 
 /// Connections being made, each way.
 const CONNECTING_MAX: u32 = 32;
@@ -87,8 +84,9 @@ fn multiaddr(address: SocketAddr) -> Multiaddr {
 pub(super) fn swarm(
     config: &NetworkConfig,
     keypair: identity::Keypair,
+    dial: &[(PeerId, Multiaddr)],
 ) -> Result<Swarm<Behaviour>, NetworkError> {
-    let behaviour = Behaviour {
+    let mut behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(
             connection_limits::ConnectionLimits::default()
                 .with_max_pending_incoming(Some(CONNECTING_MAX))
@@ -112,6 +110,8 @@ pub(super) fn swarm(
         range: blocks(BlocksCodec::Range),
         roots: blocks(BlocksCodec::Roots),
     };
+    // However many strangers are here, there is room for them.
+    dial.iter().for_each(|(peer, _)| behaviour.limits.bypass_peer_id(peer));
     let Ok(built) = libp2p::SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_quic_config(|mut quic| {
@@ -155,7 +155,7 @@ pub(super) async fn listen(
     }
 }
 
-fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+pub(super) fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
     let mut parts = address.iter();
     let ip = match parts.next()? {
         Protocol::Ip4(ip) => IpAddr::V4(ip),

@@ -1,6 +1,10 @@
 //! The loop: one event of the swarm, one command of the node, or one tick at a time.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::StreamExt;
 use libp2p::{
@@ -8,7 +12,7 @@ use libp2p::{
     core::ConnectedPoint,
     gossipsub, identify,
     swarm::{
-        ConnectionError, DialError, Swarm, SwarmEvent,
+        ConnectionError, ConnectionId, DialError, Swarm, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
@@ -21,6 +25,7 @@ use tracing::{debug, info, warn};
 use super::{
     book::{Direction, PeerBook, printable},
     config::NetworkConfig,
+    connections::Connections,
     exchange::Exchange,
     gossip,
     hub::Hub,
@@ -28,17 +33,17 @@ use super::{
     listener::{Listener, Observation},
     message::{Command, GossipId, GossipMessage, NetworkEvent, Verdict},
     source::BlockSource,
-    swarm::{Behaviour, BehaviourEvent},
+    swarm::{Behaviour, BehaviourEvent, socket_address},
 };
 use crate::{
-    peers::{Demand, Offence},
+    peers::{Demand, Dialler, Offence, Peers},
     wire::{
         snappy::compress_block,
         topic::{Topic, TopicKind},
     },
 };
 
-/// Time between two looks at what can wait: events that the node had no room for, bans that end, the mesh.
+/// Time between two looks at what can wait: events that the node had no room for, bans that end, whom to dial, the mesh.
 const HOUSEKEEPING: Duration = Duration::from_millis(200);
 
 /// Of the gossip that may wait, of one peer and in all, what only blocks may fill.
@@ -48,8 +53,10 @@ const KEPT_FOR_BLOCKS: usize = 256;
 pub(super) struct Task {
     hub: Hub,
     exchange: Exchange,
-    dial: Vec<(PeerId, Multiaddr)>,
-    redial: Duration,
+    /// Nodes that we dial, and where.
+    dial: BTreeMap<PeerId, Multiaddr>,
+    dialler: Dialler<PeerId>,
+    connections: Connections<PeerId, ConnectionId>,
     signature_bytes: usize,
     /// Undecided gossip by forwarder.
     pending: HashMap<PeerId, usize>,
@@ -69,11 +76,14 @@ impl Task {
         let topics = topics
             .filter_map(|hash| Some((hash.clone(), hash.as_str().parse::<Topic>().ok()?.kind)))
             .collect();
+        let dial: BTreeMap<PeerId, Multiaddr> = dial.into_iter().collect();
+        let redial_ms = u64::try_from(config.redial.as_millis()).unwrap_or(u64::MAX);
         Self {
-            hub: Hub::new(swarm, listener, book),
+            hub: Hub::new(swarm, listener, book, Peers::new(dial.keys().copied())),
             exchange: Exchange::new(source),
+            dialler: Dialler::new(dial.keys().copied(), redial_ms),
             dial,
-            redial: config.redial,
+            connections: Connections::default(),
             signature_bytes: config.signature_bytes,
             pending: HashMap::new(),
             topics,
@@ -81,9 +91,7 @@ impl Task {
     }
 
     pub(super) async fn run(mut self, mut commands: Receiver<Command>) {
-        let mut redial = interval(self.redial);
         let mut housekeeping = interval(HOUSEKEEPING);
-        redial.set_missed_tick_behavior(MissedTickBehavior::Delay);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -92,7 +100,6 @@ impl Task {
                     None => return,
                 },
                 event = self.hub.swarm.select_next_some() => self.swarm_event(event),
-                _ = redial.tick() => self.dial_missing(),
                 _ = housekeeping.tick() => self.keep_house(),
             }
         }
@@ -100,6 +107,7 @@ impl Task {
 
     fn keep_house(&mut self) {
         self.hub.flush();
+        self.dial_missing();
         for peer in self.hub.peers.forget(self.hub.now_ms()) {
             self.hub.swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
@@ -108,8 +116,9 @@ impl Task {
     }
 
     fn dial_missing(&mut self) {
-        for (peer, address) in &self.dial {
-            let options = DialOpts::peer_id(*peer)
+        for peer in self.dialler.due(self.hub.now_ms()) {
+            let Some(address) = self.dial.get(&peer) else { continue };
+            let options = DialOpts::peer_id(peer)
                 .condition(PeerCondition::DisconnectedAndNotDialing)
                 .addresses(vec![address.clone()])
                 .build();
@@ -156,14 +165,16 @@ impl Task {
     fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.behaviour_event(event),
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint, num_established, .. }
-                if num_established.get() == 1 =>
-            {
-                self.connected(peer_id, &endpoint);
-            }
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
-                self.gone(peer_id, cause.as_ref());
-            }
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                num_established,
+                ..
+            } => self.opened(peer_id, connection_id, &endpoint, num_established.get() == 1),
+            SwarmEvent::ConnectionClosed {
+                peer_id, connection_id, cause, num_established, ..
+            } => self.closed(peer_id, &connection_id, cause.as_ref(), num_established == 0),
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 debug!(peer = ?peer_id, %error, "Dialling failed");
                 let is_timeout = error.to_string().to_ascii_lowercase().contains("timed out");
@@ -181,33 +192,62 @@ impl Task {
         }
     }
 
-    fn connected(&mut self, peer: PeerId, endpoint: &ConnectedPoint) {
+    fn opened(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        endpoint: &ConnectedPoint,
+        is_first: bool,
+    ) {
+        let now_ms = self.hub.now_ms();
         let direction = if endpoint.is_dialer() { Direction::Outbound } else { Direction::Inbound };
         let address = endpoint.get_remote_address();
-        info!(%peer, %address, direction = direction.name(), "Peer connected");
-        self.hub.book.add(peer, address.clone(), direction);
-        self.hub.peers.connected(peer, self.hub.now_ms());
-        self.hub.listener.observe(Observation::Connected(direction));
-        self.exchange.ask_status(&mut self.hub, peer);
+        let shows_dead = self.connections.opened(peer, connection, direction, now_ms);
+        if is_first {
+            info!(%peer, %address, direction = direction.name(), "Peer connected");
+            self.hub.book.add(peer, address.clone(), direction);
+            self.hub.listener.observe(Observation::Connected(direction));
+            self.dialler.connected(&peer, now_ms);
+            let ip = socket_address(address).map(|address| address.ip());
+            if self.hub.peers.connected(peer, ip, now_ms) {
+                return self.exchange.ask_status(&mut self.hub, peer);
+            }
+            debug!(%peer, %address, "Too many of this address");
+        } else if shows_dead {
+            info!(%peer, %address, "Peer dials again: its old connections are dead");
+        } else {
+            return;
+        }
+        self.end(peer);
     }
 
-    fn gone(&mut self, peer: PeerId, cause: Option<&ConnectionError>) {
-        let reason = match cause {
-            None => "local_close",
-            Some(ConnectionError::KeepAliveTimeout) => "timeout",
-            Some(ConnectionError::IO(error)) => {
-                let text = error.to_string().to_ascii_lowercase();
-                if text.contains("timed out") {
-                    "timeout"
-                } else if text.contains("closed") {
-                    "remote_close"
-                } else {
-                    "error"
-                }
-            }
-        };
+    /// Ends all connections of a peer. It is told to everybody when they are.
+    fn end(&mut self, peer: PeerId) {
+        // An error says that there is none.
+        let _ = self.hub.swarm.disconnect_peer_id(peer);
+    }
+
+    fn closed(
+        &mut self,
+        peer: PeerId,
+        connection: &ConnectionId,
+        cause: Option<&ConnectionError>,
+        is_last: bool,
+    ) {
+        let reason = reason(cause);
+        let ends_rest = self.connections.closed(&peer, connection, reason == "timeout");
+        if is_last {
+            self.gone(peer, reason);
+        } else if ends_rest {
+            self.end(peer);
+        }
+    }
+
+    fn gone(&mut self, peer: PeerId, reason: &'static str) {
         info!(%peer, reason, "Peer gone");
-        self.hub.peers.gone(&peer);
+        let now_ms = self.hub.now_ms();
+        self.hub.peers.gone(&peer, now_ms);
+        self.dialler.gone(&peer, now_ms);
         self.pending.remove(&peer);
         if let Some(info) = self.hub.book.remove(&peer) {
             let direction = info.direction;
@@ -246,7 +286,8 @@ impl Task {
         let Some(kind) = self.topics.get(&message.topic).copied() else {
             return self.report(&id, Verdict::Ignore);
         };
-        if !self.hub.allows(&peer, Demand::Gossip) {
+        let bytes = message.data.len() as u64;
+        if !self.hub.allows(&peer, Demand::Gossip { bytes }) {
             self.report(&id, Verdict::Ignore);
             self.hub.listener.observe(Observation::GossipDropped(Offence::Flood));
             return self.hub.penalise(peer, Offence::Flood, "gossip");
@@ -301,5 +342,23 @@ impl Task {
         // Too late for a message that the cache has dropped: then nobody asks for it any more.
         let gossip = &mut self.hub.swarm.behaviour_mut().gossip;
         let _ = gossip.report_message_validation_result(&id.message, &id.peer, acceptance);
+    }
+}
+
+/// Why a connection ended.
+fn reason(cause: Option<&ConnectionError>) -> &'static str {
+    match cause {
+        None => "local_close",
+        Some(ConnectionError::KeepAliveTimeout) => "timeout",
+        Some(ConnectionError::IO(error)) => {
+            let text = error.to_string().to_ascii_lowercase();
+            if text.contains("timed out") {
+                "timeout"
+            } else if text.contains("closed") {
+                "remote_close"
+            } else {
+                "error"
+            }
+        }
     }
 }

@@ -30,10 +30,12 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
             Err(failure) => return self.failed(request, failure, now_ms),
         };
         let Some((peer, asked)) = self.settle(request) else { return };
+        let blocks: VecDeque<Held<P>> =
+            blocks.into_iter().map(|block| Held::new(Arc::new(block), peer)).collect();
         if let Some(claimant) = self.claims.get_mut(&peer) {
             claimant.answered();
+            claimant.brought(blocks.iter().map(|held| held.bytes).sum(), now_ms);
         }
-        let blocks = blocks.into_iter().map(|block| Held::new(Arc::new(block), peer)).collect();
         match asked {
             Asked::Range => self.range_answer(request, peer, blocks, now_ms),
             Asked::Root(root) => self.root_answer(request, peer, root, blocks, now_ms, has),
@@ -82,7 +84,11 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
             return self.doubt(peer, "a branch that is finalized away", now_ms);
         }
         let why = format!("block {root} of slot {slot}: {reason}");
-        self.distrust(peer, Offence::Invalid, why, now_ms);
+        if bad.is_relayed {
+            // Whoever made it, the peer's chain is another matter.
+            return self.say(Action::Penalise { peer, offence: Offence::Invalid, why });
+        }
+        self.distrust(peer, Offence::InvalidAnswer, why, now_ms);
     }
 
     /// Ends a request.

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt::Debug};
 use lamella_types::{Checkpoint, Slot, Status};
 
 use super::{limits::*, message::Has};
-use crate::peers::Bucket;
+use crate::{peers::Bucket, requests::BlocksRequest};
 
 /// A peer's claims and its record.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Claimant {
     /// Whether a session began anew because it had passed by this head. Once for each head.
     pub(super) was_passed: bool,
     status_at_ms: u64,
+    /// When it last said anything.
+    heard_at_ms: u64,
     asked_status_at_ms: Option<u64>,
     /// One request at a time.
     pub(super) is_busy: bool,
@@ -45,11 +47,12 @@ impl Claimant {
             is_level: false,
             was_passed: false,
             status_at_ms: 0,
+            heard_at_ms: now_ms,
             asked_status_at_ms: None,
             is_busy: false,
             asked_blocks: 0,
             range_slots: RANGE_SLOTS,
-            pace: Bucket::new(PACE_BLOCKS_BURST, PACE_BLOCKS_PER_SECOND, now_ms),
+            pace: Bucket::new(PACE_BYTES_BURST, PACE_BYTES_PER_SECOND, now_ms),
             failures: 0,
             retry_at_ms: 0,
             doubts: 0,
@@ -59,11 +62,17 @@ impl Claimant {
         }
     }
 
-    /// Its head, if it says one that may be: not ignored, not of the future.
+    /// Whether it is connected: one that is gone says nothing any more.
+    const fn is_here(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// Its head, if it says one that may be: not ignored, not of the future, not of one that fell silent.
     pub(super) fn head(&self, now_ms: u64, current_slot: Slot) -> Option<Checkpoint> {
         let head = self.status?.head;
         let may_be = head.slot <= current_slot.saturating_add(FUTURE_SLOTS_MAX);
-        (may_be && self.ignored_until_ms <= now_ms).then_some(head)
+        let speaks = now_ms < self.heard_at_ms.saturating_add(SILENCE_MS);
+        (may_be && speaks && self.ignored_until_ms <= now_ms).then_some(head)
     }
 
     /// Whether it claims a chain that goes on from this slot, and we do not have that chain.
@@ -77,10 +86,11 @@ impl Claimant {
         self.doubts > 0 || self.empty_ranges > 0 || self.failures > 0
     }
 
-    /// Whether it may be asked for so many blocks now.
-    fn is_ready(&self, blocks: u64, now_ms: u64) -> bool {
+    /// Whether it may be asked now for what may be so many bytes.
+    fn is_ready(&self, bytes_max: usize, now_ms: u64) -> bool {
         let mut pace = self.pace;
-        !self.is_busy && self.retry_at_ms <= now_ms && pace.take(blocks, now_ms)
+        let is_free = self.is_here() && !self.is_busy && self.retry_at_ms <= now_ms;
+        is_free && pace.has(bytes_max as u64, now_ms)
     }
 
     /// Whether it says that a range beginning here is gone.
@@ -109,6 +119,12 @@ impl Claimant {
     /// An answer came, of whatever worth.
     pub(super) const fn answered(&mut self) {
         self.failures = 0;
+    }
+
+    /// It had so many bytes.
+    pub(super) fn brought(&mut self, bytes: usize, now_ms: u64) {
+        self.heard_at_ms = now_ms;
+        self.pace.take(bytes as u64, now_ms);
     }
 
     /// A range did not come in time: the link may be slow, or the proofs large.
@@ -158,7 +174,7 @@ impl Claimant {
     }
 }
 
-/// Everyone who is connected.
+/// Everyone who is connected, and of those who are gone what a new connection must not make us forget.
 #[derive(Debug)]
 pub(super) struct Claims<P>(BTreeMap<P, Claimant>);
 
@@ -168,7 +184,7 @@ impl<P: Copy + Ord + Debug> Claims<P> {
     }
 
     pub(super) fn heard(&mut self, peer: P, status: Status, now_ms: u64) {
-        if self.0.len() >= PEERS_MAX && !self.0.contains_key(&peer) {
+        if self.0.len() >= PEERS_MAX && !self.0.contains_key(&peer) && !self.forget_one() {
             return;
         }
         let claimant = self.0.entry(peer).or_insert_with(|| Claimant::new(now_ms));
@@ -176,11 +192,22 @@ impl<P: Copy + Ord + Debug> Claims<P> {
         claimant.was_passed &= !is_new;
         claimant.is_level &= !is_new;
         claimant.status = Some(status);
-        claimant.status_at_ms = now_ms;
+        (claimant.status_at_ms, claimant.heard_at_ms) = (now_ms, now_ms);
     }
 
+    /// A peer is gone. What it did, and when it may be asked again, is kept while there is room.
     pub(super) fn gone(&mut self, peer: &P) {
-        self.0.remove(peer);
+        if let Some(claimant) = self.0.get_mut(peer) {
+            (claimant.status, claimant.is_busy, claimant.is_level) = (None, false, false);
+        }
+    }
+
+    /// Makes room where somebody who is gone has some.
+    fn forget_one(&mut self) -> bool {
+        let gone = self.0.iter().filter(|(_, claimant)| !claimant.is_here());
+        let ends_ms = |claimant: &Claimant| claimant.ignored_until_ms.max(claimant.heard_at_ms);
+        let first = gone.min_by_key(|(_, claimant)| ends_ms(claimant)).map(|(peer, _)| *peer);
+        first.is_some_and(|first| self.0.remove(&first).is_some())
     }
 
     pub(super) fn get(&self, peer: &P) -> Option<&Claimant> {
@@ -215,11 +242,11 @@ impl<P: Copy + Ord + Debug> Claims<P> {
     /// The peer to ask: of those that are `wanted` and may be asked now, one that failed least and did least.
     pub(super) fn pick(
         &self,
-        blocks: u64,
+        bytes_max: usize,
         now_ms: u64,
         wanted: impl Fn(&P, &Claimant) -> bool,
     ) -> Option<P> {
-        let ready = self.0.iter().filter(|(_, claimant)| claimant.is_ready(blocks, now_ms));
+        let ready = self.0.iter().filter(|(_, claimant)| claimant.is_ready(bytes_max, now_ms));
         let wanted = ready.filter(|(peer, claimant)| wanted(peer, claimant));
         let least = |claimant: &Claimant| {
             let Claimant { failures, doubts, empty_ranges, asked_blocks, .. } = claimant;
@@ -228,11 +255,12 @@ impl<P: Copy + Ord + Debug> Claims<P> {
         wanted.min_by_key(|(_, claimant)| least(claimant)).map(|(peer, _)| *peer)
     }
 
-    /// Takes `blocks` of the share of a peer that was picked for a request.
-    pub(super) fn take(&mut self, peer: &P, blocks: u64, now_ms: u64) {
+    /// Takes what asking costs of the share of a peer that was picked for a request.
+    pub(super) fn take(&mut self, peer: &P, request: &BlocksRequest, now_ms: u64) {
         if let Some(claimant) = self.0.get_mut(peer) {
-            claimant.pace.take(blocks, now_ms);
+            claimant.pace.take(request.asking_bytes(), now_ms);
             claimant.is_busy = true;
+            let blocks = request.blocks_max() as u64;
             claimant.asked_blocks = claimant.asked_blocks.saturating_add(blocks);
         }
     }
@@ -248,7 +276,8 @@ impl<P: Copy + Ord + Debug> Claims<P> {
     pub(super) fn next_refresh(&mut self, now_ms: u64) -> Option<P> {
         let due = self.0.iter_mut().find(|(_, claimant)| {
             let since_ms = claimant.asked_status_at_ms.unwrap_or(claimant.status_at_ms);
-            claimant.status_at_ms + STATUS_AGE_MS <= now_ms && since_ms + STATUS_ASK_MS <= now_ms
+            let is_old = claimant.status_at_ms + STATUS_AGE_MS <= now_ms;
+            claimant.is_here() && is_old && since_ms + STATUS_ASK_MS <= now_ms
         });
         let (peer, claimant) = due?;
         claimant.asked_status_at_ms = Some(now_ms);

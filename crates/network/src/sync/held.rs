@@ -17,21 +17,24 @@ pub(super) struct Held<P> {
     pub(super) block: Arc<SignedBlock>,
     /// Who delivered it.
     pub(super) peer: P,
+    /// Whether it was gossiped, so that who delivered it may not have made it.
+    pub(super) is_relayed: bool,
     /// Its weight in memory, at least its SSZ length.
     pub(super) bytes: usize,
 }
 
 impl<P> Held<P> {
+    /// A block of an answer.
     pub(super) fn new(block: Arc<SignedBlock>, peer: P) -> Self {
         let root = hash_tree_root(&block.block);
-        Self::named(root, block, peer)
+        Self { is_relayed: false, ..Self::named(root, block, peer) }
     }
 
-    /// A block whose root is known already.
+    /// A block that was gossiped, and whose root is known.
     pub(super) fn named(root: Root, block: Arc<SignedBlock>, peer: P) -> Self {
         let votes = block.block.attestations().len();
         let bytes = FIXED_BYTES + VOTE_BYTES * votes + block.proof.proof.as_bytes().len();
-        Self { root, block, peer, bytes }
+        Self { root, block, peer, is_relayed: true, bytes }
     }
 
     pub(super) fn slot(&self) -> Slot {

@@ -1,6 +1,9 @@
 //! What sync allows itself: every queue, buffer, wait and number of tries.
 
-use crate::requests::{REQUEST_BLOCKS_MAX, REQUESTS_MAX, SIGNED_BLOCK_BYTES_MAX};
+use crate::{
+    peers::limits::{SERVED_BYTES_BURST, SERVED_BYTES_PER_SECOND},
+    requests::{REQUEST_BLOCKS_MAX, REQUESTS_MAX, SIGNED_BLOCK_BYTES_MAX},
+};
 
 /// Slots behind a claimed head up to which blocks are fetched one by one; beyond it, in ranges. Two times leanSpec's
 /// usual lag of a few slots: a node that merely missed some gossip asks for exactly the blocks that it missed.
@@ -75,13 +78,18 @@ pub const BACK_OFF_MS_MAX: u64 = 64_000;
 /// Age at which a status is asked for again: 8 slots of 4 s.
 pub const STATUS_AGE_MS: u64 = 32_000;
 
+/// Silence after which nothing that a peer said is believed any more: four statuses that did not come.
+pub const SILENCE_MS: u64 = 4 * STATUS_AGE_MS;
+
 /// Least time between two questions for one peer's status.
 pub const STATUS_ASK_MS: u64 = 5_000;
 
-/// Blocks asked of one peer at once, and per second: under what this node would itself allow a peer.
-pub const PACE_BLOCKS_BURST: u64 = 1_024;
-/// See [`PACE_BLOCKS_BURST`].
-pub const PACE_BLOCKS_PER_SECOND: u64 = 192;
+/// Bytes asked of one peer at once, and per second, requests among them: three quarters of what this node would itself
+/// serve a peer. It is asked for no more than what the largest answer leaves.
+pub const PACE_BYTES_BURST: u64 = SERVED_BYTES_BURST / 4 * 3;
+/// See [`PACE_BYTES_BURST`].
+pub const PACE_BYTES_PER_SECOND: u64 = SERVED_BYTES_PER_SECOND / 4 * 3;
+const _: () = assert!(PACE_BYTES_BURST >= RANGE_BYTES_MAX as u64);
 
 /// How long a peer that says it pruned a range is not asked for it again: 5 minutes.
 pub const UNAVAILABLE_MS: u64 = 300_000;

@@ -41,7 +41,7 @@ use self::{
     orphans::{Orphans, TooDeep, Why},
     ranges::Ranges,
 };
-use crate::requests::{BlocksRequest, RequestFailure, RequestId};
+use crate::requests::{BlocksRequest, RequestFailure, RequestId, SIGNED_BLOCK_BYTES_MAX};
 
 /// What a request in flight is for.
 #[derive(Debug, Clone, Copy)]
@@ -262,16 +262,18 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         let current_slot = self.view.current_slot;
         let (root, peer) = self.orphans.next_missing(slot_max, |missing| {
             let is_source = |peer: &P| *peer == missing.source && missing.may_ask(peer);
-            claims.pick(1, now_ms, |peer, _| is_source(peer)).or_else(|| {
-                claims.pick(1, now_ms, |peer, claimant| {
+            let pick = SIGNED_BLOCK_BYTES_MAX;
+            claims.pick(pick, now_ms, |peer, _| is_source(peer)).or_else(|| {
+                claims.pick(pick, now_ms, |peer, claimant| {
                     missing.may_ask(peer) && claimant.head(now_ms, current_slot).is_some()
                 })
             })
         })?;
-        self.claims.take(&peer, 1, now_ms);
+        let blocks = BlocksRequest::Roots(vec![root]);
+        self.claims.take(&peer, &blocks, now_ms);
         let request = self.new_request(peer, Asked::Root(root), now_ms);
         self.orphans.asked(&root, request);
-        Some(Action::Request { request, peer, blocks: BlocksRequest::Roots(vec![root]) })
+        Some(Action::Request { request, peer, blocks })
     }
 
     fn say(&mut self, action: Action<P>) {

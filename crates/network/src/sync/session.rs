@@ -112,7 +112,7 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         }
         let (index, start) = session.next_wanted()?;
         let (lead, current_slot) = (session.lead(), self.view.current_slot);
-        let picked = self.claims.pick(RANGE_SLOTS, now_ms, |peer, claimant| {
+        let picked = self.claims.pick(RANGE_BYTES_MAX, now_ms, |peer, claimant| {
             lead.is_none_or(|lead| lead == *peer)
                 && claimant.has_range(start, now_ms, current_slot)
                 && !claimant.lacks(start, now_ms)
@@ -124,10 +124,11 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         let claimant = self.claims.get(&peer)?;
         let range_slots = claimant.range_slots;
         let last = claimant.head(now_ms, current_slot)?.slot.min(start + range_slots - 1);
-        self.claims.take(&peer, range_slots, now_ms);
         let request = self.new_request(peer, Asked::Range, now_ms);
         let (start_slot, count) = self.session.as_mut()?.ask(index, last, request);
-        Some(Action::Request { request, peer, blocks: BlocksRequest::Range { start_slot, count } })
+        let blocks = BlocksRequest::Range { start_slot, count };
+        self.claims.take(&peer, &blocks, now_ms);
+        Some(Action::Request { request, peer, blocks })
     }
 
     /// Whether one more answer fits into memory, whatever is in flight. All but the front leave room for the front,

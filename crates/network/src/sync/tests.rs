@@ -445,7 +445,7 @@ fn a_copy_with_a_bad_proof_does_not_cost_the_block() {
     assert!(node.orphan(2, &branch[1]), "brought again by another");
     let rejected = Outcome::Rejected { index: 0, reason: RejectionReason::InvalidBlockProof };
     node.syncer.imported(batch, rejected, 0);
-    assert_eq!(node.penalty(0), (1, Offence::Invalid));
+    assert_eq!(node.penalty(0), (1, Offence::InvalidAnswer));
     // The parent is looked for again.
     let (request, peer, what) = node.request(0);
     assert_eq!((peer, what), (2, BlocksRequest::Roots(vec![root(&branch[0])])));
@@ -505,7 +505,7 @@ fn a_rejected_block_is_the_deliverers_fault_and_those_before_it_are_imported() {
     let (batch, _) = node.import(0);
     let reason = RejectionReason::InvalidBlockProof;
     node.syncer.imported(batch, Outcome::Rejected { index: 20, reason }, 0);
-    assert_eq!(node.penalty(0), (1, Offence::Invalid));
+    assert_eq!(node.penalty(0), (1, Offence::InvalidAnswer));
     let (batch, slots) = node.import(0);
     assert_eq!(slots, (11..31).collect::<Vec<Slot>>());
     node.imported(batch, 30, 0);
@@ -572,24 +572,102 @@ fn a_head_of_the_future_is_not_believed() {
     assert_eq!(node.syncer.state(), State::Idle);
 }
 
+/// Symptom: sync from one peer ended at 192 blocks/s, however small they were.
+/// Mechanism: a peer was asked for so many blocks a second by our own count.
+/// Fix: bytes are counted.
 #[test]
-fn a_peer_is_asked_for_no_more_than_its_share() {
+fn a_peer_is_asked_as_fast_as_it_answers() {
     let mut node = Node::new(5_000, 10, 5);
     node.connect(1, node.tip(), 0);
-    let mut asked = 0;
-    while let Some(action) = node.poll(0) {
-        match action {
-            Action::Request { request, blocks, .. } => {
-                asked += 1;
+    while !node.tree.borrow().contains(&node.tip().root) {
+        match node.poll(0) {
+            Some(Action::Request { request, blocks, .. }) => {
                 node.answer(request, node.blocks(&blocks), 0);
             }
-            Action::Import { batch, blocks, .. } => {
+            Some(Action::Import { batch, blocks, .. }) => {
                 let last = blocks.last().unwrap().block.slot;
                 node.imported(batch, last, 0);
             }
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(asked, PACE_BLOCKS_BURST / RANGE_SLOTS);
-    assert!(matches!(node.poll(1_000), Some(Action::Request { .. })));
+}
+
+#[test]
+fn a_peer_is_asked_for_no_more_bytes_than_its_share() {
+    let mut claims = super::claims::Claims::new();
+    let status = Status::default();
+    claims.heard(1, status, 0);
+    let (mut bytes, asked) = (0, range(1, 64));
+    let all = |_: &u8, _: &super::claims::Claimant| true;
+    let pick = |claims: &super::claims::Claims<u8>, at_ms| claims.pick(RANGE_BYTES_MAX, at_ms, all);
+    while pick(&claims, 0).is_some() {
+        claims.take(&1, &asked, 0);
+        let claimant = claims.get_mut(&1).unwrap();
+        claimant.is_busy = false;
+        claimant.brought(RANGE_BYTES_MAX / 2, 0);
+        bytes += RANGE_BYTES_MAX as u64 / 2 + asked.asking_bytes();
+    }
+    assert!(bytes <= PACE_BYTES_BURST && bytes > PACE_BYTES_BURST / 2, "{bytes}");
+    assert!(pick(&claims, 1_000).is_some());
+    // To come again gives it nothing.
+    claims.gone(&1);
+    claims.heard(1, status, 0);
+    assert!(pick(&claims, 0).is_none());
+}
+
+#[test]
+fn a_peer_that_falls_silent_is_no_source_until_it_speaks() {
+    let mut node = Node::new(200, 10, 5);
+    node.connect(1, node.tip(), 0);
+    let (request, ..) = node.request(0);
+    node.respond(request, Err(RequestFailure::Timeout), 0);
+    node.settle(0);
+    assert!(matches!(node.syncer.state(), State::Syncing { .. }));
+    node.settle(SILENCE_MS);
+    assert_eq!(node.syncer.state(), State::Idle);
+    node.connect(1, node.tip(), SILENCE_MS);
+    assert!(matches!(node.poll(SILENCE_MS), Some(Action::Request { peer: 1, .. })));
+}
+
+#[test]
+fn who_is_ignored_stays_so_when_it_comes_again() {
+    let mut node = Node::new(200, 10, 5);
+    node.connect(1, node.tip(), 0);
+    let (request, _, what) = node.request(0);
+    node.answer(request, node.blocks(&what), 0);
+    let (batch, _) = node.import(0);
+    let reason = RejectionReason::InvalidSignature;
+    node.syncer.imported(batch, Outcome::Rejected { index: 0, reason }, 0);
+    assert_eq!(node.settle(0), [(1, Offence::InvalidAnswer)]);
+    node.syncer.peer_gone(1, 0);
+    node.connect(1, node.tip(), 0);
+    assert!(node.poll(0).is_none());
+    node.connect(1, node.tip(), IGNORE_MS);
+    assert!(matches!(node.poll(IGNORE_MS), Some(Action::Request { peer: 1, .. })));
+}
+
+/// Symptom: a peer that forwarded a bad block was no source of blocks for ten minutes.
+/// Mechanism: lean clients forward before they validate, and the forwarder was taken for the author.
+/// Fix: only who answers with a bad block loses its claims.
+#[test]
+fn a_bad_block_that_was_gossiped_costs_its_forwarder_no_claim() {
+    let mut node = Node::new(20, 10, 5);
+    let fork = chain(root(&node.chain[9]), 11..=12, 3);
+    for peer in [1, 2] {
+        node.connect(peer, checkpoint(&node.chain[9]), 0);
+    }
+    assert!(node.orphan(1, &fork[1]));
+    let (request, ..) = node.request(0);
+    node.answer(request, vec![fork[0].clone()], 0);
+    let (batch, slots) = node.import(0);
+    assert_eq!(slots, [11, 12]);
+    let reason = RejectionReason::InvalidSignature;
+    node.syncer.imported(batch, Outcome::Rejected { index: 1, reason }, 0);
+    assert_eq!(node.penalty(0), (1, Offence::Invalid));
+    let (batch, _) = node.import(0);
+    node.syncer.imported(batch, Outcome::Imported, 0);
+    node.tree.borrow_mut().insert(root(&fork[0]));
+    node.connect(1, node.tip(), 0);
+    assert!(matches!(node.poll(0), Some(Action::Request { peer: 1, .. })));
 }

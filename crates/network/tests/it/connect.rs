@@ -1,11 +1,17 @@
 //! Who finds whom, and what they learn of each other.
 
-use lamella_network::service::{
-    Direction, Network, NetworkConfig, NetworkError, Observation, SUBNETS_MAX,
-};
-use lamella_types::{Checkpoint, Root, Status};
+use std::sync::Arc;
 
-use crate::support::{Node, config};
+use lamella_network::service::{
+    Command, Direction, GossipMessage, Network, NetworkConfig, NetworkError, NetworkEvent,
+    Observation, SUBNETS_MAX,
+};
+use lamella_types::{Checkpoint, Root, SignedBlock, Status};
+
+use crate::{
+    rogue::{Answer, Rogue},
+    support::{Node, config},
+};
 
 fn status(slot: u64) -> Status {
     let root = Root::from_slice(&[7; 32]).unwrap();
@@ -88,4 +94,31 @@ fn more_subnets_than_validators_are_refused() {
     assert!(matches!(start(u64::MAX), Err(NetworkError::Subnets(u64::MAX))));
     assert!(matches!(start(SUBNETS_MAX + 1), Err(NetworkError::Subnets(_))));
     start(SUBNETS_MAX).unwrap();
+}
+
+/// Symptom: two nodes of which one was killed and started again stayed apart for 10 s and more.
+/// Mechanism: the other took the old connection for alive until QUIC's timeout. Half of what it sent went there, and
+/// gossipsub, which says hello on a peer's first connection only, never told the new process what it listens to.
+/// Fix: who dials again has lost its connections, so all of them end and both sides begin anew.
+#[test]
+fn a_node_that_comes_back_before_it_is_missed_is_heard() {
+    let first = Node::start(96, &[]);
+    // A process that is gone without a word: it stays silent, and its connection open.
+    let secret = libp2p::identity::secp256k1::SecretKey::try_from_bytes([97; 32]).unwrap();
+    let keypair = libp2p::identity::secp256k1::Keypair::from(secret).into();
+    let dead = Rogue::dial_as(keypair, first.network.address(), &Answer::Silence);
+    Node::until("its mesh", || {
+        first.network.peers().all().iter().any(|info| info.peer == dead.peer && info.is_in_mesh)
+    });
+    let again = Node::start(97, &[&first]);
+    assert_eq!(again.peer(), dead.peer);
+    Node::until("what the other listens to", || {
+        again.network.peers().all().iter().any(|info| info.is_in_mesh)
+    });
+    let block = Arc::new(SignedBlock::default());
+    assert!(again.network.send(Command::Publish(GossipMessage::Block(block))));
+    first.wait("its block", |event| match event {
+        NetworkEvent::Gossip { message: GossipMessage::Block(_), .. } => Some(()),
+        _ => None,
+    });
 }

@@ -105,7 +105,11 @@ pub const RANGE: &str = "/leanconsensus/req/blocks_by_range/1/ssz_snappy";
 impl Rogue {
     /// Dials a node and stays, as long as it may.
     pub fn dial(address: SocketAddr, answer: &Answer) -> Self {
-        let keypair = identity::Keypair::generate_secp256k1();
+        Self::dial_as(identity::Keypair::generate_secp256k1(), address, answer)
+    }
+
+    /// The same under a name of its choice.
+    pub fn dial_as(keypair: identity::Keypair, address: SocketAddr, answer: &Answer) -> Self {
         let peer = keypair.public().to_peer_id();
         let (acts, mut receiver) = mpsc::unbounded_channel();
         let (answered, answers) = std::sync::mpsc::channel();
