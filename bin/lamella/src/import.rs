@@ -118,7 +118,7 @@ impl Importer {
         // 2. Signatures and transition: no transaction open, nothing written.
         proofs::verify_block(&*self.scheme, &base.state().validators, &block, *root)
             .map_err(|reason| ImportError::Rejected { root: *root, reason })?;
-        Self::apply(root, &base, block)
+        self.apply(root, &base, block, true)
     }
 
     /// Makes a block permanent that was prepared in this time, on the tree as it is now.
@@ -178,8 +178,7 @@ impl Importer {
                 Some(parent) => parent.base(),
                 None => self.base(&root, &block)?,
             };
-            let next = Self::apply(&root, &base, block)?;
-            prepared.push(if position < checked_from { next.with_unchecked_proof() } else { next });
+            prepared.push(self.apply(&root, &base, block, position >= checked_from)?);
         }
         Ok(prepared)
     }
@@ -227,12 +226,20 @@ impl Importer {
     }
 
     fn apply(
+        &self,
         root: &Root,
         base: &DiffBase,
         block: SignedBlock,
+        is_proof_checked: bool,
     ) -> Result<PreparedBlock, ImportError> {
         let rejected = |reason| ImportError::Rejected { root: *root, reason };
         let post_state = state_transition(base.state(), &block.block).map_err(rejected)?;
-        Ok(PreparedBlock::new(base, block, Arc::new(post_state))?)
+        let mut votes = proofs::block_votes(&*self.scheme, &block);
+        if !is_proof_checked {
+            // They count as the transition counts them; their signatures may be rubbish.
+            votes.iter_mut().for_each(|vote| vote.proof = None);
+        }
+        let prepared = PreparedBlock::new(base, block, Arc::new(post_state))?.with_votes(votes);
+        Ok(if is_proof_checked { prepared } else { prepared.with_unchecked_proof() })
     }
 }

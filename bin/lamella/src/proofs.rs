@@ -1,10 +1,12 @@
 //! Between the protocol's containers and the proof scheme: which keys signed which message.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
+use lamella_fork_choice::BlockVote;
 use lamella_types::{
-    AggregatedAttestation, AggregationBits, AttestationData, RejectionReason, Root, SignedBlock,
-    SingleMessageAggregate, Slot, Validators, bytes::PUBLIC_KEY_BYTES, hash_tree_root,
+    AggregatedAttestation, AggregationBits, AttestationData, ProofBytes, RejectionReason, Root,
+    SignedAttestation, SignedBlock, SingleMessageAggregate, Slot, Validators,
+    bytes::PUBLIC_KEY_BYTES, hash_tree_root,
 };
 use lamella_xmss::scheme::{Component, ProofScheme};
 
@@ -58,7 +60,7 @@ pub fn verify_run(
     for (position, (root, block)) in run.iter().enumerate().rev() {
         verify_block(scheme, validators, block, *root).map_err(|reason| (position, reason))?;
         // Under a scheme that shows nothing a vote shows nothing.
-        if !scheme.is_evidence() {
+        if !scheme.is_proof() {
             continue;
         }
         for AggregatedAttestation { aggregation_bits, data } in block.block.attestations() {
@@ -102,6 +104,67 @@ impl Heads {
 #[must_use]
 pub const fn quorum(validators: usize) -> usize {
     (2 * validators).div_ceil(3)
+
+/// Checks of a block's proof its proposer's signature alone, which says who made the block. Under a scheme that cannot
+/// tell the parts of a proof apart it says nothing.
+///
+/// # Errors
+/// `PROPOSER_INDEX_OUT_OF_RANGE`, `INVALID_BLOCK_PROOF`.
+pub fn verify_proposer(
+    scheme: &dyn ProofScheme,
+    validators: &Validators,
+    signed: &SignedBlock,
+    block_root: Root,
+) -> Result<(), RejectionReason> {
+    let proposer = validators.get(signed.block.proposer_index);
+    let proposer = proposer.ok_or(RejectionReason::ProposerIndexOutOfRange)?.proposal_public_key;
+    let component = component(vec![&proposer.0], block_root, signed.block.slot);
+    scheme
+        .verify_last(&component, signed.proof.proof.as_bytes())
+        .map_err(|_| RejectionReason::InvalidBlockProof)
+}
+
+/// Checks the signatures of single votes, together.
+///
+/// # Errors
+/// For each `VALIDATOR_NOT_IN_STATE` or `INVALID_SIGNATURE`.
+#[must_use]
+pub fn verify_votes(
+    scheme: &dyn ProofScheme,
+    validators: &Validators,
+    votes: &[&SignedAttestation],
+) -> Vec<Result<(), RejectionReason>> {
+    let mut verdicts = vec![Err(RejectionReason::ValidatorNotInState); votes.len()];
+    let (mut signatures, mut places) = (Vec::new(), Vec::new());
+    for (place, vote) in votes.iter().enumerate() {
+        if let Some(key) = validators.attestation_public_key(vote.validator_index) {
+            let component = component(vec![key], hash_tree_root(&vote.data), vote.data.slot);
+            signatures.push((component, vote.signature.as_slice()));
+            places.push(place);
+        }
+    }
+    for (place, verdict) in places.into_iter().zip(scheme.verify_signatures(&signatures)) {
+        verdicts[place] = verdict.map_err(|_| RejectionReason::InvalidSignature);
+    }
+    verdicts
+}
+
+/// The votes of a block whose proof was checked, each with its part of the proof. Where the scheme cannot take a proof
+/// apart they have none, and count as what the proposer vouched for: the transition counts them on the same word.
+pub fn block_votes(scheme: &dyn ProofScheme, signed: &SignedBlock) -> Vec<BlockVote> {
+    let attestations = signed.block.attestations();
+    let signers = attestations.iter().map(|attestation| attestation.aggregation_bits.count_ones());
+    let signers: Vec<usize> = signers.chain([1]).collect();
+    let parts = scheme.split(&signers, signed.proof.proof.as_bytes()).unwrap_or_default();
+    let mut parts = parts.into_iter().map(|part| ProofBytes::new(part).ok());
+    let vote = |AggregatedAttestation { aggregation_bits, data }: &AggregatedAttestation| {
+        let aggregate = parts.next().flatten().map(|proof| {
+            let participants = aggregation_bits.clone();
+            Arc::new(SingleMessageAggregate { participants, proof })
+        });
+        BlockVote { data: *data, voters: aggregation_bits.clone(), proof: aggregate }
+    };
+    attestations.iter().map(vote).collect()
 }
 
 /// Checks a gossiped aggregate against the registry of its target's state.
@@ -150,6 +213,79 @@ const fn component(
 
 #[cfg(test)]
 mod tests {
+    use lamella_types::{
+        Block, BlockBody, MultiMessageAggregate, PublicKeyBytes, Validator, ValidatorIndex,
+    };
+    use lamella_xmss::{
+        KeyPair, TEST, generate,
+        scheme::{Raw, Trust},
+    };
+
+    use super::*;
+
+    const RAW: Raw = Raw { parameters: &TEST, verified: None };
+
+    /// A block of slot 5 by validator 1 with two votes, and the registry.
+    fn block() -> (SignedBlock, Validators) {
+        let keys: Vec<KeyPair> =
+            (0..4).map(|seed| generate(&TEST, &[seed; 32], 0, 256, &|_| ()).unwrap()).collect();
+        let validators = keys.iter().zip(0..).map(|(key, index): (_, ValidatorIndex)| Validator {
+            attestation_public_key: PublicKeyBytes(key.public_key.encode()),
+            proposal_public_key: PublicKeyBytes(key.public_key.encode()),
+            index,
+        });
+        let validators = Validators::new(&validators.collect::<Vec<_>>()).unwrap();
+        let vote = |slot, voters: &[u64]| AggregatedAttestation {
+            aggregation_bits: AggregationBits::from_indices(voters.iter().copied()).unwrap(),
+            data: AttestationData { slot, ..AttestationData::default() },
+        };
+        let votes = vec![vote(3, &[0, 2, 3]), vote(4, &[1, 2])];
+        let sign = |voter: usize, slot, root: Root| {
+            keys[voter].secret_key.sign(slot, root.as_bytes()).unwrap().encode()
+        };
+        let mut proof: Vec<u8> = Vec::new();
+        for vote in &votes {
+            let root = hash_tree_root(&vote.data);
+            proof.extend(
+                vote.aggregation_bits.ones().flat_map(|voter| sign(voter, vote.data.slot, root)),
+            );
+        }
+        let body = BlockBody::new(votes).unwrap();
+        let block = Block { slot: 5, proposer_index: 1, body, ..Block::default() };
+        proof.extend(sign(1, 5, hash_tree_root(&block)));
+        let proof = MultiMessageAggregate { proof: ProofBytes::new(proof).unwrap() };
+        (SignedBlock { block, proof }, validators)
+    }
+
+    #[test]
+    fn each_vote_of_a_block_is_proven_by_its_part_of_the_blocks_proof() {
+        let (signed, validators) = block();
+        verify_block(&RAW, &validators, &signed, hash_tree_root(&signed.block)).unwrap();
+        let votes = block_votes(&RAW, &signed);
+        assert_eq!(votes.len(), 2);
+        for (vote, attestation) in votes.iter().zip(signed.block.attestations()) {
+            assert_eq!(
+                (vote.data, &vote.voters),
+                (attestation.data, &attestation.aggregation_bits)
+            );
+            let proof = vote.proof.as_ref().unwrap();
+            assert_eq!(proof.participants, vote.voters);
+            assert_eq!(verify_aggregate(&RAW, &validators, &vote.data, proof), Ok(()));
+        }
+    }
+
+    #[test]
+    fn votes_of_a_proof_taken_on_trust_count_without_one() {
+        let (signed, _) = block();
+        let votes = block_votes(&Trust, &signed);
+        let voters: Vec<_> = votes.iter().map(|vote| vote.voters.count_ones()).collect();
+        assert_eq!(voters, [3, 2]);
+        assert!(votes.iter().all(|vote| vote.proof.is_none()));
+    }
+}
+
+#[cfg(test)]
+mod run_tests {
     use super::*;
     use crate::signed_chain::{RAW, SignedChain};
 

@@ -13,7 +13,7 @@ use lamella_xmss::{
 };
 
 /// The scheme that checks it.
-pub(crate) const RAW: Raw = Raw { parameters: &TEST };
+pub(crate) const RAW: Raw = Raw { parameters: &TEST, verified: None };
 
 /// A chain with a block in each slot from 1 on.
 pub(crate) struct SignedChain {

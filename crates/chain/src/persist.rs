@@ -6,7 +6,7 @@ use std::{
 };
 
 use lamella_block_store::{self as block_store, PruneStep, UncheckedProofs};
-use lamella_fork_choice::{BlockSummary, ForkChoice};
+use lamella_fork_choice::{BlockSummary, BlockVote, ForkChoice};
 use lamella_state_store::{DiffBase, PreparedState, StateWriteError, StoredState};
 use lamella_tables::{ReadError, SlotRoot, WriteTxn};
 use lamella_types::{AttestationData, Block, BlockHeader, Root, SignedBlock, Slot, State};
@@ -30,6 +30,7 @@ pub struct PreparedBlock {
     state: PreparedState,
     /// Whether its own proof was checked, and not only what later ones say of the block.
     is_proof_checked: bool,
+    votes: Vec<BlockVote>,
 }
 
 impl PreparedBlock {
@@ -45,14 +46,20 @@ impl PreparedBlock {
         let header = block.block.header();
         let root = header.root();
         let state = PreparedState::child(base, root, &header, post_state)?;
-        Ok(Self { root, header, block, state, is_proof_checked: true })
+        let votes = Vec::new();
+        Ok(Self { root, header, block, state, is_proof_checked: true, votes })
     }
 
     /// The same block, proven by others, with a proof of its own that nobody has checked.
     #[must_use]
-    pub const fn with_unchecked_proof(mut self) -> Self {
-        self.is_proof_checked = false;
-        self
+    pub fn with_unchecked_proof(self) -> Self {
+        Self { is_proof_checked: false, ..self }
+    }
+
+    /// The block, with its votes to be counted by fork choice too: they are proven, or taken on trust.
+    #[must_use]
+    pub fn with_votes(self, votes: Vec<BlockVote>) -> Self {
+        Self { votes, ..self }
     }
 
     /// Root of the block.
@@ -250,14 +257,18 @@ fn new_blocks(
     blocks: Vec<PreparedBlock>,
 ) -> Result<Vec<PreparedBlock>, PersistError> {
     let mut new = Vec::with_capacity(blocks.len());
-    for block in blocks {
+    for mut block in blocks {
         if view.contains(&block.root) {
             continue;
         }
         let change = view
             .on_block(block.summary(), block.attestation_data())
             .map_err(PersistError::Rejected)?;
-        settle(view, change.finalized_changed);
+        let mut finalized_changed = change.finalized_changed;
+        if view.record_block_votes(std::mem::take(&mut block.votes)) {
+            finalized_changed |= view.update_head().finalized_changed;
+        }
+        settle(view, finalized_changed);
         new.push(block);
     }
     Ok(new)

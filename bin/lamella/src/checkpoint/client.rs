@@ -6,10 +6,10 @@ use lamella_http_api::version;
 use lamella_types::{Decode, Root, SignedBlock, Slot, State};
 use ureq::Agent;
 
-use super::{
-    SourceError,
-    votes::{At, path_at},
-};
+use super::SourceError;
+
+/// Blocks by slot and root: not leanSpec's.
+const BLOCKS_PATH: &str = "/lean/v0/blocks/";
 
 /// leanSpec's routes.
 const BLOCK_PATH: &str = "/lean/v0/blocks/finalized";
@@ -55,6 +55,14 @@ pub enum FetchError {
     },
 }
 
+/// What a source has at a slot.
+pub(super) enum At {
+    /// A block.
+    Block(Box<SignedBlock>),
+    /// None that it gives.
+    None,
+}
+
 /// Fetches blocks and states.
 pub(super) struct Client(Agent);
 
@@ -83,7 +91,7 @@ impl Client {
 
     /// The block at a slot of the source's chain.
     pub(super) fn block_at(&self, base_url: &str, slot: Slot) -> Result<At, SourceError> {
-        match self.get(base_url, &path_at(slot), BLOCK_BYTES_MAX) {
+        match self.get(base_url, &format!("{BLOCKS_PATH}{slot}"), BLOCK_BYTES_MAX) {
             Ok(bytes) => {
                 let block = SignedBlock::from_ssz(&bytes).map_err(SourceError::Block)?;
                 Ok(At::Block(Box::new(block)))

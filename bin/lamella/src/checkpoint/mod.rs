@@ -214,7 +214,7 @@ fn from_source(
             return Err(Refusal::OtherRoot { found: root, expected }.into());
         }
         Some(_) => {}
-        None if scheme.is_evidence() => {
+        None if scheme.is_proof() => {
             let named = lamella_types::Checkpoint { slot, root };
             votes::look_for(client, url, named, &genesis.validators, scheme)?;
         }

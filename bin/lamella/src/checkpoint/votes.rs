@@ -8,12 +8,15 @@
 use std::collections::BTreeSet;
 
 use lamella_types::{
-    AggregatedAttestation, Checkpoint as SlotAndRoot, SignedBlock, Slot, Validators, hash_tree_root,
+    AggregatedAttestation, Checkpoint as SlotAndRoot, SignedBlock, Validators, hash_tree_root,
 };
 use lamella_xmss::scheme::ProofScheme;
 use tracing::debug;
 
-use super::{Refusal, SourceError, client::Client};
+use super::{
+    Refusal, SourceError,
+    client::{At, Client},
+};
 use crate::proofs::{quorum, verify_block};
 
 /// Slots after the checkpoint in which its votes are looked for. They are in the next few blocks of a healthy chain; after
@@ -45,14 +48,6 @@ pub(super) fn look_for(
         }
     }
     Err(votes.refusal().into())
-}
-
-/// What a source has at a slot.
-pub(super) enum At {
-    /// A block.
-    Block(Box<SignedBlock>),
-    /// None that it gives.
-    None,
 }
 
 /// Who signed for a checkpoint.
@@ -105,11 +100,6 @@ impl Votes {
             validators: self.validators,
         }
     }
-}
-
-/// The path of the block at a slot.
-pub(super) fn path_at(slot: Slot) -> String {
-    format!("/lean/v0/blocks/{slot}")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::{
 
 use lamella_chain::{Chain, PreparedBlock, Reserved};
 use lamella_fork_choice::{Aggregation, Combine as _, ForkChoice, Recorded};
+use lamella_inspect::served::Change;
 use lamella_metrics::Metrics;
 use lamella_network::service::GossipMessage;
 use lamella_network_dir::ValidatorKeys;
@@ -22,7 +23,7 @@ use lamella_types::{
     SignedBlock, SingleMessageAggregate, Slot, ValidatorIndex, hash_tree_root,
     limits::INTERVALS_PER_SLOT, slot::proposer_for_slot,
 };
-use lamella_xmss::{SecretKey, SignError, scheme::PROOF_BYTES_MAX, scheme::ProofError};
+use lamella_xmss::{SecretKey, SignError, scheme::ProofError};
 use rayon::prelude::*;
 use tracing::{debug, error, info, warn};
 
@@ -192,6 +193,7 @@ impl Node {
         match self.importer.finish(prepared, transition)? {
             Imported::New(new) => {
                 self.observe_import(&block.block, &new);
+                self.gate.block_signed(slot, &new.root);
                 // Upholds A2: peers hear of it after its commit.
                 self.publish(GossipMessage::Block(Arc::new(block)));
                 self.metrics.validator.block_building_success.inc();
@@ -220,7 +222,7 @@ impl Node {
         self.metrics.observe_import(new.transition, &new.persisted);
         self.metrics.observe_block(block);
         let current = self.clock.current_slot(unix_ms());
-        self.events.imported(&self.chain, &new.persisted, current);
+        self.events.changed(&self.served(), &Change::of_import(&new.persisted), current);
     }
 
     /// Votes with every validator of ours that has not voted at this slot.
@@ -348,14 +350,15 @@ impl Proposal {
             proposer_index: self.proposer,
             parent_root,
             known_block: &known_block,
-            participants_max: participants_max(),
+            // The proposer's signature is in the proof too.
+            participants_max: self.prover.scheme.signers_max() - 1,
         };
         let mut folding = Duration::ZERO;
-        let mut combine = |data: &AttestationData, proofs: &[Arc<SingleMessageAggregate>]| {
+        let mut combine = |data: &_, proofs: &[_], voters: &_| {
             let started = Instant::now();
-            let folded = self.prover.fold(data, proofs, &[]).map(Arc::new);
+            let combined = self.prover.select(data, proofs, voters).map(Arc::new);
             folding += started.elapsed();
-            folded
+            combined
         };
         let built = build_block(&parent, &request, &candidates, &mut combine)
             .map_err(ProposalError::Build)?;
@@ -393,9 +396,4 @@ fn sign_votes(
 
 fn sign(key: &SecretKey, slot: Slot, message: &[u8; 32]) -> Result<Vec<u8>, SignError> {
     key.sign(slot, message).map(|signature| signature.encode())
-}
-
-/// Votes that fit a block proof of the raw scheme beside the proposer's signature: 205.
-fn participants_max() -> usize {
-    PROOF_BYTES_MAX / lamella_xmss::PRODUCTION.signature_bytes() - 1
 }

@@ -24,17 +24,19 @@ use lamella_types::{
     AttestationData, RejectionReason, Root, SignedAggregatedAttestation, SignedAttestation,
     SignedBlock, Validators, hash_tree_root,
 };
-use lamella_xmss::{Claim, PRODUCTION, scheme::ProofScheme, verify_each};
+use lamella_xmss::scheme::ProofScheme;
 use tracing::{debug, error, warn};
 
-use super::{Node, StoreFailure, unix_ms, workers::Urgency};
+use super::{
+    Node, StoreFailure,
+    gate::{FUTURE_SLOTS_MAX, Seen, VOTE_AGE_SLOTS_MAX},
+    unix_ms,
+    workers::Urgency,
+};
 use crate::{
     import::{ImportError, Imported},
-    proofs::verify_aggregate,
+    proofs::{verify_aggregate, verify_proposer, verify_votes},
 };
-
-/// Slots that a block may be ahead of our clock: clocks differ by less than one.
-const FUTURE_SLOTS_MAX: u64 = 1;
 
 /// Votes that one worker checks together: a few groups of lanes, so that several workers have some of a flood.
 const VOTES_TOGETHER: usize = 64;
@@ -164,18 +166,18 @@ impl Node {
         origin: Origin,
         signed: Arc<SignedBlock>,
     ) -> Result<(), StoreFailure> {
-        let (slot, root) = (signed.block.slot, hash_tree_root(&signed.block));
-        self.events.block_gossip(slot, &root);
-        let view = self.chain.fork_choice();
-        if view.contains(&root) || self.in_flight.blocks.contains_key(&root) {
-            // The root does not cover the proof: this copy's was not checked, so it goes no further.
+        let (slot, view) = (signed.block.slot, self.chain.fork_choice());
+        let current = self.clock.current_slot(unix_ms());
+        if slot > current + FUTURE_SLOTS_MAX || slot <= view.latest_finalized().slot {
+            debug!(slot, peer = %origin.peer(), current, "Block ignored: not of this time");
             self.judge(&origin, Judged::Ignored);
             return Ok(());
         }
-        let current = self.clock.current_slot(unix_ms());
-        if slot > current + FUTURE_SLOTS_MAX || slot <= view.latest_finalized().slot {
-            let peer = origin.peer();
-            debug!(slot, block_root = %root, %peer, current, "Block ignored: not of this time");
+        let root = hash_tree_root(&signed.block);
+        self.events.block_gossip(slot, &root);
+        let is_more = self.gate.place(slot, &root) == Seen::More;
+        // The root does not cover the proof: a copy's was not checked, so it goes no further.
+        if view.contains(&root) || self.in_flight.blocks.contains_key(&root) || is_more {
             self.judge(&origin, Judged::Ignored);
             return Ok(());
         }
@@ -185,20 +187,71 @@ impl Node {
             children.push((origin, signed));
             return Ok(());
         }
-        match self.importer.check(&root, &signed.block) {
-            Ok(BlockStatus::Known) => self.judge(&origin, Judged::Accepted),
-            Ok(BlockStatus::New) => self.check_block(origin, root, signed),
-            Err(refused) => {
-                let judged = self.block_refused(&origin, root, signed, refused);
-                let (judged, failure) = split(judged);
-                self.judge(&origin, judged);
-                return failure;
-            }
+        // The proposer's signature first: it costs one of up to 206, and only proposers may fill memory and disk.
+        let (scheme, validators) = (Arc::clone(&self.scheme), self.validators.clone());
+        let (block, waiting) = (Arc::clone(&signed), origin.clone());
+        let check = move || verify_proposer(&*scheme, &validators, &block, root);
+        let is_taken = self.later(Urgency::Block, check, move |node, verdict| {
+            node.proposer_checked(origin, root, signed, verdict)
+        });
+        if is_taken {
+            self.in_flight.blocks.insert(root, Vec::new());
+        } else {
+            self.judge(&waiting, Judged::Ignored);
         }
         Ok(())
     }
 
-    fn check_block(&mut self, origin: Origin, root: Root, signed: Arc<SignedBlock>) {
+    fn proposer_checked(
+        &mut self,
+        origin: Origin,
+        root: Root,
+        signed: Arc<SignedBlock>,
+        verdict: Result<(), RejectionReason>,
+    ) -> Result<(), StoreFailure> {
+        let (slot, peer) = (signed.block.slot, origin.peer());
+        if let Err(reason) = verdict {
+            debug!(slot, block_root = %root, %peer, %reason, "Block rejected: not its proposer's");
+            return self.block_judged(&origin, root, Ok(Judged::Rejected));
+        }
+        let seen = self.gate.place(slot, &root);
+        if self.gate.block_signed(slot, &root) {
+            let proposer = signed.block.proposer_index;
+            warn!(slot, proposer, block_root = %root, "A proposer signed a second block");
+        }
+        if seen != Seen::First {
+            return self.block_judged(&origin, root, Ok(Judged::Ignored));
+        }
+        match self.importer.check(&root, &signed.block) {
+            Ok(BlockStatus::Known) => self.block_judged(&origin, root, Ok(Judged::Accepted)),
+            Ok(BlockStatus::New) => self.check_block(origin, root, signed),
+            Err(refused) => {
+                let judged = self.block_refused(&origin, root, signed, refused);
+                self.block_judged(&origin, root, judged)
+            }
+        }
+    }
+
+    /// A block is not checked any more: its verdict, and what becomes of its children.
+    fn block_judged(
+        &mut self,
+        origin: &Origin,
+        root: Root,
+        judged: Result<Judged, StoreFailure>,
+    ) -> Result<(), StoreFailure> {
+        let children = self.in_flight.blocks.remove(&root).unwrap_or_default();
+        let (judged, failure) = split(judged);
+        self.judge(origin, judged);
+        failure?;
+        children.into_iter().try_for_each(|(origin, child)| self.gossiped_block(origin, child))
+    }
+
+    fn check_block(
+        &mut self,
+        origin: Origin,
+        root: Root,
+        signed: Arc<SignedBlock>,
+    ) -> Result<(), StoreFailure> {
         let (importer, block) = (self.importer.clone(), Arc::clone(&signed));
         let prepare = move || {
             let started = Instant::now();
@@ -207,24 +260,19 @@ impl Node {
         };
         let waiting = origin.clone();
         let is_taken = self.later(Urgency::Block, prepare, move |node, (prepared, time)| {
-            node.block_checked(origin, root, signed, prepared, time)
+            node.block_checked(&origin, root, signed, prepared, time)
         });
-        if is_taken {
-            self.in_flight.blocks.insert(root, Vec::new());
-        } else {
-            self.judge(&waiting, Judged::Ignored);
-        }
+        if is_taken { Ok(()) } else { self.block_judged(&waiting, root, Ok(Judged::Ignored)) }
     }
 
     fn block_checked(
         &mut self,
-        origin: Origin,
+        origin: &Origin,
         root: Root,
         signed: Arc<SignedBlock>,
         prepared: Result<PreparedBlock, ImportError>,
         transition: Duration,
     ) -> Result<(), StoreFailure> {
-        let children = self.in_flight.blocks.remove(&root).unwrap_or_default();
         let imported = prepared.and_then(|prepared| self.importer.finish(prepared, transition));
         let judged = match imported {
             Ok(Imported::Known(_)) => Ok(Judged::Accepted),
@@ -233,12 +281,9 @@ impl Node {
                 self.judge_early();
                 Ok(Judged::Accepted)
             }
-            Err(refused) => self.block_refused(&origin, root, signed, refused),
+            Err(refused) => self.block_refused(origin, root, signed, refused),
         };
-        let (judged, failure) = split(judged);
-        self.judge(&origin, judged);
-        failure?;
-        children.into_iter().try_for_each(|(origin, child)| self.gossiped_block(origin, child))
+        self.block_judged(origin, root, judged)
     }
 
     /// What a block that was not imported is.
@@ -256,6 +301,9 @@ impl Node {
             }
             ImportError::Rejected { root, reason } => {
                 warn!(slot, block_root = %root, %peer, %reason, "Block rejected");
+                if reason != RejectionReason::InvalidBlockProof {
+                    self.gate.block_invalid(slot, &root);
+                }
                 Ok(Judged::Rejected)
             }
             ImportError::Persist(failure) => {
@@ -284,6 +332,11 @@ impl Node {
             self.judge(&origin, Judged::Rejected);
             return;
         }
+        let voted = &attestation;
+        if self.gate.has_voted(voted.data.slot, voted.validator_index) {
+            self.judge(&origin, Judged::Ignored);
+            return;
+        }
         let vote = Vote { origin, subnet, attestation, arrived: Instant::now() };
         // Of votes that wait for blocks the signature is checked too: only validators may fill memory.
         match self.check_attestation(&vote.attestation) {
@@ -304,23 +357,36 @@ impl Node {
         }
         let votes = std::mem::take(&mut self.in_flight.votes);
         let origins: Vec<Origin> = votes.iter().map(|vote| vote.origin.clone()).collect();
-        let (validators, metrics) = (self.validators.clone(), Arc::clone(&self.metrics));
+        let (scheme, validators) = (Arc::clone(&self.scheme), self.validators.clone());
+        let metrics = Arc::clone(&self.metrics);
         let check = move || {
             let attestations: Vec<_> = votes.iter().map(|vote| &*vote.attestation).collect();
-            let verdicts = verify_votes(&validators, &attestations, &metrics);
+            let verdicts = check_signatures(&*scheme, &validators, &attestations, &metrics);
             (votes, verdicts)
         };
         let is_taken = self.later(Urgency::Vote, check, |node, (votes, verdicts)| {
             for (vote, verdict) in votes.into_iter().zip(verdicts) {
-                match verdict {
-                    Ok(()) => node.take_attestation(vote),
-                    Err(reason) => node.vote_refused(vote, Refused::Bad(reason)),
-                }
+                node.vote_checked(vote, verdict);
             }
             Ok(())
         });
         if !is_taken {
             origins.iter().for_each(|origin| self.judge(origin, Judged::Ignored));
+        }
+    }
+
+    fn vote_checked(&mut self, vote: Vote, verdict: Result<(), RejectionReason>) {
+        let (slot, validator) = (vote.attestation.data.slot, vote.attestation.validator_index);
+        match verdict {
+            // Another one came first, while this was being checked.
+            Ok(()) if self.gate.has_voted(slot, validator) => {
+                self.judge(&vote.origin, Judged::Ignored);
+            }
+            Ok(()) => {
+                self.gate.voted(slot, validator);
+                self.take_attestation(vote);
+            }
+            Err(reason) => self.vote_refused(vote, Refused::Bad(reason)),
         }
     }
 
@@ -423,19 +489,17 @@ impl Node {
         let view = self.chain.fork_choice();
         let checked = view.check_aggregate(data, &proof.participants).map_err(Refused::from);
         let pools = [view.pending_pool(), view.known_pool()];
-        let adds_nobody = pools.iter().any(|pool| {
-            let known = pool.get(data).map(|entry| &entry.participants);
-            known.is_some_and(|known| {
-                proof.participants.ones().all(|index| known.get(index) == Some(true))
-            })
-        });
+        let adds_nobody = pools.iter().any(|pool| pool.has_all(data, &proof.participants));
         if adds_nobody { checked.and(Err(Refused::Useless)) } else { checked }
     }
 
-    /// A vote for a head that is finalized carries no weight any more, whoever signed it.
+    /// A vote for a head that is finalized carries no weight any more, whoever signed it; and what is old was said
+    /// again since, while anyone can replay it.
     fn check_age(&self, data: &AttestationData) -> Result<(), Refused> {
         let finalized = self.chain.fork_choice().latest_finalized();
-        if data.head.slot <= finalized.slot && finalized.slot > 0 {
+        let is_old =
+            data.slot.saturating_add(VOTE_AGE_SLOTS_MAX) < self.clock.current_slot(unix_ms());
+        if is_old || (data.head.slot <= finalized.slot && finalized.slot > 0) {
             Err(Refused::Useless)
         } else {
             Ok(())
@@ -464,30 +528,20 @@ fn split(judged: Result<Judged, StoreFailure>) -> (Judged, Result<(), StoreFailu
 }
 
 /// Checks the signatures of single votes, together.
-fn verify_votes(
+fn check_signatures(
+    scheme: &dyn ProofScheme,
     validators: &Validators,
     votes: &[&SignedAttestation],
     metrics: &Metrics,
 ) -> Vec<Result<(), RejectionReason>> {
-    let messages: Vec<Root> = votes.iter().map(|vote| hash_tree_root(&vote.data)).collect();
-    let mut verdicts = vec![Err(RejectionReason::ValidatorNotInState); votes.len()];
-    let (mut claims, mut of) = (Vec::new(), Vec::new());
-    for (position, (vote, message)) in votes.iter().zip(&messages).enumerate() {
-        if let Some(public_key) = validators.attestation_public_key(vote.validator_index) {
-            let (slot, message) = (vote.data.slot, message.as_bytes());
-            claims.push(Claim { public_key, slot, message, signature: &vote.signature });
-            of.push(position);
-        }
-    }
     let started = Instant::now();
-    let verified = verify_each(&PRODUCTION, &claims);
-    let each = started.elapsed().as_secs_f64() / float(claims.len().max(1));
-    for (position, verified) in of.into_iter().zip(verified) {
+    let verdicts = verify_votes(scheme, validators, votes);
+    let each = started.elapsed().as_secs_f64() / float(votes.len().max(1));
+    for verdict in &verdicts {
         metrics.signatures.verification.observe(each);
         let count =
-            if verified.is_ok() { &metrics.signatures.valid } else { &metrics.signatures.invalid };
+            if verdict.is_ok() { &metrics.signatures.valid } else { &metrics.signatures.invalid };
         count.inc();
-        verdicts[position] = verified.map_err(|_| RejectionReason::InvalidSignature);
     }
     verdicts
 }

@@ -8,7 +8,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use lamella_network::service::{GOSSIP_PENDING_MAX, GossipMessage, NetworkEvent};
 use parking_lot::{Condvar, Mutex};
 
-use super::{StoreFailure, workers::Done};
+use super::{
+    StoreFailure,
+    workers::{Done, Employer},
+};
 
 /// Votes waiting: all that the network lets wait.
 const VOTES_MAX: usize = GOSSIP_PENDING_MAX;
@@ -102,18 +105,6 @@ impl Sender {
         self.0.arrived.notify_one();
     }
 
-    /// Hands over what a worker has done.
-    pub(super) fn worked(&self, done: Done) {
-        self.0.waiting.lock().done.push_back(done);
-        self.0.arrived.notify_one();
-    }
-
-    /// Tells the node that a worker panicked.
-    pub(super) fn worker_died(&self) {
-        self.0.waiting.lock().has_worker_died = true;
-        self.0.arrived.notify_one();
-    }
-
     /// Hands over an event of the network, or gives it back if there is no room.
     pub(super) fn network(&self, event: NetworkEvent) -> Result<(), Box<NetworkEvent>> {
         let mut waiting = self.0.waiting.lock();
@@ -128,6 +119,18 @@ impl Sender {
         queue.push_back(event);
         self.0.arrived.notify_one();
         Ok(())
+    }
+}
+
+impl Employer for Sender {
+    fn worked(&self, done: Done) {
+        self.0.waiting.lock().done.push_back(done);
+        self.0.arrived.notify_one();
+    }
+
+    fn worker_died(&self) {
+        self.0.waiting.lock().has_worker_died = true;
+        self.0.arrived.notify_one();
     }
 }
 

@@ -12,6 +12,7 @@
 //! | propose, attest, aggregate | `duties`, `combine` |
 //! | what takes processor time, off this thread | `workers` |
 //! | that no key signs twice for one slot | `guard` |
+//! | what of the gossip is worth a look, and what was seen before | `gate` |
 //! | what peers gossip; votes that overtook their blocks | `gossip`, `early` |
 //! | catching up; checking what that left unchecked | `catch_up`, `audit` |
 //! | what peers are served, and what they are counted for | `link` |
@@ -29,6 +30,7 @@ mod duties;
 mod early;
 mod error;
 mod failure;
+mod gate;
 mod gossip;
 mod guard;
 mod inbox;
@@ -45,6 +47,7 @@ use std::{
 use lamella_chain::Chain;
 use lamella_fork_choice::ForkChoice;
 use lamella_http_api::{ApiServer, Events, NodeFacts};
+use lamella_inspect::served::{Change, Served};
 use lamella_metrics::Metrics;
 use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent};
 use lamella_network_dir::ValidatorKeys;
@@ -58,6 +61,7 @@ use audit::Audit;
 use catch_up::CatchUp;
 use early::Early;
 use failure::Pause;
+use gate::Gate;
 use gossip::{InFlight, Origin};
 use guard::Guard;
 use inbox::Received;
@@ -87,6 +91,7 @@ pub struct Node {
     catch_up: CatchUp,
     audit: Audit,
     early: Early,
+    gate: Arc<Gate>,
     in_flight: InFlight,
     pause: Pause,
     workers: Workers,
@@ -258,7 +263,12 @@ impl Node {
         report::reorg(depth, before, &after);
         self.metrics.observe_reorg(depth as u64);
         let slot = self.clock.current_slot(unix_ms());
-        self.events.view_changed(&self.chain, before, &after, slot);
+        self.events.changed(&self.served(), &Change::between(before, &after), slot);
+    }
+
+    /// The chain as listeners see it.
+    fn served(&self) -> Served {
+        Served::from(Arc::clone(&self.chain))
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Node, StoreFailure, inbox::Sender};
+use super::{Node, StoreFailure};
 
 /// Threads at most. Each job of many signatures spreads over the machine's cores anyway.
 const THREADS_MAX: usize = 8;
@@ -58,6 +58,14 @@ impl std::fmt::Debug for Done {
     }
 }
 
+/// Who is told.
+pub(super) trait Employer: Send + Sync {
+    /// A worker has done its part.
+    fn worked(&self, done: Done);
+    /// A worker panicked.
+    fn worker_died(&self);
+}
+
 type Job = Box<dyn FnOnce() -> Done + Send>;
 
 #[derive(Default)]
@@ -88,16 +96,16 @@ impl Workers {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(node: &Sender) -> io::Result<Self> {
+    pub(super) fn start(node: &Arc<dyn Employer>) -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(THREADS_MIN, usize::from);
         let count = cores.clamp(THREADS_MIN, THREADS_MAX);
         let queues = Arc::new(Queues { threads: count, ..Queues::default() });
         let mut workers =
             Self { queues: Arc::clone(&queues), threads: Vec::new(), in_flight: [0; URGENCIES] };
         for index in 0..count {
-            let (queues, node) = (Arc::clone(&queues), node.clone());
+            let (queues, node) = (Arc::clone(&queues), Arc::clone(node));
             let name = format!("worker-{index}");
-            let thread = thread::Builder::new().name(name).spawn(move || queues.serve(&node))?;
+            let thread = thread::Builder::new().name(name).spawn(move || queues.serve(&*node))?;
             workers.threads.push(thread);
         }
         Ok(workers)
@@ -145,7 +153,7 @@ impl Queues {
         has_room
     }
 
-    fn serve(&self, node: &Sender) {
+    fn serve(&self, node: &dyn Employer) {
         let alarm = Alarm(node);
         while let Some((urgency, job)) = self.next() {
             let done = job();
@@ -182,7 +190,7 @@ impl Queues {
 }
 
 /// A worker that panics takes its job with it, and whoever waits for that waits for ever: the node is told, and ends.
-struct Alarm<'a>(&'a Sender);
+struct Alarm<'a>(&'a dyn Employer);
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
@@ -225,7 +233,6 @@ mod tests {
     use std::{sync::mpsc, time::Duration};
 
     use super::*;
-    use crate::node::inbox::{Inbox, Received};
 
     const FOREVER: Duration = Duration::from_secs(3_600);
 
@@ -263,20 +270,32 @@ mod tests {
         assert!(queues.push(Urgency::Duty, job(Urgency::Duty, || ())));
     }
 
+    /// `None` says that a worker died.
+    struct Heard(Mutex<mpsc::Sender<Option<Done>>>);
+
+    impl Employer for Heard {
+        fn worked(&self, done: Done) {
+            self.0.lock().send(Some(done)).unwrap();
+        }
+
+        fn worker_died(&self) {
+            self.0.lock().send(None).unwrap();
+        }
+    }
+
     #[test]
     fn work_comes_back_as_an_event_and_a_worker_that_dies_is_heard_of() {
-        let inbox = Inbox::default();
-        let mut workers = Workers::start(&inbox.sender()).unwrap();
+        let (sender, heard) = mpsc::channel();
+        let employer: Arc<dyn Employer> = Arc::new(Heard(Mutex::new(sender)));
+        let mut workers = Workers::start(&employer).unwrap();
         let (sender, worked) = mpsc::channel();
-        assert!(
-            workers.submit(Urgency::Duty, job(Urgency::Duty, move || sender.send(()).unwrap()))
-        );
+        assert!(workers.submit(Urgency::Duty, job(Urgency::Duty, move || sender.send(()).unwrap())));
         assert!(workers.is_busy());
-        let came = inbox.wait(FOREVER);
-        assert!(matches!(came, Received::Worked(Done { urgency: Urgency::Duty, .. })));
+        let came = heard.recv_timeout(FOREVER).unwrap().unwrap();
+        assert_eq!(came.urgency, Urgency::Duty);
         assert_eq!(worked.try_recv(), Ok(()));
         let dies = || std::panic::resume_unwind(Box::new("as planned"));
         assert!(workers.submit(Urgency::Vote, job(Urgency::Vote, dies)));
-        assert!(matches!(inbox.wait(FOREVER), Received::WorkerDied));
+        assert!(heard.recv_timeout(FOREVER).unwrap().is_none());
     }
 }

@@ -402,7 +402,7 @@ fn a_checkpoint_without_votes_is_refused_and_begun_at_by_its_root() {
     let honest: SocketAddr = field(&listening, "api").unwrap().parse().unwrap();
     node.wait_for(|line| line.contains("Finalized slot=2"));
     let genesis = GenesisConfig::load(&net.join("config.yaml")).unwrap();
-    let raw = Raw { parameters: &PRODUCTION };
+    let raw = Raw { parameters: &PRODUCTION, verified: None };
     let ask = |address: SocketAddr, root| {
         let urls = [format!("http://{address}")];
         fetch(&urls, root, &genesis, &raw, AT_ONCE, &Interrupt::default())

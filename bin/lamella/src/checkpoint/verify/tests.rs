@@ -179,7 +179,7 @@ fn a_state_that_no_chain_can_have_is_refused_though_its_block_commits_to_it() {
 #[test]
 fn a_proof_is_verified_by_the_scheme() {
     let (block, state) = pair();
-    let raw = Raw { parameters: &PRODUCTION };
+    let raw = Raw { parameters: &PRODUCTION, verified: None };
     let refusal = verify(block, state, &genesis(), &raw).unwrap_err();
     assert_eq!(refusal, Refusal::Proof(RejectionReason::InvalidBlockProof));
 }
@@ -188,7 +188,7 @@ fn a_proof_is_verified_by_the_scheme() {
 #[test]
 fn a_block_without_a_proof_is_left_to_the_votes_and_one_with_a_bad_proof_is_refused() {
     let (mut block, state) = pair();
-    let raw = Raw { parameters: &PRODUCTION };
+    let raw = Raw { parameters: &PRODUCTION, verified: None };
     let refused = verify(block.clone(), state.clone(), &genesis(), &raw);
     assert_eq!(refused.unwrap_err(), Refusal::Proof(RejectionReason::InvalidBlockProof));
     block.proof = MultiMessageAggregate::default();
