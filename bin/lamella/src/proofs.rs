@@ -104,6 +104,7 @@ impl Heads {
 #[must_use]
 pub const fn quorum(validators: usize) -> usize {
     (2 * validators).div_ceil(3)
+}
 
 /// Checks of a block's proof its proposer's signature alone, which says who made the block. Under a scheme that cannot
 /// tell the parts of a proof apart it says nothing.

@@ -256,6 +256,7 @@ fn what_came_while_votes_were_folded_stays_as_it_is() {
     assert_eq!((voters(&folded), voters(&other)), (vec![0, 1, 3], vec![0, 1]));
     let left: Vec<u64> = choice.signature_pool().get(&folded).unwrap().keys().copied().collect();
     assert_eq!((left, choice.signature_pool().count()), (vec![2], 1));
+}
 
 fn block_vote(data: AttestationData, voters: impl IntoIterator<Item = u64>) -> BlockVote {
     let proof = proof(voters);

@@ -289,7 +289,9 @@ mod tests {
         let employer: Arc<dyn Employer> = Arc::new(Heard(Mutex::new(sender)));
         let mut workers = Workers::start(&employer).unwrap();
         let (sender, worked) = mpsc::channel();
-        assert!(workers.submit(Urgency::Duty, job(Urgency::Duty, move || sender.send(()).unwrap())));
+        assert!(
+            workers.submit(Urgency::Duty, job(Urgency::Duty, move || sender.send(()).unwrap()))
+        );
         assert!(workers.is_busy());
         let came = heard.recv_timeout(FOREVER).unwrap().unwrap();
         assert_eq!(came.urgency, Urgency::Duty);
