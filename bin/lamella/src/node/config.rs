@@ -14,14 +14,17 @@ use tracing::{info, warn};
 
 use super::{
     Inbox, Node,
+    audit::Audit,
     catch_up::CatchUp,
     early::Early,
     error::NodeError,
     failure::Pause,
     gate::Gate,
+    gossip::InFlight,
     guard::Guard,
     link::{ChainSource, Ear},
     report, unix_ms,
+    workers::{Employer, Workers},
 };
 use crate::{config::NodeConfig, import::Importer};
 
@@ -90,16 +93,21 @@ impl Node {
                 serve(&api, Arc::new(context))
             })
             .transpose()?;
+        let employer: Arc<dyn Employer> = Arc::new(inbox.sender());
+        let workers = Workers::start(&employer).map_err(NodeError::Workers)?;
         Ok(Self {
             catch_up: CatchUp::new(config, &chain, &clock),
+            audit: Audit::default(),
             early: Early::default(),
+            in_flight: InFlight::default(),
+            workers,
             gate,
             pause: Pause::default(),
             chain,
             importer,
             scheme,
             validators: genesis.validators.clone(),
-            keys,
+            keys: Arc::new(keys),
             guard,
             clock,
             facts,

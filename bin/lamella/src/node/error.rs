@@ -36,6 +36,12 @@ pub enum NodeError {
     /// The store gave up while running.
     #[error("the store cannot be used: {0}")]
     Store(StoreFailure),
+    /// A thread that works for the node panicked, and its work is lost.
+    #[error("a worker thread panicked: see above; this is a fault of ours")]
+    WorkerDied,
+    /// No thread to work for the node.
+    #[error("cannot start a worker thread: {0}")]
+    Workers(io::Error),
     /// There is no network.
     #[error(transparent)]
     Network(#[from] NetworkError),

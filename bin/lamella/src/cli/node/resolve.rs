@@ -125,6 +125,7 @@ impl NodeArgs {
             },
             api: self.api(entry),
             checkpoint_urls: self.checkpoint_urls()?,
+            checkpoint_root: self.checkpoint_root,
         })
     }
 
