@@ -155,3 +155,19 @@ fn memory_of_peers_is_bounded_and_bans_outlive_points() {
     assert!(!is_banned(&peers, banned, 2));
     assert!(peers.forget(2).contains(&banned));
 }
+
+#[test]
+fn memory_of_accounts_is_bounded_whatever_comes_and_goes() {
+    let mut peers = Peers::new([]);
+    let host = |index: usize| {
+        Some(Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(index).unwrap()).into())
+    };
+    assert!(peers.connected(0, host(0), 0));
+    for peer in 1..=2 * REMEMBERED_MAX {
+        assert!(peers.connected(peer, host(peer), 0));
+        peers.gone(&peer, 0);
+    }
+    assert_eq!(peers.accounts.len(), REMEMBERED_MAX);
+    assert!(peers.homes.len() <= REMEMBERED_MAX + 1, "{}", peers.homes.len());
+    assert!(peers.allows(&0, Demand::Status, 0), "who is here is not forgotten");
+}
