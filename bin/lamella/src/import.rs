@@ -150,6 +150,7 @@ impl Importer {
         let validators = &base.state().validators;
         proofs::verify_block(&*self.scheme, validators, &block, *root).map_err(rejected)?;
         let post_state = state_transition(base.state(), &block.block).map_err(rejected)?;
-        Ok(PreparedBlock::new(base, block, Arc::new(post_state))?)
+        let votes = proofs::block_votes(&*self.scheme, &block);
+        Ok(PreparedBlock::new(base, block, Arc::new(post_state))?.with_votes(votes))
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use lamella_block_store::{self as block_store, PruneStep};
-use lamella_fork_choice::{BlockSummary, ForkChoice};
+use lamella_fork_choice::{BlockSummary, BlockVote, ForkChoice};
 use lamella_state_store::{DiffBase, PreparedState, StateWriteError, StoredState};
 use lamella_tables::{ReadError, SlotRoot, WriteTxn};
 use lamella_types::{AttestationData, BlockHeader, Root, SignedBlock, State};
@@ -28,6 +28,7 @@ pub struct PreparedBlock {
     header: BlockHeader,
     block: SignedBlock,
     state: PreparedState,
+    votes: Vec<BlockVote>,
 }
 
 impl PreparedBlock {
@@ -43,7 +44,13 @@ impl PreparedBlock {
         let header = block.block.header();
         let root = header.root();
         let state = PreparedState::child(base, root, &header, post_state)?;
-        Ok(Self { root, header, block, state })
+        Ok(Self { root, header, block, state, votes: Vec::new() })
+    }
+
+    /// The block, with its votes to be counted by fork choice too: they are proven, or taken on trust.
+    #[must_use]
+    pub fn with_votes(self, votes: Vec<BlockVote>) -> Self {
+        Self { votes, ..self }
     }
 
     /// Root of the block.
@@ -186,14 +193,18 @@ fn new_blocks(
     blocks: Vec<PreparedBlock>,
 ) -> Result<Vec<PreparedBlock>, PersistError> {
     let mut new = Vec::with_capacity(blocks.len());
-    for block in blocks {
+    for mut block in blocks {
         if view.contains(&block.root) {
             continue;
         }
         let change = view
             .on_block(block.summary(), block.attestation_data())
             .map_err(PersistError::Rejected)?;
-        settle(view, change.finalized_changed);
+        let mut finalized_changed = change.finalized_changed;
+        if view.record_block_votes(std::mem::take(&mut block.votes)) {
+            finalized_changed |= view.update_head().finalized_changed;
+        }
+        settle(view, finalized_changed);
         new.push(block);
     }
     Ok(new)

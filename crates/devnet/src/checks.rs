@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{
     client::{Client, ClientError},
-    health::{FINALITY_DISTANCE_MAX, HEAD_DISTANCE_MAX, Picture},
+    health::{FINALITY_DISTANCE_MAX, HEAD_DISTANCE_MAX, Picture, TYPICAL_DISTANCE_MAX},
 };
 
 /// Random slots whose states are compared, beside all anchors.
@@ -93,6 +93,19 @@ pub(super) fn finality(picture: &Picture) -> Check {
     );
     let is_good = answered == nodes && health.is_finality_good() && late <= HEAD_DISTANCE_MAX;
     Check::of("finality", if is_good { Ok(text) } else { Err(text) })
+}
+
+/// Finality was close behind the head in most slots, not at the end alone. `distances` has one entry for each slot in
+/// which it had nothing to catch up with.
+pub(super) fn distance(mut distances: Vec<u64>) -> Check {
+    distances.sort_unstable();
+    let (slots, worst) = (distances.len(), distances.last().copied().unwrap_or(0));
+    let median = distances.get(slots / 2).copied().unwrap_or(0);
+    let text = format!(
+        "finality {median} slots behind the head in the median of {slots} slots (at most {TYPICAL_DISTANCE_MAX}), {worst} \
+         at worst"
+    );
+    Check::of("distance", if median <= TYPICAL_DISTANCE_MAX { Ok(text) } else { Err(text) })
 }
 
 /// Every node serves the same bytes for every anchor and for random states, and each hashes to its block's state root.
@@ -241,6 +254,15 @@ mod tests {
         let anchors = [0, 1024, 2048, 3072, 4096].map(|slot| block_from(&history, slot, 5000));
         assert_eq!(anchors, [0, 1224, 4000, 4000, 4096]);
         assert_eq!(block_from(&history, 5000, 5000), 5000);
+    }
+
+    #[test]
+    fn finality_is_close_if_it_is_in_most_slots() {
+        assert!(distance(vec![]).passed);
+        assert!(distance(vec![3, 30, 3, 30, 4]).passed);
+        let far = distance(vec![5, 3, 5]);
+        assert!(!far.passed);
+        assert!(far.what.starts_with("finality 5 slots behind"), "{}", far.what);
     }
 
     #[test]

@@ -29,9 +29,12 @@ const LEAD_S: u64 = 5;
 /// Slots that the keys sign beyond a run's last one: the nodes go on while its end is judged.
 const SPARE_SLOTS: u64 = 64;
 
-/// Slots that keys sign at least, whatever the first run asked for: the next one goes on with them. Eight keys of these
-/// take 16 s of one core.
+/// Slots that keys sign, whatever the first run asked for, so that the next one can go on with them.
 const KEY_SLOTS: u64 = 4096;
+
+/// Leaves of all keys together that are made for such later runs: where validators are many their keys sign fewer slots.
+/// A leaf takes half a millisecond of one core, so these take 33 s of two.
+const KEY_LEAVES: u64 = 1 << 17;
 
 /// What a network was made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,12 +114,14 @@ impl Record {
     const NAME: &str = "devnet.json";
 
     fn of(options: &DevnetOptions) -> Self {
+        let validators = options.validators.unwrap_or(DevnetOptions::VALIDATORS);
         let needed = options.slots.unwrap_or(0).saturating_add(SPARE_SLOTS);
+        let later = (KEY_LEAVES / validators.saturating_mul(2).max(1)).min(KEY_SLOTS);
         Self {
             nodes: options.nodes.unwrap_or(DevnetOptions::NODES),
-            validators: options.validators.unwrap_or(DevnetOptions::VALIDATORS),
+            validators,
             slot_ms: options.slot_ms.unwrap_or(lamella_types::limits::SLOT_MS),
-            key_slots: options.key_slots.unwrap_or(KEY_SLOTS.max(needed)),
+            key_slots: options.key_slots.unwrap_or(later.max(needed)),
         }
     }
 
@@ -215,11 +220,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_keys_of_a_short_run_are_enough_to_go_on_without_end() {
-        let sign = |slots, key_slots| {
+    fn the_keys_of_a_short_run_are_enough_to_go_on_unless_validators_are_many() {
+        let sign = |validators, slots, key_slots| {
             let options = DevnetOptions {
                 nodes: None,
-                validators: None,
+                validators,
                 slot_ms: None,
                 slots,
                 key_slots,
@@ -230,8 +235,11 @@ mod tests {
             };
             Record::of(&options).key_slots
         };
-        assert_eq!([sign(None, None), sign(Some(30), None)], [KEY_SLOTS; 2]);
-        assert_eq!(sign(Some(KEY_SLOTS), None), KEY_SLOTS + SPARE_SLOTS);
-        assert_eq!(sign(Some(30), Some(40)), 40);
+        assert_eq!([sign(None, None, None), sign(Some(16), Some(30), None)], [KEY_SLOTS; 2]);
+        assert_eq!(sign(None, Some(KEY_SLOTS), None), KEY_SLOTS + SPARE_SLOTS);
+        assert_eq!(sign(None, Some(30), Some(40)), 40);
+        assert_eq!([sign(Some(64), Some(30), None), sign(Some(200), Some(120), None)], [1024, 327]);
+        assert_eq!(sign(Some(200), Some(300), None), 300 + SPARE_SLOTS);
+        assert_eq!(sign(Some(u64::MAX), None, None), SPARE_SLOTS);
     }
 }

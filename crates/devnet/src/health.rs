@@ -11,6 +11,10 @@ use super::client::NodeView;
 /// votes that a busy machine sends late.
 pub const FINALITY_DISTANCE_MAX: u64 = 8;
 
+/// Slots between head and finalized block in most slots of a healthy run: 3, and one for a picture taken while a block is
+/// on its way.
+pub const TYPICAL_DISTANCE_MAX: u64 = 4;
+
 /// Slots between wall clock and head that are healthy: a block or two that came too late.
 pub const HEAD_DISTANCE_MAX: u64 = 4;
 

@@ -29,6 +29,10 @@ const START_LOOK: Duration = Duration::from_millis(50);
 /// Shortest time between two pictures: a person sees no more, and a node has other things to do.
 const PICTURE_INTERVAL: Duration = Duration::from_millis(200);
 
+/// Slots from the start after which finality is expected to be close: it may have paused for fewer than [`catch_up_slots`]
+/// allows time for.
+const SETTLED_SLOTS: u64 = 16;
+
 /// Slots after the last one in which the nodes may come to agree: a block may just be on its way.
 const SETTLE_SLOTS: u64 = 4;
 
@@ -52,6 +56,10 @@ pub(super) struct Watch<'a> {
     shown: Slot,
     /// Up to this slot finality may be far from the head; 0 without a pause.
     catch_up_until: Slot,
+    /// Slots between head and finalized block at the end of each slot in which finality had nothing to catch up with.
+    distances: Vec<u64>,
+    /// First slot of which that is noted.
+    noted_from: Slot,
     /// When the last picture was taken.
     looked: Instant,
 }
@@ -96,6 +104,8 @@ impl<'a> Watch<'a> {
             end,
             shown,
             catch_up_until: 0,
+            distances: Vec::new(),
+            noted_from: shown.saturating_add(SETTLED_SLOTS),
             looked: Instant::now(),
         };
         let picture = watch.wait_for_answers()?;
@@ -116,6 +126,11 @@ impl<'a> Watch<'a> {
                 self.shown = complete;
                 self.looked = Instant::now();
                 let picture = Picture { slot: complete, ..self.look()? };
+                let health = picture.health();
+                let is_settled = complete >= self.noted_from && health.catch_up_slots == 0;
+                if is_settled && health.answered == health.nodes {
+                    self.distances.push(health.finality_distance());
+                }
                 self.show.slot(&picture)?;
             } else if self.show.is_live() && self.looked.elapsed() >= PICTURE_INTERVAL {
                 self.looked = Instant::now();
@@ -132,6 +147,7 @@ impl<'a> Watch<'a> {
     /// Makes every check: of the running nodes, then, when they have stopped, of what they left on disk. Shows them.
     pub(super) fn judge(&mut self, seed: u64) -> Result<Verdict, DevnetError> {
         let mut checks = self.settle()?;
+        checks.push(checks::distance(std::mem::take(&mut self.distances)));
         let slot = self.folder.now();
         let (finalized, asked) = (self.look()?.health().finalized_slot, self.asked());
         checks.push(self.or_abandon(move || checks::states(&asked, finalized, seed))?);

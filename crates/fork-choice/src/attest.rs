@@ -72,7 +72,7 @@ impl ForkChoice {
     }
 
     /// Adds aggregates to the known pool: new data behind all other, in the order it has here.
-    fn merge_into_known(&mut self, aggregates: &Pool) {
+    pub(crate) fn merge_into_known(&mut self, aggregates: &Pool) {
         if aggregates.is_empty() {
             return;
         }

@@ -14,6 +14,7 @@
 //! transition, disk. What must be written is handed out by [`ForkChoice::drain_vote_changes`].
 
 mod attest;
+mod block_votes;
 mod checks;
 mod fork_choice;
 mod head;
@@ -27,6 +28,7 @@ mod tick;
 mod tree;
 mod votes;
 
+pub use block_votes::BlockVote;
 pub use checks::BlockStatus;
 pub use fork_choice::{ForkChoice, HeadChange};
 pub use pool::{PoolEntry, Recorded};

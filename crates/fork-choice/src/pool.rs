@@ -77,6 +77,14 @@ impl Pool {
         self.at(*self.order_of.get(data)?)
     }
 
+    /// Whether all of these count for this data.
+    #[must_use]
+    pub fn has_all(&self, data: &AttestationData, participants: &AggregationBits) -> bool {
+        self.get(data).is_some_and(|entry| {
+            participants.ones().all(|index| entry.participants.get(index) == Some(true))
+        })
+    }
+
     pub(crate) fn at(&self, order: i64) -> Option<&PoolEntry> {
         self.by_order.get(&order).map(Arc::as_ref)
     }
@@ -103,7 +111,7 @@ impl Pool {
     /// Counts participants for data that has an entry.
     pub(crate) fn count(&mut self, data: &AttestationData, participants: &AggregationBits) {
         if let Some(entry) = self.entry_mut(data) {
-            entry.participants = union(&entry.participants, participants);
+            entry.participants.add_all(participants);
         }
     }
 
@@ -119,7 +127,7 @@ impl Pool {
         if entry.proofs.contains(proof) {
             return Recorded::Known;
         }
-        entry.participants = union(&entry.participants, &proof.participants);
+        entry.participants.add_all(&proof.participants);
         if !room || entry.proofs.len() >= PROOFS_PER_DATA_MAX {
             return Recorded::Full;
         }
@@ -181,17 +189,6 @@ fn proof_bytes(entry: &PoolEntry) -> usize {
     entry.proofs.iter().map(|proof| proof.proof.as_bytes().len()).sum()
 }
 
-/// Everyone in either list.
-fn union(left: &AggregationBits, right: &AggregationBits) -> AggregationBits {
-    let (long, short) = if left.len() >= right.len() { (left, right) } else { (right, left) };
-    let mut bytes = long.as_bytes().to_vec();
-    for (byte, other) in bytes.iter_mut().zip(short.as_bytes()) {
-        *byte |= other;
-    }
-    // The unused bits of both are zero, so the bytes always fit the longer length.
-    AggregationBits::from_packed(bytes, long.len()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use lamella_types::ProofBytes;
@@ -209,12 +206,6 @@ mod tests {
 
     fn data(slot: u64) -> AttestationData {
         AttestationData { slot, ..AttestationData::default() }
-    }
-
-    #[test]
-    fn a_union_holds_both_lists_and_is_as_long_as_the_longer() {
-        assert_eq!(union(&bits(&[1, 9]), &bits(&[0, 3])), bits(&[0, 1, 3, 9]));
-        assert_eq!(union(&bits(&[]), &bits(&[4000])), bits(&[4000]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Edges: unknown blocks, extreme slots, damaged snapshots, a safe target left behind.
 
 use lamella_fork_choice::{
-    BlockStatus, BlockSummary, ForkChoice, PoolVotes, RestoreError, Snapshot, VoteRow,
+    BlockStatus, BlockSummary, BlockVote, ForkChoice, PoolVotes, RestoreError, Snapshot, VoteRow,
 };
 use lamella_types::{
     AggregatedAttestation, AggregationBits, AttestationData, Block, BlockBody, Checkpoint,
@@ -229,4 +229,74 @@ fn the_root_stays_below_the_justified_block_whatever_a_snapshot_calls_finalized(
     let mut split = ForkChoice::restore(snapshot).unwrap();
     assert_eq!((split.head(), split.latest_finalized().slot), (root(99), 1_500));
     assert_eq!(split.prune_tree(100), []);
+}
+
+fn block_vote(data: AttestationData, voters: impl IntoIterator<Item = u64>) -> BlockVote {
+    let proof = proof(voters);
+    BlockVote { data, voters: proof.participants.clone(), proof: Some(proof) }
+}
+
+/// Two branches of one block each, after a block of slot 1; the one whose root is not the larger.
+fn branches() -> (ForkChoice, BlockSummary, BlockSummary) {
+    let (mut choice, anchor) = anchored();
+    for number in [2, 3] {
+        choice.on_block(block(number, 1, 2, 4), []).unwrap();
+    }
+    let loser = if choice.head() == root(2) { root(3) } else { root(2) };
+    let loser = *choice.get(&loser).unwrap();
+    (choice, anchor, loser)
+}
+
+/// Symptom: a node that had caught up chose its head by the roots of blocks until votes came by gossip.
+/// Mechanism: the votes inside imported blocks had no proof in the pool, so no weight.
+/// Fix: they count, with their part of the block's proof.
+#[test]
+fn votes_inside_a_block_decide_between_branches() {
+    let (mut choice, anchor, loser) = branches();
+    let data = vote(2, &loser, &anchor);
+    choice.skip_to_interval(14);
+    // Given a block that brings two votes for the other branch,
+    choice.on_block(block(4, 1, 3, 4), [&data]).unwrap();
+    assert_ne!(choice.head(), loser.root);
+    assert!(choice.record_block_votes([block_vote(data, [1, 3])]));
+    // then that branch is the head, a proposer can use them,
+    assert_eq!(choice.update_head().new_head, loser.root);
+    assert_eq!(choice.block_candidates(), [(data, vec![proof([1, 3])])]);
+    // and nothing is new when they come again.
+    let before = choice.snapshot();
+    assert!(!choice.record_block_votes([block_vote(data, [1]), block_vote(data, [3])]));
+    assert_eq!(choice.snapshot(), before);
+    // A proof that cannot be taken apart counts too.
+    assert!(choice.record_block_votes([BlockVote { proof: None, ..block_vote(data, [0]) }]));
+    assert_eq!(choice.known_pool().get(&data).unwrap().participants.count_ones(), 3);
+}
+
+#[test]
+fn votes_of_the_slot_under_way_wait_for_its_acceptance() {
+    let (mut choice, anchor, loser) = branches();
+    let data = vote(2, &loser, &anchor);
+    choice.skip_to_interval(13);
+    assert!(choice.record_block_votes([block_vote(data, [1, 3])]));
+    assert_ne!(choice.update_head().new_head, loser.root);
+    assert_eq!(choice.tick_interval(false, None).head.new_head, loser.root);
+}
+
+#[test]
+fn votes_inside_a_block_are_held_to_the_rules_of_gossip() {
+    let (mut choice, anchor, loser) = branches();
+    choice.skip_to_interval(14);
+    let data = vote(2, &loser, &anchor);
+    let mut unknown = data;
+    unknown.head.root = root(9);
+    let future = AttestationData { slot: 4, ..data };
+    let before = choice.snapshot();
+    let refused = [
+        block_vote(unknown, [1]),
+        block_vote(future, [1]),
+        block_vote(AttestationData { slot: u64::MAX, ..data }, [1]),
+        block_vote(data, [4]),
+        block_vote(data, []),
+    ];
+    assert!(!choice.record_block_votes(refused));
+    assert_eq!(choice.snapshot(), before);
 }

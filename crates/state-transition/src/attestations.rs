@@ -74,7 +74,10 @@ pub(crate) fn apply_attestations(
 }
 
 /// Whether a vote counts. Votes that do not are ignored: they were honest once, or are harmless.
-fn passes_filters(state: &State, data: &AttestationData) -> Result<bool, RejectionReason> {
+pub(crate) fn passes_filters(
+    state: &State,
+    data: &AttestationData,
+) -> Result<bool, RejectionReason> {
     let AttestationData { source, target, .. } = data;
     let finalized_slot = state.latest_finalized.slot;
     let justified_slots = &state.justified_slots;
@@ -102,7 +105,7 @@ fn justify(state: &mut State, target: Checkpoint) {
 /// # Cost
 /// Gaps between justifiable slots grow with the square root of the distance to finality, so the search for one
 /// ends within about 512 slots.
-fn finalizes(data: &AttestationData, finalized_slot: Slot) -> bool {
+pub(crate) fn finalizes(data: &AttestationData, finalized_slot: Slot) -> bool {
     let mut between = data.source.slot.saturating_add(1)..data.target.slot;
     data.source.slot > finalized_slot
         && !between.any(|slot| is_justifiable_after(slot, finalized_slot))

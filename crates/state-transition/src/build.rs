@@ -1,16 +1,21 @@
-//! Block building: leanSpec `block_production.py` `build_block`.
+//! Block building: a block that leanSpec's `build_block` could have built, but for which votes it carries.
 //!
-//! The hard idea: a vote may only build on a justified source, and packing votes is what justifies sources. So votes
-//! are chosen in rounds, each on the justified checkpoint that the last one reached, until a round reaches no other.
+//! The hard idea: a block has eight places and, where proofs do not compress, room for some two hundred signers. Filled
+//! with votes that the chain has counted already it is valid and worth nothing, and so is every block after it: the
+//! proposers go round in circles while everyone votes. So a vote is chosen for what it adds to the chain *as the
+//! choices before it leave it*: first whoever finalizes, then whoever justifies, then whoever may yet help a target
+//! over two thirds, then the most new voters, then the newest. One that adds no voter is never chosen. Each block
+//! therefore moves justification, or its tally, whenever any vote known here can.
 //!
-//! Where this differs from leanSpec:
-//! - A candidate without voters is skipped; leanSpec lets it use up one of the eight places.
-//! - [`BlockRequest::participants_max`] bounds the signers of the whole block: proof schemes that do not compress
-//!   have a block proof of bounded size. A candidate gives way to smaller ones behind it.
+//! Where this differs from leanSpec, which takes the oldest targets on the justified source first:
+//! - What a vote may build on is what the transition counts: any justified source, not the last one alone.
+//! - Votes that the transition would ignore are left out, those from genesis for genesis included.
+//! - [`BlockRequest::participants_max`] bounds the signers of the whole block, and only a vote's *new* voters are asked
+//!   of its proofs.
 //! - Proofs of one vote are combined when the vote is chosen and not at the end, and where that fails the largest
-//!   stands alone. So every trial block is the block that would be published.
+//!   stands alone. So what is counted is what would be published.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use lamella_types::{
     AggregatedAttestation, AggregationBits, AttestationData, Block, BlockBody, RejectionReason,
@@ -18,12 +23,15 @@ use lamella_types::{
     coverage::select_proofs_for_coverage, limits::MAX_ATTESTATIONS_DATA,
 };
 
-use crate::transition::{process_block, process_slots};
+use crate::{
+    attestations::{apply_attestations, finalizes, passes_filters},
+    transition::{process_block, process_slots},
+};
 
 /// A vote that a block may carry, with the proofs known for it.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// The vote. Of two candidates with the same vote the first that is chosen counts.
+    /// The vote. Of two candidates with the same vote one is chosen.
     pub data: AttestationData,
     /// Proofs of who signed it.
     pub proofs: Vec<Arc<SingleMessageAggregate>>,
@@ -55,19 +63,23 @@ pub struct BuiltBlock {
     pub proofs: Vec<Arc<SingleMessageAggregate>>,
 }
 
-/// Folds several proofs of one vote into one over the union of their voters; `None` if that cannot be done.
-pub type Combine<'a> = dyn FnMut(&AttestationData, &[Arc<SingleMessageAggregate>]) -> Option<Arc<SingleMessageAggregate>>
+/// One proof of one vote, made of the given ones, over the voters named; of more if the scheme cannot leave any out.
+/// `None` if that cannot be done.
+pub type Combine<'a> = dyn FnMut(
+        &AttestationData,
+        &[Arc<SingleMessageAggregate>],
+        &AggregationBits,
+    ) -> Option<Arc<SingleMessageAggregate>>
     + 'a;
 
-/// Builds a valid block on `parent_state`: leanSpec `build_block`.
+/// Builds a valid block on `parent_state`.
 ///
 /// # Errors
 /// What [`process_slots`] and [`process_block`] refuse: a slot that is not in the future, another validator's slot,
-/// another parent, a candidate whose voters are not in the registry.
+/// another parent.
 ///
 /// # Cost
-/// A transition for each round. A round either moves justification or is the last, and each but the last chooses at
-/// least one of at most eight votes, so there are at most nine.
+/// One look at every candidate's voters for each of at most eight votes, and a transition of each of these.
 pub fn build_block(
     parent_state: &State,
     request: &BlockRequest<'_>,
@@ -75,136 +87,195 @@ pub fn build_block(
     combine: &mut Combine<'_>,
 ) -> Result<BuiltBlock, RejectionReason> {
     let advanced_state = process_slots(parent_state, request.slot)?;
-    let mut by_target_slot: Vec<&Candidate> = candidates.iter().collect();
-    by_target_slot.sort_by_key(|candidate| candidate.data.target.slot);
-
-    let mut selection = Selection::default();
-    let mut block = selection.block(request)?;
     // What a vote is checked against: the post-state of the block as it stands, at first without votes. Its history
     // ends with the parent, its window covers every slot before the block's, and genesis is justified in it.
-    let mut post_state = process_block(&advanced_state, &block)?;
-    while selection.choose(&post_state, request, &by_target_slot, combine)? {
-        block = selection.block(request)?;
-        let next = process_block(&advanced_state, &block)?;
-        let moved = next.latest_justified != post_state.latest_justified
-            || next.latest_finalized.slot != post_state.latest_finalized.slot;
-        post_state = next;
-        if !moved {
-            break;
-        }
+    let post_state = process_block(&advanced_state, &block_of(request, Vec::new())?)?;
+    let mut selection = Selection::new(post_state, request, candidates);
+    while selection.chosen.len() < MAX_ATTESTATIONS_DATA
+        && let Some(vote) = selection.take_best()
+    {
+        selection.choose(&vote, combine)?;
     }
+    let (attestations, proofs) = selection.chosen.into_iter().unzip();
+    let mut block = block_of(request, attestations)?;
+    let post_state = process_block(&advanced_state, &block)?;
     block.state_root = post_state.root();
-    let proofs = selection.chosen.into_iter().map(|(_, proof)| proof).collect();
     Ok(BuiltBlock { block, post_state, proofs })
 }
 
-/// The votes chosen so far.
-#[derive(Default)]
-struct Selection {
-    chosen: Vec<(AttestationData, Arc<SingleMessageAggregate>)>,
-    chosen_data: BTreeSet<AttestationData>,
-    participants: usize,
+/// The block of these votes, without its state root.
+fn block_of(
+    request: &BlockRequest<'_>,
+    attestations: Vec<AggregatedAttestation>,
+) -> Result<Block, RejectionReason> {
+    Ok(Block {
+        slot: request.slot,
+        proposer_index: request.proposer_index,
+        parent_root: request.parent_root,
+        state_root: Root::ZERO,
+        body: BlockBody::new(attestations).ok_or(RejectionReason::TooManyAttestationData)?,
+    })
 }
 
-impl Selection {
-    /// One round over the candidates. Whether it chose any.
-    fn choose(
-        &mut self,
-        post_state: &State,
-        request: &BlockRequest<'_>,
-        candidates: &[&Candidate],
-        combine: &mut Combine<'_>,
-    ) -> Result<bool, RejectionReason> {
-        let chosen_before = self.chosen.len();
-        for Candidate { data, proofs } in candidates {
-            if self.chosen.len() >= MAX_ATTESTATIONS_DATA {
-                break;
+/// A candidate on its way into the block.
+struct Vote<'a> {
+    candidate: &'a Candidate,
+    /// Everyone whom its proofs cover.
+    voters: AggregationBits,
+}
+
+/// What a vote adds, best last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Score {
+    finalizes: bool,
+    justifies: bool,
+    /// Whether all votes known for its target, together with what the chain has counted, would justify it.
+    is_within_reach: bool,
+    new_voters: usize,
+    slot: Slot,
+}
+
+/// A target that open votes are for.
+struct Target {
+    /// Whom the chain has counted for it, with the votes chosen so far.
+    counted: AggregationBits,
+    /// How many they are,
+    votes: usize,
+    /// and with everyone whom an open vote would add.
+    within_reach: usize,
+}
+
+/// The votes chosen so far, and what they leave.
+struct Selection<'a> {
+    /// Candidates in their order, without what can never be chosen.
+    open: Vec<Vote<'a>>,
+    chosen: Vec<(AggregatedAttestation, Arc<SingleMessageAggregate>)>,
+    /// Post-state of the block as it stands, but for its header.
+    post_state: State,
+    /// Signers that still fit.
+    room: usize,
+}
+
+impl<'a> Selection<'a> {
+    fn new(post_state: State, request: &BlockRequest<'_>, candidates: &'a [Candidate]) -> Self {
+        let may_count = |data: &AttestationData| {
+            // First of all, since it bounds every slot that is looked up later.
+            data.lies_on_chain(&post_state.historical_block_hashes)
+                && (request.known_block)(&data.head.root)
+        };
+        let with_voters = |candidate: &'a Candidate| {
+            let mut voters = AggregationBits::default();
+            for proof in &candidate.proofs {
+                voters.add_all(&proof.participants);
             }
-            if self.chosen_data.contains(data) || !is_eligible(post_state, request, data)? {
-                continue;
-            }
-            let room = request.participants_max.saturating_sub(self.participants);
-            if let Some(proof) = one_proof(data, proofs, room, combine) {
-                self.participants += proof.participants.count_ones();
-                self.chosen_data.insert(*data);
-                self.chosen.push((*data, proof));
-            }
-        }
-        Ok(self.chosen.len() > chosen_before)
+            let last = voters.ones().last()?;
+            (last < post_state.validators.len()).then_some(Vote { candidate, voters })
+        };
+        let open = candidates.iter().filter(|candidate| may_count(&candidate.data));
+        let open = open.filter_map(with_voters).collect();
+        Self { open, chosen: Vec::new(), post_state, room: request.participants_max }
     }
 
-    /// The block of what is chosen, without its state root.
-    fn block(&self, request: &BlockRequest<'_>) -> Result<Block, RejectionReason> {
-        let attestation = |(data, proof): &(AttestationData, Arc<SingleMessageAggregate>)| {
-            AggregatedAttestation { aggregation_bits: proof.participants.clone(), data: *data }
+    /// The vote that adds most, taken out of the open ones; `None` if none adds anything.
+    fn take_best(&mut self) -> Option<Vote<'a>> {
+        let targets = self.targets();
+        let scored = self.open.iter().enumerate();
+        let scored = scored.filter_map(|(index, vote)| Some((self.score(vote, &targets)?, index)));
+        // On a tie the first candidate.
+        let best = scored.max_by_key(|(score, index)| (*score, Reverse(*index)));
+        best.map(|(_, index)| self.open.remove(index))
+    }
+
+    /// The targets of the open votes.
+    fn targets(&self) -> HashMap<Root, Target> {
+        let mut with_open: HashMap<Root, AggregationBits> = HashMap::new();
+        for Vote { candidate, voters } in &self.open {
+            let root = candidate.data.target.root;
+            with_open.entry(root).or_insert_with(|| self.counted(&root)).add_all(voters);
+        }
+        let target = |(root, all): (Root, AggregationBits)| {
+            let counted = self.counted(&root);
+            (root, Target { votes: counted.count_ones(), within_reach: all.count_ones(), counted })
         };
-        let body = BlockBody::new(self.chosen.iter().map(attestation).collect());
-        Ok(Block {
-            slot: request.slot,
-            proposer_index: request.proposer_index,
-            parent_root: request.parent_root,
-            state_root: Root::ZERO,
-            body: body.ok_or(RejectionReason::TooManyAttestationData)?,
+        with_open.into_iter().map(target).collect()
+    }
+
+    fn score(&self, vote: &Vote<'_>, targets: &HashMap<Root, Target>) -> Option<Score> {
+        let data = &vote.candidate.data;
+        let Target { counted, votes, within_reach } = targets.get(&data.target.root)?;
+        let new_voters = added(&vote.voters, counted).min(self.room);
+        if new_voters == 0 || !passes_filters(&self.post_state, data).unwrap_or(false) {
+            return None;
+        }
+        let is_enough = |votes: usize| 3 * votes >= 2 * self.post_state.validators.len();
+        let justifies = is_enough(votes + new_voters);
+        Some(Score {
+            finalizes: justifies && finalizes(data, self.post_state.latest_finalized.slot),
+            justifies,
+            is_within_reach: is_enough(*within_reach),
+            new_voters,
+            slot: data.slot,
         })
     }
+
+    /// Whom the chain has counted for a target, with the votes chosen so far.
+    fn counted(&self, target: &Root) -> AggregationBits {
+        let State { justifications, validators, .. } = &self.post_state;
+        let index = justifications.roots().binary_search(target).ok();
+        let run = index.and_then(|index| justifications.votes_of(index, validators.len()));
+        run.and_then(|run| AggregationBits::from_packed(run, validators.len())).unwrap_or_default()
+    }
+
+    /// Puts a vote into the block, if a proof of it can be had that fits.
+    fn choose(
+        &mut self,
+        vote: &Vote<'_>,
+        combine: &mut Combine<'_>,
+    ) -> Result<(), RejectionReason> {
+        let Candidate { data, proofs } = vote.candidate;
+        let counted = self.counted(&data.target.root);
+        let new = vote.voters.ones().filter(|voter| counted.get(*voter) != Some(true));
+        let wanted = new.take(self.room).map(|voter| voter as u64);
+        let wanted = AggregationBits::from_indices(wanted).unwrap_or_default();
+        let Some(proof) = one_proof(data, proofs, &wanted, self.room, combine) else {
+            return Ok(());
+        };
+        let aggregation_bits = proof.participants.clone();
+        self.room = self.room.saturating_sub(aggregation_bits.count_ones());
+        let attestation = AggregatedAttestation { aggregation_bits, data: *data };
+        apply_attestations(&mut self.post_state, std::slice::from_ref(&attestation))?;
+        self.open.retain(|other| other.candidate.data != *data);
+        self.chosen.push((attestation, proof));
+        Ok(())
+    }
 }
 
-/// Whether a vote adds to the block whose post-state is given.
-fn is_eligible(
-    post_state: &State,
-    request: &BlockRequest<'_>,
-    data: &AttestationData,
-) -> Result<bool, RejectionReason> {
-    let AttestationData { source, target, head, .. } = data;
-    let finalized_slot = post_state.latest_finalized.slot;
-    let justified_slots = &post_state.justified_slots;
-    if !(request.known_block)(&head.root)
-        || source.slot != post_state.latest_justified.slot
-        || !data.lies_on_chain(&post_state.historical_block_hashes)
-        || !justified_slots.is_slot_justified(finalized_slot, source.slot)?
-    {
-        return Ok(false);
-    }
-    // A vote from genesis for genesis justifies nothing, but fork choice counts its head.
-    if source.slot == 0 && target.slot == 0 {
-        return Ok(true);
-    }
-    Ok(!justified_slots.is_slot_justified(finalized_slot, target.slot)?)
-}
-
-/// One proof for a vote, covering as many voters as `room` allows; `None` if there is none.
+/// One proof of a vote over the voters wanted, or the one that covers most of them; `None` if none fits.
 fn one_proof(
     data: &AttestationData,
     proofs: &[Arc<SingleMessageAggregate>],
+    wanted: &AggregationBits,
     room: usize,
     combine: &mut Combine<'_>,
 ) -> Option<Arc<SingleMessageAggregate>> {
-    let (selected, _) = select_proofs_for_coverage(&[proofs]);
-    let mut fitting: Vec<Arc<SingleMessageAggregate>> = Vec::new();
-    let mut covered = AggregationBits::default();
-    for proof in selected {
-        let union = union(&covered, &proof.participants);
-        if union.count_ones() <= room {
-            covered = union;
-            fitting.push(proof);
-        }
+    let adds = |proof: &SingleMessageAggregate| {
+        proof.participants.ones().filter(|voter| wanted.get(*voter) == Some(true)).count()
+    };
+    let fits =
+        |proof: &SingleMessageAggregate| adds(proof) > 0 && proof.participants.count_ones() <= room;
+    if let Some(exact) = proofs.iter().find(|proof| proof.participants.ones().eq(wanted.ones())) {
+        return Some(Arc::clone(exact));
     }
-    match fitting.as_slice() {
-        [] => None,
-        [only] => Some(Arc::clone(only)),
-        [largest, ..] => combine(data, &fitting)
-            .filter(|combined| combined.participants.count_ones() <= room)
-            .or_else(|| Some(Arc::clone(largest))),
-    }
+    let useful: Vec<_> = proofs.iter().filter(|proof| adds(proof) > 0).cloned().collect();
+    let (covering, _) = select_proofs_for_coverage(&[&useful]);
+    combine(data, &covering, wanted).filter(|combined| fits(combined)).or_else(|| {
+        proofs.iter().filter(|proof| fits(proof)).max_by_key(|proof| adds(proof)).cloned()
+    })
 }
 
-fn union(left: &AggregationBits, right: &AggregationBits) -> AggregationBits {
-    let mut union = left.clone();
-    if right.len() > union.len() {
-        union.resize(right.len());
-    }
-    for index in right.ones() {
-        union.set(index, true);
-    }
-    union
+/// How many `voters` has that `counted` has not.
+fn added(voters: &AggregationBits, counted: &AggregationBits) -> usize {
+    let counted = counted.as_bytes().iter().copied().chain(std::iter::repeat(0));
+    let new = voters.as_bytes().iter().zip(counted).map(|(voter, counted)| voter & !counted);
+    new.map(|byte| byte.count_ones() as usize).sum()
 }

@@ -106,6 +106,16 @@ impl<const LIMIT: usize> BitList<LIMIT> {
         }
     }
 
+    /// Sets every bit that is set in `other`; the list becomes as long as the longer of the two.
+    pub fn add_all(&mut self, other: &Self) {
+        if other.length > self.length {
+            self.resize(other.length);
+        }
+        for (byte, more) in self.bytes.iter_mut().zip(&other.bytes) {
+            *byte |= more;
+        }
+    }
+
     /// The list without its first `count` bits.
     #[must_use]
     pub fn without_first(&self, count: usize) -> Self {
@@ -230,3 +240,22 @@ impl<const LIMIT: usize> fmt::Debug for BitList<LIMIT> {
 }
 
 ssz_leaf!([const LIMIT: usize] BitList<LIMIT>, fixed_bytes = None);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_union_holds_both_lists_and_is_as_long_as_the_longer() {
+        let list =
+            |indices: &[u64]| BitList::<4096>::from_indices(indices.iter().copied()).unwrap();
+        for [one, other] in [[&[1, 9][..], &[0, 3]], [&[0, 3], &[1, 9]]] {
+            let mut union = list(one);
+            union.add_all(&list(other));
+            assert_eq!(union, list(&[0, 1, 3, 9]));
+        }
+        let mut union = BitList::<4096>::default();
+        union.add_all(&list(&[4000]));
+        assert_eq!(union, list(&[4000]));
+    }
+}

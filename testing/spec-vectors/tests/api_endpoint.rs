@@ -96,7 +96,7 @@ fn bootstrap(params: &Value, keys: &[Validator]) -> Result<Bootstrap, String> {
             known_block: &|_| true,
             participants_max: 0,
         };
-        let built = build_block(&anchor.state, &request, &[], &mut |_, _| None);
+        let built = build_block(&anchor.state, &request, &[], &mut |_, _, _| None);
         let built = built.map_err(|reason| reason.to_string())?;
         let proof = MultiMessageAggregate::default();
         let block = SignedBlock { block: built.block, proof };

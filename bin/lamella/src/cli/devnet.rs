@@ -23,7 +23,7 @@ Makes keys and genesis, starts one process per node on free loopback ports, and 
 picture on a terminal, else at most one line a slot. Ctrl-C stops all nodes; started again, the same network goes on. However \
 this command ends, SIGKILL included, its nodes end with it.
 
-With --slots the run ends by itself and is judged: all nodes on one chain, finality close to the head, the states of \
+With --slots the run ends by itself and is judged: all nodes on one chain, finality close to the head in most slots and at the end, the states of \
 all anchors and of random slots byte-identical on every node and hashing to their state_root, every database \
 verified, the same checksum of the finalized chain everywhere.";
 
@@ -60,7 +60,7 @@ pub struct DevnetArgs {
 
     /// End after so many slots and judge the run [default: run until stopped, or until the keys are used up].
     ///
-    /// The keys of a new network sign 4096 slots, or as many as this needs.
+    /// The keys of a new network sign as many as this needs, and where validators are few 4096 slots.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=65_000))]
     slots: Option<u64>,
 

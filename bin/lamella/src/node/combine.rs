@@ -27,30 +27,36 @@ impl Combine for Prover {
 }
 
 impl Prover {
-    /// One proof over everyone in `children` and `raw`; `None` (with a warning) if the scheme cannot make it.
+    /// One proof of those in `children` whom `wanted` names; `None` (with a warning) if the scheme cannot make it.
+    pub(super) fn select(
+        &self,
+        data: &AttestationData,
+        children: &[Arc<SingleMessageAggregate>],
+        wanted: &AggregationBits,
+    ) -> Option<SingleMessageAggregate> {
+        let keys = self.keys_of(children)?;
+        let participants = participants_of(children);
+        let wanted: Vec<u64> = wanted.ones().map(|index| index as u64).collect();
+        match self.scheme.select(&parts(children, &keys, &participants), &wanted) {
+            Ok((participants, proof)) => as_aggregate(participants, proof),
+            Err(error) => {
+                warn!(slot = data.slot, %error, "Could not take a proof apart");
+                None
+            }
+        }
+    }
+
+    /// One proof over everyone in `children` and `raw` whom it can hold; `None` (with a warning) if the scheme cannot
+    /// make it.
     pub(super) fn fold(
         &self,
         data: &AttestationData,
         children: &[Arc<SingleMessageAggregate>],
         raw: &[(ValidatorIndex, Arc<[u8]>)],
     ) -> Option<SingleMessageAggregate> {
-        let child_keys: Vec<Vec<&[u8; PUBLIC_KEY_BYTES]>> = children
-            .iter()
-            .map(|child| attestation_keys(&self.validators, &child.participants))
-            .collect::<Result<_, _>>()
-            .ok()?;
-        let participants: Vec<Vec<u64>> = children
-            .iter()
-            .map(|child| child.participants.ones().map(|index| index as u64).collect())
-            .collect();
-        let parts = children.iter().zip(&child_keys).zip(&participants);
-        let parts: Vec<_> = parts
-            .map(|((child, public_keys), participants)| Child {
-                participants,
-                public_keys,
-                proof: child.proof.as_bytes(),
-            })
-            .collect();
+        let keys = self.keys_of(children)?;
+        let participants = participants_of(children);
+        let parts = parts(children, &keys, &participants);
         let raw_keys = raw.iter().map(|(index, _)| self.validators.get(*index));
         let raw_keys: Vec<_> = raw_keys.collect::<Option<Vec<_>>>()?;
         let raw: Vec<_> = raw
@@ -71,10 +77,7 @@ impl Prover {
             Ok((participants, proof)) => {
                 metrics.aggregated.inc();
                 metrics.aggregated_attestations.inc_by(participants.len() as u64);
-                Some(SingleMessageAggregate {
-                    participants: AggregationBits::from_indices(participants)?,
-                    proof: ProofBytes::new(proof).ok()?,
-                })
+                as_aggregate(participants, proof)
             }
             Err(error) => {
                 warn!(slot = data.slot, %error, "Could not aggregate");
@@ -82,4 +85,42 @@ impl Prover {
             }
         }
     }
+
+    fn keys_of(&self, children: &[Arc<SingleMessageAggregate>]) -> Option<Vec<Keys<'_>>> {
+        let keys =
+            children.iter().map(|child| attestation_keys(&self.validators, &child.participants));
+        keys.collect::<Result<_, _>>().ok()
+    }
+}
+
+/// Public keys of a child's participants.
+type Keys<'a> = Vec<&'a [u8; PUBLIC_KEY_BYTES]>;
+
+fn participants_of(children: &[Arc<SingleMessageAggregate>]) -> Vec<Vec<u64>> {
+    let indices = |child: &Arc<SingleMessageAggregate>| {
+        child.participants.ones().map(|index| index as u64).collect()
+    };
+    children.iter().map(indices).collect()
+}
+
+fn parts<'a>(
+    children: &'a [Arc<SingleMessageAggregate>],
+    keys: &'a [Keys<'_>],
+    participants: &'a [Vec<u64>],
+) -> Vec<Child<'a>> {
+    let parts = children.iter().zip(keys).zip(participants);
+    parts
+        .map(|((child, public_keys), participants)| Child {
+            participants,
+            public_keys,
+            proof: child.proof.as_bytes(),
+        })
+        .collect()
+}
+
+fn as_aggregate(participants: Vec<u64>, proof: Vec<u8>) -> Option<SingleMessageAggregate> {
+    Some(SingleMessageAggregate {
+        participants: AggregationBits::from_indices(participants)?,
+        proof: ProofBytes::new(proof).ok()?,
+    })
 }

@@ -10,6 +10,7 @@ use std::{
 
 use lamella_chain::Reserved;
 use lamella_fork_choice::Recorded;
+use lamella_inspect::served::Change;
 use lamella_network::service::GossipMessage;
 use lamella_state_store::StateWriteError;
 use lamella_state_transition::{BlockRequest, Candidate, build_block};
@@ -19,7 +20,7 @@ use lamella_types::{
     SignedBlock, SingleMessageAggregate, Slot, ValidatorIndex, hash_tree_root,
     slot::proposer_for_slot,
 };
-use lamella_xmss::{SecretKey, SignError, scheme::PROOF_BYTES_MAX, scheme::ProofError};
+use lamella_xmss::{SecretKey, SignError, scheme::ProofError};
 use tracing::{debug, error, info, warn};
 
 use super::{Node, StoreFailure, combine::Prover, report, unix_ms};
@@ -112,6 +113,7 @@ impl Node {
         match outcome {
             Ok((block, Imported::New(new))) => {
                 self.observe_import(&block.block, &new);
+                self.gate.block_signed(slot, &new.root);
                 // Upholds A2: peers hear of it after its commit.
                 self.publish(GossipMessage::Block(block));
                 self.metrics.validator.block_building_success.inc();
@@ -137,7 +139,7 @@ impl Node {
         self.metrics.observe_import(new.transition, &new.persisted);
         self.metrics.observe_block(block);
         let current = self.clock.current_slot(unix_ms());
-        self.events.imported(&self.chain, &new.persisted, current);
+        self.events.changed(&self.served(), &Change::of_import(&new.persisted), current);
     }
 
     fn signed_proposal(
@@ -158,15 +160,16 @@ impl Node {
             proposer_index: proposer,
             parent_root,
             known_block: &known_block,
-            participants_max: participants_max(),
+            // The proposer's signature is in the proof too.
+            participants_max: self.scheme.signers_max() - 1,
         };
         let prover = self.any_prover();
         let mut folding = Duration::ZERO;
-        let mut combine = |data: &AttestationData, proofs: &[Arc<SingleMessageAggregate>]| {
+        let mut combine = |data: &_, proofs: &[_], voters: &_| {
             let started = Instant::now();
-            let folded = prover.fold(data, proofs, &[]).map(Arc::new);
+            let combined = prover.select(data, proofs, voters).map(Arc::new);
             folding += started.elapsed();
-            folded
+            combined
         };
         let built = build_block(&parent, &request, &candidates, &mut combine)
             .map_err(ProposalError::Build)?;
@@ -286,9 +289,4 @@ impl Node {
 
 fn sign(key: &SecretKey, slot: Slot, message: &[u8; 32]) -> Result<Vec<u8>, SignError> {
     key.sign(slot, message).map(|signature| signature.encode())
-}
-
-/// Votes that fit a block proof of the raw scheme beside the proposer's signature: 205.
-fn participants_max() -> usize {
-    PROOF_BYTES_MAX / lamella_xmss::PRODUCTION.signature_bytes() - 1
 }

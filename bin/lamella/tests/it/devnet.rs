@@ -115,7 +115,10 @@ fn a_run_is_judged_goes_on_and_refuses_other_flags() {
     assert_eq!(verdict["passed"], true);
     let checks: Vec<_> =
         verdict["checks"].as_array().unwrap().iter().map(|check| &check["name"]).collect();
-    assert_eq!(checks, ["agreement", "finality", "states", "stop", "databases", "checksum"]);
+    assert_eq!(
+        checks,
+        ["agreement", "finality", "distance", "states", "stop", "databases", "checksum"]
+    );
 
     // What is not asked for is as it was.
     let again = run(dir.path(), &["--slots", "3"]);

@@ -9,10 +9,12 @@ mod name;
 mod parallel;
 mod raw;
 mod trust;
+mod verified;
 
 pub use name::SchemeName;
 pub use raw::Raw;
 pub use trust::Trust;
+pub use verified::Verified;
 
 use crate::public_key::PublicKeyBytes;
 use crate::verify::VerifyError;
@@ -57,8 +59,8 @@ pub struct Component<'a> {
 /// Why a proof was refused or could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// The scheme has no way to make proofs.
-    #[error("the {scheme} proof scheme cannot make proofs")]
+    /// The scheme has no way to make proofs, or to take them apart.
+    #[error("the {scheme} proof scheme cannot make proofs, nor take them apart")]
     CannotProve {
         /// Name of the scheme.
         scheme: &'static str,
@@ -115,7 +117,7 @@ pub enum ProofError {
     },
 }
 
-/// Makes and checks the proofs of one network. Implementations hold no state.
+/// Makes and checks the proofs of one network. Implementations hold no state but what they remember as verified.
 pub trait ProofScheme: Send + Sync {
     /// The name a data directory remembers: `raw` or `trust`.
     fn name(&self) -> &'static str;
@@ -124,8 +126,15 @@ pub trait ProofScheme: Send + Sync {
     /// its blocks need.
     fn can_sign_duties(&self) -> bool;
 
+    /// Whether a proof that passes shows who signed: if not, nobody may be judged by it.
+    fn is_proof(&self) -> bool;
+
+    /// Most signers of one proof, a block's included.
+    fn signers_max(&self) -> usize;
+
     /// Folds child proofs and raw signatures over one message into participants, ascending, and
-    /// their proof.
+    /// their proof. Where not all of them fit, the raw signatures come first, since no other proof
+    /// has them.
     ///
     /// # Errors
     ///
@@ -136,6 +145,18 @@ pub trait ProofScheme: Send + Sync {
         raw: &[RawSignature<'_>],
         message: &[u8; 32],
         slot: u64,
+    ) -> Result<(Vec<u64>, Vec<u8>), ProofError>;
+
+    /// One proof of those participants of the children whom `wanted` names, ascending; of more if
+    /// the scheme cannot leave any out. Nothing is verified again.
+    ///
+    /// # Errors
+    ///
+    /// A [`ProofError`] if the scheme cannot, or the children have nobody whom `wanted` names.
+    fn select(
+        &self,
+        children: &[Child<'_>],
+        wanted: &[u64],
     ) -> Result<(Vec<u64>, Vec<u8>), ProofError>;
 
     /// Checks the proof of one component.
@@ -154,12 +175,39 @@ pub trait ProofScheme: Send + Sync {
     /// again.
     fn merge(&self, proofs: &[&[u8]]) -> Result<Vec<u8>, ProofError>;
 
+    /// A block's proof as one proof for each component, in the order they were merged: undoes
+    /// [`Self::merge`]. `signers` counts each component's. Nothing is verified.
+    ///
+    /// # Errors
+    ///
+    /// A [`ProofError`] if the scheme cannot, or the proof is not of so many signers.
+    fn split(&self, signers: &[usize], proof: &[u8]) -> Result<Vec<Vec<u8>>, ProofError>;
+
     /// Checks a block's proof against its components, in the order they were merged.
     ///
     /// # Errors
     ///
     /// A [`ProofError`] unless every participant's signature of every component is proven.
     fn verify_block(&self, components: &[Component<'_>], proof: &[u8]) -> Result<(), ProofError>;
+
+    /// Checks of a block's proof the last component alone, its proposer's signature, before the rest is worth it. A
+    /// scheme that cannot tell the parts apart checks the size.
+    ///
+    /// # Errors
+    ///
+    /// A [`ProofError`] with which [`ProofScheme::verify_block`] would fail too.
+    fn verify_last(&self, component: &Component<'_>, proof: &[u8]) -> Result<(), ProofError>;
+
+    /// Checks one validator's own signature, which is no proof yet: of a component with one key.
+    ///
+    /// # Errors
+    ///
+    /// A [`ProofError`] unless the signature is its signer's.
+    fn verify_signature(
+        &self,
+        component: &Component<'_>,
+        signature: &[u8],
+    ) -> Result<(), ProofError>;
 }
 
 fn check_size(bytes: usize) -> Result<(), ProofError> {

@@ -7,7 +7,7 @@ use lamella_xmss::{KeyPair, PublicKeyBytes, TEST, VerifyError};
 
 use crate::test_key;
 
-const RAW: Raw = Raw { parameters: &TEST };
+const RAW: Raw = Raw { parameters: &TEST, verified: None };
 const SLOT: u64 = 3;
 const MESSAGE: [u8; 32] = [5; 32];
 const SIGNATURE_BYTES: usize = 424;
@@ -181,7 +181,7 @@ fn proofs_over_the_limit_are_neither_made_nor_read() {
     let participants: Vec<u64> = (0..=fitting as u64).collect();
     let proof = vec![0; bytes];
     let child = Child { participants: &participants, public_keys: &public_keys, proof: &proof };
-    assert_eq!(RAW.aggregate(&[child], &[], &MESSAGE, SLOT).map(|_| ()), over);
+    assert_eq!(RAW.select(&[child], &participants).map(|_| ()), over);
     let component = Component { public_keys, message: MESSAGE, slot: SLOT };
     assert_eq!(RAW.verify_single(&component, &proof), over);
 
@@ -194,6 +194,74 @@ fn proofs_over_the_limit_are_neither_made_nor_read() {
 fn production_proofs_hold_206_signatures() {
     let signature_bytes = lamella_xmss::PRODUCTION.signature_bytes();
     assert_eq!(PROOF_BYTES_MAX / signature_bytes, 206);
+    let production = Raw { parameters: &lamella_xmss::PRODUCTION, verified: None };
+    assert_eq!(production.signers_max(), 206);
+}
+
+/// Symptom: with more than 206 voters at a slot an aggregator published nothing, and nothing was justified.
+/// Mechanism: one signature too many made the whole aggregate too large, and so an error.
+/// Fix: what fits is kept; signatures that no proof has yet come before those of the children.
+#[test]
+fn an_aggregate_of_too_many_keeps_the_signatures_that_no_child_has() {
+    let network = Network::new(1);
+    let signature = network.sign(0, &MESSAGE, SLOT);
+    let (key, fitting) = (&network.public_keys[0], PROOF_BYTES_MAX / SIGNATURE_BYTES);
+    // Given a child of as many as fit, and ten signatures beside it: all of one key, which is quicker.
+    let participants: Vec<u64> = (0..fitting as u64).collect();
+    let (keys, proof) = (vec![key; fitting], signature.repeat(fitting));
+    let child = Child { participants: &participants, public_keys: &keys, proof: &proof };
+    let raw: Vec<RawSignature<'_>> = (5_000..5_010)
+        .map(|validator_index| RawSignature {
+            validator_index,
+            public_key: key,
+            signature: &signature,
+        })
+        .collect();
+    let (kept, proof) = RAW.aggregate(&[child], &raw, &MESSAGE, SLOT).unwrap();
+    assert_eq!((kept.len(), proof.len()), (fitting, fitting * SIGNATURE_BYTES));
+    assert!(kept.iter().copied().eq((0..fitting as u64 - 10).chain(5_000..5_010)));
+
+    // And signatures alone.
+    let raw: Vec<RawSignature<'_>> = (0..fitting as u64 + 3)
+        .map(|validator_index| RawSignature {
+            validator_index,
+            public_key: key,
+            signature: &signature,
+        })
+        .collect();
+    let (kept, _) = RAW.aggregate(&[], &raw, &MESSAGE, SLOT).unwrap();
+    assert_eq!(kept, participants);
+}
+
+#[test]
+fn a_selection_of_children_is_a_proof_of_those_wanted() {
+    let network = Network::new(5);
+    let keys: Vec<&PublicKeyBytes> = network.public_keys.iter().collect();
+    let proofs =
+        [network.proof(&[0, 1, 2], &MESSAGE, SLOT), network.proof(&[2, 4], &MESSAGE, SLOT)];
+    let second = [keys[2], keys[4]];
+    let children = [
+        Child { participants: &[0, 1, 2], public_keys: &keys[..3], proof: &proofs[0] },
+        Child { participants: &[2, 4], public_keys: &second, proof: &proofs[1] },
+    ];
+    // Of those wanted, 3 is in no child.
+    let (kept, proof) = RAW.select(&children, &[1, 2, 3, 4]).unwrap();
+    assert_eq!(kept, [1, 2, 4]);
+    assert_eq!(RAW.verify_single(&network.component(&[1, 2, 4], MESSAGE, SLOT), &proof), Ok(()));
+    assert_eq!(RAW.select(&children, &[3]), Err(ProofError::NoParticipants));
+}
+
+#[test]
+fn a_merged_proof_splits_into_what_was_merged() {
+    let network = Network::new(4);
+    let parts: [(&[usize], [u8; 32], u64); 3] =
+        [(&[0, 1, 2], [1; 32], 3), (&[0, 3], [2; 32], 4), (&[3], [3; 32], 6)];
+    let proofs = parts.map(|(validators, message, slot)| network.proof(validators, &message, slot));
+    let merged = RAW.merge(&[&proofs[0], &proofs[1], &proofs[2]]).unwrap();
+    assert_eq!(RAW.split(&[3, 2, 1], &merged).unwrap(), proofs);
+    for signers in [&[3, 2][..], &[3, 2, 2], &[usize::MAX, 2]] {
+        assert!(matches!(RAW.split(signers, &merged), Err(ProofError::Length { .. })));
+    }
 }
 
 #[test]
@@ -201,6 +269,8 @@ fn trust_makes_no_proofs_and_no_duties() {
     let refused = ProofError::CannotProve { scheme: "trust" };
     assert_eq!(Trust.aggregate(&[], &[], &MESSAGE, SLOT), Err(refused));
     assert_eq!(Trust.merge(&[&[0; 4]]), Err(refused));
+    assert_eq!(Trust.select(&[], &[0]), Err(refused));
+    assert_eq!(Trust.split(&[1], &[0; 4]), Err(refused));
     let schemes: [&dyn ProofScheme; 2] = [&RAW, &Trust];
     assert_eq!(
         schemes.map(|scheme| (scheme.name(), scheme.can_sign_duties())),

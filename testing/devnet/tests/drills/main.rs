@@ -10,8 +10,10 @@
 mod foreign;
 mod join;
 mod kills;
+mod many;
 mod partition;
 mod soak;
+mod strangers;
 mod window;
 
 use lamella_testing_devnet::NetworkPlan;

@@ -204,5 +204,5 @@ fn check_end(long: &LongChain, last: &State) {
         known_block: &|root| before.contains(root),
         participants_max: usize::MAX,
     };
-    assert_eq!(build_block(last, &request, &[], &mut |_, _| None).err(), Some(limit));
+    assert_eq!(build_block(last, &request, &[], &mut |_, _, _| None).err(), Some(limit));
 }

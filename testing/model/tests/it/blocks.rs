@@ -85,8 +85,11 @@ impl Blocks {
         State::from_ssz(&self.built[root].state).unwrap()
     }
 
-    pub fn votes(&self, root: &Root) -> Vec<AttestationData> {
-        self.built[root].signed.block.attestations().iter().map(|vote| vote.data).collect()
+    /// The votes of a block's body, and who cast them.
+    pub fn votes(&self, root: &Root) -> Vec<(AttestationData, BTreeSet<u64>)> {
+        let votes = self.built[root].signed.block.attestations().iter();
+        let voters = |bits: &AggregationBits| bits.ones().map(|index| index as u64).collect();
+        votes.map(|vote| (vote.data, voters(&vote.aggregation_bits))).collect()
     }
 
     /// The block and its ancestors, down to the bootstrap block.

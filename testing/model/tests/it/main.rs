@@ -11,6 +11,7 @@ mod beside;
 mod blocks;
 mod checks;
 mod damage;
+mod finality;
 mod invalid;
 mod naive;
 mod named;

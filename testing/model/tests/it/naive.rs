@@ -100,26 +100,28 @@ impl Naive {
 
     /// Ours, not leanSpec's: the head is computed again under the finality that it brought, so that a restart finds
     /// the same one. Where head and finality chase each other, finality stays and the head is the one under it.
-    fn settle(&mut self, before: Checkpoint) {
-        let mut seen = before;
+    fn settle(&mut self, finalized_changed: bool) {
+        let mut changed = finalized_changed;
         for _ in 0..8 {
-            if self.finalized == seen {
+            if !changed {
                 return;
             }
-            seen = self.finalized;
+            let seen = self.finalized;
             self.update_head();
+            changed = self.finalized != seen;
         }
-        if self.finalized != seen {
+        if changed {
             self.head = self.ghost_head();
         }
     }
 
-    pub fn on_block(&mut self, block: BlockSummary, body: &[AttestationData]) {
+    /// A block, and the votes of its body.
+    pub fn on_block(&mut self, block: BlockSummary, body: &[(AttestationData, BTreeSet<u64>)]) {
         let previous = self.finalized;
         self.justified = self.justified.advance_to(block.justified);
         self.blocks.insert(block.root, block);
         let known = std::mem::take(&mut self.known);
-        for data in body {
+        for (data, _) in body {
             entry(&mut self.known, data);
         }
         for (data, voters) in known {
@@ -135,7 +137,46 @@ impl Naive {
             self.known.retain(|(data, _)| lives(data));
             self.pending.retain(|(data, _)| lives(data));
         }
-        self.settle(previous);
+        let mut changed = self.finalized != previous;
+        if self.record_body(body) {
+            let seen = self.finalized;
+            self.update_head();
+            changed |= self.finalized != seen;
+        }
+        self.settle(changed);
+    }
+
+    /// The votes of a body count if gossip would take them: at once, unless those of their slot are still to be
+    /// accepted. Whether any was new.
+    fn record_body(&mut self, body: &[(AttestationData, BTreeSet<u64>)]) -> bool {
+        let mut is_new = false;
+        for (data, voters) in body {
+            if data.head.slot <= self.finalized.slot || !self.takes(data, voters) {
+                continue;
+            }
+            let is_late = 5 * data.slot + 4 <= self.time;
+            let adds = |pool: &Pool| {
+                let known = pool.iter().find(|(key, _)| key == data);
+                known.is_none_or(|(_, known)| !voters.is_subset(known))
+            };
+            if adds(&self.known) && (is_late || adds(&self.pending)) {
+                let pool = if is_late { &mut self.known } else { &mut self.pending };
+                entry(pool, data).extend(voters);
+                is_new = true;
+            }
+        }
+        is_new
+    }
+
+    /// leanSpec `validate_attestation`, and who may vote.
+    fn takes(&self, data: &AttestationData, voters: &BTreeSet<u64>) -> bool {
+        let AttestationData { slot, head, target, source } = *data;
+        let is_known = |c: Checkpoint| self.blocks.get(&c.root).is_some_and(|b| b.slot == c.slot);
+        [source, target, head].into_iter().all(is_known)
+            && self.is_ancestor(source, target.root)
+            && self.is_ancestor(target, head.root)
+            && (head.slot..=(self.time + 1) / 5).contains(&slot)
+            && voters.last().is_some_and(|last| *last < self.blocks[&target.root].validator_count)
     }
 
     pub fn record(&mut self, data: &AttestationData, voters: &BTreeSet<u64>) {
@@ -146,7 +187,7 @@ impl Naive {
         let previous = self.finalized;
         entry(&mut self.known, data).extend(voters);
         self.update_head();
-        self.settle(previous);
+        self.settle(self.finalized != previous);
     }
 
     fn accept(&mut self) {
@@ -168,7 +209,7 @@ impl Naive {
             4 => self.accept(),
             _ => {}
         }
-        self.settle(previous);
+        self.settle(self.finalized != previous);
     }
 
     /// One step of the tree's root along the finalized chain at a time, each found by searching everything.

@@ -11,6 +11,7 @@ use std::{
 use lamella::import::{Imported, Importer, NewBlock};
 use lamella_chain::{Bootstrap, Chain, Settings};
 use lamella_http_api::{ApiContext, ApiServer, Events, Limits, NodeFacts, ServerConfig, serve};
+use lamella_inspect::served::Change;
 use lamella_metrics::Metrics;
 use lamella_state_transition::{BlockRequest, Candidate, build_block};
 use lamella_types::{
@@ -113,7 +114,7 @@ impl Node {
             participants_max: usize::MAX,
         };
         let votes: Vec<_> = vote.into_iter().collect();
-        let built = build_block(&state, &request, &votes, &mut |_, _| None).unwrap();
+        let built = build_block(&state, &request, &votes, &mut |_, _, _| None).unwrap();
         assert_eq!(built.block.attestations().len(), votes.len());
         let proof = ProofBytes::new(vec![slot.to_le_bytes()[0]; 500]).unwrap();
         let signed = SignedBlock { block: built.block, proof: MultiMessageAggregate { proof } };
@@ -122,7 +123,8 @@ impl Node {
         };
         self.metrics.observe_block(&signed.block);
         self.metrics.observe_import(new.transition, &new.persisted);
-        self.events.imported(&self.chain, &new.persisted, self.facts.current_slot());
+        let change = Change::of_import(&new.persisted);
+        self.events.changed(&Arc::clone(&self.chain).into(), &change, self.facts.current_slot());
         self.made.insert(new.root, Made { signed, state: built.post_state.to_ssz() });
         new
     }
@@ -141,7 +143,7 @@ impl Node {
 
     pub fn context(&self, limits: Limits) -> Arc<ApiContext> {
         Arc::new(ApiContext::new(
-            Arc::clone(&self.chain),
+            Arc::clone(&self.chain).into(),
             Arc::clone(&self.facts),
             Arc::clone(&self.metrics),
             self.events.clone(),
