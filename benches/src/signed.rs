@@ -15,7 +15,7 @@ use crate::{BlockSource, Finality, Random, synthetic::anchor_of};
 use lamella_chain::Bootstrap;
 
 /// The scheme that checks them.
-pub const SCHEME: Raw = Raw { parameters: &PRODUCTION };
+pub const SCHEME: Raw = Raw { parameters: &PRODUCTION, verified: None };
 
 /// Slot of the block that the chain begins with.
 const BEGIN: Slot = 16;

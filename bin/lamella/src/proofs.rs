@@ -5,7 +5,8 @@ use std::sync::Arc;
 use lamella_fork_choice::BlockVote;
 use lamella_types::{
     AggregatedAttestation, AggregationBits, AttestationData, ProofBytes, RejectionReason, Root,
-    SignedBlock, SingleMessageAggregate, Slot, Validators, bytes::PUBLIC_KEY_BYTES, hash_tree_root,
+    SignedAttestation, SignedBlock, SingleMessageAggregate, Slot, Validators,
+    bytes::PUBLIC_KEY_BYTES, hash_tree_root,
 };
 use lamella_xmss::scheme::{Component, ProofScheme};
 
@@ -33,6 +34,42 @@ pub fn verify_block(
     scheme
         .verify_block(&components, signed.proof.proof.as_bytes())
         .map_err(|_| RejectionReason::InvalidBlockProof)
+}
+
+/// Checks of a block's proof its proposer's signature alone, which says who made the block. Under a scheme that cannot
+/// tell the parts of a proof apart it says nothing.
+///
+/// # Errors
+/// `PROPOSER_INDEX_OUT_OF_RANGE`, `INVALID_BLOCK_PROOF`.
+pub fn verify_proposer(
+    scheme: &dyn ProofScheme,
+    validators: &Validators,
+    signed: &SignedBlock,
+    block_root: Root,
+) -> Result<(), RejectionReason> {
+    let proposer = validators.get(signed.block.proposer_index);
+    let proposer = proposer.ok_or(RejectionReason::ProposerIndexOutOfRange)?.proposal_public_key;
+    let component = component(vec![&proposer.0], block_root, signed.block.slot);
+    scheme
+        .verify_last(&component, signed.proof.proof.as_bytes())
+        .map_err(|_| RejectionReason::InvalidBlockProof)
+}
+
+/// Checks a vote's signature.
+///
+/// # Errors
+/// `VALIDATOR_NOT_IN_STATE`, `INVALID_SIGNATURE`.
+pub fn verify_vote(
+    scheme: &dyn ProofScheme,
+    validators: &Validators,
+    signed: &SignedAttestation,
+) -> Result<(), RejectionReason> {
+    let key = validators.attestation_public_key(signed.validator_index);
+    let key = key.ok_or(RejectionReason::ValidatorNotInState)?;
+    let component = component(vec![key], hash_tree_root(&signed.data), signed.data.slot);
+    scheme
+        .verify_signature(&component, &signed.signature)
+        .map_err(|_| RejectionReason::InvalidSignature)
 }
 
 /// The votes of a block whose proof was checked, each with its part of the proof. Where the scheme cannot take a proof
@@ -109,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    const RAW: Raw = Raw { parameters: &TEST };
+    const RAW: Raw = Raw { parameters: &TEST, verified: None };
 
     /// A block of slot 5 by validator 1 with two votes, and the registry.
     fn block() -> (SignedBlock, Validators) {

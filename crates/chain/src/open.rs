@@ -151,6 +151,25 @@ impl Chain {
         Ok((chain, opened))
     }
 
+    /// Derives everything at `path` again that follows from headers, states and votes, and says what was not as it should
+    /// be. A start does so where it sees a reason, and it looks at the live tree's range only.
+    ///
+    /// # Errors
+    /// A database that this program cannot use, or damage that nothing derives.
+    ///
+    /// # Atomicity
+    /// One transaction.
+    pub fn derive(path: &Path) -> Result<Recovered, ChainOpenError> {
+        let explain = |error| migrate::explain(path, error);
+        let opened = Database::open(path, Options::new(OpenMode::Existing));
+        let database = opened.map_err(|error| explain(error.into()))?;
+        if Found::in_database(&database).map_err(explain)? == Found::Nothing {
+            return Err(OpenError::Missing { path: path.to_owned() }.into());
+        }
+        database.create_missing_tables()?;
+        Ok(recover::derive(&database)?.1)
+    }
+
     /// Begins a chain at `path`.
     ///
     /// # Errors

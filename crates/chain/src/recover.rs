@@ -7,7 +7,7 @@
 //! error that names it, and a derived row that names a block whose header is gone is never deleted: it may be all that
 //! is left to say so.
 //!
-//! The look at every start covers the live tree's range; deriving reads every header.
+//! The look at every start covers the live tree's range; deriving reads every header. `lamella db derive` does it unasked.
 
 use std::collections::HashSet;
 
@@ -69,6 +69,12 @@ pub(crate) fn open(database: &Database) -> Result<(ForkChoice, Recovered), Chain
         | Err(ChainOpenError::Read(ReadError::Damaged(_)) | ChainOpenError::Restore(_)) => {}
         Err(error) => return Err(error),
     }
+    derive(database)
+}
+
+/// As [`open`], for whoever knows that there is something to derive: also below the live tree, where a start does not
+/// look.
+pub(crate) fn derive(database: &Database) -> Result<(ForkChoice, Recovered), ChainOpenError> {
     let mut txn = database.write()?;
     let rebuilt = rebuild::rebuild(&mut txn)?;
     txn.commit()?;

@@ -24,9 +24,9 @@ pub const PENDING_DATA_MAX: usize = 1_024;
 /// further proof still count as votes.
 pub const PROOFS_PER_DATA_MAX: usize = 16;
 
-/// Proof bytes kept in one pool: 256 MiB, about 1,400 of today's 190 KB aggregates. Beyond it the oldest slots
-/// lose their proofs, never their votes.
-pub const POOL_PROOF_BYTES_MAX: usize = 256 << 20;
+/// Proof bytes kept in one pool: 64 MiB, 350 of today's 190 KB aggregates or 128 of the largest. Beyond it the oldest
+/// slots lose their proofs, never their votes; a block has room for the newest alone.
+pub const POOL_PROOF_BYTES_MAX: usize = 64 << 20;
 
 /// Raw signatures kept for one datum: one for each validator.
 pub const SIGNATURES_PER_DATA_MAX: usize = VALIDATOR_REGISTRY_LIMIT;

@@ -7,7 +7,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use lamella_inspect::{block_id::BlockId, json::Json, stored, which::locate};
+use lamella_inspect::{block_id::BlockId, json::Json};
 use lamella_types::to_ssz;
 
 use super::{
@@ -28,16 +28,16 @@ pub(super) async fn block(
     let default = if id == BlockId::Finalized { Form::Ssz } else { Form::Json };
     let form = negotiate(&headers, default)?;
     let answer = context.read(move |chain| {
-        let txn = chain.read()?;
-        let located = locate(&txn, id)?;
+        let snapshot = chain.snapshot()?;
+        let located = snapshot.locate(id)?;
         let root = located.key.root;
         if form == Form::Json {
-            let block = stored::block(&txn, &located)?;
-            drop(txn);
+            let block = snapshot.block(&located)?;
+            drop(snapshot);
             return Ok(Answer::json(&Json(&block))?.about(root));
         }
-        let block = stored::signed_block(&txn, &located)?;
-        drop(txn);
+        let block = snapshot.signed_block(&located)?;
+        drop(snapshot);
         Ok(Answer::ssz(to_ssz(&block)).about(root))
     });
     answer.await?.respond(&context)
@@ -52,7 +52,7 @@ pub(super) async fn header(
     let id: BlockId = id.parse()?;
     let form = negotiate(&headers, Form::Json)?;
     let answer = context.read(move |chain| {
-        let located = locate(&chain.read()?, id)?;
+        let located = chain.snapshot()?.locate(id)?;
         let answer = match form {
             Form::Ssz => Answer::ssz(to_ssz(&located.header)),
             Form::Json => Answer::json(&Json(&located.header))?,

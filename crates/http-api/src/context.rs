@@ -5,9 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_chain::Chain;
+use lamella_inspect::{StoreError, served::Served};
 use lamella_metrics::Metrics;
-use lamella_tables::{Consequence, EngineError};
 use tokio::{
     sync::Semaphore,
     task::{JoinError, spawn_blocking},
@@ -45,11 +44,11 @@ impl Default for Limits {
 }
 
 /// Hears of a store that cannot be used any more. What else fails is the client's loss: a client may not pause a node.
-pub type StoreFailed = Arc<dyn Fn(EngineError) + Send + Sync>;
+pub type StoreFailed = Arc<dyn Fn(StoreError) + Send + Sync>;
 
 /// What every handler works with.
 pub struct ApiContext {
-    pub(super) chain: Arc<Chain>,
+    pub(super) chain: Served,
     pub(super) facts: Arc<NodeFacts>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: Events,
@@ -65,7 +64,7 @@ impl ApiContext {
     /// The context of a node's API, which tells the node of a store that it finds unusable.
     #[must_use]
     pub fn new(
-        chain: Arc<Chain>,
+        chain: Served,
         facts: Arc<NodeFacts>,
         metrics: Arc<Metrics>,
         events: Events,
@@ -91,14 +90,14 @@ impl ApiContext {
     /// more than [`Limits::reads`].
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Chain) -> Result<T, ApiError> + Send + 'static,
+        read: impl FnOnce(&Served) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let turn = timeout(self.limits.read_wait, Arc::clone(&self.reads).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
             self.metrics.storage.count_refused_read();
             return Err(ApiError::Busy);
         };
-        let (chain, metrics) = (Arc::clone(&self.chain), Arc::clone(&self.metrics));
+        let (chain, metrics) = (self.chain.clone(), Arc::clone(&self.metrics));
         let store_failed = Arc::clone(&self.store_failed);
         let outcome = spawn_blocking(move || {
             let started = Instant::now();
@@ -109,7 +108,7 @@ impl ApiContext {
             }
             drop(turn);
             match outcome {
-                Err(ApiError::Engine(error)) if error.consequence == Consequence::Unusable => {
+                Err(ApiError::Store(error)) if error.is_unusable() => {
                     let said = error.to_string();
                     store_failed(error);
                     Err(ApiError::Unusable(said))

@@ -5,8 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
-use lamella_inspect::{LookupError, NotStored, block_id::BlockIdError};
-use lamella_tables::{EngineError, ReadError};
+use lamella_inspect::{LookupError, NotStored, StoreError, block_id::BlockIdError};
 use lamella_types::{Root, Slot};
 use serde::Serialize;
 use tracing::error;
@@ -52,7 +51,7 @@ pub enum ApiError {
     Corrupt(String),
     /// The engine failed.
     #[error("{0}")]
-    Engine(EngineError),
+    Store(StoreError),
     /// The engine failed for good, and the node knows it: what it said.
     #[error("{0}")]
     Unusable(String),
@@ -79,7 +78,7 @@ impl ApiError {
             Self::NotStored(reason) => (StatusCode::NOT_FOUND, absence(reason)),
             Self::Pruned { .. } => (StatusCode::GONE, "pruned"),
             Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
-            Self::Engine(_) | Self::Unusable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
+            Self::Store(_) | Self::Unusable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
@@ -87,19 +86,13 @@ impl ApiError {
     }
 }
 
-impl From<EngineError> for ApiError {
-    fn from(error: EngineError) -> Self {
-        Self::Engine(error)
-    }
-}
-
 impl From<LookupError> for ApiError {
     fn from(error: LookupError) -> Self {
-        match error {
-            LookupError::NotStored(reason) => Self::NotStored(reason),
-            LookupError::Pruned { root, slot, floor } => Self::Pruned { root, slot, floor },
-            LookupError::Read(error) => error.into(),
-            LookupError::State(error) => Self::Corrupt(error.to_string()),
+        match error.into_store_error() {
+            Ok(error) => Self::Store(error),
+            Err(LookupError::NotStored(reason)) => Self::NotStored(reason),
+            Err(LookupError::Pruned { root, slot, floor }) => Self::Pruned { root, slot, floor },
+            Err(damage) => Self::Corrupt(damage.to_string()),
         }
     }
 }
@@ -111,15 +104,6 @@ const fn absence(reason: &NotStored) -> &'static str {
         NotStored::Skipped { .. } => "skipped_slot",
         NotStored::BeyondHead { .. } => "beyond_head",
         NotStored::BeforeOldest { .. } => "before_bootstrap",
-    }
-}
-
-impl From<ReadError> for ApiError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Engine(error) => Self::Engine(error),
-            ReadError::Damaged(damage) => Self::Corrupt(damage.to_string()),
-        }
     }
 }
 

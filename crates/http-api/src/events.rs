@@ -6,9 +6,12 @@
 
 use std::sync::Arc;
 
-use lamella_chain::{Chain, Persisted};
-use lamella_fork_choice::ForkChoice;
-use lamella_inspect::{LookupError, block_id::BlockId, json::Json, which::locate};
+use lamella_inspect::{
+    LookupError,
+    block_id::BlockId,
+    json::Json,
+    served::{Change, Served},
+};
 use lamella_types::{
     AggregationBits, AttestationData, Checkpoint, Root, SignedAggregatedAttestation, Slot,
     ValidatorIndex,
@@ -103,37 +106,24 @@ impl Events {
         self.0.subscribe()
     }
 
-    /// Blocks were committed: `block`, and what [`Events::view_changed`] publishes.
-    pub fn imported(&self, chain: &Chain, persisted: &Persisted, current_slot: Slot) {
-        for root in &persisted.imported {
-            if let Some(block) = persisted.after.get(root) {
-                self.publish(Topic::Block, &BlockData { slot: block.slot, block: Json(root) });
-            }
-        }
-        self.view_changed(chain, &persisted.before, &persisted.after, current_slot);
-    }
-
-    /// The published view is another one: `head`, `justified_checkpoint`, `finalized_checkpoint`, for what differs.
+    /// The published view is another one: `block` for each that was imported, and `head`, `justified_checkpoint`,
+    /// `finalized_checkpoint` for what differs.
     ///
     /// # Cost
     /// Nothing without a listener; else one header for each event.
-    pub fn view_changed(
-        &self,
-        chain: &Chain,
-        before: &ForkChoice,
-        after: &ForkChoice,
-        current_slot: Slot,
-    ) {
-        let head = after.head_summary().checkpoint();
-        let is_recent = head.slot.saturating_add(HEAD_EVENT_RECENCY_SLOTS) >= current_slot;
-        if is_recent && before.head() != head.root {
+    pub fn changed(&self, chain: &Served, change: &Change, current_slot: Slot) {
+        for block in &change.imported {
+            self.publish(Topic::Block, &BlockData { slot: block.slot, block: Json(&block.root) });
+        }
+        let is_recent =
+            |head: &Checkpoint| head.slot.saturating_add(HEAD_EVENT_RECENCY_SLOTS) >= current_slot;
+        if let Some(head) = change.head.filter(is_recent) {
             self.publish_state(chain, Topic::Head, head);
         }
-        let (justified, finalized) = (after.latest_justified(), after.latest_finalized());
-        if before.latest_justified() != justified {
+        if let Some(justified) = change.justified {
             self.publish_state(chain, Topic::JustifiedCheckpoint, justified);
         }
-        if before.latest_finalized() != finalized {
+        if let Some(finalized) = change.finalized {
             self.publish_state(chain, Topic::FinalizedCheckpoint, finalized);
         }
     }
@@ -164,12 +154,12 @@ impl Events {
         self.publish(Topic::Aggregate, &Data { participants, data: Json(&aggregate.data) });
     }
 
-    fn publish_state(&self, chain: &Chain, topic: Topic, block: Checkpoint) {
+    fn publish_state(&self, chain: &Served, topic: Topic, block: Checkpoint) {
         if self.0.receiver_count() == 0 {
             return;
         }
-        let txn = chain.read().map_err(LookupError::from);
-        match txn.and_then(|txn| locate(&txn, BlockId::Root(block.root))) {
+        let snapshot = chain.snapshot();
+        match snapshot.and_then(|snapshot| snapshot.locate(BlockId::Root(block.root))) {
             Ok(located) => {
                 let (root, state) = (Json(&block.root), Json(&located.header.state_root));
                 self.publish(topic, &StateData { slot: block.slot, block: root, state });

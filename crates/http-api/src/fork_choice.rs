@@ -1,10 +1,9 @@
 //! The fork-choice tree and the justified checkpoint, from the published view.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use lamella_fork_choice::ForkChoice;
-use lamella_inspect::json::Json;
+use lamella_inspect::{json::Json, served::Tree};
 use lamella_types::{Checkpoint, Root, Slot, ValidatorIndex};
 use serde::Serialize;
 
@@ -36,30 +35,25 @@ pub(super) async fn fork_choice(
     State(context): State<Arc<ApiContext>>,
 ) -> Result<Response, ApiError> {
     // No transaction, but a tree of thousands of blocks takes milliseconds.
-    let answer = context.read(|chain| body(&chain.fork_choice()));
+    let answer = context.read(|chain| body(&chain.tree()));
     answer.await?.respond(&context)
 }
 
-fn body(view: &ForkChoice) -> Result<Answer, ApiError> {
-    let weights: HashMap<Root, u32> =
-        view.block_weights().map(|(block, weight)| (block.root, weight)).collect();
-    let (head, safe_target) = (view.head(), view.safe_target());
-    let (justified, finalized) = (view.latest_justified(), view.latest_finalized());
-    let blocks = view.nodes().filter(|block| block.slot >= finalized.slot);
-    let nodes = blocks.map(|block| Node {
+fn body(tree: &Tree) -> Result<Answer, ApiError> {
+    let nodes = tree.blocks.iter().map(|block| Node {
         root: Json(&block.root),
         slot: block.slot,
         parent_root: Json(&block.parent_root),
         proposer_index: block.proposer_index,
-        weight: weights.get(&block.root).copied().unwrap_or(0),
+        weight: block.weight,
     });
     Answer::json(&Body {
         nodes: nodes.collect(),
-        head: Json(&head),
-        justified: Json(&justified),
-        finalized: Json(&finalized),
-        safe_target: Json(&safe_target),
-        validator_count: view.head_summary().validator_count,
+        head: Json(&tree.head),
+        justified: Json(&tree.summary.justified),
+        finalized: Json(&tree.summary.finalized),
+        safe_target: Json(&tree.safe_target),
+        validator_count: tree.summary.validator_count,
     })
 }
 
@@ -67,6 +61,6 @@ fn body(view: &ForkChoice) -> Result<Answer, ApiError> {
 pub(super) async fn justified(
     State(context): State<Arc<ApiContext>>,
 ) -> Result<Response, ApiError> {
-    let justified = context.chain.fork_choice().latest_justified();
+    let justified = context.chain.summary().justified;
     Answer::json(&Json(&justified))?.respond(&context)
 }

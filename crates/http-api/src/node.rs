@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State, response::Response};
-use lamella_chain::{Chain, SCHEMA_VERSION};
-use lamella_inspect::ends::servable;
+use lamella_inspect::served::{DatabaseFacts, Served};
 use lamella_network::{
     standing::{Peer, SyncStatus},
     wire::topic::GOSSIP_DIGEST,
 };
-use lamella_tables::Read as _;
 use lamella_types::{
     Slot,
     limits::{HISTORICAL_ROOTS_LIMIT, INTERVALS_PER_SLOT},
@@ -61,10 +59,8 @@ pub(super) struct Genesis {
 
 /// `GET /lean/v0/genesis`.
 pub(super) async fn genesis(State(context): State<Arc<ApiContext>>) -> Json<Genesis> {
-    Json(Genesis {
-        genesis_time: context.chain.identity().genesis_time,
-        validator_count: context.chain.fork_choice().head_summary().validator_count,
-    })
+    let summary = context.chain.summary();
+    Json(Genesis { genesis_time: summary.genesis_time, validator_count: summary.validator_count })
 }
 
 #[derive(Serialize)]
@@ -102,13 +98,13 @@ pub(super) struct Syncing {
 
 /// `GET /lean/v0/node/syncing`. `is_syncing` is the node's own decision, `sync_distance` slots behind the clock.
 pub(super) async fn syncing(State(context): State<Arc<ApiContext>>) -> Json<Syncing> {
-    let view = context.chain.fork_choice();
-    let (head_slot, status) = (view.head_summary().slot, context.facts.sync_status());
+    let summary = context.chain.summary();
+    let (head_slot, status) = (summary.head_slot, context.facts.sync_status());
     Json(Syncing {
         is_syncing: status == SyncStatus::Syncing,
         head_slot,
         sync_distance: context.facts.current_slot().saturating_sub(head_slot),
-        finalized_slot: view.latest_finalized().slot,
+        finalized_slot: summary.finalized.slot,
         status: status.name(),
     })
 }
@@ -179,34 +175,31 @@ pub(super) async fn database(State(context): State<Arc<ApiContext>>) -> Result<R
     context.read(database_body).await?.respond(&context)
 }
 
-fn database_body(chain: &Chain) -> Result<Answer, ApiError> {
-    // First the readers, of which this request is one afterwards.
-    let stats = chain.database().stats()?;
-    let (identity, cache) = (chain.identity(), chain.states().cache_stats());
-    let txn = chain.read()?;
-    let servable = servable(&txn)?;
-    let tables = txn.table_stats()?.into_iter().map(|table| TableBody {
+fn database_body(chain: &Served) -> Result<Answer, ApiError> {
+    let (facts, summary) = (chain.database()?, chain.summary());
+    let DatabaseFacts { servable, file, trees, .. } = facts;
+    let tables = trees.into_iter().map(|table| TableBody {
         name: table.name,
         rows: table.rows,
         bytes: table.bytes,
         depth: table.depth,
     });
     Answer::json(&DatabaseBody {
-        schema_version: SCHEMA_VERSION,
-        genesis_time: identity.genesis_time,
-        registry_root: identity.registry_root.to_string(),
-        proof_scheme: identity.proof_scheme.clone(),
+        schema_version: facts.schema_version,
+        genesis_time: summary.genesis_time,
+        registry_root: facts.registry_root.to_string(),
+        proof_scheme: facts.proof_scheme,
         first_slot: servable.oldest.slot,
-        head_slot: chain.fork_choice().head_summary().slot,
+        head_slot: summary.head_slot,
         proofs_from_slot: servable.proofs_from,
-        file_bytes: stats.file_bytes,
-        used_bytes: stats.used_bytes,
-        page_bytes: stats.page_bytes,
-        free_pages: stats.free_pages,
-        last_transaction: stats.last_transaction,
-        open_readers: stats.open_reads,
-        cached_states: cache.states,
-        cached_bytes: cache.state_bytes,
+        file_bytes: file.file_bytes,
+        used_bytes: file.used_bytes,
+        page_bytes: file.page_bytes,
+        free_pages: file.free_pages,
+        last_transaction: file.last_transaction,
+        open_readers: file.open_reads,
+        cached_states: facts.cached_states,
+        cached_bytes: facts.cached_bytes,
         tables: tables.collect(),
     })
 }

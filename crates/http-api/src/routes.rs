@@ -80,7 +80,7 @@ async fn limit_time(request: Request, next: Next) -> Response {
 async fn metrics(State(context): State<Arc<ApiContext>>) -> Response {
     let facts = &context.facts;
     let text = context.metrics.scrape(&Scraped {
-        view: &context.chain.fork_choice(),
+        view: &context.chain.chain().fork_choice(),
         current_slot: facts.current_slot(),
         is_aggregator: facts.is_aggregator(),
         sync_status: facts.sync_status(),

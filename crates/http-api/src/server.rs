@@ -15,8 +15,8 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
+use lamella_inspect::StoreError;
 use lamella_metrics::StorageSample;
-use lamella_tables::Consequence;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, Runtime},
@@ -255,12 +255,13 @@ async fn sample(context: Arc<ApiContext>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let chain = Arc::clone(&context.chain);
-        match spawn_blocking(move || StorageSample::read(&chain)).await {
+        let chain = context.chain.clone();
+        match spawn_blocking(move || StorageSample::read(chain.chain())).await {
             Ok(Ok(sample)) => context.metrics.observe_storage(&sample),
             Ok(Err(error)) => {
+                let error = StoreError::from(error);
                 warn!(%error, "Sizes of the store are not known");
-                if error.consequence == Consequence::Unusable {
+                if error.is_unusable() {
                     (context.store_failed)(error);
                 }
             }

@@ -7,7 +7,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use lamella_inspect::{block_id::BlockId, json::Json, stored, which::locate};
+use lamella_inspect::{block_id::BlockId, json::Json};
 
 use super::{
     ApiContext, ApiError,
@@ -28,10 +28,10 @@ pub(super) async fn state(
     let id: BlockId = id.parse()?;
     let form = negotiate(&headers, Form::Ssz)?;
     let answer = context.read(move |chain| {
-        let txn = chain.read()?;
-        let located = locate(&txn, id)?;
-        let state = stored::state(chain.states(), &txn, &located)?;
-        drop(txn);
+        let snapshot = chain.snapshot()?;
+        let located = snapshot.locate(id)?;
+        let state = snapshot.state(&located)?;
+        drop(snapshot);
         let answer = match form {
             Form::Ssz => Answer::ssz(state.to_ssz()),
             Form::Json => Answer::json(&Json(&*state))?,

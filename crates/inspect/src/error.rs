@@ -2,7 +2,7 @@
 
 use lamella_chain::ChainOpenError;
 use lamella_state_store::StateReadError;
-use lamella_tables::{Damage, EngineError, Fault, Key, OpenError, ReadError, Table};
+use lamella_tables::{Consequence, Damage, EngineError, Fault, Key, OpenError, ReadError, Table};
 use lamella_types::{Root, Slot};
 
 /// Why a block, or a part of it, is not given.
@@ -29,6 +29,38 @@ pub enum LookupError {
     /// What is stored of the state contradicts itself.
     #[error(transparent)]
     State(StateReadError),
+}
+
+/// The engine failed while something was looked up.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct StoreError(#[from] EngineError);
+
+impl StoreError {
+    /// Whether the store can be used no more.
+    #[must_use]
+    pub fn is_unusable(&self) -> bool {
+        self.0.consequence == Consequence::Unusable
+    }
+
+    /// What the engine said.
+    #[must_use]
+    pub fn into_engine(self) -> EngineError {
+        self.0
+    }
+}
+
+impl LookupError {
+    /// The engine's failure, if it is one; else what it is.
+    ///
+    /// # Errors
+    /// The same error, which says something about what is stored.
+    pub fn into_store_error(self) -> Result<StoreError, Self> {
+        match self {
+            Self::Read(ReadError::Engine(error)) => Ok(StoreError(error)),
+            other => Err(other),
+        }
+    }
 }
 
 /// Why a tool has no answer.

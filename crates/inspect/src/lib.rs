@@ -15,6 +15,7 @@
 //! | head and checkpoints, where the chain begins and ends, what can be served | [`ends`] |
 //! | the blocks of a range, proven to be all of it | [`walk`] |
 //! | what is stored of a block | [`stored`] |
+//! | the chain of a running node, for its servers | [`served`] |
 //! | one block, state or diff for a person; containers as JSON | [`get`], [`json`] |
 //! | one digest over a stretch of the chain | [`checksum`] |
 //! | the rows of a table, whatever they hold | [`rows`] |
@@ -31,6 +32,7 @@ pub mod get;
 pub mod info;
 pub mod json;
 pub mod rows;
+pub mod served;
 pub mod stats;
 pub mod stored;
 pub mod verify;
@@ -38,4 +40,4 @@ pub mod walk;
 pub mod which;
 
 pub use directory::{database_path, open_chain, open_tables};
-pub use error::{InspectError, LookupError, NotStored};
+pub use error::{InspectError, LookupError, NotStored, StoreError};

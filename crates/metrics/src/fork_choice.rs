@@ -58,14 +58,6 @@ impl ForkChoiceMetrics {
         let votes = |kind: &str, help: &str| {
             r.counters(&format!("lean_attestations_{kind}_total"), help, "source", &SOURCES)
         };
-        let coverage_diff = r.gauges(
-            "lean_attestation_aggregate_coverage_diff_validators",
-            "Validators covered by blocks only or by timely aggregates only.",
-            &["direction"],
-        );
-        for direction in COVERAGE_DIRECTIONS {
-            coverage_diff.with_label_values(&[direction]);
-        }
         let seconds = |tail: &str, help: &str, buckets| {
             r.histogram(&format!("lean_{tail}_seconds"), help, buckets)
         };
@@ -122,9 +114,22 @@ impl ForkChoiceMetrics {
                 "Subnets covered by aggregates, by section.",
                 &["section"],
             ),
-            coverage_diff,
+            coverage_diff: coverage_diff(r),
         }
     }
+}
+
+/// What one side covers and the other does not, at zero for both directions.
+fn coverage_diff(r: &Register<'_>) -> IntGaugeVec {
+    let gauges = r.gauges(
+        "lean_attestation_aggregate_coverage_diff_validators",
+        "Validators covered by blocks only or by timely aggregates only.",
+        &["direction"],
+    );
+    for direction in COVERAGE_DIRECTIONS {
+        gauges.with_label_values(&[direction]);
+    }
+    gauges
 }
 
 /// A coverage gauge at zero for every section.

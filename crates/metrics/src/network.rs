@@ -5,8 +5,9 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::register::{AGGREGATION, MESSAGE, Register, SHORT};
 
-/// Why a gossiped message was dropped unread: label `reason`.
-const DROP_REASONS: [&str; 5] = ["garbage", "invalid", "flood", "broke_protocol", "busy"];
+/// Why a gossiped message was dropped unread: label `reason`. `not_worth_reading` is too early, too late or nothing new.
+const DROP_REASONS: [&str; 6] =
+    ["garbage", "invalid", "flood", "broke_protocol", "busy", "not_worth_reading"];
 
 /// Peers and gossip.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use std::{
 
 use lamella_types::ValidatorIndex;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{self, value::MapAccessDeserializer},
 };
 
@@ -42,12 +42,22 @@ pub struct Assignments {
 
 /// A row of the annotated file, or an index of the plain one.
 #[derive(Debug, Clone)]
-struct Row {
-    index: ValidatorIndex,
-    privkey_file: Option<String>,
+pub(crate) struct Row {
+    pub(crate) index: ValidatorIndex,
+    pub(crate) key: Option<KeyRow>,
 }
 
-type ByNode = BTreeMap<String, Option<Vec<Row>>>;
+/// What the annotated file says of one key.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyRow {
+    /// Its public key in hex, where a file is made.
+    pub(crate) public_key: Option<String>,
+    /// File of the secret key.
+    pub(crate) file: String,
+}
+
+/// Either file as it stands, read and written.
+pub(crate) type ByNode = BTreeMap<String, Option<Vec<Row>>>;
 
 impl Assignments {
     /// Reads `annotated_validators.yaml` or `validators.yaml`, whichever form it has. Where only indices are listed,
@@ -94,7 +104,7 @@ impl Assignments {
         let Some(rows) = self.nodes.get(node_id) else { return Ok(None) };
         let mut files: BTreeMap<ValidatorIndex, Vec<Option<&str>>> = BTreeMap::new();
         for row in rows {
-            files.entry(row.index).or_default().push(row.privkey_file.as_deref());
+            files.entry(row.index).or_default().push(row.key.as_ref().map(|key| key.file.as_str()));
         }
         files
             .into_iter()
@@ -164,13 +174,30 @@ fn parse_by_node(path: &Path, text: &str) -> Result<ByNode, NetworkFileError> {
     }
 }
 
+/// A row of the annotated file.
+#[derive(Serialize, Deserialize)]
+struct Annotated {
+    index: ValidatorIndex,
+    /// Never read: the registry says which key it is, and generators disagree on how to write it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pubkey_hex: Option<String>,
+    privkey_file: Option<String>,
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { index, key } = self.clone();
+        match key {
+            None => serializer.serialize_u64(index),
+            Some(KeyRow { public_key: pubkey_hex, file }) => {
+                Annotated { index, pubkey_hex, privkey_file: Some(file) }.serialize(serializer)
+            }
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Row {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Annotated {
-            index: ValidatorIndex,
-            privkey_file: Option<String>,
-        }
         struct RowVisitor;
         impl<'de> de::Visitor<'de> for RowVisitor {
             type Value = Row;
@@ -178,11 +205,12 @@ impl<'de> Deserialize<'de> for Row {
                 f.write_str("a validator index, or `index` and `privkey_file`")
             }
             fn visit_u64<E: de::Error>(self, index: u64) -> Result<Row, E> {
-                Ok(Row { index, privkey_file: None })
+                Ok(Row { index, key: None })
             }
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Row, A::Error> {
                 let row = Annotated::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Row { index: row.index, privkey_file: row.privkey_file })
+                let key = row.privkey_file.map(|file| KeyRow { public_key: None, file });
+                Ok(Row { index: row.index, key })
             }
         }
         deserializer.deserialize_any(RowVisitor)

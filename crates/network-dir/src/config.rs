@@ -7,7 +7,7 @@
 use std::{fmt, path::Path};
 
 use lamella_types::{PublicKeyBytes, VALIDATOR_REGISTRY_LIMIT, Validator, Validators};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
     NetworkFileError,
@@ -76,17 +76,42 @@ impl GenesisConfig {
     }
 }
 
-#[derive(Deserialize)]
+/// The file as it stands, read and written.
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-struct ConfigFile {
+pub(crate) struct ConfigFile {
     genesis_time: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     attestation_committee_count: Option<u64>,
+    /// Binary logarithm of the slots that keys sign; other clients' tools ask for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active_epoch: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     validator_count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     num_validators: Option<u64>,
     genesis_validators: Vec<ValidatorEntry>,
 }
 
-#[derive(Deserialize)]
+impl ConfigFile {
+    /// The file of a new network.
+    pub(crate) fn new(genesis_time: u64, validators: &[Validator], log_slots: u32) -> Self {
+        let entries = validators.iter().map(|validator| ValidatorEntry {
+            attestation_pubkey: HexKey(validator.attestation_public_key.0),
+            proposal_pubkey: HexKey(validator.proposal_public_key.0),
+        });
+        Self {
+            genesis_time,
+            attestation_committee_count: Some(1),
+            active_epoch: Some(log_slots.into()),
+            validator_count: Some(validators.len() as u64),
+            num_validators: None,
+            genesis_validators: entries.collect(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 struct ValidatorEntry {
     #[serde(alias = "attestation_public_key")]
     attestation_pubkey: HexKey,
@@ -96,6 +121,12 @@ struct ValidatorEntry {
 
 /// 104 hex digits, `0x` optional.
 struct HexKey([u8; PUBLIC_KEY_BYTES]);
+
+impl Serialize for HexKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(self.0))
+    }
+}
 
 impl<'de> Deserialize<'de> for HexKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

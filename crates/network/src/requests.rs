@@ -3,17 +3,13 @@
 
 use std::fmt;
 
-use lamella_types::{Root, Slot, limits::PROOF_BYTES_MAX};
+use lamella_types::{Root, Slot};
 
 /// Blocks that we ask for at once. A peer may ask us for `MAX_REQUEST_BLOCKS`.
 pub const REQUEST_BLOCKS_MAX: usize = 64;
 
 /// Requests of ours under way.
 pub const REQUESTS_MAX: usize = 16;
-
-/// Bytes of a signed block as the wire lets it through: the largest proof, and room for a body of 16 votes of all
-/// validators and more.
-pub const SIGNED_BLOCK_BYTES_MAX: usize = PROOF_BYTES_MAX + (64 << 10);
 
 /// What a request for blocks costs beside the bytes of its answer, in bytes: a stream, and for each slot or root that it
 /// names a look into an index. Ranges of empty slots are bounded by it.

@@ -19,7 +19,9 @@
 use lamella_types::{
     AggregatedAttestation, AggregationBits, AttestationData, BlockBody, Checkpoint,
     bits::{count_ones, ones},
+    limits::MAX_ATTESTATIONS_DATA,
     packed::{FormatError, Reader, put_positions, put_varint, read_positions},
+    root::ROOT_BYTES,
 };
 
 /// Format byte of a body.
@@ -27,6 +29,21 @@ const FORMAT: u8 = 1;
 
 /// Least bytes of a vote: slot, three checkpoints written before, and no voters as an empty bitmap.
 const VOTE_BYTES_MIN: usize = 6;
+
+/// Most bytes of a body. A block carries at most 8 votes, no two of the same data; each is its slot, three checkpoints
+/// that were not written before, and its voters as a bitmap of 4,096, for a list is only written where it is shorter.
+pub(crate) const BYTES_MAX: usize = 1
+    + 1
+    + MAX_ATTESTATIONS_DATA * (VARINT_BYTES_MAX + 3 * CHECKPOINT_BYTES_MAX + VOTERS_BYTES_MAX);
+
+/// A varint of 64 bits.
+const VARINT_BYTES_MAX: usize = 10;
+
+/// `0 | slot | root`.
+const CHECKPOINT_BYTES_MAX: usize = 1 + VARINT_BYTES_MAX + ROOT_BYTES;
+
+/// `bits | 0 | bitmap`: 4,096 takes a varint of two bytes.
+const VOTERS_BYTES_MAX: usize = 2 + 1 + AggregationBits::LIMIT / 8;
 
 /// The stored form.
 pub(crate) fn encode(body: &BlockBody) -> Vec<u8> {
@@ -241,6 +258,21 @@ mod tests {
             }
         }
         assert!(refused > 1_000, "{refused}");
+    }
+
+    #[test]
+    fn the_longest_body_of_a_valid_block_has_the_bytes_that_its_table_takes() {
+        // Every checkpoint is new, every number as long as can be, and half of the validators vote.
+        let far = |slot: u64| Checkpoint { slot, root: checkpoint(slot).root };
+        let longest = |index: u64| {
+            let mut vote = vote(u64::MAX - index, (0..4096).step_by(2), 4096);
+            let slot = u64::MAX - 3 * index;
+            vote.data.head = far(slot);
+            (vote.data.target, vote.data.source) = (far(slot - 1), far(slot - 2));
+            vote
+        };
+        let body = body((0..MAX_ATTESTATIONS_DATA as u64).map(longest).collect());
+        assert_eq!(encode(&body).len(), BYTES_MAX);
     }
 
     #[test]

@@ -23,9 +23,13 @@ const BLANK_BYTES_MAX: u64 = 64 << 20;
 /// Which file it is: its device and number.
 pub(crate) type FileIdentity = (u64, u64);
 
+fn identity_of(metadata: &fs::Metadata) -> FileIdentity {
+    (metadata.dev(), metadata.ino())
+}
+
 /// The data file of a directory.
 pub(crate) fn identity(path: &Path) -> io::Result<FileIdentity> {
-    fs::metadata(path.join(DATA_FILE)).map(|metadata| (metadata.dev(), metadata.ino()))
+    fs::metadata(path.join(DATA_FILE)).map(|metadata| identity_of(&metadata))
 }
 
 /// Refuses to commit to a file that is no longer at its name: what is acknowledged there would be lost with the process.
@@ -33,7 +37,26 @@ pub(crate) fn identity(path: &Path) -> io::Result<FileIdentity> {
 /// # Cost
 /// One `stat`.
 pub(crate) fn check_place(path: &Path, opened: FileIdentity) -> Result<(), EngineError> {
-    let why = match identity(path) {
+    require_same(identity(path), opened, Operation::Commit)
+}
+
+/// Opens the data file beside the engine, which has opened it as `opened`: another one at its name says nothing of that.
+pub(crate) fn open_same(path: &Path, opened: FileIdentity) -> Result<File, EngineError> {
+    let told = |error: io::Error| {
+        let code = error.raw_os_error().unwrap_or_default();
+        EngineError::new(Operation::Stat, "-", libmdbx::Error::Other(code))
+    };
+    let data = File::open(path.join(DATA_FILE)).map_err(told)?;
+    let found = data.metadata().map_err(told)?;
+    require_same(Ok(identity_of(&found)), opened, Operation::Stat).map(|()| data)
+}
+
+fn require_same(
+    found: io::Result<FileIdentity>,
+    opened: FileIdentity,
+    operation: Operation,
+) -> Result<(), EngineError> {
+    let why = match found {
         Ok(found) if found == opened => return Ok(()),
         Ok(_) => "mdbx.dat was replaced while this process uses it".to_owned(),
         Err(error) => {
@@ -41,7 +64,7 @@ pub(crate) fn check_place(path: &Path, opened: FileIdentity) -> Result<(), Engin
         }
     };
     Err(EngineError {
-        operation: Operation::Commit,
+        operation,
         table: "-",
         key: None,
         consequence: Consequence::Unusable,

@@ -4,7 +4,7 @@ use std::{ops::Deref, path::Path};
 
 use crate::{
     create,
-    data_file::{Found, find, must_exist},
+    data_file::{Found, find, judge, must_exist},
     elsewhere::has_room,
     error::{EngineError, OpenError, Operation},
     lock::{Access, WriterLock, check_readers_file, has_readers_file},
@@ -99,7 +99,7 @@ impl Database {
     /// When the flush fails.
     pub fn flush(&self) -> Result<(), EngineError> {
         let failed = |error| EngineError::new(Operation::Commit, "-", error);
-        self.engine.sync(true).map(|_| ()).map_err(failed)
+        self.engine.sync(true).map(|_| ()).map_err(|error| judge(self.path(), failed(error)))
     }
 }
 

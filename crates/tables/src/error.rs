@@ -104,6 +104,12 @@ impl EngineError {
         Self { operation, table: "-", key: None, consequence, source: Box::new(why) }
     }
 
+    /// A row that was not written. The same one will never be, but the store is as good as before.
+    pub(crate) fn too_long(table: &'static str, why: RowTooLong) -> Self {
+        let (operation, consequence) = (Operation::Put, Consequence::Retry);
+        Self { operation, table, key: None, consequence, source: Box::new(why) }
+    }
+
     /// What to do. A limit of the process is not lifted while it runs.
     fn advice(&self) -> &'static str {
         use libmdbx::Error as E;
@@ -135,6 +141,18 @@ pub struct TookTooLong(
     /// How long it may take.
     pub std::time::Duration,
 );
+
+/// A row that would be longer than its table's longest: it could not be read back, so it is not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a row of {bytes} bytes, more than the {max} that the table takes; it was not written: report it, with the block"
+)]
+pub struct RowTooLong {
+    /// Its bytes, seal included.
+    pub bytes: usize,
+    /// Most that there can be.
+    pub max: usize,
+}
 
 struct KeyText<'a>(&'a Option<String>);
 

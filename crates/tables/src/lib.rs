@@ -34,7 +34,9 @@ mod view;
 pub const LOG_TARGET: &str = "libmdbx";
 
 pub use database::Database;
-pub use error::{Consequence, Damage, EngineError, OpenError, Operation, ReadError, TookTooLong};
+pub use error::{
+    Consequence, Damage, EngineError, OpenError, Operation, ReadError, RowTooLong, TookTooLong,
+};
 pub use fault::Fault;
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
 pub use options::{Durability, OpenMode, Options};

@@ -15,7 +15,7 @@ use crate::{
     fault::Fault,
     key::Key,
     schema::{Table, unseal},
-    stored::ReadableValue,
+    stored::check,
     transaction::{ReadTxn, open_tree},
 };
 
@@ -51,16 +51,13 @@ impl ReadTxn<'_> {
         for key in keys {
             let encoded = key.encode();
             let engine = |error| failed(error).at(key);
-            let place = T::PLACE.key(encoded.clone());
-            let readable: Option<ReadableValue<RO>> = match &tree {
-                Some(tree) => self.0.get(tree, &place).map_err(engine)?,
+            // Borrowed from the map: no byte of it is touched before its place is judged.
+            let found: Option<Cow<'_, [u8]>> = match &tree {
+                Some(tree) => self.0.get(tree, T::PLACE.key(encoded.clone())).map_err(engine)?,
                 None => None,
             };
-            let stored = match (readable.map(ReadableValue::check), &tree) {
-                (None, _) | (_, None) => None,
-                (Some(Err(fault)), _) => Some(Err(fault)),
-                (Some(Ok(())), Some(tree)) => self.0.get(tree, &place).map_err(engine)?.map(Ok),
-            };
+            let stored =
+                found.map(|found| check::<RO>(&found, T::STORED_BYTES_MAX).map(|()| found));
             rows.push(FoundRow { encoded, stored });
         }
         let is_worth_it = rows.len() >= 2 * ROWS_PER_THREAD_MIN;

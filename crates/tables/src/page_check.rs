@@ -1,14 +1,13 @@
 //! The pages of an open database, walked: at every start, and by who asks.
 
 use std::{
-    fs::File,
     ops::ControlFlow,
     time::{Duration, Instant},
 };
 
 use crate::{
+    data_file::open_same,
     error::{EngineError, OpenError, Operation},
-    lock::DATA_FILE,
     pages::{PageProgress, PageReport, walk_file},
     view::DatabaseView,
 };
@@ -35,7 +34,7 @@ impl DatabaseView {
     /// Looks at every page of the last committed snapshot. `progress` is called now and then and may stop the walk.
     ///
     /// # Errors
-    /// When the engine has no reader slot left, the file cannot be opened, or commits follow each other so fast that
+    /// When the engine has no reader slot left, the file cannot be opened or is not the one that the engine has, or commits follow each other so fast that
     /// no snapshot could be taken. Damage is a finding, not an error.
     ///
     /// # Cost
@@ -48,7 +47,7 @@ impl DatabaseView {
             let code = error.raw_os_error().unwrap_or_default();
             EngineError::new(Operation::Stat, "-", libmdbx::Error::Other(code))
         };
-        let data = File::open(self.path().join(DATA_FILE)).map_err(failed)?;
+        let data = open_same(self.path(), self.file)?;
         let mut missed = None;
         for _ in 0..SNAPSHOT_TRIES {
             // Held until the walk is over: it keeps the writer from reusing pages of the snapshot.

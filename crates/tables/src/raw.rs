@@ -1,11 +1,13 @@
-//! Rows as bytes, for tools that inspect a table, and (feature `test-hooks`) for tests that damage one.
+//! Rows as bytes, borrowed from the map until they are judged, for tools that inspect a table, and (feature `test-hooks`) for tests that damage one.
+
+use std::borrow::Cow;
 
 use libmdbx::{ObjectLength, RO};
 
 use crate::{
     error::{Damage, EngineError, Operation, ReadError},
-    schema::TABLES,
-    stored::{StoredKey, StoredValue},
+    schema::{TABLES, TableInfo},
+    stored::{check, check_key},
     transaction::{ReadTxn, open_tree},
 };
 
@@ -45,13 +47,14 @@ impl ReadTxn<'_> {
         let mut rows = None;
         if let Some(tree) = open_tree(&self.0, info.place).map_err(failed)? {
             let cursor = self.0.cursor(&tree).map_err(failed)?;
-            rows = Some(cursor.into_iter_from::<StoredKey, ObjectLength>(start));
+            rows = Some(cursor.into_iter_from::<Cow<'_, [u8]>, ObjectLength>(start));
         }
         let read = move |row| -> Result<Option<RawKey>, ReadError> {
-            let (key, ObjectLength(stored_bytes)): (StoredKey, _) = Result::map_err(row, failed)?;
+            let (key, ObjectLength(stored_bytes)): (Cow<'_, [u8]>, _) =
+                Result::map_err(row, failed)?;
             let damaged = |fault| Damage { table: info.name, key: Vec::new(), fault };
-            let place = key.bytes().map_err(damaged)?;
-            Ok(info.place.own_key(&place).map(|key| RawKey { key: key.to_vec(), stored_bytes }))
+            check_key(&key, *info.key_bytes.end()).map_err(damaged)?;
+            Ok(info.place.own_key(&key).map(|key| RawKey { key: key.to_vec(), stored_bytes }))
         };
         Ok(Some(rows.into_iter().flatten().filter_map(move |row| read(row).transpose())))
     }
@@ -72,12 +75,16 @@ impl ReadTxn<'_> {
             Err(error) => return Err(failed(error)),
         };
         let cursor = self.0.cursor(&tree).map_err(failed)?;
-        let rows = cursor.into_iter_start::<StoredKey, StoredValue<RO>>();
+        let rows = cursor.into_iter_start::<Cow<'_, [u8]>, Cow<'_, [u8]>>();
         let damaged = |fault| Damage { table: "-", key: Vec::new(), fault };
+        let longest = |bytes: fn(&TableInfo) -> usize| TABLES.iter().map(bytes).max().unwrap_or(0);
+        let key_bytes_max = longest(|info| *info.key_bytes.end());
+        let stored_bytes_max = longest(|info| info.stored_bytes_max);
         Ok(Some(rows.map(move |row| {
             let (key, stored) = row.map_err(failed)?;
-            let (key, stored) = (key.bytes().map_err(damaged)?, stored.bytes().map_err(damaged)?);
-            Ok(RawRow { key, stored })
+            check_key(&key, key_bytes_max).map_err(damaged)?;
+            check::<RO>(&stored, stored_bytes_max).map_err(damaged)?;
+            Ok(RawRow { key: key.into_owned(), stored: stored.into_owned() })
         })))
     }
 
@@ -96,15 +103,15 @@ impl ReadTxn<'_> {
         let mut rows = None;
         if let Some(tree) = open_tree(&self.0, info.place).map_err(failed)? {
             let cursor = self.0.cursor(&tree).map_err(failed)?;
-            rows = Some(cursor.into_iter_start::<StoredKey, StoredValue<RO>>());
+            rows = Some(cursor.into_iter_start::<Cow<'_, [u8]>, Cow<'_, [u8]>>());
         }
         let read = move |row| -> Result<Option<RawRow>, ReadError> {
-            let (key, stored): (StoredKey, StoredValue<RO>) = Result::map_err(row, failed)?;
+            let (place, stored): (Cow<'_, [u8]>, Cow<'_, [u8]>) = Result::map_err(row, failed)?;
             let damaged = |key: &[u8], fault| Damage { table: info.name, key: key.to_vec(), fault };
-            let place = key.bytes().map_err(|fault| damaged(&[], fault))?;
+            check_key(&place, *info.key_bytes.end()).map_err(|fault| damaged(&[], fault))?;
             let Some(key) = info.place.own_key(&place) else { return Ok(None) };
-            let stored = stored.bytes().map_err(|fault| damaged(key, fault))?;
-            Ok(Some(RawRow { key: key.to_vec(), stored }))
+            check::<RO>(&stored, info.stored_bytes_max).map_err(|fault| damaged(key, fault))?;
+            Ok(Some(RawRow { key: key.to_vec(), stored: stored.into_owned() }))
         };
         Ok(Some(rows.into_iter().flatten().filter_map(move |row| read(row).transpose())))
     }

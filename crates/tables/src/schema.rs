@@ -9,9 +9,15 @@
 
 use std::ops::RangeInclusive;
 
-use lamella_types::{BlockBody, BlockHeader, Root, Segment, Slot, Validators};
+use lamella_types::{
+    BlockBody, BlockHeader, Root, Segment, Slot, Validator, Validators,
+    history::SEGMENT_BYTES,
+    limits::{PROOF_BYTES_MAX, VALIDATOR_REGISTRY_LIMIT},
+    root::ROOT_BYTES,
+};
 
 use crate::{
+    body,
     fault::Fault,
     key::{DutyKey, Key, MetaName, SegmentKey, SlotRoot},
     value::{Bytes, SelfAuthenticating, Value},
@@ -29,6 +35,13 @@ pub trait Table {
     const SEAL: Seal;
     /// Where its rows lie.
     const PLACE: Place;
+    /// Most bytes that a value has, argued where the table is declared.
+    const VALUE_BYTES_MAX: usize;
+    /// Most bytes that a row's value has as it is stored, seal included. No longer one is written, and where a page says
+    /// that there is one, no byte of it is touched.
+    const STORED_BYTES_MAX: usize = Self::VALUE_BYTES_MAX + Self::SEAL.bytes();
+    /// Bytes that a key has as it lies in the tree.
+    const KEY_BYTES: RangeInclusive<usize> = Self::PLACE.key_bytes(&<Self::Key as Key>::BYTES);
 
     /// The hash the value has and the hash its key says, for tables sealed by [`Seal::OwnHash`].
     fn hashes(_value: &Self::Value, _key: &Self::Key) -> Option<(Root, Root)> {
@@ -78,6 +91,16 @@ pub enum Seal {
     OwnHash,
 }
 
+impl Seal {
+    /// Bytes behind the value.
+    const fn bytes(self) -> usize {
+        match self {
+            Self::Checksum => CHECKSUM_BYTES,
+            Self::OwnHash => 0,
+        }
+    }
+}
+
 /// Name and purpose of a table.
 #[derive(Debug, Clone)]
 pub struct TableInfo {
@@ -91,6 +114,8 @@ pub struct TableInfo {
     pub place: Place,
     /// Bytes that its keys have there. Tables that share a tree have keys of one length.
     pub key_bytes: RangeInclusive<usize>,
+    /// Most bytes that its values have there, seal included.
+    pub stored_bytes_max: usize,
     /// A key in words, `None` for bytes that are no key of the table.
     pub key_text: fn(&[u8]) -> Option<String>,
 }
@@ -162,8 +187,21 @@ pub(crate) fn unseal<T: Table>(key_bytes: &[u8], mut stored: Vec<u8>) -> Result<
     }
 }
 
+/// Most bytes of an anchor or a diff. Both are as long as the tally of votes: while finality stands still that tracks a
+/// root for each justifiable slot, 1,030 of 2^18 (6 next to finality, 512 squares, 512 pronics), of 32 bytes and 4,096 bits
+/// each, 0.56 MB. Roots tracked before finality moved may be left; this is room for seven times as many.
+const STATE_BYTES_MAX: usize = 4 << 20;
+
+/// Most bytes of a vote: its data and the bits of 4,096 validators in either of two pools, 1,176 bytes, and as much
+/// again and more for what a later version appends.
+const VOTE_BYTES_MAX: usize = 4 << 10;
+
+/// Most bytes of a single value: the longest, the extent with 16 ranges, has 2,747; a later version may append to it and
+/// to each range.
+const META_BYTES_MAX: usize = 16 << 10;
+
 macro_rules! tables {
-    ($($(#[doc = $about:literal])+ $name:ident $(in $tree:ident $part:literal)?: $key:ty => $value:ty, $seal:ident;)+) => {
+    ($($(#[doc = $about:literal])+ $name:ident $(in $tree:ident $part:literal)?: $key:ty => $value:ty, $seal:ident, $bytes_max:expr;)+) => {
         $(
             $(#[doc = $about])+
             #[derive(Debug, Clone, Copy)]
@@ -175,6 +213,7 @@ macro_rules! tables {
                 type Value = $value;
                 const SEAL: Seal = Seal::$seal;
                 const PLACE: Place = tables!(@place $name $($tree $part)?);
+                const VALUE_BYTES_MAX: usize = $bytes_max;
                 tables!(@hashes $seal, $key, $value);
             }
         )+
@@ -186,7 +225,8 @@ macro_rules! tables {
                 about: concat!($($about),+),
                 seal: Seal::$seal,
                 place: <$name as Table>::PLACE,
-                key_bytes: <$name as Table>::PLACE.key_bytes(&<$key as Key>::BYTES),
+                key_bytes: <$name as Table>::KEY_BYTES,
+                stored_bytes_max: <$name as Table>::STORED_BYTES_MAX,
                 key_text: |bytes| <$key as Key>::decode(bytes).map(|key| key.to_string()),
             },)+
         ];
@@ -205,29 +245,29 @@ macro_rules! tables {
 
 tables! {
     /// Block headers, for ever.
-    Headers in Blocks 0: SlotRoot => BlockHeader, OwnHash;
+    Headers in Blocks 0: SlotRoot => BlockHeader, OwnHash, BlockHeader::SSZ_BYTES;
     /// Block bodies, for ever; the empty body has no row.
-    Bodies in Blocks 1: SlotRoot => BlockBody, Checksum;
+    Bodies in Blocks 1: SlotRoot => BlockBody, Checksum, body::BYTES_MAX;
     /// Block proofs, pruned below the signature window where that is finalized.
-    Signatures: SlotRoot => Bytes, Checksum;
+    Signatures: SlotRoot => Bytes, Checksum, PROOF_BYTES_MAX;
     /// Slot of each block root, for ever.
-    Slots: Root => Slot, Checksum;
+    Slots: Root => Slot, Checksum, size_of::<Slot>();
     /// Block root of each slot on the head's chain.
-    Canonical: Slot => Root, Checksum;
+    Canonical: Slot => Root, Checksum, ROOT_BYTES;
     /// Full states, at the bootstrap block and wherever a block crosses a multiple of 1,024 slots, for ever.
-    Anchors: SlotRoot => Bytes, Checksum;
+    Anchors: SlotRoot => Bytes, Checksum, STATE_BYTES_MAX;
     /// The change from its parent's state, for every other block, for ever.
-    Diffs in Blocks 2: SlotRoot => Bytes, Checksum;
+    Diffs in Blocks 2: SlotRoot => Bytes, Checksum, STATE_BYTES_MAX;
     /// Runs of 1,024 block roots of a branch, for ever, written once.
-    History: SegmentKey => Segment, OwnHash;
+    History: SegmentKey => Segment, OwnHash, SEGMENT_BYTES;
     /// Validator registries, normally one.
-    Registries: Root => Validators, OwnHash;
+    Registries: Root => Validators, OwnHash, VALIDATOR_REGISTRY_LIMIT * Validator::SSZ_BYTES;
     /// Votes that fork choice holds, by slot and attestation data root.
-    Votes: SlotRoot => Bytes, Checksum;
+    Votes: SlotRoot => Bytes, Checksum, VOTE_BYTES_MAX;
     /// Highest slot that each validator key has signed, for ever.
-    SignGuard: DutyKey => Slot, Checksum;
+    SignGuard: DutyKey => Slot, Checksum, size_of::<Slot>();
     /// Single values: schema, identity, head, checkpoints, frontiers.
-    Meta: MetaName => Bytes, Checksum;
+    Meta: MetaName => Bytes, Checksum, META_BYTES_MAX;
 }
 
 /// Every tree, in the order in which its first table is declared.

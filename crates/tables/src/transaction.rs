@@ -1,12 +1,12 @@
 //! Transactions: verified reads, sealed writes, and commit as the only thing that keeps them.
 
-use std::{marker::PhantomData, path::Path};
+use std::path::Path;
 
 use libmdbx::{NoWriteMap, ObjectLength, RO, RW, TransactionKind, WriteFlags};
 
 use crate::{
     data_file::{FileIdentity, check_place, judge},
-    error::{Damage, EngineError, Operation, ReadError},
+    error::{Damage, EngineError, Operation, ReadError, RowTooLong},
     fault::Fault,
     key::Key,
     readers::Reader,
@@ -99,10 +99,12 @@ impl<'db> WriteTxn<'db> {
     /// Writes a row, replacing the one at its key.
     ///
     /// # Errors
-    /// When the engine fails; the transaction is then only good for dropping.
+    /// When the engine fails; the transaction is then only good for dropping. A value longer than the table's longest
+    /// ([`RowTooLong`]), of which nothing is written.
     pub fn put<T: Table>(&mut self, key: &T::Key, value: &T::Value) -> Result<(), EngineError> {
         let encoded = key.encode();
         let stored = seal::<T>(&encoded, value);
+        check_length::<T>(key, stored.len())?;
         let failed = |error| EngineError::new(Operation::Put, T::NAME, error).at(key);
         let tree = self.0.open_table(Some(T::PLACE.tree)).map_err(failed)?;
         let written = self.0.put(&tree, T::PLACE.key(encoded), stored, WriteFlags::UPSERT);
@@ -112,7 +114,7 @@ impl<'db> WriteTxn<'db> {
     /// Writes a row of opaque bytes that somebody else owns: they are copied once, into their page.
     ///
     /// # Errors
-    /// When the engine fails; the transaction is then only good for dropping.
+    /// As [`WriteTxn::put`].
     pub fn put_slice<T>(&mut self, key: &T::Key, value: &[u8]) -> Result<(), EngineError>
     where
         T: Table<Value = Bytes>,
@@ -121,9 +123,10 @@ impl<'db> WriteTxn<'db> {
         let encoded = key.encode();
         let seal = seal_of::<T>(&encoded, value);
         let seal = seal.as_ref().map_or(&[][..], |seal| seal);
+        let stored_bytes = value.len() + seal.len();
+        check_length::<T>(key, stored_bytes)?;
         let table = self.0.open_table(Some(T::PLACE.tree)).map_err(failed)?;
         let place = T::PLACE.key(encoded);
-        let stored_bytes = value.len() + seal.len();
         let fill = |row: &mut [u8]| {
             let (stored, stored_seal) = row.split_at_mut(value.len());
             stored.copy_from_slice(value);
@@ -160,6 +163,15 @@ impl<'db> WriteTxn<'db> {
     }
 }
 
+/// Refuses a row that could not be read back.
+fn check_length<T: Table>(key: &T::Key, bytes: usize) -> Result<(), EngineError> {
+    if bytes <= T::STORED_BYTES_MAX {
+        return Ok(());
+    }
+    let error = RowTooLong { bytes, max: T::STORED_BYTES_MAX };
+    Err(EngineError::too_long(T::NAME, error).at(key))
+}
+
 /// The tree of a table. None in a directory of another schema, which a tool may look into: all its tables are empty.
 pub(crate) fn open_tree<'txn, K: TransactionKind>(
     txn: &'txn libmdbx::Transaction<'_, K, NoWriteMap>,
@@ -172,17 +184,17 @@ pub(crate) fn open_tree<'txn, K: TransactionKind>(
     }
 }
 
-/// Rows of a tree.
-type TreeRows<'txn, K> = libmdbx::IntoIter<'txn, K, StoredKey, StoredValue<K>>;
+/// Rows of a table that has a tree of its own.
+type TreeRows<'txn, K, T> = libmdbx::IntoIter<'txn, K, StoredKey<T>, StoredValue<K, T>>;
 
 /// Rows of a table from a start key on.
 enum Scan<'txn, 'db, K: TransactionKind + Where, T> {
     /// Of a table with a tree of its own; none where there is no tree.
-    Alone(Option<TreeRows<'txn, K>>, PhantomData<T>),
+    Alone(Option<TreeRows<'txn, K, T>>),
     /// Of a table in a shared tree. Other tables' values lie between its own, proofs of 512 KiB among them, and must
     /// not be copied on the way: a value is read when its key has shown whose it is.
     Shared {
-        keys: libmdbx::IntoIter<'txn, K, StoredKey, ObjectLength>,
+        keys: libmdbx::IntoIter<'txn, K, StoredKey<T>, ObjectLength>,
         txn: &'txn libmdbx::Transaction<'db, K, NoWriteMap>,
         tree: libmdbx::Table<'txn>,
     },
@@ -193,7 +205,7 @@ impl<K: TransactionKind + Where, T: Table> Iterator for Scan<'_, '_, K, T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Alone(rows, _) => rows.as_mut()?.next().map(|row| {
+            Self::Alone(rows) => rows.as_mut()?.next().map(|row| {
                 let (key, stored) = row.map_err(scan_failed::<T>)?;
                 let key = key_bytes::<T>(key)?;
                 decode_row::<T>(&key, stored)
@@ -206,7 +218,7 @@ impl<K: TransactionKind + Where, T: Table> Iterator for Scan<'_, '_, K, T> {
                         Err(error) => return Some(Err(error)),
                     };
                 let Some(key) = T::PLACE.own_key(&place) else { continue };
-                let stored: Result<Option<StoredValue<K>>, _> = txn.get(tree, &place);
+                let stored: Result<Option<StoredValue<K, T>>, _> = txn.get(tree, &place);
                 match stored.map_err(scan_failed::<T>) {
                     Ok(Some(stored)) => return Some(decode_row::<T>(key, stored)),
                     Ok(None) => {}
@@ -218,7 +230,7 @@ impl<K: TransactionKind + Where, T: Table> Iterator for Scan<'_, '_, K, T> {
 }
 
 /// The bytes of a key that may be touched.
-fn key_bytes<T: Table>(key: StoredKey) -> Result<Vec<u8>, ReadError> {
+fn key_bytes<T: Table>(key: StoredKey<T>) -> Result<Vec<u8>, ReadError> {
     key.bytes().map_err(|fault| Damage::new::<T>([], fault).into())
 }
 
@@ -230,7 +242,7 @@ fn scan_failed<T: Table>(error: libmdbx::Error) -> EngineError {
     EngineError::new(Operation::Scan, T::NAME, error)
 }
 
-fn decode_row<T: Table>(bytes: &[u8], stored: StoredValue<impl Where>) -> Row<T> {
+fn decode_row<T: Table>(bytes: &[u8], stored: StoredValue<impl Where, T>) -> Row<T> {
     let key = decode_key::<T>(bytes)?;
     match stored.bytes().and_then(|stored| unseal::<T>(bytes, stored)) {
         Ok(value) => Ok((key, value)),
@@ -248,7 +260,7 @@ macro_rules! impl_read {
                 };
                 let encoded = key.encode();
                 let place = T::PLACE.key(encoded.clone());
-                let stored: Option<StoredValue<$kind>> =
+                let stored: Option<StoredValue<$kind, T>> =
                     self.0.get(&tree, &place).map_err(failed)?;
                 let Some(stored) = stored else {
                     return Ok(None);
@@ -275,12 +287,12 @@ macro_rules! impl_read {
             ) -> Result<impl Iterator<Item = Row<T>>, EngineError> {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
                 let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
-                    return Ok(Scan::<'_, '_, $kind, T>::Alone(None, PhantomData));
+                    return Ok(Scan::<'_, '_, $kind, T>::Alone(None));
                 };
                 let cursor = self.0.cursor(&tree).map_err(failed)?;
                 let start = T::PLACE.key(start.encode());
                 Ok(match T::PLACE.part {
-                    None => Scan::Alone(Some(cursor.into_iter_from(&start)), PhantomData),
+                    None => Scan::Alone(Some(cursor.into_iter_from(&start))),
                     Some(_) => {
                         Scan::Shared { keys: cursor.into_iter_from(&start), txn: &self.0, tree }
                     }
@@ -296,7 +308,7 @@ macro_rules! impl_read {
                 if let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? {
                     let cursor = self.0.cursor(&tree).map_err(failed)?;
                     let start = T::PLACE.key(start.encode());
-                    rows = Some(cursor.into_iter_from::<StoredKey, ObjectLength>(&start));
+                    rows = Some(cursor.into_iter_from::<StoredKey<T>, ObjectLength>(&start));
                 }
                 Ok(rows.into_iter().flatten().filter_map(move |row| {
                     let place = match row {
@@ -316,14 +328,15 @@ macro_rules! impl_read {
                     return Ok(None);
                 };
                 let mut cursor = self.0.cursor(&tree).map_err(failed)?;
-                let mut row: Option<(StoredKey, ObjectLength)> = cursor.last().map_err(failed)?;
+                let mut row: Option<(StoredKey<T>, ObjectLength)> =
+                    cursor.last().map_err(failed)?;
                 while let Some((key, _)) = row {
                     let place = match key_bytes::<T>(key) {
                         Ok(place) => place,
                         Err(error) => return Ok(Some(Err(error))),
                     };
                     if let Some(key) = T::PLACE.own_key(&place) {
-                        let stored: Option<StoredValue<$kind>> =
+                        let stored: Option<StoredValue<$kind, T>> =
                             self.0.get(&tree, &place).map_err(failed)?;
                         return Ok(stored.map(|stored| decode_row::<T>(key, stored)));
                     }

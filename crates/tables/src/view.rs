@@ -53,7 +53,7 @@ pub struct DatabaseView {
     pub(crate) engine: libmdbx::Database<NoWriteMap>,
     path: PathBuf,
     /// Which data file that is.
-    file: FileIdentity,
+    pub(crate) file: FileIdentity,
     readers: Readers,
 }
 
@@ -118,8 +118,8 @@ impl DatabaseView {
             let options = engine_options(writer, size_bytes_max);
             match libmdbx::Database::open_with_options(path, options) {
                 Ok(engine) => {
-                    let page_bytes = engine.stat().map(|stat| stat.page_size()).unwrap_or_default();
-                    note_page_bytes(page_bytes as usize);
+                    let stat = engine.stat().map_err(|error| refused(path, error))?;
+                    note_page_bytes(stat.page_size() as usize);
                     return Ok(Self {
                         engine,
                         path: path.to_owned(),

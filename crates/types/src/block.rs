@@ -123,6 +123,18 @@ pub struct SignedBlock {
     pub proof: MultiMessageAggregate,
 }
 
+impl SignedBlock {
+    /// Bytes that it holds in memory: its proof, and for each vote the vote and its bits.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let vote = |vote: &AggregatedAttestation| {
+            size_of::<AggregatedAttestation>() + vote.aggregation_bits.as_bytes().len()
+        };
+        let votes: usize = self.block.attestations().iter().map(vote).sum();
+        size_of::<Self>() + votes + self.proof.proof.as_bytes().len()
+    }
+}
+
 impl Decode for SignedBlock {
     fn from_ssz(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::new("SignedBlock", bytes, 8)?;

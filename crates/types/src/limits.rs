@@ -22,6 +22,17 @@ pub const MAX_ATTESTATIONS_DATA: usize = 8;
 /// Bytes of a block proof or an aggregate proof: 512 KiB.
 pub const PROOF_BYTES_MAX: usize = 512 * 1024;
 
+/// Bytes of a body's vote with its offset: its data, the offset of its bits, and the bits of a full registry.
+const BODY_VOTE_BYTES_MAX: usize = 4 + 4 + 128 + VALIDATOR_REGISTRY_LIMIT / 8 + 1;
+
+/// SSZ bytes of the largest signed block that can be valid: eight votes of all validators, and the largest proof.
+pub const SIGNED_BLOCK_BYTES_MAX: usize =
+    8 + 84 + 4 + MAX_ATTESTATIONS_DATA * BODY_VOTE_BYTES_MAX + 4 + PROOF_BYTES_MAX;
+
+/// SSZ bytes of the largest gossiped aggregate: its data, the bits of a full registry, and the largest proof.
+pub const SIGNED_AGGREGATE_BYTES_MAX: usize =
+    132 + 8 + VALIDATOR_REGISTRY_LIMIT / 8 + 1 + PROOF_BYTES_MAX;
+
 /// Roots of one `blocks_by_root` request and slots of one `blocks_by_range` request.
 pub const MAX_REQUEST_BLOCKS: usize = 1024;
 

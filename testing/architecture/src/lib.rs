@@ -42,11 +42,7 @@ pub const LAYERS: &[Layer] = &[
     layer("block-store", &["tables", "types"], false),
     layer("state-store", &["tables", "state-diff", "types"], false),
     layer("chain", &["fork-choice", "block-store", "state-store", "tables", "types"], false),
-    layer(
-        "http-api",
-        &["inspect", "metrics", "network", "chain", "fork-choice", "tables", "types"],
-        false,
-    ),
+    layer("http-api", &["inspect", "metrics", "network", "types"], false),
     layer(
         "inspect",
         &["chain", "fork-choice", "block-store", "state-store", "state-diff", "tables", "types"],

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | a link that can be cut | `relay` |
 //! | a network and its nodes | `network` |
+//! | a peer that says anything | `stranger` |
 //! | waiting for what they say | `wait` |
 //! | what a log line acknowledges | `log` |
 
@@ -22,7 +23,9 @@
 pub mod log;
 pub mod network;
 pub mod relay;
+pub mod stranger;
 pub mod wait;
 
 pub use network::{Network, NetworkPlan};
 pub use relay::Relay;
+pub use stranger::Stranger;

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -192,6 +192,21 @@ impl Network {
     #[must_use]
     pub fn client(&self, index: usize) -> &Client {
         &self.members[index].client
+    }
+
+    /// Where the node hears peers.
+    #[must_use]
+    pub fn address(&self, index: usize) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.members[index].place.ports.quic))
+    }
+
+    /// Bytes of memory that a running node has for itself: without the pages of files, which are the system's cache.
+    #[must_use]
+    pub fn memory_bytes(&self, index: usize) -> u64 {
+        let id = self.members[index].process.as_ref().unwrap().id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// The node's data directory.

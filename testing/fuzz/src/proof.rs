@@ -41,7 +41,8 @@ pub fn proof(bytes: &[u8]) {
     }
     let Some((keys, signed)) = &*SIGNED else { return };
     let component = Component { public_keys: keys.iter().collect(), message: MESSAGE, slot: SLOT };
-    let is_proof = Raw { parameters: &TEST }.verify_block(&[component], bytes).is_ok();
+    let is_proof =
+        Raw { parameters: &TEST, verified: None }.verify_block(&[component], bytes).is_ok();
     assert_eq!(is_proof, bytes == signed, "the signers' proof and no other");
 }
 

@@ -1,5 +1,6 @@
 //! `lamella db`.
 
+mod derive;
 mod error;
 mod export;
 mod migrate;
@@ -26,7 +27,7 @@ pub use error::DbError;
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
-Everything here but migrate only reads, and works beside a running node. What it may create is
+Everything here but migrate and derive only reads, and works beside a running node. What it may create is
 the engine's table of readers: an empty .lck file in db where there is none, or, on a full disk,
 a file in /dev/shm or TMPDIR while the command runs. A database whose --lazy-commits node was
 killed is recovered first, if no node holds it.
@@ -120,6 +121,11 @@ enum DbCommand {
         #[arg(long, value_name = "MS", default_value_t = SLOT_MS, value_parser = clap::value_parser!(u64).range(5..=3_600_000))]
         slot_ms: u64,
     },
+    /// Derive again what follows from headers, states and votes: Slots, Canonical, the head and its checkpoints.
+    ///
+    /// A start does so by itself where it finds such a row damaged, lost or at odds, but it looks at the newest blocks
+    /// only; `verify` looks at all. No node may run. One commit; what does not follow is never touched.
+    Derive,
     /// Rows of a table, unverified.
     Inspect {
         /// Name of the table.
@@ -186,6 +192,7 @@ impl DbArgs {
                 print_line(&format!("{digest}  {blocks} blocks, slots {from_slot} to {to_slot}"))
             }
             DbCommand::Migrate { slot_ms } => migrate::run(dir, slot_ms, json),
+            DbCommand::Derive => derive::run(dir, json),
             DbCommand::Inspect { table, skip, limit, values } => {
                 let rows = inspect::rows::rows(dir, &table, skip, limit, values)?;
                 if json {

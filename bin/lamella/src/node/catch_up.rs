@@ -11,7 +11,7 @@ use std::{
 
 use lamella_chain::Chain;
 use lamella_fork_choice::ForkChoice;
-use lamella_inspect::{LookupError, which};
+use lamella_inspect::{LookupError, served::Change, which};
 use lamella_metrics::Metrics;
 use lamella_network::standing::{Peer, SyncStatus};
 use lamella_network::{
@@ -25,10 +25,11 @@ use lamella_tables::ReadError;
 use lamella_types::{Checkpoint, Root, SignedBlock, SlotClock, Status, hash_tree_root};
 use tracing::{debug, error, info, warn};
 
-use super::{Node, StoreFailure, report, unix_ms};
+use super::{Node, StoreFailure, gate::Seen, report, unix_ms};
 use crate::{
     config::NodeConfig,
     import::{BATCH_BLOCKS_MAX, ImportError},
+    proofs::verify_proposer,
 };
 
 /// Slots that validators wait for a first peer's status after the start.
@@ -172,8 +173,44 @@ impl Node {
         request: RequestId,
         outcome: Result<Vec<SignedBlock>, RequestFailure>,
     ) {
+        let outcome = match self.catch_up.sync.asked_root(request) {
+            Some(_) => outcome.and_then(|blocks| self.signed_by_proposer(blocks)),
+            None => outcome,
+        };
+        if let Ok([signed]) = outcome.as_deref()
+            && self.is_second(signed)
+            && self.catch_up.sync.decline_claimed(request)
+        {
+            let (slot, proposer) = (signed.block.slot, signed.block.proposer_index);
+            return debug!(slot, proposer, "Second block of a proposer: not taken on one word");
+        }
         let (now_ms, tree) = (self.catch_up.now_ms(), self.chain.fork_choice());
         self.catch_up.sync.response(request, outcome, now_ms, &|root: &Root| tree.contains(root));
+    }
+
+    /// Blocks that were asked for one by one wait for their parents: only proposers may fill that memory.
+    fn signed_by_proposer(
+        &self,
+        blocks: Vec<SignedBlock>,
+    ) -> Result<Vec<SignedBlock>, RequestFailure> {
+        let is_signed = |signed: &SignedBlock| {
+            let root = hash_tree_root(&signed.block);
+            verify_proposer(&*self.scheme, &self.validators, signed, root).is_ok()
+        };
+        if blocks.iter().all(is_signed) {
+            Ok(blocks)
+        } else {
+            let what = "a block that its proposer did not sign";
+            Err(RequestFailure::Misbehaved(what.to_owned()))
+        }
+    }
+
+    /// Whether the proposer of this block has signed another one for the slot before.
+    fn is_second(&self, signed: &SignedBlock) -> bool {
+        let (slot, root) = (signed.block.slot, hash_tree_root(&signed.block));
+        let is_second = self.gate.place(slot, &root) != Seen::First;
+        self.gate.block_signed(slot, &root);
+        is_second
     }
 
     fn import_run(
@@ -193,9 +230,13 @@ impl Node {
                 self.metrics.observe_commit(&persisted);
                 // What was here already comes first.
                 let new = blocks.iter().rev().take(persisted.imported.len()).rev();
-                new.for_each(|block| self.metrics.observe_block(&block.block));
+                for (block, root) in new.zip(&persisted.imported) {
+                    self.metrics.observe_block(&block.block);
+                    self.gate.block_signed(block.block.slot, root);
+                }
                 let current = self.clock.current_slot(unix_ms());
-                self.events.imported(&self.chain, &persisted, current);
+                let change = Change::of_import(&persisted);
+                self.events.changed(&self.served(), &change, current);
                 Outcome::Imported
             }
             Err(ImportError::Rejected { root, reason }) => {

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use lamella_chain::{Bootstrap, Chain};
 use lamella_http_api::{ApiContext, Events, Limits, NodeFacts, serve, version};
+use lamella_inspect::StoreError;
 use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::ValidatorKeys;
-use lamella_tables::EngineError;
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::{PRODUCTION, scheme::ProofScheme};
 use tracing::{info, warn};
@@ -18,6 +18,7 @@ use super::{
     early::Early,
     error::NodeError,
     failure::Pause,
+    gate::Gate,
     guard::Guard,
     link::{ChainSource, Ear},
     report, unix_ms,
@@ -56,7 +57,15 @@ impl Node {
         report::opened(config, &opened, &keys);
         let importer = Importer::new(Arc::clone(&chain), Arc::clone(&scheme));
         let metrics = Arc::new(Metrics::new(NAME, &version(), keys.validators.len()));
-        let network = start_network(config, &chain, &metrics, inbox)?;
+        let gate = Arc::new(Gate::new(genesis.validators.len() as u64, scheme.is_proof()));
+        let ear = Ear {
+            node: inbox.sender(),
+            chain: Arc::clone(&chain),
+            clock,
+            gate: Arc::clone(&gate),
+            metrics: Arc::clone(&metrics),
+        };
+        let network = start_network(config, &chain, ear, inbox)?;
         let peer_id = Some(network.peer_id().to_string());
         let facts = NodeFacts::new(&config.node_id, peer_id, clock, config.is_aggregator);
         let facts = Arc::new(facts);
@@ -67,16 +76,24 @@ impl Node {
                 let (chain, facts) = (Arc::clone(&chain), Arc::clone(&facts));
                 let (metrics, events) = (Arc::clone(&metrics), events.clone());
                 let node = inbox.sender();
-                let store_failed =
-                    Arc::new(move |error: EngineError| node.store_failed(error.into()));
-                let context =
-                    ApiContext::new(chain, facts, metrics, events, Limits::default(), store_failed);
+                let store_failed = Arc::new(move |error: StoreError| {
+                    node.store_failed(error.into_engine().into())
+                });
+                let context = ApiContext::new(
+                    chain.into(),
+                    facts,
+                    metrics,
+                    events,
+                    Limits::default(),
+                    store_failed,
+                );
                 serve(&api, Arc::new(context))
             })
             .transpose()?;
         Ok(Self {
             catch_up: CatchUp::new(config, &chain, &clock),
             early: Early::default(),
+            gate,
             pause: Pause::default(),
             chain,
             importer,
@@ -104,11 +121,11 @@ impl Node {
 fn start_network(
     config: &NodeConfig,
     chain: &Arc<Chain>,
-    metrics: &Arc<Metrics>,
+    ear: Ear,
     inbox: &Inbox,
 ) -> Result<Network, NetworkError> {
     let gossip = &config.gossip;
-    metrics.observe_subnets(gossip.committee_count, &gossip.subnets);
+    ear.metrics.observe_subnets(gossip.committee_count, &gossip.subnets);
     let network = Network::start(
         &NetworkConfig {
             listen: gossip.listen,
@@ -121,7 +138,7 @@ fn start_network(
             agent: version(),
         },
         Arc::new(ChainSource { chain: Arc::clone(chain), node: inbox.sender() }),
-        Arc::new(Ear { node: inbox.sender(), metrics: Arc::clone(metrics) }),
+        Arc::new(ear),
     )?;
     info!(peer_id = %network.peer_id(), address = %network.address(), "Listening to peers");
     Ok(network)

@@ -10,6 +10,7 @@ use std::{
 
 use lamella_chain::Reserved;
 use lamella_fork_choice::Recorded;
+use lamella_inspect::served::Change;
 use lamella_network::service::GossipMessage;
 use lamella_state_store::StateWriteError;
 use lamella_state_transition::{BlockRequest, Candidate, build_block};
@@ -112,6 +113,7 @@ impl Node {
         match outcome {
             Ok((block, Imported::New(new))) => {
                 self.observe_import(&block.block, &new);
+                self.gate.block_signed(slot, &new.root);
                 // Upholds A2: peers hear of it after its commit.
                 self.publish(GossipMessage::Block(block));
                 self.metrics.validator.block_building_success.inc();
@@ -137,7 +139,7 @@ impl Node {
         self.metrics.observe_import(new.transition, &new.persisted);
         self.metrics.observe_block(block);
         let current = self.clock.current_slot(unix_ms());
-        self.events.imported(&self.chain, &new.persisted, current);
+        self.events.changed(&self.served(), &Change::of_import(&new.persisted), current);
     }
 
     fn signed_proposal(

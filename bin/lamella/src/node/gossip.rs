@@ -14,17 +14,17 @@ use lamella_types::{
     AttestationData, RejectionReason, Root, SignedAggregatedAttestation, SignedAttestation,
     SignedBlock, hash_tree_root,
 };
-use lamella_xmss::PRODUCTION;
 use tracing::{debug, error, warn};
 
-use super::{Node, StoreFailure, unix_ms};
+use super::{
+    Node, StoreFailure,
+    gate::{FUTURE_SLOTS_MAX, Seen, VOTE_AGE_SLOTS_MAX},
+    unix_ms,
+};
 use crate::{
     import::{ImportError, Imported},
-    proofs::verify_aggregate,
+    proofs::{verify_aggregate, verify_proposer, verify_vote},
 };
-
-/// Slots that a block may be ahead of our clock: clocks differ by less than one.
-const FUTURE_SLOTS_MAX: u64 = 1;
 
 /// What became of a gossiped message.
 pub(super) enum Judged {
@@ -92,23 +92,46 @@ impl Node {
         }
     }
 
+    /// Whether a vote's validator has voted at its slot before. What waited for blocks is judged again without asking.
+    pub(super) fn is_second_vote(&self, message: &GossipMessage) -> bool {
+        let GossipMessage::Attestation { attestation, .. } = message else { return false };
+        self.gate.has_voted(attestation.data.slot, attestation.validator_index)
+    }
+
     fn gossiped_block(
         &mut self,
         peer: PeerId,
         signed: Arc<SignedBlock>,
     ) -> Result<Judged, StoreFailure> {
-        let (slot, root) = (signed.block.slot, hash_tree_root(&signed.block));
-        self.events.block_gossip(slot, &root);
-        let view = self.chain.fork_choice();
-        if view.contains(&root) {
-            // The root does not cover the proof: this copy's was not checked, so it goes no further.
-            return Ok(Judged::Ignored);
-        }
+        let (slot, view) = (signed.block.slot, self.chain.fork_choice());
         let current = self.clock.current_slot(unix_ms());
         if slot > current + FUTURE_SLOTS_MAX || slot <= view.latest_finalized().slot {
-            debug!(slot, block_root = %root, %peer, current, "Block ignored: not of this time");
+            debug!(slot, %peer, current, "Block ignored: not of this time");
             return Ok(Judged::Ignored);
         }
+        let root = hash_tree_root(&signed.block);
+        self.events.block_gossip(slot, &root);
+        let seen = self.gate.place(slot, &root);
+        // The root does not cover the proof: a copy's was not checked, so it goes no further.
+        if view.contains(&root) || seen == Seen::More {
+            return Ok(Judged::Ignored);
+        }
+        // The proposer's signature first: it costs one of up to 206, and only proposers may fill memory and disk.
+        if let Err(reason) = verify_proposer(&*self.scheme, &self.validators, &signed, root) {
+            debug!(slot, block_root = %root, %peer, %reason, "Block rejected: not its proposer's");
+            return Ok(Judged::Rejected);
+        }
+        if self.gate.block_signed(slot, &root) {
+            let proposer = signed.block.proposer_index;
+            warn!(slot, proposer, block_root = %root, "A proposer signed a second block");
+        }
+        if seen == Seen::Second {
+            return Ok(Judged::Ignored);
+        }
+        if !view.contains(&signed.block.parent_root) {
+            return Ok(Judged::Orphan(root, signed));
+        }
+        drop(view);
         match self.importer.import(SignedBlock::clone(&signed)) {
             Ok(Imported::Known(_)) => Ok(Judged::Accepted),
             Ok(Imported::New(new)) => {
@@ -121,6 +144,9 @@ impl Node {
             }
             Err(ImportError::Rejected { root, reason }) => {
                 warn!(slot, block_root = %root, %peer, %reason, "Block rejected");
+                if reason != RejectionReason::InvalidBlockProof {
+                    self.gate.block_invalid(slot, &root);
+                }
                 Ok(Judged::Rejected)
             }
             Err(ImportError::Persist(failure)) => {
@@ -166,22 +192,16 @@ impl Node {
     }
 
     fn check_signature(&self, signed: &SignedAttestation) -> Result<(), RejectionReason> {
-        let key = self.validators.attestation_public_key(signed.validator_index);
-        let key = key.ok_or(RejectionReason::ValidatorNotInState)?;
-        let message = hash_tree_root(&signed.data);
         let metrics = &self.metrics.signatures;
         let timer = metrics.verification.start_timer();
-        let verified = lamella_xmss::verify(
-            &PRODUCTION,
-            key,
-            signed.data.slot,
-            message.as_bytes(),
-            &signed.signature,
-        );
+        let verified = verify_vote(&*self.scheme, &self.validators, signed);
         timer.observe_duration();
         let count = if verified.is_ok() { &metrics.valid } else { &metrics.invalid };
         count.inc();
-        verified.map_err(|_| RejectionReason::InvalidSignature)
+        if verified.is_ok() {
+            self.gate.voted(signed.data.slot, signed.validator_index);
+        }
+        verified
     }
 
     fn gossiped_aggregate(&self, aggregate: Arc<SignedAggregatedAttestation>) -> Judged {
@@ -207,10 +227,13 @@ impl Node {
         Judged::Accepted
     }
 
-    /// A vote for a head that is finalized carries no weight any more, whoever signed it.
+    /// A vote for a head that is finalized carries no weight any more, whoever signed it; and what is old was said
+    /// again since, while anyone can replay it.
     fn check_age(&self, data: &AttestationData) -> Result<(), Refused> {
         let finalized = self.chain.fork_choice().latest_finalized();
-        if data.head.slot <= finalized.slot && finalized.slot > 0 {
+        let is_old =
+            data.slot.saturating_add(VOTE_AGE_SLOTS_MAX) < self.clock.current_slot(unix_ms());
+        if is_old || (data.head.slot <= finalized.slot && finalized.slot > 0) {
             Err(Refused::Useless)
         } else {
             Ok(())

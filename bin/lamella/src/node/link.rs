@@ -7,15 +7,16 @@ use lamella_inspect::{LookupError, NotStored, block_id::BlockId, stored, walk, w
 use lamella_metrics::{Metrics, float};
 use lamella_network::{
     service::{
-        BlockSource, Listener, NetworkEvent, Observation, SourceBlock, SourceFailure, SourceRange,
+        BlockSource, Glance, Listener, NetworkEvent, Observation, SourceBlock, SourceFailure,
+        SourceRange, Worth,
     },
     wire::topic::TopicKind,
 };
 use lamella_tables::{Consequence, ReadError};
-use lamella_types::{Root, Slot, Status, to_ssz};
+use lamella_types::{Root, Slot, SlotClock, Status, to_ssz};
 use tracing::error;
 
-use super::inbox::Sender;
+use super::{gate::Gate, inbox::Sender, unix_ms};
 
 /// Serves peers from the chain. Each call is one short transaction.
 pub(super) struct ChainSource {
@@ -81,12 +82,20 @@ impl BlockSource for ChainSource {
 /// Hears the network.
 pub(super) struct Ear {
     pub(super) node: Sender,
+    pub(super) chain: Arc<Chain>,
+    pub(super) clock: SlotClock,
+    pub(super) gate: Arc<Gate>,
     pub(super) metrics: Arc<Metrics>,
 }
 
 impl Listener for Ear {
     fn event(&self, event: NetworkEvent) -> Result<(), Box<NetworkEvent>> {
         self.node.network(event)
+    }
+
+    fn worth(&self, glance: &Glance) -> Worth {
+        let current = self.clock.current_slot(unix_ms());
+        self.gate.worth(glance, current, || self.chain.fork_choice())
     }
 
     fn observe(&self, observation: Observation) {
@@ -102,7 +111,7 @@ impl Listener for Ear {
             Observation::Disconnected { direction, reason } => {
                 metrics.disconnections.with_label_values(&[direction.name(), reason]).inc();
             }
-            Observation::Gossip { kind, ssz_bytes, .. } => {
+            Observation::Gossip { kind, ssz_bytes } => {
                 let histogram = match kind {
                     TopicKind::Block => &metrics.block_bytes,
                     TopicKind::Attestation { .. } => &metrics.attestation_bytes,
@@ -112,6 +121,9 @@ impl Listener for Ear {
             }
             Observation::GossipDropped(offence) => {
                 metrics.gossip_dropped.with_label_values(&[offence.name()]).inc();
+            }
+            Observation::NotWorthReading => {
+                metrics.gossip_dropped.with_label_values(&["not_worth_reading"]).inc();
             }
             Observation::Busy => metrics.gossip_dropped.with_label_values(&["busy"]).inc(),
             Observation::Received { blocks, .. } => metrics.blocks_received.inc_by(blocks as u64),

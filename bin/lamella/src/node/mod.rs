@@ -11,6 +11,7 @@
 //! | what wakes it | `inbox` |
 //! | propose, attest, aggregate | `duties`, `combine` |
 //! | that no key signs twice for one slot | `guard` |
+//! | what of the gossip is worth a look, and what was seen before | `gate` |
 //! | what peers gossip; votes that overtook their blocks | `gossip`, `early` |
 //! | catching up | `catch_up` |
 //! | what peers are served, and what they are counted for | `link` |
@@ -27,6 +28,7 @@ mod duties;
 mod early;
 mod error;
 mod failure;
+mod gate;
 mod gossip;
 mod guard;
 mod inbox;
@@ -42,6 +44,7 @@ use std::{
 use lamella_chain::Chain;
 use lamella_fork_choice::{Combine, ForkChoice, Tick};
 use lamella_http_api::{ApiServer, Events, NodeFacts};
+use lamella_inspect::served::{Change, Served};
 use lamella_metrics::Metrics;
 use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent, Verdict};
 use lamella_network_dir::ValidatorKeys;
@@ -55,6 +58,7 @@ use catch_up::CatchUp;
 use combine::Prover;
 use early::Early;
 use failure::Pause;
+use gate::Gate;
 use gossip::Judged;
 use guard::Guard;
 use inbox::Received;
@@ -81,6 +85,7 @@ pub struct Node {
     committee_count: u64,
     catch_up: CatchUp,
     early: Early,
+    gate: Arc<Gate>,
     pause: Pause,
     /// Runs until the node ends.
     network: Network,
@@ -216,7 +221,11 @@ impl Node {
         match event {
             NetworkEvent::Gossip { id, message, .. } => {
                 let peer = id.peer();
-                let judged = self.gossiped(peer, message);
+                let judged = if self.is_second_vote(&message) {
+                    Ok(Judged::Ignored)
+                } else {
+                    self.gossiped(peer, message)
+                };
                 let verdict = judged.as_ref().map_or(Verdict::Ignore, |judged| judged.verdict());
                 self.tell(Command::Verdict(id, verdict));
                 match judged? {
@@ -252,7 +261,12 @@ impl Node {
         report::reorg(depth, before, &after);
         self.metrics.observe_reorg(depth as u64);
         let slot = self.clock.current_slot(unix_ms());
-        self.events.view_changed(&self.chain, before, &after, slot);
+        self.events.changed(&self.served(), &Change::between(before, &after), slot);
+    }
+
+    /// The chain as listeners see it.
+    fn served(&self) -> Served {
+        Served::from(Arc::clone(&self.chain))
     }
 }
 

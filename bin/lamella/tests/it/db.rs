@@ -211,3 +211,44 @@ fn verify_is_clean_and_then_finds_what_was_damaged() {
     assert!(code == 5 && error.contains("table Diffs"), "{error}");
     assert!(text(&db(&fixture.data, &["get", "state", "4"])).contains("yes"), "the rest is served");
 }
+
+/// Symptom: `verify` named a damaged row of an index below the live tree, and nothing could mend it, though headers say
+/// what it held: a start looks at the newest blocks only. Fix: `db derive` derives all of it, and the finding says so.
+#[test]
+fn a_damaged_row_of_an_index_is_derived_when_the_user_says_so() {
+    let (fixture, chain) = fixture();
+    let (root, _, _) = &fixture.blocks[&3];
+    let keys = [("Slots", root.as_bytes().to_vec()), ("Canonical", 4_u64.to_be_bytes().to_vec())];
+    let mut txn = chain.database().write_raw().unwrap();
+    for (table, key) in &keys {
+        txn.put_raw(table, key, &[7; 16]).unwrap();
+    }
+    txn.commit().unwrap();
+    let busy = db(&fixture.data, &["derive"]);
+    assert_eq!(busy.status.code(), Some(1), "a node holds it");
+    drop(chain);
+    let found = db(&fixture.data, &["verify"]);
+    assert_eq!(found.status.code(), Some(1));
+    let found = String::from_utf8(found.stdout).unwrap();
+    for table in ["Slots", "Canonical"] {
+        let in_table = format!("in table {table}");
+        let is_named =
+            |line: &str| line.contains(&in_table) && line.contains("`lamella db derive`");
+        assert!(found.lines().any(is_named), "{found}");
+    }
+    let derived: Value =
+        serde_json::from_str(&text(&db(&fixture.data, &["derive", "--json"]))).unwrap();
+    assert_eq!((&derived["slots"], &derived["canonical"]), (&1.into(), &1.into()), "{derived}");
+    text(&db(&fixture.data, &["verify"]));
+    assert!(text(&db(&fixture.data, &["derive"])).contains("as it should be"));
+    // What does not follow is named, and nothing is written.
+    let database =
+        Database::open(&fixture.data.join("db"), Options::new(OpenMode::Existing)).unwrap();
+    let mut txn = database.write().unwrap();
+    let header = [&1030_u64.to_be_bytes(), &fixture.blocks[&1030].0.as_bytes()[..]].concat();
+    assert!(txn.delete_raw("Headers", &header).unwrap());
+    txn.commit().unwrap();
+    drop(database);
+    let refused = db(&fixture.data, &["derive"]);
+    assert_eq!(refused.status.code(), Some(5), "{}", String::from_utf8_lossy(&refused.stderr));
+}

@@ -13,6 +13,8 @@ mod disk;
 mod dying;
 mod flags;
 mod full;
+#[path = "../../../../crates/chain/tests/golden/schema2/unpack.rs"]
+mod golden_directory;
 mod guard;
 mod log;
 mod migrate;

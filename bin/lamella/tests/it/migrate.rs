@@ -18,31 +18,22 @@ use lamella_types::{Block, MultiMessageAggregate, SignedBlock, State, slot::prop
 use lamella_xmss::scheme::Trust;
 use serde_json::Value;
 
-use crate::{node::BINARY, wait::output};
-
-const SPARSE: &[u8] =
-    include_bytes!("../../../../crates/chain/tests/golden/schema2/mdbx.dat.sparse");
+use crate::{
+    golden_directory::{self, GENESIS_TIME, HEAD_SLOT, SLOT_MS},
+    node::BINARY,
+    wait::output,
+};
 
 /// What the build that made the directory said of it.
 const CHECKSUM: &str = include_str!("../../../../crates/chain/tests/golden/schema2/checksum.json");
 
-const SLOT_MS: u64 = 300;
-
 /// The golden directory as `<data>/db`, last written at its head's slot.
 fn unpack(data: &Path) {
-    let mut file = vec![0; 256 << 10];
-    let mut rest = SPARSE;
-    while let Some((head, after)) = rest.split_first_chunk::<8>() {
-        let number = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()) as usize;
-        let (bytes, after) = after.split_at(number(4));
-        file[number(0)..][..bytes.len()].copy_from_slice(bytes);
-        rest = after;
-    }
     fs::create_dir_all(data.join("db")).unwrap();
+    golden_directory::unpack(&data.join("db"));
+    let since_genesis = Duration::from_millis(HEAD_SLOT * SLOT_MS);
+    let head = UNIX_EPOCH + Duration::from_secs(GENESIS_TIME) + since_genesis;
     let path = data.join("db/mdbx.dat");
-    fs::write(&path, file).unwrap();
-    let head =
-        UNIX_EPOCH + Duration::from_secs(1_795_272_101) + Duration::from_millis(43 * SLOT_MS);
     File::options().write(true).open(path).unwrap().set_modified(head).unwrap();
 }
 

@@ -12,11 +12,12 @@ use lamella_block_store::{
     roots_at, signature_floor, signed_block,
 };
 use lamella_tables::{
-    Bodies, Bytes, Database, Headers, OpenMode, Options, ReadError, Signatures, SlotRoot,
+    Bodies, Bytes, Database, Headers, OpenMode, Options, ReadError, RowTooLong, Signatures,
+    SlotRoot,
 };
 use lamella_types::{
     AggregatedAttestation, AggregationBits, Block, BlockBody, MultiMessageAggregate, ProofBytes,
-    Root, SignedBlock,
+    Root, SignedBlock, limits::PROOF_BYTES_MAX,
 };
 
 fn database() -> (tempfile::TempDir, Database) {
@@ -151,6 +152,10 @@ fn a_lost_row_is_damage_and_never_absence() {
     lost(|txn, key| assert!(txn.delete::<Bodies>(key).unwrap()));
     lost(|txn, key| assert!(txn.delete::<Signatures>(key).unwrap()));
     lost(|txn, key| txn.put::<Bodies>(key, &BlockBody::default()).unwrap());
-    lost(|txn, key| txn.put::<Signatures>(key, &Bytes(vec![0; 600_000])).unwrap());
+    // A proof longer than any is: never written, and never read where it was.
+    let mut txn = database.write().unwrap();
+    let refusal = txn.put::<Signatures>(&key, &Bytes(vec![0; PROOF_BYTES_MAX + 1])).unwrap_err();
+    assert!(refusal.source.is::<RowTooLong>(), "{refusal}");
+    drop(txn);
     assert!(header(&database.read().unwrap(), &root).unwrap().is_some(), "nothing was committed");
 }

@@ -12,7 +12,7 @@ use lamella_tables::{
 };
 use lamella_types::BlockHeader;
 
-use super::{CHUNK_ROWS, Check, FINDINGS_MAX, Progress, Stage};
+use super::{CHUNK_ROWS, Check, DERIVABLE, FINDINGS_MAX, Progress, Stage};
 use crate::meta::{ForkChoiceRow, META_NAMES, block_count};
 
 impl Check<'_> {
@@ -27,12 +27,18 @@ impl Check<'_> {
         self.identity = identity.ok().flatten();
         let row = self.report.check_read("F1", ForkChoiceRow::read(&txn))?;
         self.report.check("F1", row != Some(None), || "Meta has no fork choice row".to_owned());
-        self.report.check_read("P1", Extent::read(&txn))?;
+        if let Some(extent) = self.report.check_read("P1", Extent::read(&txn))? {
+            // S2 finds the state of each block, so from no later slot on are there states.
+            let (oldest, states_from) = (extent.oldest(), extent.newest().states_from);
+            self.report.check("S2", states_from == oldest.slot, || {
+                format!("the extent has states from slot {states_from} on, blocks from {oldest}")
+            });
+        }
         let counted = self.report.check_read("S1", block_count(&txn))?.flatten();
         let rows =
             txn.table_stats()?.iter().find(|table| table.name == Slots::NAME).map(|t| t.rows);
         self.report.check("S1", counted == rows, || {
-            format!("Meta counts {counted:?} blocks, Slots {rows:?}")
+            format!("Meta counts {counted:?} blocks, Slots {rows:?}{DERIVABLE}")
         });
         for name in txn.scan_keys::<Meta>(MetaName::new("\0"))? {
             let Some(name) = self.report.check_read("I1", name)? else { continue };
@@ -99,7 +105,7 @@ impl Check<'_> {
         let indexed = self.report.check_read("S1", txn.get::<Slots>(&key.root))?;
         if let Some(slot) = indexed {
             self.report.check("S1", slot == Some(key.slot), || {
-                format!("Slots says {slot:?} for block {key}")
+                format!("Slots says {slot:?} for block {key}{DERIVABLE}")
             });
         }
         self.report.check_read("S1", block_store::body(txn, &key, header))?;

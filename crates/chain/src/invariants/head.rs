@@ -6,7 +6,7 @@ use lamella_block_store::{self as block_store, Extent};
 use lamella_tables::{Canonical, EngineError, Read as _, ReadError, ReadTxn, SlotRoot};
 use lamella_types::{BlockHeader, Root};
 
-use super::{Check, Progress, Stage};
+use super::{Check, DERIVABLE, Progress, Stage};
 use crate::{error::ChainOpenError, meta::ForkChoiceRow, recover, vote_rows};
 
 impl Check<'_> {
@@ -45,7 +45,7 @@ impl Check<'_> {
             let row = txn.get::<Canonical>(&slot);
             let row = self.report.check_read("C1", row)?.flatten();
             self.report.check("C1", row == Some(root), || {
-                format!("Canonical has {row:?} at slot {slot}, the head's chain {root}")
+                format!("Canonical has {row:?} at slot {slot}, the head's chain {root}{DERIVABLE}")
             });
             steps += 1;
             if oldest.is_some_and(|key| key.root == root) {
@@ -76,7 +76,7 @@ impl Check<'_> {
         let rows =
             rows.iter().find(|stats| stats.name == "Canonical").map_or(0, |stats| stats.rows);
         self.report.check("C1", rows == steps, || {
-            format!("Canonical has {rows} rows, the head's chain {steps} blocks")
+            format!("Canonical has {rows} rows, the head's chain {steps} blocks{DERIVABLE}")
         });
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! A diff of schema 2 as schema 3 would have written it: without the roots that the block's branch gives.
 
-use lamella_block_store as block_store;
 use lamella_tables::{Canonical, Diffs, Headers, Read as _, ReadError, ReadTxn, SlotRoot};
 use lamella_types::{BlockHeader, Checkpoint, Root, Slot, packed::put_varint};
 
+use super::old::slot_of;
 use crate::{
     meta::content,
     schema2::{Alone, OldDiff},
@@ -45,6 +45,14 @@ pub(super) fn carry(
     Ok(bytes)
 }
 
+/// A row of Canonical; `None` for one that cannot be read: headers say it too, only slower.
+fn canonical(old: &ReadTxn<'_>, slot: Slot) -> Result<Option<Option<Root>>, ReadError> {
+    match old.get::<Canonical>(&slot) {
+        Err(ReadError::Damaged(_)) => Ok(None),
+        row => row.map(Some),
+    }
+}
+
 /// The block of this slot on the branch that ends in `tip`, as a state's history has it: zero where there is none.
 ///
 /// # Cost
@@ -52,13 +60,15 @@ pub(super) fn carry(
 fn branch_root(old: &ReadTxn<'_>, tip: Checkpoint, slot: Slot) -> Result<Root, ReadError> {
     let mut at = SlotRoot::new(tip.slot, tip.root);
     while at.slot > slot {
-        if old.get::<Canonical>(&at.slot)? == Some(at.root) {
-            return Ok(old.get::<Canonical>(&slot)?.unwrap_or(Root::ZERO));
+        if let (Some(Some(here)), Some(there)) = (canonical(old, at.slot)?, canonical(old, slot)?)
+            && here == at.root
+        {
+            return Ok(there.unwrap_or(Root::ZERO));
         }
         let lost = |what| content::<Headers>(&at, what);
         let header = old.get::<Alone<Headers>>(&at)?;
         let parent_root = header.ok_or_else(|| lost("the header is lost"))?.parent_root;
-        let parent_slot = block_store::slot(old, &parent_root)?;
+        let parent_slot = slot_of(old, &parent_root)?;
         // Slots descend, so this ends.
         let parent_slot = parent_slot.filter(|parent| *parent < at.slot);
         let parent_slot = parent_slot.ok_or_else(|| lost("its parent is not stored below it"))?;

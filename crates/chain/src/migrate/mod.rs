@@ -12,8 +12,9 @@
 //! | which rows become what | `steps`, `diffs` |
 //! | what `Meta` said and says now | `old` |
 //!
-//! Nothing is guessed: a damaged row of the old database is named, and ends it. But a vote that cannot be read is left out,
-//! and a key whose guard cannot be read signs no more; both are counted.
+//! Nothing is guessed: a damaged row of the old database is named, and ends it. But a row of an index or of the old live
+//! tree follows from headers and is derived, a vote that cannot be read is left out, and a key whose guard cannot be read
+//! signs no more; the latter two are counted.
 
 mod diffs;
 mod error;
@@ -40,7 +41,7 @@ use crate::{
 };
 use old::Old;
 use row::{Frontier, MigrationRow, Source};
-use steps::{COMPARE, Chunk, STEPS, Step, of_new};
+use steps::{COMPARE, Chunk, STEPS, Step, damaged_indexes, is_derived, of_new};
 
 pub use error::MigrateError;
 pub(crate) use place::check_none;
@@ -217,12 +218,28 @@ impl Job<'_> {
             self.compare()?;
             self.put_meta()?;
         }
-        let (_, recovered) = recover::open(&self.new)?;
+        let recovered = self.derive()?;
         self.check()?;
         let mut txn = self.new.write()?;
         put_schema(&mut txn)?;
         txn.commit()?;
         Ok(Ended { recovered, diverged })
+    }
+
+    /// What follows from headers, states and votes: all of it where the old indexes had rows that could not be read.
+    fn derive(&self) -> Result<Recovered, MigrateError> {
+        let damaged = damaged_indexes(&self.old.read()?)?;
+        if damaged.is_empty() {
+            return Ok(recover::open(&self.new)?.1);
+        }
+        let (_, recovered) = recover::derive(&self.new)?;
+        let txn = self.new.read()?;
+        for damage in damaged {
+            if !is_derived(&txn, &damage)? {
+                return Err(MigrateError::Damaged(damage));
+            }
+        }
+        Ok(recovered)
     }
 
     /// Whether everything has been moved and compared: the rows of `Meta` come after that.

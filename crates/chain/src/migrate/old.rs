@@ -7,7 +7,7 @@ use lamella_tables::{
     Bytes, Damage, Fault, Headers, Key as _, LockedView, Meta, MetaName, Read as _, ReadError,
     ReadTxn, SlotRoot, Table,
 };
-use lamella_types::{Checkpoint, Slot};
+use lamella_types::{Checkpoint, Root, Slot};
 
 use super::error::MigrateError;
 use crate::{
@@ -52,8 +52,7 @@ impl Old {
         let name = MetaName::new(meta::FORK_CHOICE);
         let view = txn.get::<Meta>(&name)?.and_then(|Bytes(row)| OldForkChoice::decode(&row));
         let view = view.ok_or_else(|| bad_row(&name))?;
-        let head_slot = block_store::slot(txn, &view.head)?;
-        let head_slot = head_slot.ok_or_else(|| bad_row(&name))?;
+        let head_slot = slot_of(txn, &view.head)?.ok_or_else(|| bad_row(&name))?;
         let name = MetaName::new("signature_floor");
         let floor = match txn.get::<Meta>(&name)? {
             None => SignatureFloor::START,
@@ -63,7 +62,13 @@ impl Old {
             }
         };
         let (first, header) = first_row::<Alone<Headers>>(txn, FIRST)?;
-        let (tree_root, _) = first_row::<LiveChain>(txn, FIRST)?;
+        // Its key is all that is asked of the row, and headers will show whether it is true.
+        let tree_root = match first_row::<LiveChain>(txn, FIRST) {
+            Err(ReadError::Damaged(damage)) => {
+                SlotRoot::decode(&damage.key).ok_or(MigrateError::Damaged(damage))?
+            }
+            row => row?.0,
+        };
         let mut extent = Extent::begin(first, header.parent_root);
         extent.set_floor(floor);
         Ok(Self { identity, view, head_slot, tree_root, extent })
@@ -122,13 +127,37 @@ impl Old {
             MigrateError::Damaged(Damage::new::<LiveChain>(key.encode(), fault))
         };
         for row in old.scan::<LiveChain>(FIRST)? {
-            let row = row?;
-            if live.next() != Some(row) {
-                return Err(differs(row.0));
+            let (key, parent_root) = match row {
+                // What it said follows from the header; its key says which.
+                Err(ReadError::Damaged(damage)) => {
+                    (SlotRoot::decode(&damage.key).ok_or(MigrateError::Damaged(damage))?, None)
+                }
+                row => row.map(|(key, parent_root)| (key, Some(parent_root)))?,
+            };
+            let same = |(at, parent): (SlotRoot, Root)| {
+                at == key && parent_root.is_none_or(|root| root == parent)
+            };
+            if !live.next().is_some_and(same) {
+                return Err(differs(key));
             }
         }
         live.next().map_or(Ok(()), |(key, _)| Err(differs(key)))
     }
+}
+
+/// The slot of a block: by the index, and where its row cannot be read, by the headers.
+pub(super) fn slot_of(txn: &ReadTxn<'_>, root: &Root) -> Result<Option<Slot>, ReadError> {
+    match block_store::slot(txn, root) {
+        Err(ReadError::Damaged(_)) => {}
+        slot => return slot,
+    }
+    for key in txn.scan_keys::<Alone<Headers>>(FIRST)? {
+        let key = key?;
+        if key.root == *root {
+            return Ok(Some(key.slot));
+        }
+    }
+    Ok(None)
 }
 
 const FIRST: SlotRoot = SlotRoot::first_of(0);

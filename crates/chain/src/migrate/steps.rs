@@ -135,10 +135,57 @@ impl Carry for Anchors {
 
 impl Carry for Slots {
     const FIRST: Root = Root::ZERO;
+
+    fn carry(_old: &ReadTxn<'_>, row: Row<Alone<Self>>) -> Carried<Self> {
+        unless_damaged::<Self>(row)
+    }
 }
 
 impl Carry for Canonical {
     const FIRST: Slot = 0;
+
+    fn carry(_old: &ReadTxn<'_>, row: Row<Alone<Self>>) -> Carried<Self> {
+        unless_damaged::<Self>(row)
+    }
+}
+
+/// A row that cannot be read follows from headers, and is derived in the end.
+fn unless_damaged<T: Table>(row: Row<Alone<T>>) -> Carried<T> {
+    match row {
+        Err(ReadError::Damaged(_)) => Ok(None),
+        row => row.map(Some),
+    }
+}
+
+/// Rows of the old indexes that cannot be read.
+pub(super) fn damaged_indexes(old: &ReadTxn<'_>) -> Result<Vec<Damage>, ReadError> {
+    fn of<T: Carry>(old: &ReadTxn<'_>, found: &mut Vec<Damage>) -> Result<(), ReadError> {
+        for row in old.scan::<Alone<T>>(T::FIRST)? {
+            match row {
+                Ok(_) => {}
+                Err(ReadError::Damaged(damage)) => found.push(damage),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+    let mut found = Vec::new();
+    of::<Slots>(old, &mut found)?;
+    of::<Canonical>(old, &mut found)?;
+    Ok(found)
+}
+
+fn is_there<T: Table>(new: &ReadTxn<'_>, key: &[u8]) -> Result<bool, ReadError> {
+    Ok(T::Key::decode(key).map_or(Ok(false), |key| new.has::<T>(&key))?)
+}
+
+/// Whether the new index has a row where the old one had this. Where it has none, the old row may be all that is left of
+/// a block.
+pub(super) fn is_derived(new: &ReadTxn<'_>, damage: &Damage) -> Result<bool, ReadError> {
+    Ok(match damage.table {
+        Slots::NAME => is_there::<Slots>(new, &damage.key)?,
+        _ => is_there::<Canonical>(new, &damage.key)?,
+    })
 }
 
 impl Carry for Headers {

@@ -15,6 +15,7 @@ impl<T: Table> Table for Alone<T> {
     type Value = T::Value;
     const SEAL: Seal = T::SEAL;
     const PLACE: Place = Place { tree: T::NAME, part: None };
+    const VALUE_BYTES_MAX: usize = T::VALUE_BYTES_MAX;
 
     fn hashes(value: &T::Value, key: &T::Key) -> Option<(Root, Root)> {
         T::hashes(value, key)
@@ -31,4 +32,5 @@ impl Table for LiveChain {
     type Value = Root;
     const SEAL: Seal = Seal::Checksum;
     const PLACE: Place = Place { tree: "LiveChain", part: None };
+    const VALUE_BYTES_MAX: usize = size_of::<Root>();
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod golden;
+#[path = "../golden/schema2/unpack.rs"]
+mod golden_directory;
 mod migrate;
 mod schema2;
 

@@ -1,7 +1,7 @@
 //! A directory of schema 2, as a network of two nodes left it: blocks, a restart, pruned proofs, pending votes. It is
 //! `tests/golden/schema2`, with what its own build said of it. Never made anew: no such build is left in the tree.
 
-use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path};
+use std::{collections::BTreeMap, fs, ops::ControlFlow};
 
 use lamella_chain::{
     Chain, ChainOpenError, ReadOnlyChain, SCHEMA_VERSION,
@@ -10,26 +10,9 @@ use lamella_chain::{
 use lamella_tables::{DatabaseView, Key as _, SlotRoot};
 use lamella_types::Root;
 
-/// Bytes of the data file, nearly all zeros.
-const FILE_BYTES: usize = 256 << 10;
-
-/// `[offset: u32 LE | length: u32 LE | bytes]` for each run that is not zeros.
-const SPARSE: &[u8] = include_bytes!("../golden/schema2/mdbx.dat.sparse");
+use crate::golden_directory::unpack;
 
 const INFO: &str = include_str!("../golden/schema2/info.json");
-
-/// Unpacks it.
-pub fn unpack(directory: &Path) {
-    let mut file = vec![0; FILE_BYTES];
-    let mut rest = SPARSE;
-    while let Some((head, after)) = rest.split_first_chunk::<8>() {
-        let number = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()) as usize;
-        let (bytes, after) = after.split_at(number(4));
-        file[number(0)..][..bytes.len()].copy_from_slice(bytes);
-        rest = after;
-    }
-    fs::write(directory.join("mdbx.dat"), file).unwrap();
-}
 
 /// Every row of a tree, its seal taken off.
 fn rows(database: &DatabaseView, tree: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {

@@ -74,6 +74,9 @@ pub enum GenesisError {
         /// Its reason.
         source: io::Error,
     },
+    /// A text could not be written as YAML.
+    #[error("cannot write YAML: {0}")]
+    Yaml(#[from] serde_yaml_ng::Error),
     /// No random numbers, hence no keys.
     #[error("the operating system gives no random numbers: {0}")]
     Randomness(#[from] getrandom::Error),

@@ -183,7 +183,7 @@ pub fn create(
         Some(time) => time,
         None => genesis_time_after(now()?, options.lead_s),
     };
-    directory.finish(&network.config(genesis_time))?;
+    directory.finish(&network.config(genesis_time)?)?;
     Ok(GenesisSummary {
         network_dir: options.out.clone(),
         genesis_time,
@@ -207,16 +207,16 @@ fn write_files(paths: &NetworkDir, network: &Network<'_>) -> Result<(), GenesisE
         write(&paths.node_key(&node.node_id), key.as_bytes(), Access::Owner)?;
     }
     let public: [(&Path, String); 4] = [
-        (&paths.keys_dir.join(MANIFEST), network.manifest()),
-        (&paths.validators, network.validators()),
-        (&paths.annotated_validators, network.annotated_validators()),
-        (&paths.nodes, network.nodes()),
+        (&paths.keys_dir.join(MANIFEST), network.manifest()?),
+        (&paths.validators, network.validators()?),
+        (&paths.annotated_validators, network.annotated_validators()?),
+        (&paths.nodes, network.nodes()?),
     ];
     for (path, text) in public {
         write(path, text.as_bytes(), Access::Public)?;
     }
     // It repeats the nodes' private keys.
-    write(&paths.validator_config, network.validator_config().as_bytes(), Access::Owner)
+    write(&paths.validator_config, network.validator_config()?.as_bytes(), Access::Owner)
 }
 
 /// The next whole second and the lead.

@@ -1,11 +1,15 @@
-//! The texts of a network's files, in the shapes lean-quickstart's generator gives them.
-
-use std::fmt::Write;
+//! The texts of a network's files, made of the types that read them.
 
 use lamella_types::Validator;
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::{keys::ROLES, node::Node};
-use crate::Role;
+use super::{GenesisError, keys::ROLES, node::Node};
+use crate::{
+    EnrFields, NodeEntry, Role,
+    assignment::{ByNode, KeyRow, Row},
+    config::ConfigFile,
+    node_entry::ValidatorConfigFile,
+};
 
 /// What the texts are made from.
 pub(super) struct Network<'a> {
@@ -15,99 +19,55 @@ pub(super) struct Network<'a> {
 }
 
 impl Network<'_> {
-    pub(super) fn config(&self, genesis_time: u64) -> String {
-        let mut text = format!(
-            "# Genesis Settings\nGENESIS_TIME: {genesis_time}\n\
-             # Chain Settings\nATTESTATION_COMMITTEE_COUNT: 1\n\
-             # Key Settings\nACTIVE_EPOCH: {}\n\
-             # Validator Settings\nVALIDATOR_COUNT: {}\n\
-             # List of Genesis Validators' Public Keys (attestation + proposal)\nGENESIS_VALIDATORS:\n",
-            self.log_slots(),
-            self.validators.len(),
-        );
-        for validator in self.validators {
-            line(
-                &mut text,
-                format_args!("  - attestation_pubkey: \"{}\"", key(validator, Role::Attester)),
-            );
-            line(
-                &mut text,
-                format_args!("    proposal_pubkey: \"{}\"", key(validator, Role::Proposer)),
-            );
-        }
-        text
+    pub(super) fn config(&self, genesis_time: u64) -> Result<String, GenesisError> {
+        yaml(&ConfigFile::new(genesis_time, self.validators, self.log_slots()))
     }
 
-    pub(super) fn validators(&self) -> String {
-        self.by_node(|text, validator| line(text, format_args!("  - {}", validator.index)))
+    pub(super) fn validators(&self) -> Result<String, GenesisError> {
+        self.by_node(|validator| vec![Row { index: validator.index, key: None }])
     }
 
-    pub(super) fn annotated_validators(&self) -> String {
-        self.by_node(|text, validator| {
-            for role in ROLES {
-                line(text, format_args!("  - index: {}", validator.index));
-                line(text, format_args!("    pubkey_hex: {}", key(validator, role)));
-                let file = role.default_key_file(validator.index);
-                line(text, format_args!("    privkey_file: {file}"));
-            }
+    pub(super) fn annotated_validators(&self) -> Result<String, GenesisError> {
+        self.by_node(|validator| {
+            let index = validator.index;
+            let row = |role: Role| {
+                let (public_key, file) =
+                    (Some(public_key(validator, role)), role.default_key_file(index));
+                Row { index, key: Some(KeyRow { public_key, file }) }
+            };
+            ROLES.map(row).into()
         })
     }
 
-    pub(super) fn validator_config(&self) -> String {
-        let mut text = format!(
-            "shuffle: roundrobin\ndeployment_mode: local\nconfig:\n  activeEpoch: {}\n  \
-             keyType: \"hash-sig\"\n  attestation_committee_count: 1\nvalidators:\n",
-            self.log_slots(),
-        );
-        for (number, node) in self.nodes.iter().enumerate() {
-            let rows = [
-                format!("  - name: \"{}\"", node.node_id),
-                format!("    privkey: \"{}\"", hex::encode(node.private_key.as_bytes())),
-                "    enrFields:".into(),
-                format!("      ip: \"{}\"", Node::IP),
-                format!("      quic: {}", node.ports.quic),
-                format!("    metricsPort: {}", node.ports.metrics),
-                format!("    apiPort: {}", node.ports.api),
-                format!("    isAggregator: {}", number == 0),
-                format!("    count: {}", self.validators_of(number).count()),
-            ];
-            for row in rows {
-                line(&mut text, format_args!("{row}"));
-            }
-        }
-        text
+    pub(super) fn validator_config(&self) -> Result<String, GenesisError> {
+        let nodes = self.nodes.iter().enumerate().map(|(number, node)| NodeEntry {
+            name: node.node_id.clone(),
+            private_key: Some(node.private_key.clone()),
+            enr_fields: EnrFields { ip: Some(Node::IP.to_string()), quic: Some(node.ports.quic) },
+            metrics_port: Some(node.ports.metrics),
+            api_port: Some(node.ports.api),
+            is_aggregator: number == 0,
+            count: Some(self.validators_of(number).count() as u64),
+        });
+        yaml(&ValidatorConfigFile::new(nodes.collect(), self.log_slots()))
     }
 
-    pub(super) fn nodes(&self) -> String {
-        let mut text = String::new();
-        for node in self.nodes {
-            line(&mut text, format_args!("- {}", node.enr));
-        }
-        text
+    pub(super) fn nodes(&self) -> Result<String, GenesisError> {
+        yaml(&self.nodes.iter().map(|node| &node.enr).collect::<Vec<_>>())
     }
 
     /// `validator-keys-manifest.yaml`. It names the scheme in use; generators still write the one before it.
-    pub(super) fn manifest(&self) -> String {
-        let mut text = format!(
-            "key_scheme: SIGAbortingTargetSumLifetime32Dim46Base8\nhash_function: Poseidon1\nencoding: TargetSum\n\
-             lifetime: {}\nlog_num_active_epochs: {}\nnum_active_epochs: {}\nnum_validators: {}\nvalidators:\n",
-            lamella_xmss::PRODUCTION.lifetime_slots(),
-            self.log_slots(),
-            self.key_slots,
-            self.validators.len(),
-        );
-        for validator in self.validators {
-            line(&mut text, format_args!("  - index: {}", validator.index));
-            for role in ROLES {
-                let file = role.default_key_file(validator.index);
-                line(
-                    &mut text,
-                    format_args!("    {role}_key_pubkey_hex: 0x{}", key(validator, role)),
-                );
-                line(&mut text, format_args!("    {role}_key_privkey_file: {file}"));
-            }
-        }
-        text
+    pub(super) fn manifest(&self) -> Result<String, GenesisError> {
+        yaml(&Manifest {
+            key_scheme: "SIGAbortingTargetSumLifetime32Dim46Base8",
+            hash_function: "Poseidon1",
+            encoding: "TargetSum",
+            lifetime: lamella_xmss::PRODUCTION.lifetime_slots(),
+            log_num_active_epochs: self.log_slots(),
+            num_active_epochs: self.key_slots,
+            num_validators: self.validators.len(),
+            validators: self.validators.iter().map(ManifestEntry).collect(),
+        })
     }
 
     /// The generator's `roundrobin`: validator i belongs to node i mod N.
@@ -115,33 +75,60 @@ impl Network<'_> {
         self.validators.iter().skip(number).step_by(self.nodes.len())
     }
 
-    fn by_node(&self, row: impl Fn(&mut String, &Validator)) -> String {
-        let mut text = String::new();
-        for (number, node) in self.nodes.iter().enumerate() {
-            line(&mut text, format_args!("{}:", node.node_id));
-            let before = text.len();
-            self.validators_of(number).for_each(|validator| row(&mut text, validator));
-            if text.len() == before {
-                line(&mut text, format_args!("  []"));
-            }
-        }
-        text
+    fn by_node(&self, rows: impl Fn(&Validator) -> Vec<Row>) -> Result<String, GenesisError> {
+        let nodes = self.nodes.iter().enumerate();
+        let by_node: ByNode = nodes
+            .map(|(number, node)| {
+                let rows = self.validators_of(number).flat_map(&rows).collect();
+                (node.node_id.clone(), Some(rows))
+            })
+            .collect();
+        yaml(&by_node)
     }
 
     /// The generator counts active slots in powers of two: the next one up.
-    fn log_slots(&self) -> u32 {
+    const fn log_slots(&self) -> u32 {
         self.key_slots.next_power_of_two().trailing_zeros()
     }
 }
 
-fn key(validator: &Validator, role: Role) -> String {
+/// The list of keys, which no node reads.
+#[derive(Serialize)]
+struct Manifest<'a> {
+    key_scheme: &'a str,
+    hash_function: &'a str,
+    encoding: &'a str,
+    lifetime: u64,
+    log_num_active_epochs: u32,
+    num_active_epochs: u64,
+    num_validators: usize,
+    validators: Vec<ManifestEntry<'a>>,
+}
+
+/// `index`, and for each role `{role}_key_pubkey_hex` and `{role}_key_privkey_file`.
+struct ManifestEntry<'a>(&'a Validator);
+
+impl Serialize for ManifestEntry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (validator, mut map) = (self.0, serializer.serialize_map(None)?);
+        map.serialize_entry("index", &validator.index)?;
+        for role in ROLES {
+            let key = format!("0x{}", public_key(validator, role));
+            map.serialize_entry(&format!("{role}_key_pubkey_hex"), &key)?;
+            let file = role.default_key_file(validator.index);
+            map.serialize_entry(&format!("{role}_key_privkey_file"), &file)?;
+        }
+        map.end()
+    }
+}
+
+fn public_key(validator: &Validator, role: Role) -> String {
     hex::encode(match role {
         Role::Attester => validator.attestation_public_key.0,
         Role::Proposer => validator.proposal_public_key.0,
     })
 }
 
-fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
-    // Writing to a string does not fail.
-    let _ = writeln!(text, "{content}");
+fn yaml(value: &impl Serialize) -> Result<String, GenesisError> {
+    Ok(serde_yaml_ng::to_string(value)?)
 }

@@ -1,26 +1,33 @@
 //! Gossipsub as the lean network runs it, and its messages as values.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use lamella_types::{Decode, SignedAggregatedAttestation, SignedAttestation, SignedBlock};
+use lamella_types::{
+    Decode, SignedAggregatedAttestation, SignedAttestation, SignedBlock,
+    limits::SIGNED_BLOCK_BYTES_MAX,
+};
 use libp2p::gossipsub::{
-    self, ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter, Message,
-    MessageAuthenticity, MessageId, ValidationMode, WhitelistSubscriptionFilter,
+    self, ConfigBuilder, IdentTopic, MaxCountSubscriptionFilter, MessageAuthenticity,
+    ValidationMode, WhitelistSubscriptionFilter,
 };
 
 use super::{
     config::{NetworkConfig, NetworkError, SUBNETS_MAX},
+    content::{self, Unpack},
+    listener::Listener,
     message::GossipMessage,
 };
-use crate::wire::{
-    MAX_PAYLOAD_BYTES,
-    message_id::message_id,
-    snappy::decompress_block,
-    topic::{Topic, TopicKind},
-};
+use crate::wire::topic::{Topic, TopicKind};
 
-/// Bytes of one gossip frame: the worst case of 10 MiB compressed (32 + n + n/6) and its envelope, as leanSpec.
-const TRANSMIT_BYTES_MAX: usize = 32 + MAX_PAYLOAD_BYTES + MAX_PAYLOAD_BYTES / 6 + 1_024;
+/// Bytes of the largest valid message as it is sent: the worst case of snappy (32 + n + n/6), and the envelope.
+const MESSAGE_BYTES_MAX: usize = 32 + SIGNED_BLOCK_BYTES_MAX + SIGNED_BLOCK_BYTES_MAX / 6 + 1_024;
+
+/// Bytes of one gossip frame: three of the largest messages, 1.8 MiB. leanSpec allows 11.7 MiB, which 96 strangers
+/// that each leave a frame unfinished would make 1.1 GB.
+const TRANSMIT_BYTES_MAX: usize = 3 * MESSAGE_BYTES_MAX;
+
+/// Messages that wait for a peer that does not read: what comes after them is not sent to it.
+const UNREAD_MESSAGES_MAX: usize = 1_024;
 
 /// leanSpec `gossipsub/parameters.py`: the mesh's degree, and the bounds at which it is mended.
 const MESH_PEERS: usize = 8;
@@ -41,13 +48,14 @@ const SUBSCRIPTIONS_PER_MESSAGE_MAX: usize = 128;
 const SEEN: Duration = Duration::from_secs(24);
 
 /// Gossipsub that accepts only the topics of this network.
-pub(super) type Gossip = gossipsub::Behaviour<
-    IdentityTransform,
-    MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>,
->;
+pub(super) type Gossip =
+    gossipsub::Behaviour<Unpack, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
 
 /// A gossipsub with our parameters, subscribed to what the configuration names.
-pub(super) fn gossip(config: &NetworkConfig) -> Result<Gossip, NetworkError> {
+pub(super) fn gossip(
+    config: &NetworkConfig,
+    listener: Arc<dyn Listener>,
+) -> Result<Gossip, NetworkError> {
     if config.committee_count > SUBNETS_MAX {
         return Err(NetworkError::Subnets(config.committee_count));
     }
@@ -55,11 +63,12 @@ pub(super) fn gossip(config: &NetworkConfig) -> Result<Gossip, NetworkError> {
         let subnets = (0..config.committee_count).map(|subnet| TopicKind::Attestation { subnet });
         [TopicKind::Block, TopicKind::Aggregation].into_iter().chain(subnets)
     };
-    let topics: HashSet<_> = kinds().map(|kind| topic(kind).hash()).collect();
+    let topics = content::topics(kinds());
+    let names: HashSet<_> = topics.keys().cloned().collect();
     let filter = MaxCountSubscriptionFilter {
-        max_subscribed_topics: topics.len(),
-        max_subscriptions_per_request: topics.len().max(SUBSCRIPTIONS_PER_MESSAGE_MAX),
-        filter: WhitelistSubscriptionFilter(topics),
+        max_subscribed_topics: names.len(),
+        max_subscriptions_per_request: names.len().max(SUBSCRIPTIONS_PER_MESSAGE_MAX),
+        filter: WhitelistSubscriptionFilter(names),
     };
     let parameters = ConfigBuilder::default()
         .mesh_n(MESH_PEERS)
@@ -75,18 +84,21 @@ pub(super) fn gossip(config: &NetworkConfig) -> Result<Gossip, NetworkError> {
         .prune_backoff(Duration::from_secs(60))
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
-        .message_id_fn(id)
+        .message_id_fn(content::id)
         .max_transmit_size(TRANSMIT_BYTES_MAX)
         .max_publish_messages(RPC_MESSAGES_MAX)
+        .connection_handler_queue_len(UNREAD_MESSAGES_MAX)
         .allow_self_origin(true)
         .flood_publish(false)
         .idontwant_message_size_threshold(1_000)
         .build()
         .map_err(|error| NetworkError::Gossip(error.to_string()))?;
-    let mut gossip = gossipsub::Behaviour::new_with_subscription_filter(
+    let unpack = Unpack { topics, signature_bytes: config.signature_bytes, listener };
+    let mut gossip = gossipsub::Behaviour::new_with_subscription_filter_and_transform(
         MessageAuthenticity::Anonymous,
         parameters,
         filter,
+        unpack,
     )
     .map_err(|error| NetworkError::Gossip(error.to_owned()))?;
     let wanted = kinds().filter(|kind| match kind {
@@ -105,31 +117,26 @@ pub(super) fn topic(kind: TopicKind) -> IdentTopic {
     IdentTopic::new(Topic::new(kind).to_string())
 }
 
-fn id(message: &Message) -> MessageId {
-    MessageId::new(&message_id(message.topic.as_str(), &message.data))
-}
-
-/// What a gossiped message says; also the bytes of its SSZ.
+/// What a gossiped message says.
 ///
 /// # Errors
 /// What is wrong with its bytes.
 pub(super) fn decode(
     kind: TopicKind,
-    data: &[u8],
+    ssz: &[u8],
     signature_bytes: usize,
-) -> Result<(GossipMessage, usize), String> {
-    let ssz = decompress_block(data, MAX_PAYLOAD_BYTES).map_err(|error| error.to_string())?;
+) -> Result<GossipMessage, String> {
     let message = match kind {
         TopicKind::Block => {
-            SignedBlock::from_ssz(&ssz).map(|block| GossipMessage::Block(block.into()))
+            SignedBlock::from_ssz(ssz).map(|block| GossipMessage::Block(block.into()))
         }
         TopicKind::Attestation { subnet } => {
-            SignedAttestation::from_ssz(&ssz, signature_bytes).map(|attestation| {
+            SignedAttestation::from_ssz(ssz, signature_bytes).map(|attestation| {
                 GossipMessage::Attestation { subnet, attestation: attestation.into() }
             })
         }
-        TopicKind::Aggregation => SignedAggregatedAttestation::from_ssz(&ssz)
+        TopicKind::Aggregation => SignedAggregatedAttestation::from_ssz(ssz)
             .map(|aggregate| GossipMessage::Aggregate(aggregate.into())),
     };
-    Ok((message.map_err(|error| error.to_string())?, ssz.len()))
+    message.map_err(|error| error.to_string())
 }

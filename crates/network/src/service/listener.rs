@@ -1,6 +1,10 @@
 //! Who listens to the network: the node, its metrics.
 
-use super::{book::Direction, message::NetworkEvent};
+use super::{
+    book::Direction,
+    glance::{Glance, Worth},
+    message::NetworkEvent,
+};
 use crate::{peers::Offence, wire::topic::TopicKind};
 
 /// Takes what happens. Called on the network's own task: it must not block.
@@ -11,6 +15,11 @@ pub trait Listener: Send + Sync + 'static {
     /// # Errors
     /// The event.
     fn event(&self, event: NetworkEvent) -> Result<(), Box<NetworkEvent>>;
+
+    /// Whether a gossiped message is worth its decoding. Asked for every copy that comes, so it must be cheap.
+    fn worth(&self, _glance: &Glance) -> Worth {
+        Worth::Reading
+    }
 
     /// Counts something.
     fn observe(&self, observation: Observation);
@@ -39,13 +48,13 @@ pub enum Observation {
     Gossip {
         /// On which topic.
         kind: TopicKind,
-        /// Bytes as sent.
-        snappy_bytes: usize,
         /// Bytes of its SSZ.
         ssz_bytes: usize,
     },
     /// A gossiped message was dropped unread, or could not be read.
     GossipDropped(Offence),
+    /// A gossiped message was too early, too late, or nothing new.
+    NotWorthReading,
     /// The node is too busy for a gossiped message.
     Busy,
     /// A request for blocks was answered to us.

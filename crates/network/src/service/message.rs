@@ -50,6 +50,24 @@ impl GossipMessage {
         }
     }
 
+    /// Bytes that it holds in memory, from which queues take their budgets.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let rest = match self {
+            Self::Block(block) => block.memory_bytes(),
+            Self::Attestation { attestation, .. } => {
+                size_of::<SignedAttestation>() + attestation.signature.len()
+            }
+            Self::Aggregate(aggregate) => {
+                let SignedAggregatedAttestation { proof, .. } = &**aggregate;
+                size_of::<SignedAggregatedAttestation>()
+                    + proof.participants.as_bytes().len()
+                    + proof.proof.as_bytes().len()
+            }
+        };
+        size_of::<Self>() + rest
+    }
+
     /// The vote, if it is not a block.
     #[must_use]
     pub fn data(&self) -> Option<&AttestationData> {
@@ -66,6 +84,8 @@ impl GossipMessage {
 pub struct GossipId {
     pub(crate) message: gossipsub::MessageId,
     pub(crate) peer: PeerId,
+    /// What it takes of the budgets until then.
+    pub(crate) bytes: usize,
 }
 
 impl GossipId {
@@ -108,8 +128,6 @@ pub enum NetworkEvent {
         id: GossipId,
         /// What was said.
         message: GossipMessage,
-        /// Its bytes uncompressed.
-        ssz_bytes: usize,
     },
     /// The answer to a request. Blocks are decoded, at most as many as were asked for, and otherwise unchecked.
     Blocks {

@@ -12,6 +12,8 @@
 //! | what both work on | `hub` |
 //! | connections and their protocols | `swarm` |
 //! | gossipsub's parameters, messages | `gossip` |
+//! | what is unpacked, and what is worth decoding | `content`, `glance` |
+//! | what waits for the node's verdict | `pending` |
 //! | requests and answers on a stream | `protocols`, `stream` |
 //! | answers read block by block, and what they may weigh | `source`, `meter` |
 //! | which connections of a peer are alive | `connections` |
@@ -19,7 +21,8 @@
 //!
 //! ## Bounds
 //!
-//! Undecided gossip: [`GOSSIP_PENDING_MAX`] in all and [`GOSSIP_PENDING_PER_PEER`] of one peer. Requests of ours:
+//! Undecided gossip: [`GOSSIP_PENDING_MAX`] messages and [`GOSSIP_PENDING_BYTES_MAX`] bytes in all,
+//! [`GOSSIP_PENDING_PER_PEER`] and [`GOSSIP_PENDING_BYTES_PER_PEER`] of one peer. Requests of ours:
 //! [`REQUESTS_MAX`](crate::requests::REQUESTS_MAX), each of
 //! [`REQUEST_BLOCKS_MAX`](crate::requests::REQUEST_BLOCKS_MAX) blocks. Streams that one peer may open at once:
 //! [`STREAMS_PER_PEER`] for each protocol. Connections: [`PEERS_MAX`], of which [`INBOUND_MAX`] begun by others, beside
@@ -28,13 +31,16 @@
 mod book;
 mod config;
 mod connections;
+mod content;
 mod exchange;
+mod glance;
 mod gossip;
 mod hub;
 mod limits;
 mod listener;
 mod message;
 mod meter;
+mod pending;
 mod protocols;
 mod source;
 mod stream;
@@ -52,8 +58,10 @@ use tokio::{runtime::Builder, sync::mpsc};
 
 pub use book::{Direction, PeerBook, PeerInfo};
 pub use config::{Dial, NetworkConfig, NetworkError, SUBNETS_MAX};
+pub use glance::{Glance, Worth};
 pub use limits::{
-    GOSSIP_PENDING_MAX, GOSSIP_PENDING_PER_PEER, INBOUND_MAX, PEERS_MAX, STREAMS_PER_PEER,
+    GOSSIP_PENDING_BYTES_MAX, GOSSIP_PENDING_BYTES_PER_PEER, GOSSIP_PENDING_MAX,
+    GOSSIP_PENDING_PER_PEER, INBOUND_MAX, PEERS_MAX, STREAMS_PER_PEER,
 };
 pub use listener::{Listener, Observation};
 pub use message::{Command, GossipId, GossipMessage, NetworkEvent, Verdict};
@@ -105,7 +113,7 @@ impl Network {
             .build()?;
         let mut swarm = {
             let _entered = runtime.enter();
-            swarm::swarm(config, keypair, &dial)?
+            swarm::swarm(config, keypair, &dial, Arc::clone(&listener))?
         };
         let address = runtime.block_on(swarm::listen(&mut swarm, config.listen))?;
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);

@@ -13,7 +13,8 @@ use std::io;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use lamella_types::{
     BlocksByRangeRequest, BlocksByRootRequest, Decode, SignedBlock, Status,
-    limits::MAX_REQUEST_BLOCKS, to_ssz,
+    limits::{MAX_REQUEST_BLOCKS, SIGNED_BLOCK_BYTES_MAX},
+    to_ssz,
 };
 use libp2p::{StreamProtocol, request_response};
 
@@ -22,7 +23,7 @@ use super::{
     stream::{invalid, read_chunk, read_payload},
 };
 use crate::{
-    requests::{BlocksRequest, REQUEST_BLOCKS_MAX, SIGNED_BLOCK_BYTES_MAX},
+    requests::{BlocksRequest, REQUEST_BLOCKS_MAX},
     wire::chunk::{ResponseChunk, ResponseCode, encode_payload},
 };
 
@@ -95,9 +96,17 @@ impl request_response::Codec for StatusCodec {
     }
 }
 
-/// Asks for blocks, in one of two ways.
+/// Asks for blocks, in one of two ways. A stream has a codec of its own, which reads no more than was asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum BlocksCodec {
+pub(super) struct BlocksCodec {
+    by: By,
+    /// Most blocks of the answer, once a request was written.
+    blocks_max: usize,
+}
+
+/// How blocks are named.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum By {
     /// By slots.
     Range,
     /// By roots.
@@ -123,16 +132,20 @@ pub(super) enum BlocksAnswer {
 }
 
 impl BlocksCodec {
+    pub(super) const fn new(by: By) -> Self {
+        Self { by, blocks_max: REQUEST_BLOCKS_MAX }
+    }
+
     pub(super) const fn protocol(self) -> StreamProtocol {
-        StreamProtocol::new(match self {
-            Self::Range => "/leanconsensus/req/blocks_by_range/1/ssz_snappy",
-            Self::Roots => "/leanconsensus/req/blocks_by_root/1/ssz_snappy",
+        StreamProtocol::new(match self.by {
+            By::Range => "/leanconsensus/req/blocks_by_range/1/ssz_snappy",
+            By::Roots => "/leanconsensus/req/blocks_by_root/1/ssz_snappy",
         })
     }
 
     fn decode(self, bytes: &[u8]) -> Result<BlocksRequest, String> {
-        match self {
-            Self::Range => {
+        match self.by {
+            By::Range => {
                 let range = BlocksByRangeRequest::from_ssz(bytes).map_err(|e| e.to_string())?;
                 let BlocksByRangeRequest { start_slot, count } = range;
                 if !(1..=MAX_REQUEST_BLOCKS as u64).contains(&count) {
@@ -140,7 +153,7 @@ impl BlocksCodec {
                 }
                 Ok(BlocksRequest::Range { start_slot, count })
             }
-            Self::Roots => {
+            By::Roots => {
                 let roots = BlocksByRootRequest::from_ssz(bytes).map_err(|e| e.to_string())?;
                 Ok(BlocksRequest::Roots(roots.roots.to_vec()))
             }
@@ -182,7 +195,7 @@ impl request_response::Codec for BlocksCodec {
             if chunk.code != ResponseCode::Success {
                 return Ok(BlocksAnswer::Received { blocks, ssz_bytes, end: Some(chunk) });
             }
-            if blocks.len() == REQUEST_BLOCKS_MAX {
+            if blocks.len() == self.blocks_max {
                 return Err(invalid("more blocks than were asked for"));
             }
             ssz_bytes += chunk.payload.len();
@@ -201,6 +214,7 @@ impl request_response::Codec for BlocksCodec {
         T: AsyncWrite + Unpin + Send,
     {
         let request = request.map_err(|malformed| invalid(malformed.0))?;
+        self.blocks_max = request.blocks_max().min(REQUEST_BLOCKS_MAX);
         let ssz = Self::encode(request)?;
         io.write_all(&encode_payload(&ssz).map_err(invalid)?).await
     }

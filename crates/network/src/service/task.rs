@@ -26,28 +26,23 @@ use super::{
     book::{Direction, PeerBook, printable},
     config::NetworkConfig,
     connections::Connections,
+    content::{self, Content},
     exchange::Exchange,
     gossip,
     hub::Hub,
-    limits::{GOSSIP_PENDING_MAX, GOSSIP_PENDING_PER_PEER},
     listener::{Listener, Observation},
     message::{Command, GossipId, GossipMessage, NetworkEvent, Verdict},
+    pending::Pending,
     source::BlockSource,
     swarm::{Behaviour, BehaviourEvent, socket_address},
 };
 use crate::{
     peers::{Demand, Dialler, Offence, Peers},
-    wire::{
-        snappy::compress_block,
-        topic::{Topic, TopicKind},
-    },
+    wire::topic::{Topic, TopicKind},
 };
 
 /// Time between two looks at what can wait: events that the node had no room for, bans that end, whom to dial, the mesh.
 const HOUSEKEEPING: Duration = Duration::from_millis(200);
-
-/// Of the gossip that may wait, of one peer and in all, what only blocks may fill.
-const KEPT_FOR_BLOCKS: usize = 256;
 
 /// The network's own thread of control.
 pub(super) struct Task {
@@ -58,8 +53,8 @@ pub(super) struct Task {
     dialler: Dialler<PeerId>,
     connections: Connections<PeerId, ConnectionId>,
     signature_bytes: usize,
-    /// Undecided gossip by forwarder.
-    pending: HashMap<PeerId, usize>,
+    /// Undecided gossip.
+    pending: Pending,
     topics: HashMap<gossipsub::TopicHash, TopicKind>,
 }
 
@@ -85,7 +80,7 @@ impl Task {
             dial,
             connections: Connections::default(),
             signature_bytes: config.signature_bytes,
-            pending: HashMap::new(),
+            pending: Pending::default(),
             topics,
         }
     }
@@ -146,12 +141,9 @@ impl Task {
 
     fn publish(&mut self, message: &GossipMessage) {
         let topic = message.topic();
-        let bytes = match compress_block(&message.to_ssz()) {
-            Ok(bytes) => bytes,
-            Err(error) => return warn!(%topic, %error, "Not published"),
-        };
-        let published =
-            self.hub.swarm.behaviour_mut().gossip.publish(gossip::topic(topic.kind), bytes);
+        let name = gossip::topic(topic.kind).hash();
+        let content = content::of_ours(name.as_str(), &message.to_ssz());
+        let published = self.hub.swarm.behaviour_mut().gossip.publish(name, content);
         match published {
             Ok(_) | Err(gossipsub::PublishError::Duplicate) => {}
             // A lone node has nobody to tell.
@@ -248,7 +240,6 @@ impl Task {
         let now_ms = self.hub.now_ms();
         self.hub.peers.gone(&peer, now_ms);
         self.dialler.gone(&peer, now_ms);
-        self.pending.remove(&peer);
         if let Some(info) = self.hub.book.remove(&peer) {
             let direction = info.direction;
             self.hub.listener.observe(Observation::Disconnected { direction, reason });
@@ -263,7 +254,7 @@ impl Task {
                 message_id,
                 message,
             }) => {
-                let id = GossipId { message: message_id, peer: propagation_source };
+                let id = GossipId { message: message_id, peer: propagation_source, bytes: 0 };
                 self.gossiped(id, &message);
             }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
@@ -283,20 +274,33 @@ impl Task {
 
     fn gossiped(&mut self, id: GossipId, message: &gossipsub::Message) {
         let peer = id.peer;
+        // Bytes are those unpacked: a bomb pays for what it costs.
+        let (content, bytes) = Content::read(&message.data);
         let Some(kind) = self.topics.get(&message.topic).copied() else {
             return self.report(&id, Verdict::Ignore);
         };
-        let bytes = message.data.len() as u64;
-        if !self.hub.allows(&peer, Demand::Gossip { bytes }) {
+        if !self.hub.allows(&peer, Demand::Gossip { bytes: bytes as u64 }) {
             self.report(&id, Verdict::Ignore);
             self.hub.listener.observe(Observation::GossipDropped(Offence::Flood));
             return self.hub.penalise(peer, Offence::Flood, "gossip");
         }
-        match gossip::decode(kind, &message.data, self.signature_bytes) {
-            Ok((decoded, ssz_bytes)) => {
-                let snappy_bytes = message.data.len();
-                self.hub.listener.observe(Observation::Gossip { kind, snappy_bytes, ssz_bytes });
-                self.offer(id, decoded, ssz_bytes);
+        let (ssz, refused) = match content {
+            Content::Payload(ssz) => (ssz, None),
+            Content::Nothing => {
+                self.hub.listener.observe(Observation::NotWorthReading);
+                return self.report(&id, Verdict::Ignore);
+            }
+            Content::Never(why) => (&[][..], Some(why.to_owned())),
+        };
+        let decoded = match refused {
+            Some(why) => Err(why),
+            None => gossip::decode(kind, ssz, self.signature_bytes),
+        };
+        match decoded {
+            Ok(decoded) => {
+                let ssz_bytes = ssz.len();
+                self.hub.listener.observe(Observation::Gossip { kind, ssz_bytes });
+                self.offer(id, decoded);
             }
             Err(reason) => {
                 self.report(&id, Verdict::Reject);
@@ -306,27 +310,21 @@ impl Task {
         }
     }
 
-    /// Hands gossip to the node if it has room. What a busy node misses does not come again, so room is kept for
-    /// blocks. That it is busy is nobody else's fault.
-    fn offer(&mut self, id: GossipId, message: GossipMessage, ssz_bytes: usize) {
-        let peer = id.peer;
-        let kept = if matches!(message, GossipMessage::Block(_)) { 0 } else { KEPT_FOR_BLOCKS };
-        let of_peer = self.pending.get(&peer).copied().unwrap_or_default();
-        let of_all = self.pending.values().sum::<usize>();
-        let is_full =
-            of_peer + kept >= GOSSIP_PENDING_PER_PEER || of_all + kept >= GOSSIP_PENDING_MAX;
-        let event = NetworkEvent::Gossip { id: id.clone(), message, ssz_bytes };
-        if is_full || self.hub.listener.event(event).is_err() {
+    /// Hands gossip to the node if it has room. That it is busy is nobody else's fault.
+    fn offer(&mut self, mut id: GossipId, message: GossipMessage) {
+        id.bytes = message.memory_bytes();
+        let is_block = matches!(message, GossipMessage::Block(_));
+        let has_room = self.pending.has_room(&id.peer, id.bytes, is_block);
+        let event = NetworkEvent::Gossip { id: id.clone(), message };
+        if !has_room || self.hub.listener.event(event).is_err() {
             self.hub.listener.observe(Observation::Busy);
             return self.report(&id, Verdict::Ignore);
         }
-        *self.pending.entry(peer).or_default() += 1;
+        self.pending.add(id.peer, id.bytes);
     }
 
     fn verdict(&mut self, id: &GossipId, verdict: Verdict) {
-        if let Some(pending) = self.pending.get_mut(&id.peer) {
-            *pending = pending.saturating_sub(1);
-        }
+        self.pending.remove(&id.peer, id.bytes);
         self.report(id, verdict);
         if verdict == Verdict::Reject {
             self.hub.penalise(id.peer, Offence::Invalid, "gossip");

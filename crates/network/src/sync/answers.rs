@@ -42,6 +42,32 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         }
     }
 
+    /// The block that a request is for, unless it is for a range.
+    #[must_use]
+    pub fn asked_root(&self, request: RequestId) -> Option<Root> {
+        match self.requests.get(&request)? {
+            (_, Asked::Root(root), _) => Some(*root),
+            _ => None,
+        }
+    }
+
+    /// An answer brought a second block of a proposer for one slot. It is taken if votes or a child of it made us ask;
+    /// on the word of one peer it is not, and the peer is not to blame. Returns whether it was declined.
+    pub fn decline_claimed(&mut self, request: RequestId) -> bool {
+        let Some(root) = self.asked_root(request) else { return false };
+        if !self.orphans.is_claim(&root) {
+            return false;
+        }
+        if let Some((peer, _)) = self.settle(request)
+            && let Some(claimant) = self.claims.get_mut(&peer)
+        {
+            claimant.answered();
+        }
+        self.orphans.answered(&root, request);
+        self.orphans.decline(&root);
+        true
+    }
+
     /// What became of a batch. The node tells its new [`View`](super::View) first.
     pub fn imported(&mut self, batch: BatchId, outcome: Outcome, now_ms: u64) {
         let is_it = |held: &mut super::Batch<P>| held.id == batch && held.due_ms.is_none();

@@ -4,12 +4,6 @@ use std::sync::Arc;
 
 use lamella_types::{Root, SignedBlock, Slot, hash_tree_root};
 
-/// Bytes of a signed block without its proof and votes: header fields, offsets.
-const FIXED_BYTES: usize = 112;
-
-/// Bytes of a vote in a body: its data, offsets and a bitlist of 4,096.
-const VOTE_BYTES: usize = 128 + 8 + 513;
-
 /// A block on its way to the importer.
 #[derive(Debug, Clone)]
 pub(super) struct Held<P> {
@@ -19,7 +13,7 @@ pub(super) struct Held<P> {
     pub(super) peer: P,
     /// Whether it was gossiped, so that who delivered it may not have made it.
     pub(super) is_relayed: bool,
-    /// Its weight in memory, at least its SSZ length.
+    /// Its weight in memory.
     pub(super) bytes: usize,
 }
 
@@ -32,8 +26,7 @@ impl<P> Held<P> {
 
     /// A block that was gossiped, and whose root is known.
     pub(super) fn named(root: Root, block: Arc<SignedBlock>, peer: P) -> Self {
-        let votes = block.block.attestations().len();
-        let bytes = FIXED_BYTES + VOTE_BYTES * votes + block.proof.proof.as_bytes().len();
+        let bytes = block.memory_bytes();
         Self { root, block, peer, is_relayed: true, bytes }
     }
 

@@ -1,8 +1,10 @@
 //! What sync allows itself: every queue, buffer, wait and number of tries.
 
+use lamella_types::limits::SIGNED_BLOCK_BYTES_MAX;
+
 use crate::{
     peers::limits::{SERVED_BYTES_BURST, SERVED_BYTES_PER_SECOND},
-    requests::{REQUEST_BLOCKS_MAX, REQUESTS_MAX, SIGNED_BLOCK_BYTES_MAX},
+    requests::{REQUEST_BLOCKS_MAX, REQUESTS_MAX},
 };
 
 /// Slots behind a claimed head up to which blocks are fetched one by one; beyond it, in ranges. Two times leanSpec's
@@ -21,7 +23,7 @@ pub const RANGES_MAX: usize = 16;
 /// Range requests in flight at once. Answers are 64 blocks each; four keep a link busy across the round trip.
 pub const RANGES_IN_FLIGHT_MAX: usize = 4;
 
-/// Bytes of the largest answer to a range: 36 MiB.
+/// Bytes of the largest answer to a range: 33 MiB.
 pub const RANGE_BYTES_MAX: usize = REQUEST_BLOCKS_MAX * SIGNED_BLOCK_BYTES_MAX;
 
 /// Bytes of range blocks in memory, answers in flight taken as the largest possible: seven of them.
@@ -38,6 +40,9 @@ pub const ORPHANS_MAX: usize = 256;
 
 /// Bytes of them: 64 MiB, 330 blocks of 190 KiB.
 pub const ORPHAN_BYTES_MAX: usize = 64 << 20;
+
+/// Of these, bytes that one peer gossiped: 16 MiB, 31 of the largest blocks.
+pub const ORPHAN_BYTES_PER_PEER: usize = 16 << 20;
 
 /// Parents fetched one by one for one orphan; a longer gap is fetched in ranges. leanSpec goes 512 deep, each a round
 /// trip; a range brings 64 in one.

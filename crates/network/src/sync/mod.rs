@@ -31,7 +31,7 @@ use std::{
     sync::Arc,
 };
 
-use lamella_types::{Checkpoint, Root, SignedBlock, Slot, Status};
+use lamella_types::{Checkpoint, Root, SignedBlock, Slot, Status, limits::SIGNED_BLOCK_BYTES_MAX};
 
 pub use self::message::{Action, BatchId, Has, Outcome, Report, State, View};
 use self::{
@@ -41,7 +41,7 @@ use self::{
     orphans::{Orphans, TooDeep, Why},
     ranges::Ranges,
 };
-use crate::requests::{BlocksRequest, RequestFailure, RequestId, SIGNED_BLOCK_BYTES_MAX};
+use crate::requests::{BlocksRequest, RequestFailure, RequestId};
 
 /// What a request in flight is for.
 #[derive(Debug, Clone, Copy)]
@@ -136,9 +136,12 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         let slot = block.block.slot;
         let slot_max = self.view.current_slot.saturating_add(FUTURE_SLOTS_MAX);
         let is_of_this_time = slot > self.view.finalized.slot && slot <= slot_max;
-        let is_kept = is_of_this_time && self.orphans.of_peer(&peer) < ORPHANS_PER_PEER;
+        let held = Held::named(root, block, peer);
+        let is_kept = is_of_this_time
+            && self.orphans.of_peer(&peer) < ORPHANS_PER_PEER
+            && self.orphans.bytes_of_peer(&peer) + held.bytes <= ORPHAN_BYTES_PER_PEER;
         if is_kept {
-            self.add_orphan(Held::named(root, block, peer), 0, has);
+            self.add_orphan(held, 0, has);
         }
         is_kept
     }

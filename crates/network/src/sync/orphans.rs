@@ -27,6 +27,8 @@ pub(super) struct Missing<P> {
     /// Who does not have it.
     tried: Vec<P>,
     asked: Option<RequestId>,
+    /// It came, and is not wanted on the word of one peer: nobody is asked until votes or a child name it.
+    is_declined: bool,
 }
 
 /// Why a block is looked for.
@@ -68,6 +70,11 @@ impl<P: Copy + Ord + Debug> Orphans<P> {
     }
 
     #[cfg(test)]
+    pub(super) fn missing_count(&self) -> usize {
+        self.missing.len()
+    }
+
+    #[cfg(test)]
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -81,9 +88,32 @@ impl<P: Copy + Ord + Debug> Orphans<P> {
         self.slots.contains_key(root)
     }
 
+    /// Bytes of the blocks that a peer brought.
+    pub(super) fn bytes_of_peer(&self, peer: &P) -> usize {
+        self.blocks.values().filter(|held| held.peer == *peer).map(|held| held.bytes).sum()
+    }
+
     /// Whether this block is here or looked for.
     pub(super) fn expects(&self, root: &Root) -> bool {
-        self.contains(root) || self.missing.contains_key(root)
+        let is_wanted = |missing: &Missing<P>| !missing.is_declined;
+        self.contains(root) || self.missing.get(root).is_some_and(is_wanted)
+    }
+
+    /// Whether this block came and was not wanted.
+    pub(super) fn has_declined(&self, root: &Root) -> bool {
+        self.missing.get(root).is_some_and(|missing| missing.is_declined)
+    }
+
+    /// Whether this block is looked for on the word of one peer alone.
+    pub(super) fn is_claim(&self, root: &Root) -> bool {
+        self.missing.get(root).is_some_and(|missing| missing.why == Why::Claim)
+    }
+
+    /// A block that came on the word of one peer is not wanted for that alone.
+    pub(super) fn decline(&mut self, root: &Root) {
+        if let Some(missing) = self.missing.get_mut(root) {
+            missing.is_declined = true;
+        }
     }
 
     /// Keeps a block, `depth` missing blocks below the first orphan of its chain, and looks for its parent.
@@ -115,6 +145,12 @@ impl<P: Copy + Ord + Debug> Orphans<P> {
 
     /// Looks for a block that a peer should have.
     pub(super) fn look_for(&mut self, root: Root, source: P, slot_max: Slot, depth: u32, why: Why) {
+        if why == Why::Claim {
+            // Of what a peer claimed before, nothing need be remembered.
+            self.missing.retain(|_, missing| !missing.is_declined || missing.source != source);
+        } else if self.has_declined(&root) {
+            self.missing.remove(&root);
+        }
         let of_source = self.missing.values().filter(|missing| missing.source == source).count();
         if self.missing.len() < MISSING_MAX && of_source < MISSING_PER_PEER {
             let tried = Vec::new();
@@ -125,6 +161,7 @@ impl<P: Copy + Ord + Debug> Orphans<P> {
                 depth,
                 tried,
                 asked: None,
+                is_declined: false,
             });
         }
     }
@@ -198,7 +235,8 @@ impl<P: Copy + Ord + Debug> Orphans<P> {
         if in_flight >= ROOTS_IN_FLIGHT_MAX {
             return None;
         }
-        let open = self.missing.iter().filter(|(_, missing)| missing.asked.is_none());
+        let is_open = |missing: &Missing<P>| missing.asked.is_none() && !missing.is_declined;
+        let open = self.missing.iter().filter(|(_, missing)| is_open(missing));
         let mut open = open.filter(|(_, missing)| missing.slot_max <= slot_max);
         open.find_map(|(root, missing)| Some((*root, pick(missing)?)))
     }

@@ -45,7 +45,9 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
             }
             let mut importing = self.batch.iter().flat_map(|batch| &batch.blocks);
             let is_here = importing.any(|held| held.root == head.root);
-            if !is_here && !self.orphans.expects(&head.root) {
+            let is_settled =
+                self.orphans.expects(&head.root) || self.orphans.has_declined(&head.root);
+            if !is_here && !is_settled {
                 self.orphans.look_for(head.root, peer, head.slot, 0, Why::Claim);
             }
         }

@@ -1,5 +1,6 @@
 //! Each rule of sync by itself. Where they meet is `simulation`.
 
+mod claimed;
 mod simulation;
 
 use std::{cell::RefCell, collections::BTreeSet, sync::Arc};

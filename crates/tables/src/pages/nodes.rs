@@ -12,6 +12,8 @@ pub(super) struct Node<'p> {
     pub(super) key: &'p [u8],
     /// The value, or the four bytes of its large page's number; empty in a branch.
     pub(super) data: &'p [u8],
+    /// Where it begins and ends behind the header.
+    place: (u16, u64),
 }
 
 impl Node<'_> {
@@ -57,7 +59,6 @@ pub(super) fn parse<'p>(page: &'p [u8], header: &Header) -> Result<Vec<Node<'p>>
         return Err(PageFault::TooFewRows { rows: count });
     }
     let mut nodes = Vec::with_capacity(count);
-    let mut places = Vec::with_capacity(count);
     for row in 0..count {
         let offset = u16_at(content, row * 2);
         let start = usize::from(offset);
@@ -83,22 +84,29 @@ pub(super) fn parse<'p>(page: &'p [u8], header: &Header) -> Result<Vec<Node<'p>>
         let data = start + NODE_BYTES + key_bytes;
         #[expect(clippy::cast_possible_truncation, reason = "the node's end is inside the page")]
         let data = content.get(data..data + data_bytes as usize).unwrap_or_default();
-        nodes.push(Node { number, flags, key, data });
-        places.push((offset, end, row));
+        nodes.push(Node { number, flags, key, data, place: (offset, end) });
     }
-    check_places(places, upper, limit)?;
+    check_places(&nodes, upper, limit)?;
     Ok(nodes)
 }
 
 /// Nodes fill the page from `upper` to its end: one begins where the one before ends.
-fn check_places(
-    mut places: Vec<(u16, u64, usize)>,
-    upper: u16,
-    limit: usize,
-) -> Result<(), PageFault> {
+fn check_places(nodes: &[Node<'_>], upper: u16, limit: usize) -> Result<(), PageFault> {
+    // Written in the order of their keys, as nearly all are, they lie from the page's end downwards.
+    let mut end = limit as u64;
+    let mut in_order = nodes.iter().map(|node| {
+        let follows = node.place.1 == end;
+        end = node.place.0.into();
+        follows
+    });
+    if in_order.all(|follows| follows) && end == u64::from(upper) {
+        return Ok(());
+    }
+    let places = nodes.iter().enumerate();
+    let mut places: Vec<_> = places.map(|(row, node)| (node.place, row)).collect();
     places.sort_unstable();
     let mut free = u64::from(upper);
-    for (index, &(offset, end, row)) in places.iter().enumerate() {
+    for (index, &((offset, end), row)) in places.iter().enumerate() {
         let is_last = index + 1 == places.len();
         if u64::from(offset) != free || is_last && end != limit as u64 {
             return Err(PageFault::NodePlace { row, offset, bytes: end - u64::from(offset) });

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     page_fault::{PageFault, PageTree},
-    schema::TABLES,
+    schema::{TABLES, TableInfo},
 };
 
 /// Greatest height of a tree, as the engine has it.
@@ -53,6 +53,8 @@ struct Tree<'a, 'r> {
     role: &'a mut Role<'r>,
     /// Bytes that its keys have.
     key_bytes: RangeInclusive<usize>,
+    /// The tables whose rows it holds; none that this version knows.
+    tables: Vec<&'static TableInfo>,
     branch_pages: u64,
     leaf_pages: u64,
     large_pages: u64,
@@ -67,6 +69,13 @@ impl Tree<'_, '_> {
             Role::Free => u64_at(left, 0).cmp(&u64_at(right, 0)),
             Role::Main(_) | Role::Table => left.cmp(right),
         }
+    }
+
+    /// Most bytes of the value at this key: those of its table's longest. Any, of a table that a later version knows.
+    fn value_bytes_max(&self, key: &[u8]) -> u64 {
+        let mut tables = self.tables.iter();
+        let table = tables.find(|table| table.place.own_key(key).is_some());
+        table.map_or(u64::MAX, |table| table.stored_bytes_max as u64)
     }
 }
 
@@ -105,8 +114,10 @@ impl<F: FileExt> Walk<'_, F> {
             self.whole = false;
             return ControlFlow::Continue(());
         }
+        let tables = tables(&name);
         let mut tree = Tree {
-            key_bytes: key_bytes(&name),
+            key_bytes: key_bytes(&name, &tables),
+            tables,
             name,
             record,
             role,
@@ -245,6 +256,9 @@ impl<F: FileExt> Walk<'_, F> {
                 self.whole = false;
             }
             Role::Free => self.free_list(node, large.flatten(), leaf.number),
+            Role::Table if u64::from(node.number) > tree.value_bytes_max(node.key) => {
+                self.report.found(&tree.name, leaf.number, length);
+            }
             Role::Table => {}
         }
     }
@@ -287,16 +301,18 @@ impl<F: FileExt> Walk<'_, F> {
     }
 }
 
-/// Bytes that the keys of a tree have. A tree that is not declared is of a version that may know more: any.
-fn key_bytes(tree: &PageTree) -> RangeInclusive<usize> {
-    let any = 1..=usize::MAX;
-    match tree {
-        PageTree::Free => FREE_KEY_BYTES..=FREE_KEY_BYTES,
-        PageTree::Main | PageTree::Meta => any,
-        PageTree::Table(name) => {
-            let declared = TABLES.iter().find(|table| table.place.tree == name);
-            declared.map_or(any, |table| table.key_bytes.clone())
-        }
+/// The tables of a tree; none of one that is not declared: it is of a version that may know more.
+fn tables(tree: &PageTree) -> Vec<&'static TableInfo> {
+    let PageTree::Table(name) = tree else { return Vec::new() };
+    TABLES.iter().filter(|table| table.place.tree == name).collect()
+}
+
+/// Bytes that the keys of a tree have: those of its tables, which are of one length, else any.
+fn key_bytes(tree: &PageTree, tables: &[&TableInfo]) -> RangeInclusive<usize> {
+    match (tree, tables) {
+        (PageTree::Free, _) => FREE_KEY_BYTES..=FREE_KEY_BYTES,
+        (_, [table, ..]) => table.key_bytes.clone(),
+        (_, []) => 1..=usize::MAX,
     }
 }
 
@@ -332,8 +348,11 @@ fn check_page(
         if before.is_some_and(|before| tree.order(before, node.key).is_ge()) {
             return Err(PageFault::Order { row });
         }
-        let too_low = link.from.is_some_and(|from| tree.order(node.key, from).is_lt());
-        let too_high = link.below.is_some_and(|below| tree.order(node.key, below).is_ge());
+        // In order, so the first and the last speak for those between.
+        let from = link.from.filter(|_| before.is_none());
+        let below = link.below.filter(|_| row + 1 == nodes.len());
+        let too_low = from.is_some_and(|from| tree.order(node.key, from).is_lt());
+        let too_high = below.is_some_and(|below| tree.order(node.key, below).is_ge());
         if too_low || too_high {
             return Err(PageFault::Separator { row });
         }

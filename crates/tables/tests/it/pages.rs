@@ -7,8 +7,8 @@ use std::{
 };
 
 use lamella_tables::{
-    Bytes, Canonical, Database, DatabaseView, Durability, OpenError, OpenMode, Options, PageReport,
-    Signatures, SlotRoot, Slots, TABLES,
+    Bytes, Canonical, Consequence, Database, DatabaseView, Durability, OpenError, OpenMode,
+    Options, PageReport, Signatures, SlotRoot, Slots, TABLES,
 };
 use lamella_types::{Root, hash_tree_root};
 
@@ -162,6 +162,20 @@ fn a_walk_stops_when_told_to() {
         })
         .unwrap();
     assert!(report.stopped && calls == 1);
+}
+
+/// Symptom: a walk beside a running node called a copy clean that somebody had put in the file's place. Mechanism: it
+/// opened `mdbx.dat` by name, and the engine had another file open. Fix: it walks over the engine's file or none.
+#[test]
+fn a_walk_over_another_file_than_the_engines_is_refused() {
+    let (directory, database) = new_database();
+    fill(&database, 0..10);
+    let (data, other) = (directory.path().join("mdbx.dat"), directory.path().join("other"));
+    fs::copy(&data, &other).unwrap();
+    fs::rename(&other, &data).unwrap();
+    let refusal = database.check_pages(&mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert_eq!(refusal.consequence, Consequence::Unusable);
+    assert!(refusal.to_string().contains("mdbx.dat was replaced"), "{refusal}");
 }
 
 /// Symptom: a bit flipped in the name of `SignGuard` made a start write to an empty table in its place: what its keys

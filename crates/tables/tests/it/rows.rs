@@ -1,10 +1,11 @@
 //! Rows come back as they were written, in key order, and only once committed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use lamella_tables::{
-    Bytes, Canonical, Consequence, Database, Key as _, OpenMode, Options, Read, ReadError,
-    Signatures, SlotRoot,
+    Anchors, Bytes, Canonical, Consequence, Damage, Database, Diffs, Fault, Key as _, Meta,
+    MetaName, OpenMode, Options, PageFault, PageFinding, RawRow, Read, ReadError, RowTooLong,
+    Signatures, SlotRoot, TABLES, Table, Votes,
 };
 use lamella_types::{Root, hash_tree_root};
 use proptest::{collection::vec, prelude::*};
@@ -147,4 +148,93 @@ proptest! {
         let last = model.last_key_value().map(|(k, v)| (*k, v.clone()));
         prop_assert_eq!(txn.last::<Signatures>().unwrap().map(Result::unwrap), last);
     }
+}
+
+/// Symptom: every row could have up to 4 MiB by its page, so a flipped bit in the length of a root's row made a read take
+/// megabytes for it, and a row longer than that was written and never read again. Mechanism: one bound for all tables,
+/// asked at reads alone. Fix: each table names its longest value, for writing, reading and the walk over the pages.
+#[test]
+fn no_row_longer_than_its_tables_longest_is_written_or_read() {
+    fn refused<T: Table<Value = Bytes>>(database: &Database, key: &T::Key) {
+        let mut txn = database.write().unwrap();
+        let longest = vec![7; T::VALUE_BYTES_MAX];
+        txn.put_slice::<T>(key, &longest).unwrap();
+        assert_eq!(txn.get::<T>(key).unwrap(), Some(Bytes(longest)), "{}", T::NAME);
+        txn.commit().unwrap();
+        let mut txn = database.write().unwrap();
+        let longer = Bytes(vec![7; T::VALUE_BYTES_MAX + 1]);
+        let max = T::STORED_BYTES_MAX;
+        for refusal in [txn.put::<T>(key, &longer), txn.put_slice::<T>(key, &longer.0)] {
+            let refusal = refusal.unwrap_err();
+            let why = refusal.source.downcast_ref();
+            assert_eq!(why, Some(&RowTooLong { bytes: max + 1, max }), "{refusal}");
+        }
+        // Nothing was written, and the transaction is as good as before.
+        txn.commit().unwrap();
+        assert!(database.read().unwrap().get::<T>(key).unwrap().is_some());
+        assert_eq!(walk(database), []);
+    }
+    let (_directory, database) = new_database();
+    let at = SlotRoot::new(9, Root::new([3; 32]));
+    refused::<Signatures>(&database, &at);
+    refused::<Anchors>(&database, &at);
+    refused::<Diffs>(&database, &at);
+    refused::<Votes>(&database, &at);
+    refused::<Meta>(&database, &MetaName::new("identity"));
+
+    // Sealed as its table seals, but longer: no reader touches it, in either kind of transaction, and the walk names it.
+    for table in TABLES {
+        let (_directory, database) = new_database();
+        let bytes = vec![7; table.stored_bytes_max + 1];
+        let key = vec![b'k'; table.key_bytes.end() - table.place.part.map_or(0, |_| 2)];
+        let mut txn = database.write().unwrap();
+        txn.put_raw(table.name, &key, &bytes).unwrap();
+        txn.commit().unwrap();
+        let got = bytes.len();
+        let fault = Fault::TooLong { got, max: table.stored_bytes_max };
+        let damage = Damaged { table: table.name, key, fault };
+        let txn = database.read().unwrap();
+        let mut rows = txn.raw_rows(table.name).unwrap().unwrap();
+        assert_eq!(rows.next().map(damage_of), Some(Some(damage)));
+        drop(rows);
+        drop(txn);
+        let findings = walk(&database);
+        let length = |fault: &PageFault| matches!(fault, PageFault::Length { value_bytes, .. } if *value_bytes == got as u64);
+        assert!(findings.len() == 1 && length(&findings[0].fault), "{}: {findings:?}", table.name);
+    }
+    let mut txn = database.write().unwrap();
+    txn.put_raw("Canonical", &9_u64.encode(), &[0; 41]).unwrap();
+    let expected = Some(Fault::TooLong { got: 41, max: 40 });
+    let fault = |read: ReadError| match read {
+        ReadError::Damaged(damage) => Some(damage.fault),
+        ReadError::Engine(_) => None,
+    };
+    assert_eq!(txn.get::<Canonical>(&9).err().and_then(fault), expected);
+    assert_eq!(txn.scan::<Canonical>(0).unwrap().next().unwrap().err().and_then(fault), expected);
+    txn.commit().unwrap();
+    let txn = database.read().unwrap();
+    assert_eq!(txn.get::<Canonical>(&9).err().and_then(fault), expected);
+    assert_eq!(txn.get_many::<Canonical>(&[9]).err().and_then(fault), expected);
+    assert_eq!(txn.last::<Canonical>().unwrap().unwrap().err().and_then(fault), expected);
+}
+
+/// Table, key and fault of a damaged row.
+#[derive(Debug, PartialEq, Eq)]
+struct Damaged {
+    table: &'static str,
+    key: Vec<u8>,
+    fault: Fault,
+}
+
+fn damage_of(row: Result<RawRow, ReadError>) -> Option<Damaged> {
+    match row {
+        Err(ReadError::Damaged(Damage { table, key, fault, .. })) => {
+            Some(Damaged { table, key, fault })
+        }
+        _ => None,
+    }
+}
+
+fn walk(database: &Database) -> Vec<PageFinding> {
+    database.check_pages(&mut |_| ControlFlow::Continue(())).unwrap().findings
 }

@@ -10,4 +10,5 @@
 mod decoding;
 mod history;
 mod plain;
+mod sizes;
 mod state;

@@ -9,10 +9,12 @@ mod name;
 mod parallel;
 mod raw;
 mod trust;
+mod verified;
 
 pub use name::SchemeName;
 pub use raw::Raw;
 pub use trust::Trust;
+pub use verified::Verified;
 
 use crate::public_key::PublicKeyBytes;
 use crate::verify::VerifyError;
@@ -115,7 +117,7 @@ pub enum ProofError {
     },
 }
 
-/// Makes and checks the proofs of one network. Implementations hold no state.
+/// Makes and checks the proofs of one network. Implementations hold no state but what they remember as verified.
 pub trait ProofScheme: Send + Sync {
     /// The name a data directory remembers: `raw` or `trust`.
     fn name(&self) -> &'static str;
@@ -123,6 +125,9 @@ pub trait ProofScheme: Send + Sync {
     /// Whether a node under this scheme may attest and propose: it must be able to make the proofs
     /// its blocks need.
     fn can_sign_duties(&self) -> bool;
+
+    /// Whether a proof that passes shows who signed: if not, nobody may be judged by it.
+    fn is_proof(&self) -> bool;
 
     /// Most signers of one proof, a block's included.
     fn signers_max(&self) -> usize;
@@ -184,6 +189,25 @@ pub trait ProofScheme: Send + Sync {
     ///
     /// A [`ProofError`] unless every participant's signature of every component is proven.
     fn verify_block(&self, components: &[Component<'_>], proof: &[u8]) -> Result<(), ProofError>;
+
+    /// Checks of a block's proof the last component alone, its proposer's signature, before the rest is worth it. A
+    /// scheme that cannot tell the parts apart checks the size.
+    ///
+    /// # Errors
+    ///
+    /// A [`ProofError`] with which [`ProofScheme::verify_block`] would fail too.
+    fn verify_last(&self, component: &Component<'_>, proof: &[u8]) -> Result<(), ProofError>;
+
+    /// Checks one validator's own signature, which is no proof yet: of a component with one key.
+    ///
+    /// # Errors
+    ///
+    /// A [`ProofError`] unless the signature is its signer's.
+    fn verify_signature(
+        &self,
+        component: &Component<'_>,
+        signature: &[u8],
+    ) -> Result<(), ProofError>;
 }
 
 fn check_size(bytes: usize) -> Result<(), ProofError> {

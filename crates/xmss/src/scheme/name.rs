@@ -21,11 +21,11 @@ impl SchemeName {
         self.scheme().name()
     }
 
-    /// The scheme itself.
+    /// The scheme itself, which remembers what it has verified.
     #[must_use]
     pub fn scheme(self) -> Arc<dyn ProofScheme> {
         match self {
-            Self::Raw => Arc::new(Raw { parameters: &PRODUCTION }),
+            Self::Raw => Arc::new(Raw { parameters: &PRODUCTION, verified: Some(Arc::default()) }),
             Self::Trust => Arc::new(Trust),
         }
     }

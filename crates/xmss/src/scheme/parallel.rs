@@ -11,6 +11,7 @@ use crate::verify::verify;
 const INLINE_SIGNATURES_MAX: usize = 4;
 
 /// One signature to verify.
+#[derive(Clone, Copy)]
 pub(super) struct Job<'a> {
     pub(super) public_key: &'a PublicKeyBytes,
     pub(super) slot: u64,

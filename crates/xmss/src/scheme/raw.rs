@@ -5,18 +5,22 @@
 //! signed follows from the component. At production size a signature takes 2,536 bytes, so 206 of
 //! them fit the 512 KiB limit: that bounds the validators of a network under this scheme.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::parallel::{Job, verify_all};
-use super::{Child, Component, PROOF_BYTES_MAX, ProofError, ProofScheme, RawSignature, check_size};
+use super::{
+    Child, Component, PROOF_BYTES_MAX, ProofError, ProofScheme, RawSignature, Verified, check_size,
+};
 use crate::params::Parameters;
 use crate::public_key::PublicKeyBytes;
 
 /// Concatenated signatures, every one of them verified.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Raw {
     /// The instantiation the signatures belong to.
     pub parameters: &'static Parameters,
+    /// What was verified before and need not be again; `None` verifies everything, every time.
+    pub verified: Option<Arc<Verified>>,
 }
 
 impl ProofScheme for Raw {
@@ -25,6 +29,10 @@ impl ProofScheme for Raw {
     }
 
     fn can_sign_duties(&self) -> bool {
+        true
+    }
+
+    fn is_proof(&self) -> bool {
         true
     }
 
@@ -67,7 +75,7 @@ impl ProofScheme for Raw {
             .values()
             .map(|(public_key, signature)| Job { public_key, slot, message, signature })
             .collect();
-        verify_all(self.parameters, &jobs)?;
+        self.verify(&jobs)?;
         let proof = jobs.iter().flat_map(|job| job.signature).copied().collect();
         Ok((chosen.into_keys().collect(), proof))
     }
@@ -140,11 +148,54 @@ impl ProofScheme for Raw {
                 signature,
             })
             .collect();
-        verify_all(self.parameters, &jobs)
+        self.verify(&jobs)
+    }
+
+    fn verify_last(&self, component: &Component<'_>, proof: &[u8]) -> Result<(), ProofError> {
+        let signature_bytes = self.parameters.signature_bytes();
+        let bytes = proof.len();
+        if bytes == 0 || !bytes.is_multiple_of(signature_bytes) {
+            return Err(ProofError::PartialSignature { bytes, signature_bytes });
+        }
+        self.verify_signature(component, &proof[bytes - signature_bytes..])
+    }
+
+    fn verify_signature(
+        &self,
+        component: &Component<'_>,
+        signature: &[u8],
+    ) -> Result<(), ProofError> {
+        let [public_key] = component.public_keys[..] else {
+            let expected = component.public_keys.len();
+            let expected_bytes = expected.saturating_mul(self.parameters.signature_bytes());
+            return Err(ProofError::Length { expected, expected_bytes, bytes: signature.len() });
+        };
+        let Component { message, slot, .. } = component;
+        self.verify(&[Job { public_key, slot: *slot, message, signature }])
     }
 }
 
 impl Raw {
+    /// Verifies the signatures that were not verified before. The failure reported is always the first in the proof.
+    fn verify(&self, jobs: &[Job<'_>]) -> Result<(), ProofError> {
+        let Some(verified) = &self.verified else { return verify_all(self.parameters, jobs) };
+        let (places, unknown) = verified.unknown(jobs);
+        let outcome = verify_all(self.parameters, &unknown);
+        // All that precede the first failure are good: one bad signature does not make them worth another check.
+        let good = match &outcome {
+            Ok(()) => unknown.len(),
+            Err(ProofError::Signature { position, .. }) => *position,
+            Err(_) => 0,
+        };
+        verified.remember(&unknown[..good]);
+        outcome.map_err(|error| match error {
+            ProofError::Signature { position, reason } => {
+                ProofError::Signature { position: places[position], reason }
+            }
+            error => error,
+        })
+    }
+
     /// The signatures of a proof that must hold exactly `expected` of them.
     fn signatures<'a>(
         &self,

@@ -1,7 +1,8 @@
 //! Proofs taken on trust, to follow a network whose proofs we cannot check. Blocks are stored and
 //! served as they came; a node in this mode makes none.
 
-use super::{Child, Component, ProofError, ProofScheme, RawSignature, check_size};
+use super::{Child, Component, ProofError, ProofScheme, Raw, RawSignature, check_size};
+use crate::params::PRODUCTION;
 
 const NAME: &str = "trust";
 
@@ -16,6 +17,10 @@ impl ProofScheme for Trust {
     }
 
     fn can_sign_duties(&self) -> bool {
+        false
+    }
+
+    fn is_proof(&self) -> bool {
         false
     }
 
@@ -56,5 +61,18 @@ impl ProofScheme for Trust {
 
     fn verify_block(&self, _components: &[Component<'_>], proof: &[u8]) -> Result<(), ProofError> {
         check_size(proof.len())
+    }
+
+    fn verify_last(&self, _component: &Component<'_>, proof: &[u8]) -> Result<(), ProofError> {
+        check_size(proof.len())
+    }
+
+    /// Not taken on trust: votes of single validators are signatures under any scheme.
+    fn verify_signature(
+        &self,
+        component: &Component<'_>,
+        signature: &[u8],
+    ) -> Result<(), ProofError> {
+        Raw { parameters: &PRODUCTION, verified: None }.verify_signature(component, signature)
     }
 }

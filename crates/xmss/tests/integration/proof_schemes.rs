@@ -7,7 +7,7 @@ use lamella_xmss::{KeyPair, PublicKeyBytes, TEST, VerifyError};
 
 use crate::test_key;
 
-const RAW: Raw = Raw { parameters: &TEST };
+const RAW: Raw = Raw { parameters: &TEST, verified: None };
 const SLOT: u64 = 3;
 const MESSAGE: [u8; 32] = [5; 32];
 const SIGNATURE_BYTES: usize = 424;
@@ -194,7 +194,7 @@ fn proofs_over_the_limit_are_neither_made_nor_read() {
 fn production_proofs_hold_206_signatures() {
     let signature_bytes = lamella_xmss::PRODUCTION.signature_bytes();
     assert_eq!(PROOF_BYTES_MAX / signature_bytes, 206);
-    let production = Raw { parameters: &lamella_xmss::PRODUCTION };
+    let production = Raw { parameters: &lamella_xmss::PRODUCTION, verified: None };
     assert_eq!(production.signers_max(), 206);
 }
 

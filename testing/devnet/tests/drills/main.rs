@@ -13,6 +13,7 @@ mod kills;
 mod many;
 mod partition;
 mod soak;
+mod strangers;
 mod window;
 
 use lamella_testing_devnet::NetworkPlan;

@@ -179,7 +179,7 @@ fn a_state_that_no_chain_can_have_is_refused_though_its_block_commits_to_it() {
 #[test]
 fn a_proof_is_verified_by_the_scheme() {
     let (block, state) = pair();
-    let raw = Raw { parameters: &PRODUCTION };
+    let raw = Raw { parameters: &PRODUCTION, verified: None };
     let refusal = verify(block, state, &genesis(), &raw).unwrap_err();
     assert_eq!(refusal, Refusal::Proof(RejectionReason::InvalidBlockProof));
 }

@@ -3,9 +3,11 @@
 use std::{
     io::{BufRead as _, BufReader},
     net::{SocketAddr, TcpStream},
+    sync::Arc,
 };
 
 use lamella_http_api::{ApiServer, Limits, serve};
+use lamella_inspect::served::Change;
 use serde_json::json;
 
 use super::support::{Node, any_port, get, send, wait_until};
@@ -89,7 +91,8 @@ fn gossip_is_told_and_heads_of_catch_up_are_not() {
     let mut stream = Stream::open(server.api_address(), "topics=head,block_gossip,attestation");
     let view = node.chain.fork_choice();
     let genesis = lamella_fork_choice::ForkChoice::from_anchor(*view.tree_root());
-    node.events.view_changed(&node.chain, &genesis, &view, 8 + 33);
+    let change = Change::between(&genesis, &view);
+    node.events.changed(&Arc::clone(&node.chain).into(), &change, 8 + 33);
     let root = node.canonical(8);
     node.events.block_gossip(9, &root);
     let gossip = json!({ "slot": 9, "block": root.to_string() });

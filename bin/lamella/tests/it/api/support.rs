@@ -11,6 +11,7 @@ use std::{
 use lamella::import::{Imported, Importer, NewBlock};
 use lamella_chain::{Bootstrap, Chain, Settings};
 use lamella_http_api::{ApiContext, ApiServer, Events, Limits, NodeFacts, ServerConfig, serve};
+use lamella_inspect::served::Change;
 use lamella_metrics::Metrics;
 use lamella_state_transition::compute_post_state;
 use lamella_types::{
@@ -121,7 +122,8 @@ impl Node {
         };
         self.metrics.observe_block(&signed.block);
         self.metrics.observe_import(new.transition, &new.persisted);
-        self.events.imported(&self.chain, &new.persisted, self.facts.current_slot());
+        let change = Change::of_import(&new.persisted);
+        self.events.changed(&Arc::clone(&self.chain).into(), &change, self.facts.current_slot());
         self.made.insert(new.root, Made { signed, state: post_state.to_ssz() });
         new
     }
@@ -140,7 +142,7 @@ impl Node {
 
     pub fn context(&self, limits: Limits) -> Arc<ApiContext> {
         Arc::new(ApiContext::new(
-            Arc::clone(&self.chain),
+            Arc::clone(&self.chain).into(),
             Arc::clone(&self.facts),
             Arc::clone(&self.metrics),
             self.events.clone(),
