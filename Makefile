@@ -13,6 +13,11 @@ DEVNET_FLAGS ?=
 FUZZ_SECONDS ?= 60
 LAMELLA := target/release/lamella
 
+# What make builds optimised it builds for this machine: signatures are checked in as many lanes as its vector unit has,
+# 16 with AVX-512, 8 with AVX2, one without. PORTABLE=1 builds for any machine of the architecture.
+NATIVE := $(if $(PORTABLE),,-C target-cpu=native)
+RELEASE_CARGO := RUSTFLAGS="$(strip $(NATIVE) $(RUSTFLAGS))" cargo
+
 # Minutes of make soak; SOAK_SEED repeats the order of an earlier one.
 SOAK_MINUTES ?= 30
 export SOAK_MINUTES SOAK_SEED
@@ -24,7 +29,7 @@ deps: ## Install what is missing from the system (C compiler, libclang for bindg
 	@sh .ci/deps
 
 build: deps ## Build the node, optimised
-	cargo build --release -p lamella
+	$(RELEASE_CARGO) build --release -p lamella
 
 devnet: build ## Run four nodes and watch them until Ctrl-C; SLOTS=30 ends with a verdict, SLOT_MS=500 is faster
 	@# The shell becomes the command (exec), so a signal to make reaches it.
@@ -42,7 +47,7 @@ fuzz: ## Fuzz what reads bytes of peers and disk, FUZZ_SECONDS a target, two at 
 	FUZZ_SECONDS=$(FUZZ_SECONDS) testing/fuzz/run
 
 soak: deps ## Run the drills with real nodes again and again, longer, in random order, for SOAK_MINUTES=30
-	cargo test --release -p lamella-testing-devnet --test drills soak -- --ignored --nocapture
+	$(RELEASE_CARGO) test --release -p lamella-testing-devnet --test drills soak -- --ignored --nocapture
 
 lint: deps ## Check formatting, lints and documentation
 	cargo fmt --all --check
@@ -50,14 +55,14 @@ lint: deps ## Check formatting, lints and documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 bench: deps ## Run the benchmarks
-	cargo bench -p lamella-benches
+	$(RELEASE_CARGO) bench -p lamella-benches
 
 bench-report: deps ## Run the benchmarks and write docs/benchmarks.md with its plots, and README's figures
 	@# From nothing, so that no figure of an earlier run stands in for one that was not measured.
 	rm -rf target/criterion target/figures
-	cargo bench -p lamella-benches
-	CARGO_TARGET_DIR=target cargo run --release --manifest-path benches/compare/Cargo.toml -- tree-list
-	cargo run --release -p lamella-benches --bin bench-report
+	$(RELEASE_CARGO) bench -p lamella-benches
+	CARGO_TARGET_DIR=target $(RELEASE_CARGO) run --release --manifest-path benches/compare/Cargo.toml -- tree-list
+	$(RELEASE_CARGO) run --release -p lamella-benches --bin bench-report
 
 # RocksDB is linked where the system has it, never built: Debian's librocksdb-dev.
 ROCKSDB_HEADER := /usr/include/rocksdb/c.h

@@ -23,6 +23,7 @@ mod parts;
 mod prune;
 mod read;
 mod restart;
+mod signatures;
 mod state;
 
 use std::time::Duration;
@@ -54,6 +55,7 @@ criterion_group! {
         prune::prune_signatures,
         restart::restart,
         head::head_update,
+        signatures::signatures,
         curves::over_history,
         curves::over_stall,
 }

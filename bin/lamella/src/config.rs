@@ -16,6 +16,7 @@ use lamella_http_api::ServerConfig;
 use lamella_inspect::database_path;
 use lamella_network::service::Dial;
 use lamella_network_dir::{AssignedValidator, GenesisConfig};
+use lamella_types::Root;
 use lamella_xmss::scheme::SchemeName;
 
 pub use identity_key::{IdentityKey, IdentityKeyError, KeySource};
@@ -49,6 +50,8 @@ pub struct NodeConfig {
     pub api: Option<ServerConfig>,
     /// Where an empty directory may begin, tried in order; at genesis if there is none. Without trailing slash.
     pub checkpoint_urls: Vec<String>,
+    /// Root of the only block that it may begin at there; any that two thirds of the validators voted for if `None`.
+    pub checkpoint_root: Option<Root>,
     /// How many lines the log has lost, which it counts.
     pub lost_log_lines: Arc<AtomicU64>,
 }

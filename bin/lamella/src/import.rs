@@ -1,4 +1,5 @@
-//! The import of a block: the sequence that every block takes, its own or a peer's.
+//! The import of a block: the sequence that every block takes, its own or a peer's. Its dear half, `prepare`, changes
+//! nothing and runs on any thread; its other half, `finish`, is the consensus's.
 
 use std::{
     sync::Arc,
@@ -10,13 +11,17 @@ use lamella_fork_choice::{BlockStatus, ForkChoice};
 use lamella_state_store::{DiffBase, StateReadError, StateWriteError};
 use lamella_state_transition::state_transition;
 use lamella_tables::EngineError;
-use lamella_types::{RejectionReason, Root, SignedBlock, hash_tree_root};
+use lamella_types::{Block, RejectionReason, Root, SignedBlock, hash_tree_root};
 use lamella_xmss::scheme::ProofScheme;
 
 use crate::proofs;
 
 /// Blocks of one catch-up transaction. Together they hold at most 32 MiB of proofs in memory.
 pub const BATCH_BLOCKS_MAX: usize = 64;
+
+/// Blocks of a run from which on votes in its last ones may prove the others. Near the head each proof is checked, so that
+/// it can be served at once.
+pub const PROVEN_RUN_MIN: usize = 16;
 
 /// Why a block was not imported. Nothing has changed, on disk or in memory.
 #[derive(Debug, thiserror::Error)]
@@ -85,16 +90,50 @@ impl Importer {
     /// # Errors
     /// [`ImportError`]; nothing has changed.
     pub fn import(&self, block: SignedBlock) -> Result<Imported, ImportError> {
-        let root = hash_tree_root(&block.block);
         let started = Instant::now();
-        if self.is_known(&root, &block)? {
+        let root = hash_tree_root(&block.block);
+        if self.check(&root, &block.block)? == BlockStatus::Known {
             return Ok(Imported::Known(root));
         }
+        let prepared = self.prepare(&root, block)?;
+        self.finish(prepared, started.elapsed())
+    }
+
+    /// Whether the block may be imported on the tree as it is. Cheap.
+    ///
+    /// # Errors
+    /// [`ImportError::Rejected`].
+    pub fn check(&self, root: &Root, block: &Block) -> Result<BlockStatus, ImportError> {
+        let status = self.chain.fork_choice().check_block(root, block);
+        status.map_err(|reason| ImportError::Rejected { root: *root, reason })
+    }
+
+    /// What takes long: the parent's state, signatures, the transition. Changes nothing, on any thread.
+    ///
+    /// # Errors
+    /// [`ImportError`], but not `Persist`.
+    pub fn prepare(&self, root: &Root, block: SignedBlock) -> Result<PreparedBlock, ImportError> {
         // 1. The parent, captured before the state transition.
-        let base = self.base(&root, &block)?;
+        let base = self.base(root, &block)?;
         // 2. Signatures and transition: no transaction open, nothing written.
-        let prepared = self.prepare(&root, &base, block)?;
-        let transition = started.elapsed();
+        proofs::verify_block(&*self.scheme, &base.state().validators, &block, *root)
+            .map_err(|reason| ImportError::Rejected { root: *root, reason })?;
+        self.apply(root, &base, block, true)
+    }
+
+    /// Makes a block permanent that was prepared in this time, on the tree as it is now.
+    ///
+    /// # Errors
+    /// [`ImportError`]; nothing has changed.
+    pub fn finish(
+        &self,
+        prepared: PreparedBlock,
+        transition: Duration,
+    ) -> Result<Imported, ImportError> {
+        let root = prepared.root();
+        if self.check(&root, prepared.block())? == BlockStatus::Known {
+            return Ok(Imported::Known(root));
+        }
         // 3. One write transaction; 4. commit, and only then publish.
         let persisted = self.chain.persist(vec![prepared])?;
         Ok(Imported::New(Box::new(NewBlock { root, transition, persisted })))
@@ -106,32 +145,78 @@ impl Importer {
     /// [`ImportError`] of the first bad block; none of them has been imported. More than
     /// [`BATCH_BLOCKS_MAX`] are the caller's to split.
     pub fn import_batch(&self, blocks: Vec<SignedBlock>) -> Result<Option<Persisted>, ImportError> {
-        debug_assert!(blocks.len() <= BATCH_BLOCKS_MAX, "{} blocks in a batch", blocks.len());
-        let mut prepared: Vec<PreparedBlock> = Vec::with_capacity(blocks.len());
-        for block in blocks {
-            let root = hash_tree_root(&block.block);
-            let previous = prepared.last().filter(|last| last.root() == block.block.parent_root);
-            let base = match previous {
-                Some(parent) => {
-                    ForkChoice::check_votes_distinct(&block.block)
-                        .map_err(|reason| ImportError::Rejected { root, reason })?;
-                    parent.base()
-                }
-                None if self.is_known(&root, &block)? => continue,
-                None => self.base(&root, &block)?,
-            };
-            prepared.push(self.prepare(&root, &base, block)?);
-        }
-        if prepared.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(self.chain.persist(prepared)?))
+        let prepared = self.prepare_batch(blocks)?;
+        self.finish_batch(prepared)
     }
 
-    fn is_known(&self, root: &Root, block: &SignedBlock) -> Result<bool, ImportError> {
-        let status = self.chain.fork_choice().check_block(root, &block.block);
-        let status = status.map_err(|reason| ImportError::Rejected { root: *root, reason })?;
-        Ok(status == BlockStatus::Known)
+    /// What takes long of a run: see [`Importer::prepare`]. Without the blocks that the tree has.
+    ///
+    /// # Errors
+    /// [`ImportError`] of the first bad block, but not `Persist`.
+    pub fn prepare_batch(
+        &self,
+        blocks: Vec<SignedBlock>,
+    ) -> Result<Vec<PreparedBlock>, ImportError> {
+        debug_assert!(blocks.len() <= BATCH_BLOCKS_MAX, "{} blocks in a batch", blocks.len());
+        let mut run: Vec<(Root, SignedBlock)> = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            let root = hash_tree_root(&block.block);
+            let follows = run.last().is_some_and(|(last, _)| *last == block.block.parent_root);
+            if follows {
+                ForkChoice::check_votes_distinct(&block.block)
+                    .map_err(|reason| ImportError::Rejected { root, reason })?;
+            } else if self.check(&root, &block.block)? == BlockStatus::Known {
+                continue;
+            }
+            run.push((root, block));
+        }
+        let checked_from = self.check_proofs(&run)?;
+        let mut prepared: Vec<PreparedBlock> = Vec::with_capacity(run.len());
+        for (position, (root, block)) in run.into_iter().enumerate() {
+            let previous = prepared.last().filter(|last| last.root() == block.block.parent_root);
+            let base = match previous {
+                Some(parent) => parent.base(),
+                None => self.base(&root, &block)?,
+            };
+            prepared.push(self.apply(&root, &base, block, position >= checked_from)?);
+        }
+        Ok(prepared)
+    }
+
+    /// Checks the proofs of a run; from which position on each was checked, and not only proven by later ones.
+    fn check_proofs(&self, run: &[(Root, SignedBlock)]) -> Result<usize, ImportError> {
+        let Some((root, first)) = run.first() else { return Ok(0) };
+        let base = self.base(root, first)?;
+        let validators = &base.state().validators;
+        let blocks: Vec<(Root, &SignedBlock)> =
+            run.iter().map(|(root, block)| (*root, block)).collect();
+        let is_linked = blocks.windows(2).all(|pair| pair[1].1.block.parent_root == pair[0].0);
+        let rejected = |at: usize, reason| ImportError::Rejected { root: run[at].0, reason };
+        if is_linked && run.len() >= PROVEN_RUN_MIN {
+            return proofs::verify_run(&*self.scheme, validators, &blocks)
+                .map_err(|(at, reason)| rejected(at, reason));
+        }
+        for (at, (root, block)) in blocks.iter().enumerate() {
+            proofs::verify_block(&*self.scheme, validators, block, *root)
+                .map_err(|reason| rejected(at, reason))?;
+        }
+        Ok(0)
+    }
+
+    /// Makes a run permanent that was prepared, on the tree as it is now. `None` if the tree has all of it.
+    ///
+    /// # Errors
+    /// [`ImportError`]; nothing has changed.
+    pub fn finish_batch(
+        &self,
+        prepared: Vec<PreparedBlock>,
+    ) -> Result<Option<Persisted>, ImportError> {
+        let tree = self.chain.fork_choice();
+        let Some(first) = prepared.iter().find(|block| !tree.contains(&block.root())) else {
+            return Ok(None);
+        };
+        self.check(&first.root(), first.block())?;
+        Ok(Some(self.chain.persist(prepared)?))
     }
 
     fn base(&self, root: &Root, block: &SignedBlock) -> Result<DiffBase, ImportError> {
@@ -140,17 +225,21 @@ impl Importer {
         self.chain.diff_base(&block.block.parent_root)?.ok_or(unknown_parent)
     }
 
-    fn prepare(
+    fn apply(
         &self,
         root: &Root,
         base: &DiffBase,
         block: SignedBlock,
+        is_proof_checked: bool,
     ) -> Result<PreparedBlock, ImportError> {
         let rejected = |reason| ImportError::Rejected { root: *root, reason };
-        let validators = &base.state().validators;
-        proofs::verify_block(&*self.scheme, validators, &block, *root).map_err(rejected)?;
         let post_state = state_transition(base.state(), &block.block).map_err(rejected)?;
-        let votes = proofs::block_votes(&*self.scheme, &block);
-        Ok(PreparedBlock::new(base, block, Arc::new(post_state))?.with_votes(votes))
+        let mut votes = proofs::block_votes(&*self.scheme, &block);
+        if !is_proof_checked {
+            // They count as the transition counts them; their signatures may be rubbish.
+            votes.iter_mut().for_each(|vote| vote.proof = None);
+        }
+        let prepared = PreparedBlock::new(base, block, Arc::new(post_state))?.with_votes(votes);
+        Ok(if is_proof_checked { prepared } else { prepared.with_unchecked_proof() })
     }
 }

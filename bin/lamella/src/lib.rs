@@ -12,3 +12,5 @@ pub mod config;
 pub mod import;
 pub mod node;
 pub mod proofs;
+#[cfg(test)]
+mod signed_chain;

@@ -1,6 +1,6 @@
 //! Between the protocol's containers and the proof scheme: which keys signed which message.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use lamella_fork_choice::BlockVote;
 use lamella_types::{
@@ -36,6 +36,76 @@ pub fn verify_block(
         .map_err(|_| RejectionReason::InvalidBlockProof)
 }
 
+/// Checks the proofs of a run of blocks, each the child of the one before, from its last block down, until those that are
+/// left are proven by what they say; the position from which on each block's own proof was checked.
+///
+/// The hard idea: a vote names the root of its head, and that root covers every block before it. A validator that keeps
+/// the rules votes only for a head whose blocks it has checked. The registry never changes. So blocks below heads that
+/// two thirds of the registry signed for were checked by somebody who keeps the rules, as long as fewer than two thirds
+/// do not; `docs/sync.md` has the argument.
+///
+/// # Errors
+/// The position of the first block met whose proof does not hold.
+///
+/// # Cost
+/// The proofs of the last few blocks where most validators vote, of all blocks where they do not.
+pub fn verify_run(
+    scheme: &dyn ProofScheme,
+    validators: &Validators,
+    run: &[(Root, &SignedBlock)],
+) -> Result<usize, (usize, RejectionReason)> {
+    let positions: HashMap<Root, usize> =
+        run.iter().enumerate().map(|(position, (root, _))| (*root, position)).collect();
+    let mut heads = Heads::new(validators.len());
+    for (position, (root, block)) in run.iter().enumerate().rev() {
+        verify_block(scheme, validators, block, *root).map_err(|reason| (position, reason))?;
+        // Under a scheme that shows nothing a vote shows nothing.
+        if !scheme.is_proof() {
+            continue;
+        }
+        for AggregatedAttestation { aggregation_bits, data } in block.block.attestations() {
+            if let Some(head) = positions.get(&data.head.root) {
+                heads.add(aggregation_bits, *head);
+            }
+        }
+        if heads.proven().is_some_and(|proven| proven + 1 >= position) {
+            return Ok(position);
+        }
+    }
+    Ok(0)
+}
+
+/// The latest head in a run that each validator signed for.
+struct Heads(Vec<Option<usize>>);
+
+impl Heads {
+    fn new(validators: usize) -> Self {
+        Self(vec![None; validators])
+    }
+
+    fn add(&mut self, voters: &AggregationBits, head: usize) {
+        for voter in voters.ones() {
+            if let Some(latest) = self.0.get_mut(voter) {
+                *latest = (*latest).max(Some(head));
+            }
+        }
+    }
+
+    /// The last block that two thirds of the registry signed for, itself or by a later one.
+    fn proven(&self) -> Option<usize> {
+        let mut heads = self.0.clone();
+        heads.sort_unstable_by(|one, other| other.cmp(one));
+        let quorum = quorum(heads.len());
+        heads.get(quorum.checked_sub(1)?).copied().flatten()
+    }
+}
+
+/// Validators that are two thirds of a registry, as the protocol counts them.
+#[must_use]
+pub const fn quorum(validators: usize) -> usize {
+    (2 * validators).div_ceil(3)
+}
+
 /// Checks of a block's proof its proposer's signature alone, which says who made the block. Under a scheme that cannot
 /// tell the parts of a proof apart it says nothing.
 ///
@@ -55,21 +125,29 @@ pub fn verify_proposer(
         .map_err(|_| RejectionReason::InvalidBlockProof)
 }
 
-/// Checks a vote's signature.
+/// Checks the signatures of single votes, together.
 ///
 /// # Errors
-/// `VALIDATOR_NOT_IN_STATE`, `INVALID_SIGNATURE`.
-pub fn verify_vote(
+/// For each `VALIDATOR_NOT_IN_STATE` or `INVALID_SIGNATURE`.
+#[must_use]
+pub fn verify_votes(
     scheme: &dyn ProofScheme,
     validators: &Validators,
-    signed: &SignedAttestation,
-) -> Result<(), RejectionReason> {
-    let key = validators.attestation_public_key(signed.validator_index);
-    let key = key.ok_or(RejectionReason::ValidatorNotInState)?;
-    let component = component(vec![key], hash_tree_root(&signed.data), signed.data.slot);
-    scheme
-        .verify_signature(&component, &signed.signature)
-        .map_err(|_| RejectionReason::InvalidSignature)
+    votes: &[&SignedAttestation],
+) -> Vec<Result<(), RejectionReason>> {
+    let mut verdicts = vec![Err(RejectionReason::ValidatorNotInState); votes.len()];
+    let (mut signatures, mut places) = (Vec::new(), Vec::new());
+    for (place, vote) in votes.iter().enumerate() {
+        if let Some(key) = validators.attestation_public_key(vote.validator_index) {
+            let component = component(vec![key], hash_tree_root(&vote.data), vote.data.slot);
+            signatures.push((component, vote.signature.as_slice()));
+            places.push(place);
+        }
+    }
+    for (place, verdict) in places.into_iter().zip(scheme.verify_signatures(&signatures)) {
+        verdicts[place] = verdict.map_err(|_| RejectionReason::InvalidSignature);
+    }
+    verdicts
 }
 
 /// The votes of a block whose proof was checked, each with its part of the proof. Where the scheme cannot take a proof
@@ -204,5 +282,58 @@ mod tests {
         let voters: Vec<_> = votes.iter().map(|vote| vote.voters.count_ones()).collect();
         assert_eq!(voters, [3, 2]);
         assert!(votes.iter().all(|vote| vote.proof.is_none()));
+    }
+}
+
+#[cfg(test)]
+mod run_tests {
+    use super::*;
+    use crate::signed_chain::{RAW, SignedChain};
+
+    const BLOCKS: usize = 20;
+
+    #[test]
+    fn votes_of_two_thirds_prove_what_is_before_them_and_the_last_proofs_are_checked() {
+        for voters in [3, 4] {
+            let mut chain = SignedChain::of(4, voters, BLOCKS);
+            let validators = chain.genesis.validators.clone();
+            // Given a run of which every proof is bad but those of the last two blocks.
+            assert_eq!(verify_run(&RAW, &validators, &chain.run()), Ok(BLOCKS - 1));
+            (0..BLOCKS - 1).for_each(|index| chain.spoil(index));
+            // Then the last block's votes are for the one before, and prove it and all before.
+            assert_eq!(verify_run(&RAW, &validators, &chain.run()), Ok(BLOCKS - 1));
+            // And where the last one's are bad, it is refused.
+            chain.spoil(BLOCKS - 1);
+            let refused = Err((BLOCKS - 1, RejectionReason::InvalidBlockProof));
+            assert_eq!(verify_run(&RAW, &validators, &chain.run()), refused);
+        }
+    }
+
+    #[test]
+    fn fewer_votes_prove_nothing() {
+        let mut chain = SignedChain::of(4, 2, BLOCKS);
+        let validators = chain.genesis.validators.clone();
+        assert_eq!(verify_run(&RAW, &validators, &chain.run()), Ok(0));
+        chain.spoil(3);
+        let refused = Err((3, RejectionReason::InvalidBlockProof));
+        assert_eq!(verify_run(&RAW, &validators, &chain.run()), refused);
+    }
+
+    /// The same votes, repeated or for what is not in the run, are no more votes.
+    #[test]
+    fn votes_count_once_each_and_for_blocks_of_the_run_only() {
+        let chain = SignedChain::of(4, 4, BLOCKS);
+        let validators = chain.genesis.validators.clone();
+        // A run of one block: its votes are for its parent, which is not in it.
+        let run = chain.run();
+        assert_eq!(verify_run(&RAW, &validators, &run[BLOCKS - 1..]), Ok(0));
+        let few = SignedChain::of(6, 3, BLOCKS);
+        let validators = few.genesis.validators.clone();
+        assert_eq!(verify_run(&RAW, &validators, &few.run()), Ok(0));
+    }
+
+    #[test]
+    fn two_thirds_are_rounded_up() {
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(quorum), [0, 1, 2, 2, 3, 4, 4, 5]);
     }
 }

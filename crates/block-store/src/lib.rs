@@ -2,7 +2,7 @@
 //!
 //! A block is stored in three parts with different lives: its header and body are kept for ever, its proof
 //! (kilobytes to hundreds of them) only while peers may ask for it. Asking for a signed block therefore has
-//! four outcomes: found, unknown, pruned, and damaged, which is an error.
+//! five outcomes: found, unknown, pruned, not checked yet, and damaged, which is an error.
 //!
 //! Functions take a transaction and never open or commit one.
 
@@ -10,14 +10,16 @@ mod blocks;
 mod canonical;
 mod extent;
 mod signatures;
+mod unchecked;
 
 pub use blocks::{block, body, has_body_row, header, header_at, put_block, roots_at, slot};
 pub use canonical::{canonical_root, put_canonical, remove_canonical};
 pub use extent::{Extent, RANGES_MAX, Range, SignatureFloor};
 pub use signatures::{
     PRUNE_ROWS_MAX, PruneStep, SIGNATURE_PRUNING_RANGE_SLOTS, SignedBlockRead, prune_signatures,
-    put_signature, signature_floor, signed_block,
+    put_signature, signature_floor, signed_block, signed_blocks_in,
 };
+pub use unchecked::{BAD_PROOFS_MAX, UncheckedProofs};
 
 use lamella_tables::{Damage, Fault, Key, ReadError, Table};
 

@@ -4,6 +4,8 @@
 //! transaction, and only where finality has settled which branch won. The floor says below which key proofs
 //! may be missing; it moves in the transaction that deletes.
 
+use std::ops::Range;
+
 use lamella_tables::{Bytes, EngineError, Read, ReadError, Signatures, SlotRoot, WriteTxn};
 use lamella_types::{
     BlockHeader, DecodeError, MultiMessageAggregate, ProofBytes, Root, SignedBlock, Slot,
@@ -12,6 +14,7 @@ use lamella_types::{
 use crate::{
     blocks, contradiction,
     extent::{Extent, SignatureFloor},
+    unchecked::UncheckedProofs,
 };
 
 /// Slots of signatures kept below the tip: one day at 4 s per slot (86 400 / 4).
@@ -31,6 +34,8 @@ pub enum SignedBlockRead {
     Unknown,
     /// The block is here, its proof was pruned.
     Pruned(BlockHeader),
+    /// The block is here, and so is a proof that nobody has checked.
+    Unchecked(BlockHeader),
     /// The whole block.
     Found(Box<SignedBlock>),
 }
@@ -41,7 +46,7 @@ impl SignedBlockRead {
     pub fn found(self) -> Option<SignedBlock> {
         match self {
             Self::Found(block) => Some(*block),
-            Self::Unknown | Self::Pruned(_) => None,
+            Self::Unknown | Self::Pruned(_) | Self::Unchecked(_) => None,
         }
     }
 }
@@ -76,10 +81,49 @@ pub fn signed_block(txn: &impl Read, root: &Root) -> Result<SignedBlockRead, Rea
         let what = format!("no proof, yet proofs are pruned only below {floor}");
         return Err(contradiction::<Signatures>(&key, what));
     };
-    let too_long = |error: DecodeError| contradiction::<Signatures>(&key, error.to_string());
+    if UncheckedProofs::read(txn)?.contains(&key) {
+        return Ok(SignedBlockRead::Unchecked(header));
+    }
+    Ok(SignedBlockRead::Found(Box::new(whole(txn, &key, &header, proof)?)))
+}
+
+/// Signed blocks at these slots, of every branch and whatever is known of their proofs, in order: `blocks_max` or, at the
+/// last slot, some more. With the slot below which these are all.
+///
+/// # Errors
+/// A damaged row, or the engine.
+pub fn signed_blocks_in(
+    txn: &impl Read,
+    slots: Range<Slot>,
+    blocks_max: usize,
+) -> Result<(Vec<(SlotRoot, SignedBlock)>, Slot), ReadError> {
+    let mut blocks: Vec<(SlotRoot, SignedBlock)> = Vec::new();
+    for row in txn.scan::<Signatures>(SlotRoot::first_of(slots.start))? {
+        let (key, Bytes(proof)) = row?;
+        let is_new_slot = blocks.last().is_some_and(|(last, _)| last.slot < key.slot);
+        if key.slot >= slots.end {
+            break;
+        }
+        if is_new_slot && blocks.len() >= blocks_max {
+            return Ok((blocks, key.slot));
+        }
+        let lost = || contradiction::<Signatures>(&key, "a proof without its block".to_owned());
+        let header = blocks::header(txn, &key.root)?.ok_or_else(lost)?;
+        blocks.push((key, whole(txn, &key, &header, proof)?));
+    }
+    Ok((blocks, slots.end))
+}
+
+fn whole(
+    txn: &impl Read,
+    key: &SlotRoot,
+    header: &BlockHeader,
+    proof: Vec<u8>,
+) -> Result<SignedBlock, ReadError> {
+    let too_long = |error: DecodeError| contradiction::<Signatures>(key, error.to_string());
     let proof = MultiMessageAggregate { proof: ProofBytes::new(proof).map_err(too_long)? };
-    let block = lamella_types::Block::from_parts(&header, blocks::body(txn, &key, &header)?);
-    Ok(SignedBlockRead::Found(Box::new(SignedBlock { block, proof })))
+    let block = lamella_types::Block::from_parts(header, blocks::body(txn, key, header)?);
+    Ok(SignedBlock { block, proof })
 }
 
 /// How far proofs have been pruned.

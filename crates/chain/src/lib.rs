@@ -17,6 +17,7 @@
 //! | C1 | Canonical, walked by parent links from the head, is exact and complete down to the oldest block of the extent |
 //! | L1 | the live tree is its root, an ancestor of the finalized block, and all its stored descendants |
 //! | P1 | a missing proof lies below the signature floor, and the floor was finalized |
+//! | P2 | a stored proof that was not checked is one of the row of unchecked proofs, and is not served |
 //! | F1 | head, justified and finalized are stored blocks, finalized is an ancestor of the head, and fork choice recomputed from the live tree and Votes gives the stored head |
 //! | G1 | no key signs two messages for one slot: the guard is durable before a signature leaves the process |
 //! | I1 | the identity row names the chain that the states are of |

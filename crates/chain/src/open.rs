@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use lamella_block_store::{self as block_store, Extent};
+use lamella_block_store::{self as block_store, Extent, UncheckedProofs};
 use lamella_fork_choice::{BlockSummary, ForkChoice};
 use lamella_state_store::{DiffBase, PreparedState, StateReadError, StateStore};
 use lamella_tables::{
@@ -208,6 +208,10 @@ impl Chain {
         Extent::begin(key, header.parent_root).put(&mut txn)?;
         block_store::put_block(&mut txn, root, &header, &bootstrap.block.block.body)?;
         block_store::put_signature(&mut txn, &key, &bootstrap.block.proof)?;
+        // Upholds P2: a checkpoint may come without its proof; genesis needs none.
+        if bootstrap.block.proof.proof.as_bytes().is_empty() && header.slot > 0 {
+            UncheckedProofs::of(key).put(&mut txn)?;
+        }
         block_store::put_canonical(&mut txn, header.slot, root)?;
         prepared.put(&mut txn)?;
         ForkChoiceRow::of(&view).put(&mut txn)?;

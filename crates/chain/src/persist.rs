@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_block_store::{self as block_store, PruneStep};
+use lamella_block_store::{self as block_store, PruneStep, UncheckedProofs};
 use lamella_fork_choice::{BlockSummary, BlockVote, ForkChoice};
 use lamella_state_store::{DiffBase, PreparedState, StateWriteError, StoredState};
 use lamella_tables::{ReadError, SlotRoot, WriteTxn};
-use lamella_types::{AttestationData, BlockHeader, Root, SignedBlock, State};
+use lamella_types::{AttestationData, Block, BlockHeader, Root, SignedBlock, Slot, State};
 
 use crate::{
     error::PersistError,
@@ -28,6 +28,8 @@ pub struct PreparedBlock {
     header: BlockHeader,
     block: SignedBlock,
     state: PreparedState,
+    /// Whether its own proof was checked, and not only what later ones say of the block.
+    is_proof_checked: bool,
     votes: Vec<BlockVote>,
 }
 
@@ -44,7 +46,14 @@ impl PreparedBlock {
         let header = block.block.header();
         let root = header.root();
         let state = PreparedState::child(base, root, &header, post_state)?;
-        Ok(Self { root, header, block, state, votes: Vec::new() })
+        let votes = Vec::new();
+        Ok(Self { root, header, block, state, is_proof_checked: true, votes })
+    }
+
+    /// The same block, proven by others, with a proof of its own that nobody has checked.
+    #[must_use]
+    pub fn with_unchecked_proof(self) -> Self {
+        Self { is_proof_checked: false, ..self }
     }
 
     /// The block, with its votes to be counted by fork choice too: they are proven, or taken on trust.
@@ -57,6 +66,12 @@ impl PreparedBlock {
     #[must_use]
     pub const fn root(&self) -> Root {
         self.root
+    }
+
+    /// The block.
+    #[must_use]
+    pub const fn block(&self) -> &Block {
+        &self.block.block
     }
 
     /// This block as the base of a child that goes into the same transaction.
@@ -125,6 +140,9 @@ pub struct Persisted {
     pub timings: Timings,
 }
 
+/// Blocks with their keys, and the slot below which they are all.
+pub type UncheckedBlocks = (Vec<(SlotRoot, SignedBlock)>, Slot);
+
 impl Chain {
     /// Makes blocks permanent, parents before children, in one transaction, and publishes them. Blocks that the
     /// tree already holds are left out.
@@ -149,6 +167,7 @@ impl Chain {
         for block in &blocks {
             block.put(&mut txn)?;
         }
+        note_unchecked(&mut txn, &blocks)?;
         view::put(&mut txn, &canonical, &mut after)?;
         let pruned_signatures = self.prune_signatures(&mut txn, &after)?;
         let write = started.elapsed() - fork_choice;
@@ -171,6 +190,39 @@ impl Chain {
         })
     }
 
+    /// The oldest blocks whose proofs wait to be checked, about `blocks_max` of them, and the slot below which these are
+    /// all. `None` if no proof waits.
+    ///
+    /// # Errors
+    /// A damaged row, or the engine.
+    pub fn unchecked_blocks(
+        &self,
+        blocks_max: usize,
+    ) -> Result<Option<UncheckedBlocks>, ReadError> {
+        let txn = self.database.read()?;
+        let slots = UncheckedProofs::read(&txn)?.slots().clone();
+        if slots.is_empty() {
+            return Ok(None);
+        }
+        block_store::signed_blocks_in(&txn, slots, blocks_max).map(Some)
+    }
+
+    /// Every proof below `next` was checked, and these are bad. Whether that is kept: not if too many are.
+    ///
+    /// # Errors
+    /// [`PersistError`]; nothing has changed.
+    pub fn proofs_checked(&self, next: Slot, bad: &[SlotRoot]) -> Result<bool, PersistError> {
+        let _writer = self.writer.lock();
+        let mut txn = self.database.write()?;
+        let mut proofs = UncheckedProofs::read(&txn)?;
+        let is_kept = proofs.checked_below(next, bad);
+        if is_kept {
+            proofs.put(&mut txn)?;
+            txn.commit()?;
+        }
+        Ok(is_kept)
+    }
+
     /// One bounded step. An engine failure fails the import; a damaged row is reported and costs only the step.
     fn prune_signatures(
         &self,
@@ -185,6 +237,18 @@ impl Chain {
             outcome => Ok(outcome),
         }
     }
+}
+
+/// Upholds P2: a proof that was not checked is not served as if it had been.
+fn note_unchecked(txn: &mut WriteTxn<'_>, blocks: &[PreparedBlock]) -> Result<(), ReadError> {
+    let unchecked = blocks.iter().filter(|block| !block.is_proof_checked);
+    let slots: Vec<Slot> = unchecked.map(|block| block.header.slot).collect();
+    if let (Some(first), Some(last)) = (slots.iter().min(), slots.iter().max()) {
+        let mut proofs = UncheckedProofs::read(txn)?;
+        proofs.add(*first..last + 1);
+        proofs.put(txn)?;
+    }
+    Ok(())
 }
 
 /// Adds the blocks that are new to the view, in order.

@@ -33,7 +33,7 @@ const SPARE_SLOTS: u64 = 64;
 const KEY_SLOTS: u64 = 4096;
 
 /// Leaves of all keys together that are made for such later runs: where validators are many their keys sign fewer slots.
-/// A leaf takes half a millisecond of one core, so these take 33 s of two.
+/// They take 73 s of one core.
 const KEY_LEAVES: u64 = 1 << 17;
 
 /// What a network was made for.

@@ -34,5 +34,5 @@ pub use fork_choice::{ForkChoice, HeadChange};
 pub use pool::{PoolEntry, Recorded};
 pub use pools::Pools;
 pub use restore::{PoolVotes, RestoreError, Snapshot, VoteChange, VoteRow};
-pub use tick::{AggregationTask, Combine, Tick};
+pub use tick::{Aggregation, AggregationTask, Combine, Tick};
 pub use tree::BlockSummary;

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use lamella_types::{AttestationData, ValidatorIndex};
+use lamella_types::{AggregationBits, AttestationData, ValidatorIndex};
 
 use crate::{
     limits::{SIGNATURE_DATA_MAX, SIGNATURES_MAX, SIGNATURES_PER_DATA_MAX},
@@ -99,6 +99,21 @@ impl SignaturePool {
         let removed = self.order_of.remove(data).and_then(|order| self.by_order.remove(&order));
         if let Some((_, signatures)) = removed {
             self.count -= signatures.len();
+        }
+    }
+
+    /// Drops the signatures of validators that a proof of this data covers.
+    pub(crate) fn remove_covered(&mut self, data: &AttestationData, covered: &AggregationBits) {
+        let entry = self.order_of.get(data).and_then(|order| self.by_order.get_mut(order));
+        let Some((_, signatures)) = entry else { return };
+        let before = signatures.len();
+        let is_covered = |validator: &ValidatorIndex| {
+            usize::try_from(*validator).ok().and_then(|index| covered.get(index)) == Some(true)
+        };
+        Arc::make_mut(signatures).retain(|validator, _| !is_covered(validator));
+        self.count -= before - signatures.len();
+        if signatures.is_empty() {
+            self.remove(data);
         }
     }
 

@@ -7,7 +7,10 @@ use lamella_types::{
     coverage::select_proofs_for_coverage, limits::INTERVALS_PER_SLOT,
 };
 
-use crate::{fork_choice::ForkChoice, fork_choice::HeadChange, pool::Pool};
+use crate::{
+    fork_choice::{ForkChoice, HeadChange},
+    pool::{Pool, PoolEntry},
+};
 
 /// Material for one aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,14 @@ pub struct AggregationTask {
     pub children: Vec<Arc<SingleMessageAggregate>>,
     /// Signatures of validators that no child covers, by ascending validator index.
     pub raw: Vec<(ValidatorIndex, Arc<[u8]>)>,
+}
+
+/// An aggregation under way: what is to be combined, and what was pending when it started.
+#[derive(Debug)]
+pub struct Aggregation {
+    /// What to combine.
+    pub tasks: Vec<AggregationTask>,
+    pending: Pool,
 }
 
 /// The prover of an aggregator.
@@ -55,7 +66,9 @@ impl ForkChoice {
             0 if has_proposal => tick.head = self.accept_new_attestations(),
             2 => {
                 if let Some(prover) = aggregator {
-                    tick.aggregates = self.aggregate(prover);
+                    let aggregation = self.start_aggregation();
+                    let made = aggregation.tasks.iter().map(|task| prover.combine(task)).collect();
+                    tick.aggregates = self.finish_aggregation(&aggregation, made);
                 }
             }
             3 => self.update_safe_target(),
@@ -76,27 +89,49 @@ impl ForkChoice {
         self.time = interval;
     }
 
-    /// Combines signatures and proofs into one proof for each vote, which *replace* the pending pool; the
-    /// signatures used are dropped. leanSpec `aggregate`.
+    /// What an aggregator has to combine now. Changes nothing: the work may take its time, elsewhere.
+    #[must_use]
+    pub fn start_aggregation(&self) -> Aggregation {
+        Aggregation { tasks: self.aggregation_tasks(), pending: self.pending.clone() }
+    }
+
+    /// Combined signatures and proofs, one for each task or `None`, *replace* what was pending when the aggregation
+    /// started; the signatures used are dropped. leanSpec `aggregate`.
     ///
     /// As in leanSpec, a pending proof without anything to merge it with is not carried over. Only a vote whose
-    /// prover failed keeps proofs and signatures.
-    fn aggregate(&mut self, prover: &mut dyn Combine) -> Vec<SignedAggregatedAttestation> {
+    /// prover failed keeps proofs and signatures. What came since the start stays as it is.
+    pub fn finish_aggregation(
+        &mut self,
+        aggregation: &Aggregation,
+        made: Vec<Option<SingleMessageAggregate>>,
+    ) -> Vec<SignedAggregatedAttestation> {
         let mut aggregates = Vec::new();
         let mut replacement = Pool::default();
-        for task in self.aggregation_tasks() {
-            let data = task.data;
-            if let Some(proof) = prover.combine(&task) {
+        for (AggregationTask { data, .. }, made) in aggregation.tasks.iter().zip(made) {
+            if let Some(proof) = made {
                 let order = self.take_back();
-                replacement.place(&data, order);
-                replacement.add_proof(&data, &Arc::new(proof.clone()));
-                self.signatures.remove(&data);
-                aggregates.push(SignedAggregatedAttestation { data, proof });
-            } else if let Some(entry) = self.pending.get(&data) {
+                replacement.place(data, order);
+                replacement.add_proof(data, &Arc::new(proof.clone()));
+                self.signatures.remove_covered(data, &proof.participants);
+                aggregates.push(SignedAggregatedAttestation { data: *data, proof });
+            } else if let Some(entry) = self.pending.get(data) {
                 replacement.adopt(entry, self.next_back);
                 self.next_back += 1;
             }
-            self.unsaved.insert(data);
+            self.unsaved.insert(*data);
+        }
+        let is_new = |entry: &&PoolEntry| aggregation.pending.get(&entry.data) != Some(*entry);
+        let came_since: Vec<PoolEntry> = self.pending.iter().filter(is_new).cloned().collect();
+        for entry in came_since {
+            if replacement.get(&entry.data).is_none() {
+                let order = self.take_back();
+                replacement.adopt(&entry, order);
+            } else {
+                replacement.count(&entry.data, &entry.participants);
+                for proof in &entry.proofs {
+                    replacement.add_proof(&entry.data, proof);
+                }
+            }
         }
         self.unsaved.extend(self.pending.iter().map(|entry| entry.data));
         self.pending = replacement;

@@ -231,6 +231,33 @@ fn the_root_stays_below_the_justified_block_whatever_a_snapshot_calls_finalized(
     assert_eq!(split.prune_tree(100), []);
 }
 
+/// An aggregate is folded elsewhere, and votes go on coming meanwhile.
+#[test]
+fn what_came_while_votes_were_folded_stays_as_it_is() {
+    let (mut choice, anchor) = anchored();
+    let head = *choice.get(&root(1)).unwrap();
+    let (folded, other) = (vote(1, &head, &anchor), vote(2, &head, &anchor));
+    for validator in [0, 1] {
+        choice.record_signature(&folded, validator, [7; 4].into());
+    }
+    choice.record_aggregate(&other, proof([1]));
+    let aggregation = choice.start_aggregation();
+    assert_eq!(aggregation.tasks.len(), 1);
+
+    choice.record_signature(&folded, 2, [7; 4].into());
+    choice.record_aggregate(&folded, proof([3]));
+    choice.record_aggregate(&other, proof([0]));
+    let made = choice.finish_aggregation(&aggregation, vec![Some((*proof([0, 1])).clone())]);
+
+    assert_eq!(made.len(), 1);
+    let voters = |data| -> Vec<usize> {
+        choice.pending_pool().get(data).unwrap().participants.ones().collect()
+    };
+    assert_eq!((voters(&folded), voters(&other)), (vec![0, 1, 3], vec![0, 1]));
+    let left: Vec<u64> = choice.signature_pool().get(&folded).unwrap().keys().copied().collect();
+    assert_eq!((left, choice.signature_pool().count()), (vec![2], 1));
+}
+
 fn block_vote(data: AttestationData, voters: impl IntoIterator<Item = u64>) -> BlockVote {
     let proof = proof(voters);
     BlockVote { data, voters: proof.participants.clone(), proof: Some(proof) }

@@ -221,6 +221,39 @@ impl Model {
         entry(&mut self.pending, data).add(aggregate);
     }
 
+    /// A vote of a block's body: as gossip would take it, and at once if the acceptance of its slot is over.
+    pub fn record_block_vote(
+        &mut self,
+        data: &AttestationData,
+        proof: &Arc<SingleMessageAggregate>,
+        is_proven: bool,
+    ) {
+        let voters: BTreeSet<u64> = proof.participants.ones().map(|index| index as u64).collect();
+        let carries_weight = data.head.slot > self.finalized.slot;
+        let is_registered = |last: &u64| *last < self.blocks[&data.target.root].validator_count;
+        if !carries_weight
+            || self.validate(data).is_err()
+            || !voters.last().is_some_and(is_registered)
+        {
+            return;
+        }
+        let is_late = 5 * u128::from(data.slot) + 4 <= u128::from(self.time);
+        let holds_all = |pool: &Pool| {
+            pool.iter().any(|(key, entry)| key == data && voters.is_subset(&entry.voters()))
+        };
+        if holds_all(&self.known) || (!is_late && holds_all(&self.pending)) {
+            return;
+        }
+        let votes = match is_proven {
+            true => Entry { proofs: vec![Arc::clone(proof)], unproven: BTreeSet::new() },
+            false => Entry { proofs: Vec::new(), unproven: voters },
+        };
+        let pool = if is_late { &mut self.known } else { &mut self.pending };
+        let counted = entry(pool, data);
+        votes.proofs.iter().for_each(|proof| counted.add(proof));
+        counted.unproven.extend(&votes.unproven);
+    }
+
     pub fn record_signature(&mut self, data: &AttestationData, validator: u64) {
         match self.signatures.iter_mut().find(|(key, _)| key == data) {
             Some((_, signers)) => drop(signers.insert(validator)),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use lamella_fork_choice::{
-    AggregationTask, BlockSummary, Combine, ForkChoice, Snapshot, VoteRow, pool,
+    AggregationTask, BlockSummary, BlockVote, Combine, ForkChoice, Snapshot, VoteRow, pool,
 };
 use lamella_types::{AttestationData, Checkpoint, Root, SingleMessageAggregate, hash_tree_root};
 use proptest::prelude::*;
@@ -70,7 +70,7 @@ impl Pair {
     }
 
     fn step(&mut self, word: Word) {
-        match word[0] % 20 {
+        match word[0] % 21 {
             0..=6 => self.add_block(word),
             7..=9 => self.add_aggregate(word),
             10 => self.add_signature(word),
@@ -79,6 +79,7 @@ impl Pair {
             16 => self.skip(word),
             17 => self.check_garbage(word),
             18 => self.prune(word),
+            19 => self.add_block_vote(word),
             _ => self.restart(),
         }
     }
@@ -167,6 +168,16 @@ impl Pair {
             self.choice.record_aggregate(&data, Arc::clone(&proof));
             self.model.record_aggregate(&data, &proof);
         }
+    }
+
+    fn add_block_vote(&mut self, [_, a, b, c, d, e, f, _]: Word) {
+        let (data, proof, is_proven) = (self.pick_vote([a, b, c, d]), some_proof(e), f % 2 == 0);
+        let voters = proof.participants.clone();
+        let vote = BlockVote { data, voters, proof: is_proven.then(|| Arc::clone(&proof)) };
+        self.choice.record_block_votes([vote]);
+        self.choice.update_head();
+        self.model.record_block_vote(&data, &proof, is_proven);
+        self.model.update_head();
     }
 
     fn add_signature(&mut self, [_, a, b, c, d, e, ..]: Word) {

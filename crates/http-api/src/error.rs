@@ -46,6 +46,16 @@ pub enum ApiError {
         /// The first slot whose proofs are all here.
         floor: Slot,
     },
+    /// The block's proof was not checked yet, or is bad.
+    #[error(
+        "the proof of block {root} at slot {slot} was not checked yet; its application/json needs none"
+    )]
+    Unchecked {
+        /// The block.
+        root: Root,
+        /// Its slot.
+        slot: Slot,
+    },
     /// What is stored cannot be trusted; it is not served.
     #[error("{0}")]
     Corrupt(String),
@@ -83,6 +93,7 @@ impl ApiError {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::NotStored(reason) => (StatusCode::NOT_FOUND, absence(reason)),
             Self::Pruned { .. } => (StatusCode::GONE, "pruned"),
+            Self::Unchecked { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unchecked"),
             Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
             Self::Store(_) | Self::Unusable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
@@ -102,6 +113,7 @@ impl From<LookupError> for ApiError {
             Ok(error) => Self::Store(error),
             Err(LookupError::NotStored(reason)) => Self::NotStored(reason),
             Err(LookupError::Pruned { root, slot, floor }) => Self::Pruned { root, slot, floor },
+            Err(LookupError::Unchecked { root, slot }) => Self::Unchecked { root, slot },
             Err(damage) => Self::Corrupt(damage.to_string()),
         }
     }

@@ -23,6 +23,16 @@ pub enum LookupError {
         /// The oldest slot whose proofs are all kept.
         floor: Slot,
     },
+    /// Later votes prove the block; its own proof is stored as it came, and was not checked or is bad.
+    #[error(
+        "the proof of block {root} at slot {slot} was not checked yet; leave out --signed to get the block without it"
+    )]
+    Unchecked {
+        /// The block.
+        root: Root,
+        /// Its slot.
+        slot: Slot,
+    },
     /// A row on the way is damaged or lost, or the engine failed.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -25,7 +25,7 @@ pub fn block(txn: &ReadTxn<'_>, located: &Located) -> Result<Block, LookupError>
 /// The block with its proof.
 ///
 /// # Errors
-/// [`LookupError::Pruned`], or damage.
+/// [`LookupError::Pruned`], [`LookupError::Unchecked`], or damage.
 pub fn signed_block(txn: &ReadTxn<'_>, located: &Located) -> Result<SignedBlock, LookupError> {
     let root = located.key.root;
     match block_store::signed_block(txn, &root)? {
@@ -33,6 +33,9 @@ pub fn signed_block(txn: &ReadTxn<'_>, located: &Located) -> Result<SignedBlock,
         SignedBlockRead::Pruned(header) => {
             let floor = ends::servable(txn)?.proofs_from;
             Err(LookupError::Pruned { root, slot: header.slot, floor })
+        }
+        SignedBlockRead::Unchecked(header) => {
+            Err(LookupError::Unchecked { root, slot: header.slot })
         }
         SignedBlockRead::Unknown => Err(gone(located)),
     }

@@ -1,11 +1,17 @@
 //! leanMetrics: the state transition, and what this node's validators do.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use std::time::Duration;
 
-use super::register::{AGGREGATION, BUILDING, PAYLOADS, Register, SHORT, TRANSITION};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
+
+use super::register::{AGGREGATION, BUILDING, LATENESS, PAYLOADS, Register, SHORT, TRANSITION};
 
 /// Why an aggregation was not done: label `reason`.
 pub const SKIPPED_REASONS: [&str; 3] = ["not_aggregator", "cannot_prove", "off_duty"];
+
+/// What is due at the start of an interval: label `duty`. A tick is done when fork choice has moved on, a duty when its
+/// messages were published.
+pub const DUTIES: [&str; 4] = ["tick", "propose", "attest", "aggregate"];
 
 /// The state transition.
 #[derive(Debug)]
@@ -38,6 +44,7 @@ pub struct ValidatorMetrics {
     pub(super) count: IntGauge,
     pub(super) is_aggregator: IntGauge,
     pub(super) aggregated_payloads: Histogram,
+    lateness: HistogramVec,
     /// Making the votes of a slot.
     pub attestations_production: Histogram,
     /// Building a block.
@@ -63,6 +70,13 @@ impl ValidatorMetrics {
                 "Aggregates in an imported block.",
                 PAYLOADS,
             ),
+            lateness: r.histograms(
+                "lean_duty_lateness_seconds",
+                "Time from the start of an interval to the end of what was due then.",
+                LATENESS,
+                "duty",
+                &DUTIES,
+            ),
             attestations_production: r.histogram(
                 "lean_attestations_production_time_seconds",
                 "Time taken to make a slot's attestations.",
@@ -87,5 +101,11 @@ impl ValidatorMetrics {
                 &SKIPPED_REASONS,
             ),
         }
+    }
+
+    /// A duty, one of [`DUTIES`], is done this long after the start of its interval.
+    pub fn observe_lateness(&self, duty: &str, late: Duration) {
+        debug_assert!(DUTIES.contains(&duty), "{duty} is no duty");
+        self.lateness.with_label_values(&[duty]).observe(late.as_secs_f64());
     }
 }

@@ -23,6 +23,10 @@ pub(super) const BUILDING: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1
 /// Seconds between two ticks: 0.8 on a real network, whatever a development network wants.
 pub(super) const TICK: &[f64] = &[0.05, 0.1, 0.25, 0.5, 0.75, 0.8, 0.85, 0.9, 1.0, 1.5, 4.0];
 
+/// Seconds after the start of an interval: an interval of the lean network is 0.8.
+pub(super) const LATENESS: &[f64] =
+    &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 4.0];
+
 /// Blocks of a reorg.
 pub(super) const DEPTH: &[f64] = &[1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0, 30.0, 50.0, 100.0];
 

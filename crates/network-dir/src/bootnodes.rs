@@ -1,6 +1,9 @@
 //! `nodes.yaml`: the nodes to dial, as ENR text.
 
-use std::{net::IpAddr, path::Path};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 use enr::{Enr, EnrPublicKey, k256::ecdsa::SigningKey};
 
@@ -16,8 +19,10 @@ pub struct Bootnode {
     pub enr: String,
     /// Where it listens: IPv4 if the record has one. A record may have none.
     pub ip: Option<IpAddr>,
-    /// UDP port of QUIC. A record may have none; such a node cannot be dialled.
+    /// UDP port of QUIC.
     pub quic_port: Option<u16>,
+    /// UDP port of discovery, where such a record names no other for QUIC.
+    pub udp_port: Option<u16>,
     /// Compressed secp256k1 public key: the libp2p identity.
     pub public_key: [u8; 33],
 }
@@ -54,13 +59,23 @@ impl Bootnode {
         let port = |key| enr.get_decodable::<u16>(key).and_then(Result::ok);
         let (ip4, ip6) = (enr.ip4().map(IpAddr::from), enr.ip6().map(IpAddr::from));
         // `quic6` is the port of `ip6`; generators that know one port only write `quic`.
-        let quic_port = if ip4.is_some() { port("quic") } else { port("quic6").or(port("quic")) };
+        let of_ip = |ip4_key, ip6_key| {
+            if ip4.is_some() { port(ip4_key) } else { port(ip6_key).or_else(|| port(ip4_key)) }
+        };
         Ok(Self {
             enr: enr.to_base64(),
             ip: ip4.or(ip6),
-            quic_port,
+            quic_port: of_ip("quic", "quic6"),
+            udp_port: of_ip("udp", "udp6"),
             public_key: enr.public_key().encode().into(),
         })
+    }
+
+    /// Where to dial it: its port of QUIC, else that of discovery, as leanSpec does. A record without address and port is
+    /// of a node that only dials.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.ip?, self.quic_port.or(self.udp_port)?))
     }
 }
 
@@ -78,6 +93,7 @@ mod tests {
         assert_eq!(node.enr, SAMPLE);
         assert_eq!(node.ip, Some(IpAddr::from([127, 0, 0, 1])));
         assert_eq!(node.quic_port, Some(9001));
+        assert_eq!(node.address(), Some("127.0.0.1:9001".parse().unwrap()));
         assert_eq!(
             hex::encode(node.public_key),
             "02130c9c6175ae620f43db5682a7e4366bec1be688c9cf44254e49168dd37a0cac"

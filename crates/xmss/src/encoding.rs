@@ -5,27 +5,20 @@
 //! base-8 digits. The one element without a quotient, p − 1, aborts. A codeword counts only if its
 //! digits sum to the target, so most randomness is refused and the signer tries on.
 
-use crate::constants::{BASE, DIGITS_PER_ELEMENT, DIMENSION_MAX, MESSAGE_ELEMENTS, QUOTIENT};
+use crate::constants::{BASE, DIGITS_PER_ELEMENT, DIMENSION_MAX, QUOTIENT};
 use p3_field::PrimeField32;
 
-use crate::field::{Fp, ORDER, Parameter, Randomness};
+use crate::field::{Fp, ORDER};
 use crate::params::Parameters;
 
 /// One digit per chain, each below `BASE`; entries past the dimension are zero.
 pub(crate) type Codeword = [u8; DIMENSION_MAX];
 
-/// The codeword of a message, or `None` when this randomness does not land on the target sum.
-pub(crate) fn encode(
-    parameters: &Parameters,
-    parameter: &Parameter,
-    slot: u32,
-    randomness: &Randomness,
-    message: &[Fp; MESSAGE_ELEMENTS],
-) -> Option<Codeword> {
+/// The codeword of a message hash ([`crate::hash::Hasher::message`]), or `None` when its randomness does not
+/// land on the target sum.
+pub(crate) fn encode(parameters: &Parameters, hash: &[Fp; 24]) -> Option<Codeword> {
     let dimension = parameters.dimension();
     let elements_used = dimension.div_ceil(DIGITS_PER_ELEMENT);
-    let hash = parameters.hasher().message(parameter, slot, randomness, message);
-
     let mut codeword = [0; DIMENSION_MAX];
     for (element, digits) in
         hash[..elements_used].iter().zip(codeword[..dimension].chunks_mut(DIGITS_PER_ELEMENT))

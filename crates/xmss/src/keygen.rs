@@ -8,10 +8,12 @@
 //! Both kinds follow from a 32-byte seed, so whoever holds the seed holds the key. One key is made
 //! on one thread; make several at once on several.
 
-use crate::constants::{DIGEST_ELEMENTS, DIMENSION_MAX};
-use p3_field::PrimeCharacteristicRing;
+use p3_field::{PackedValue, PrimeCharacteristicRing};
+
+use crate::constants::{BASE, DIGEST_ELEMENTS};
 
 use crate::field::{Digest, Fp, Parameter};
+use crate::hash::{Walk, Wide, pack, unpack};
 use crate::params::Parameters;
 use crate::prf::{PrfKey, Seed};
 use crate::public_key::PublicKey;
@@ -243,24 +245,38 @@ fn leaves(
 ) -> Vec<Digest> {
     let hasher = parameters.hasher();
     let first_slot = tree_index * parameters.leaves_per_bottom_tree();
-    let mut chains: [Digest; DIMENSION_MAX] = [[Fp::ZERO; DIGEST_ELEMENTS]; DIMENSION_MAX];
-    let chains = &mut chains[..parameters.dimension()];
-    (0..count)
-        .map(|position| {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "slots stay below the lifetime, at most 2^32"
-            )]
-            let slot = (first_slot + position) as u32;
-            for (chain, start) in chains.iter_mut().enumerate() {
-                *start = prf_key.chain_start(slot, chain);
+    let parameter_lanes = parameter.map(Wide::from);
+    let mut leaves = Vec::new();
+    let mut walks = Vec::with_capacity(Wide::WIDTH * parameters.dimension());
+    // As many slots at once as there are lanes: a leaf is one sponge over its slot's chains.
+    for start in (0..count).step_by(Wide::WIDTH) {
+        let slots: Vec<u32> = (start..count.min(start + Wide::WIDTH as u64))
+            .map(|position| leaf_slot(first_slot + position))
+            .collect();
+        walks.clear();
+        for slot in &slots {
+            for chain in 0..parameters.dimension() {
+                let digest = prf_key.chain_start(*slot, chain);
+                let (from, to) = (0, BASE - 1);
+                walks.push(Walk { parameter, slot: *slot, chain, from, to, digest });
             }
-            hasher.walk_all(parameter, slot, chains);
-            let leaf = hasher.leaf(parameter, slot, chains);
-            progress(position + 1);
-            leaf
-        })
-        .collect()
+        }
+        hasher.walk_all(&mut walks);
+        let ends: Vec<&[Walk<'_>]> = walks.chunks_exact(parameters.dimension()).collect();
+        let chain_end = |chain: usize| pack::<Wide, _, _>(&ends, |walks| &walks[chain].digest);
+        let slot = |lane: usize| *slots.get(lane).unwrap_or(&slots[0]);
+        let together = hasher.leaf(&parameter_lanes, slot, parameters.dimension(), chain_end);
+        for lane in 0..slots.len() {
+            leaves.push(unpack(&together, lane));
+            progress(leaves.len() as u64);
+        }
+    }
+    leaves
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "slots stay below the lifetime, at most 2^32")]
+const fn leaf_slot(slot: u64) -> u32 {
+    slot as u32
 }
 
 /// The bottom trees covering a range of slots, at least two, moved back where they would leave the

@@ -51,4 +51,4 @@ pub use sign::SignError;
 pub use signature::Signature;
 pub use ssz::DecodeError;
 pub use tree::{HashSubTree, HashTreeLayer, HashTreeOpening};
-pub use verify::{VerifyError, verify};
+pub use verify::{Claim, GROUP_SIGNATURES, VerifyError, verify, verify_each};

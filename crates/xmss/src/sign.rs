@@ -1,10 +1,13 @@
 //! Signing (leanSpec `xmss/interface.py` `sign`): deterministic in key, slot and message, byte for
 //! byte as leanSpec signs.
 
+use p3_field::PackedValue;
+
 use crate::constants::MAX_TRIES;
 
 use crate::encoding::{Codeword, encode};
 use crate::field::{Digest, Randomness, message_limbs};
+use crate::hash::{Walk, Wide, pack, unpack};
 use crate::secret_key::SecretKey;
 use crate::signature::Signature;
 use crate::tree::HashTreeOpening;
@@ -85,24 +88,39 @@ impl SecretKey {
         Some(HashTreeOpening { siblings })
     }
 
+    /// Tries as many candidates at once as there are lanes; the first that encodes counts, as if they were
+    /// tried one by one.
     fn search_encoding(&self, slot: u32, message: &[u8; 32]) -> Option<(Randomness, Codeword)> {
-        let limbs = message_limbs(message);
-        (0..MAX_TRIES).find_map(|attempt| {
-            let rho = self.prf_key.randomness(slot, message, attempt);
-            let codeword = encode(self.parameters, &self.parameter, slot, &rho, &limbs)?;
-            Some((rho, codeword))
+        let hasher = self.parameters.hasher();
+        let parameter = self.parameter.map(Wide::from);
+        let limbs = message_limbs(message).map(Wide::from);
+        (0..MAX_TRIES).step_by(Wide::WIDTH).find_map(|attempt| {
+            let candidates: Vec<Randomness> = (attempt..attempt + Wide::WIDTH as u64)
+                .map(|attempt| self.prf_key.randomness(slot, message, attempt))
+                .collect();
+            let packed = pack(&candidates, |rho| rho);
+            let hashes = hasher.message::<Wide>(&parameter, |_| slot, &packed, &limbs);
+            candidates.iter().enumerate().find_map(|(lane, rho)| {
+                Some((*rho, encode(self.parameters, &unpack(&hashes, lane))?))
+            })
         })
     }
 
     fn release_chains(&self, slot: u32, codeword: &Codeword) -> Vec<Digest> {
-        let hasher = self.parameters.hasher();
-        codeword[..self.parameters.dimension()]
+        let digits = &codeword[..self.parameters.dimension()];
+        let mut walks: Vec<Walk<'_>> = digits
             .iter()
             .enumerate()
-            .map(|(chain, digit)| {
-                let start = self.prf_key.chain_start(slot, chain);
-                hasher.walk(&self.parameter, slot, chain, 0, *digit, start)
+            .map(|(chain, digit)| Walk {
+                parameter: &self.parameter,
+                slot,
+                chain,
+                from: 0,
+                to: *digit,
+                digest: self.prf_key.chain_start(slot, chain),
             })
-            .collect()
+            .collect();
+        self.parameters.hasher().walk_all(&mut walks);
+        walks.iter().map(|walk| walk.digest).collect()
     }
 }

@@ -9,7 +9,7 @@
 
 use crate::constants::DIGEST_BYTES;
 
-use crate::field::{Digest, Parameter, read_elements, write_elements};
+use crate::field::{Digest, Fp, Parameter, read_elements, write_elements};
 use crate::hash::Hasher;
 use crate::merkleize::{Root, container, digest_list, uint64_chunk};
 use crate::params::Parameters;
@@ -237,7 +237,7 @@ impl Builder<'_> {
             let parents = (start..)
                 .zip(current.nodes.as_chunks::<2>().0)
                 .map(|(index, [left, right])| {
-                    self.hasher.node(self.parameter, level, index, left, right)
+                    self.hasher.node::<Fp>(self.parameter, level, |_| index, left, right)
                 })
                 .collect();
             layers

@@ -70,6 +70,13 @@ pub fn directory() -> PathBuf {
     )
 }
 
+/// Whether [`directory`] is the plain output of leanSpec's `fill`, which has neither the signatures made beside it nor the
+/// production scheme's containers.
+#[must_use]
+pub fn is_plain_fill() -> bool {
+    directory().join("consensus").is_dir()
+}
+
 /// Whether missing vectors are a failure: wherever `CI` is set.
 #[must_use]
 pub fn required() -> bool {

@@ -5,6 +5,7 @@ mod fork_choice;
 mod gossip_frames;
 mod justifiability;
 mod networking_codec;
+mod node_records;
 mod poseidon_permutation;
 mod slot_clock;
 mod ssz;

@@ -1,24 +1,20 @@
 //! Group `networking_codec`: bytes between peers. Compressed bytes are pinned to leanSpec's own encoder, so ours are
 //! compared after decompression, as the vectors' README says.
 
-use std::net::IpAddr;
-
-use lamella_network::{
-    PeerId,
-    service::peer_id,
-    wire::{
-        MAX_PAYLOAD_BYTES,
-        chunk::{ResponseChunk, ResponseCode, decode_payload, encode_payload},
-        message_id, snappy,
-        topic::{Topic, TopicKind},
-        varint,
-    },
+use lamella_network::wire::{
+    MAX_PAYLOAD_BYTES,
+    chunk::{ResponseChunk, ResponseCode, decode_payload, encode_payload},
+    message_id, snappy,
+    topic::{Topic, TopicKind},
+    varint,
 };
-use lamella_network_dir::Bootnode;
 use lamella_testing_spec_vectors::{Case, HexBytes, Outcome, field, optional, run_group};
 use serde_json::Value;
 
-use crate::gossip_frames::{self, read_frame};
+use crate::{
+    gossip_frames::{self, read_frame},
+    node_records,
+};
 
 #[test]
 fn networking_codec_vectors() {
@@ -55,8 +51,8 @@ fn check(case: &Case) -> Result<Outcome, String> {
             }
         }
         "decode_failure" => return check_refusal(&codec),
-        "enr" => check_enr(&codec, &output)?,
-        "peer_id" => check_peer_id(&codec, &output)?,
+        "enr" => node_records::check(&codec, &output)?,
+        "peer_id" => node_records::check_peer_id(&codec, &output)?,
         "gossipsub_rpc" => {
             let frame = bytes(&output, "encoded")?;
             gossip_frames::check(&codec, &frame)?;
@@ -152,46 +148,10 @@ fn check_chunks(chunks: &[Value], theirs: &[u8]) -> Result<(), String> {
     if rest.is_empty() { Ok(()) } else { Err(format!("{rest:02x?} is left over")) }
 }
 
-/// Node records. One whose signature is wrong is refused, whatever else it says.
-fn check_enr(codec: &Value, output: &Value) -> Result<(), String> {
-    let (text, is_signed): (String, bool) =
-        (field(codec, "enrString")?, field(output, "signatureValid")?);
-    let node = match Bootnode::parse(&text) {
-        Ok(node) if is_signed => node,
-        Err(_) if !is_signed => return Ok(()),
-        other => return Err(format!("the signature's validity is {is_signed}, got {other:?}")),
-    };
-    if node.enr != text {
-        return Err(format!("written again it is {}", node.enr));
-    }
-    let ip: Option<IpAddr> = optional::<String>(output, "ip4")?
-        .map(|ip| ip.parse().map_err(|_| format!("{ip} is no address")))
-        .transpose()?;
-    let quic_port: Option<u64> = optional(output, "quicPort")?;
-    if node.ip != ip || node.quic_port.map(u64::from) != quic_port {
-        return Err(format!("another address: {:?} {:?}", node.ip, node.quic_port));
-    }
-    same(&bytes(output, "publicKey")?, &Ok::<_, String>(node.public_key.to_vec()))
-}
-
-/// Peer ids. Nodes have secp256k1 keys here; of other keys only the bytes are known, which are the id.
-fn check_peer_id(codec: &Value, output: &Value) -> Result<(), String> {
-    let encoded = bytes(output, "protobufEncoded")?;
-    let length = u8::try_from(encoded.len()).map_err(|_| "not a short key")?;
-    let id = PeerId::from_bytes(&[&[0, length], &encoded[..]].concat());
-    let mut ids = vec![id.map_err(|error| error.to_string())?];
-    if field::<String>(codec, "keyType")? == "secp256k1" {
-        let key = bytes(codec, "publicKey")?.try_into().map_err(|_| "the key is not 33 bytes")?;
-        ids.push(peer_id(&key).ok_or("the key is no key")?);
-    }
-    let expected: String = field(output, "peerId")?;
-    let other = ids.iter().find(|id| id.to_string() != expected);
-    other.map_or(Ok(()), |id| Err(format!("expected {expected}, got {id}")))
-}
-
 fn check_refusal(codec: &Value) -> Result<Outcome, String> {
     let (decoder, raw): (String, _) = (field(codec, "decoder")?, bytes(codec, "rawBytes"));
     let accepted = match decoder.as_str() {
+        "enr" => node_records::is_accepted(&raw?),
         "varint" => varint::decode(&raw?).is_ok(),
         "reqresp_request" => decode_payload(&raw?, MAX_PAYLOAD_BYTES).is_ok(),
         "snappy_frame" => snappy::decompress_frames(&raw?, MAX_PAYLOAD_BYTES).is_ok(),

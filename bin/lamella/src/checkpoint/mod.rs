@@ -7,20 +7,24 @@
 //! | question | file |
 //! |---|---|
 //! | what a source's answer must be | `verify` |
+//! | who signed for it | `votes` |
 //! | HTTP, its limits | `client` |
 //!
-//! Absent on purpose: a comparison of several sources, and a configured root. Whoever names a URL trusts it for one
-//! block root; everything else is proved against that.
+//! A source needs no trust: two thirds of `config.yaml`'s keys must have signed votes for the block, or its root must be
+//! the one that was given. Under the scheme `trust`, which checks no signature, whoever names a URL trusts it for one
+//! block root; everything else is proved against that. `docs/sync.md` says what this proves. Absent on purpose: a
+//! comparison of several sources.
 
 mod client;
 mod verify;
+mod votes;
 
 use std::time::Duration;
 
 use lamella_chain::{Bootstrap, Chain, ChainOpenError, Found};
 use lamella_interrupt::Interrupt;
 use lamella_network_dir::GenesisConfig;
-use lamella_types::DecodeError;
+use lamella_types::{DecodeError, Root};
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{info, warn};
 
@@ -119,17 +123,20 @@ pub fn bootstrap(
     }
     let (urls, genesis) = (config.checkpoint_urls.clone(), config.genesis.clone());
     let (scheme, waiting) = (config.proof_scheme.scheme(), interrupt.clone());
-    let fetching = move || fetch(&urls, &genesis, &*scheme, Schedule::default(), &waiting);
+    let root = config.checkpoint_root;
+    let fetching = move || fetch(&urls, root, &genesis, &*scheme, Schedule::default(), &waiting);
     interrupt.race(fetching).unwrap_or(Err(CheckpointError::Interrupted)).map(Some)
 }
 
-/// Asks the sources in turn, round after round, until one has a checkpoint of this network. A source of another
-/// network is not asked again.
+/// Asks the sources in turn, round after round, until one has a checkpoint of this network: the block of the root that is
+/// expected, or the source's finalized one if two thirds of the validators voted for it. A source of another network is
+/// not asked again.
 ///
 /// # Errors
 /// [`CheckpointError`].
 pub fn fetch(
     urls: &[String],
+    expected: Option<Root>,
     genesis: &GenesisConfig,
     scheme: &dyn ProofScheme,
     schedule: Schedule,
@@ -145,7 +152,7 @@ pub fn fetch(
         let mut index = 0;
         while let Some(url) = urls.get(index) {
             info!(url, round, rounds = schedule.rounds, "Fetching a checkpoint");
-            match from_source(&client, url, genesis, scheme, schedule, interrupt) {
+            match from_source(&client, url, expected, genesis, scheme, schedule, interrupt) {
                 Ok(None) => return Err(CheckpointError::Interrupted),
                 Ok(Some(checkpoint)) => {
                     let Checkpoint { root, ref bootstrap } = checkpoint;
@@ -177,16 +184,19 @@ pub fn fetch(
 fn from_source(
     client: &Client,
     url: &str,
+    expected: Option<Root>,
     genesis: &GenesisConfig,
     scheme: &dyn ProofScheme,
     schedule: Schedule,
     interrupt: &Interrupt,
 ) -> Result<Option<Checkpoint>, SourceError> {
     let mut attempt = 1;
-    loop {
+    let checkpoint = loop {
         // The block first, as leanSpec does.
-        let block = client.block(url)?;
-        let state = client.state(url)?;
+        let (block, state) = match expected {
+            Some(root) => (client.block_of(url, &root)?, client.state_of(url, &root)?),
+            None => (client.block(url)?, client.state(url)?),
+        };
         match verify(block, state, genesis, scheme) {
             Err(refusal) if refusal.is_unpaired() && attempt < schedule.pairs => {
                 info!(url, attempt, "The source finalized in between: fetching again");
@@ -195,7 +205,23 @@ fn from_source(
                     return Ok(None);
                 }
             }
-            verified => return Ok(Some(verified?)),
+            verified => break verified?,
         }
+    };
+    let (slot, root) = (checkpoint.bootstrap.block.block.slot, checkpoint.root);
+    match expected {
+        Some(expected) if expected != root => {
+            return Err(Refusal::OtherRoot { found: root, expected }.into());
+        }
+        Some(_) => {}
+        None if scheme.is_proof() => {
+            let named = lamella_types::Checkpoint { slot, root };
+            votes::look_for(client, url, named, &genesis.validators, scheme)?;
+        }
+        None => warn!(
+            url,
+            "This proof scheme checks no signature: the source is trusted for the block's root"
+        ),
     }
+    Ok(Some(checkpoint))
 }

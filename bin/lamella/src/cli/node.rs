@@ -12,7 +12,7 @@ use std::{
 use clap::{ArgAction, ArgGroup, Args, ValueEnum};
 use lamella_chain::Settings;
 use lamella_interrupt::Interrupt;
-use lamella_types::limits::SLOT_MS;
+use lamella_types::{Root, limits::SLOT_MS};
 use lamella_xmss::scheme::SchemeName;
 use tracing::info;
 
@@ -136,10 +136,14 @@ pub struct NodeArgs {
     #[arg(long, value_name = "DIR", visible_alias = "datadir", default_value = "./data")]
     data_dir: PathBuf,
 
-    /// Begin an empty data directory at the finalized block of this node's HTTP API; tried in order. A chain on disk
-    /// is always preferred. Repeatable, or a comma list.
+    /// Begin an empty data directory at the finalized block of this node's HTTP API, if two thirds of the network's keys
+    /// voted for it; tried in order. A chain on disk is always preferred. Repeatable, or a comma list.
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     checkpoint_sync_url: Vec<String>,
+
+    /// Root of the block to begin at, if you know it: no other is begun at, and nobody's votes are asked for.
+    #[arg(long, value_name = "ROOT", requires = "checkpoint_sync_url")]
+    checkpoint_root: Option<Root>,
 
     /// Slots of signatures kept below the tip; older ones are pruned where they are finalized.
     #[arg(long, value_name = "SLOTS", default_value_t = Settings::default().signature_window_slots)]

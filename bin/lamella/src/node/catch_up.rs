@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_chain::Chain;
+use lamella_chain::{Chain, PreparedBlock};
 use lamella_fork_choice::ForkChoice;
 use lamella_inspect::{LookupError, served::Change, which};
 use lamella_metrics::Metrics;
@@ -29,6 +29,7 @@ use super::{
     Node, StoreFailure,
     gate::{FUTURE_SLOTS_MAX, Seen},
     report, unix_ms,
+    workers::Urgency,
 };
 use crate::{
     config::NodeConfig,
@@ -51,8 +52,6 @@ pub(super) struct CatchUp {
     progressed: Option<Instant>,
     /// Longest time without any that duties wait for.
     patience: Duration,
-    /// Whether an import has just been done, so that more may be ready.
-    is_busy: bool,
     /// Since when validators wait for a peer's word: the start, or a leap of the time. Nobody is waited for where nobody
     /// is dialled.
     waits_since: Option<Instant>,
@@ -71,7 +70,6 @@ impl CatchUp {
             started: Instant::now(),
             progressed: None,
             patience: Duration::from_millis(config.slot_ms.saturating_mul(STALLED_SYNC_SLOTS)),
-            is_busy: false,
             waits_since: (!is_alone).then(Instant::now),
             is_doubting: false,
             has_gate: config.duty_sync_gate,
@@ -126,15 +124,11 @@ impl Node {
         }
     }
 
-    /// Does what sync wants now, up to one import: the clock and the peers must not wait for long.
-    ///
-    /// # Errors
-    /// A failure of our store.
-    pub(super) fn catch_up(&mut self) -> Result<(), StoreFailure> {
+    /// Does what sync wants now.
+    pub(super) fn catch_up(&mut self) {
         let tree = self.chain.fork_choice();
         let (now_ms, has) = (self.catch_up.now_ms(), |root: &Root| tree.contains(root));
         self.catch_up.sync.chain(view(&tree, &self.clock));
-        self.catch_up.is_busy = false;
         while let Some(action) = self.catch_up.sync.poll(now_ms, &has) {
             match action {
                 Action::Request { request, peer, blocks } => {
@@ -147,20 +141,10 @@ impl Node {
                     self.tell(Command::Penalise(peer, offence));
                 }
                 Action::Report(report) => warn!("Sync is stuck: {report}"),
-                Action::Import { batch, blocks, .. } => {
-                    self.catch_up.is_busy = true;
-                    self.import_run(batch, &blocks)?;
-                    break;
-                }
+                Action::Import { batch, blocks, .. } => self.check_run(batch, blocks),
             }
         }
         self.observe_progress();
-        Ok(())
-    }
-
-    /// How long nothing of sync's is due.
-    pub(super) fn catch_up_wait(&self) -> Duration {
-        if self.catch_up.is_busy { Duration::ZERO } else { Duration::MAX }
     }
 
     /// A block came whose parent is not here.
@@ -237,18 +221,36 @@ impl Node {
         is_second
     }
 
+    /// Has a run checked by a worker. Until it is imported sync offers no other.
+    fn check_run(&mut self, batch: BatchId, blocks: Vec<Arc<SignedBlock>>) {
+        let (importer, started) = (self.importer.clone(), Instant::now());
+        let run: Vec<Arc<SignedBlock>> = blocks.clone();
+        let prepare = move || {
+            importer.prepare_batch(run.iter().map(|block| SignedBlock::clone(block)).collect())
+        };
+        let is_taken = self.later(Urgency::Background, prepare, move |node, prepared| {
+            node.import_run(batch, &blocks, prepared, started)
+        });
+        if !is_taken {
+            let now_ms = self.catch_up.now_ms();
+            self.catch_up.sync.imported(batch, Outcome::Paused, now_ms);
+        }
+    }
+
     fn import_run(
         &mut self,
         batch: BatchId,
         blocks: &[Arc<SignedBlock>],
+        prepared: Result<Vec<PreparedBlock>, ImportError>,
+        started: Instant,
     ) -> Result<(), StoreFailure> {
-        let started = Instant::now();
-        let run = blocks.iter().map(|block| SignedBlock::clone(block)).collect();
         let mut failed = None;
-        let outcome = match self.importer.import_batch(run) {
+        let imported = prepared.and_then(|prepared| self.importer.finish_batch(prepared));
+        let outcome = match imported {
             Ok(None) => Outcome::Known,
             Ok(Some(persisted)) => {
                 report::imported_run(&persisted, started.elapsed());
+                self.audit = self.audit.more();
                 self.catch_up.progressed = Some(Instant::now());
                 self.pause.succeeded();
                 self.metrics.observe_commit(&persisted);
@@ -286,7 +288,8 @@ impl Node {
         let now_ms = self.catch_up.now_ms();
         self.catch_up.sync.imported(batch, outcome, now_ms);
         failed.map_or(Ok(()), Err)?;
-        self.judge_early()
+        self.judge_early();
+        Ok(())
     }
 
     /// Whether a peer has finalized what our chain does not have at a slot that we have finalized too.

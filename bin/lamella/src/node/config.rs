@@ -14,15 +14,18 @@ use tracing::{info, warn};
 
 use super::{
     Inbox, Node,
+    audit::Audit,
     catch_up::CatchUp,
     early::Early,
     error::NodeError,
     failure::Pause,
     gate::Gate,
+    gossip::InFlight,
     guard::Guard,
     keys::{self, Preparer},
     link::{ChainSource, Ear},
     report, unix_ms,
+    workers::{Employer, Workers},
 };
 use crate::{config::NodeConfig, import::Importer};
 
@@ -97,9 +100,14 @@ impl Node {
                 serve(api, Arc::new(context))
             })
             .transpose()?;
+        let employer: Arc<dyn Employer> = Arc::new(inbox.sender());
+        let workers = Workers::start(&employer).map_err(NodeError::Workers)?;
         Ok(Self {
             catch_up: CatchUp::new(config, &chain, &clock),
+            audit: Audit::default(),
             early: Early::default(),
+            in_flight: InFlight::default(),
+            workers,
             gate,
             pause: Pause::default(),
             chain,

@@ -1,29 +1,33 @@
 //! What the node's validators do: propose at interval 0, attest at interval 1, aggregate at interval 2.
 //!
-//! Before a key signs, the slot is reserved for it on disk (G1). A duty that fails is logged and missed; only a store
-//! that cannot be used stops the node.
+//! Before a key signs, the slot is reserved for it on disk (G1), here; then workers build, sign and fold, and what they
+//! bring back is committed and published here. A duty that fails is logged and missed; only a store that cannot be used
+//! stops the node.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use lamella_chain::Reserved;
-use lamella_fork_choice::Recorded;
+use lamella_chain::{Chain, PreparedBlock, Reserved};
+use lamella_fork_choice::{Aggregation, Combine as _, ForkChoice, Recorded};
 use lamella_inspect::served::Change;
+use lamella_metrics::Metrics;
 use lamella_network::service::GossipMessage;
+use lamella_network_dir::ValidatorKeys;
 use lamella_state_store::StateWriteError;
-use lamella_state_transition::{BlockRequest, Candidate, build_block};
+use lamella_state_transition::{BlockRequest, BuiltBlock, Candidate, build_block};
 use lamella_tables::{Damage, DutyKey, KeyKind};
 use lamella_types::{
     AttestationData, Block, MultiMessageAggregate, ProofBytes, RejectionReason, SignedAttestation,
     SignedBlock, SingleMessageAggregate, Slot, ValidatorIndex, hash_tree_root,
-    slot::proposer_for_slot,
+    limits::INTERVALS_PER_SLOT, slot::proposer_for_slot,
 };
 use lamella_xmss::{SecretKey, SignError, scheme::ProofError};
+use rayon::prelude::*;
 use tracing::{debug, error, info, warn};
 
-use super::{Node, StoreFailure, combine::Prover, report, unix_ms};
+use super::{Node, StoreFailure, combine::Prover, report, unix_ms, workers::Urgency};
 use crate::import::{ImportError, Imported, NewBlock};
 
 /// Why a block was not proposed.
@@ -43,6 +47,8 @@ enum ProposalError {
     Sign(#[from] SignError),
     #[error(transparent)]
     Proof(#[from] ProofError),
+    #[error("too much to do already")]
+    Busy,
     #[error("our own block is rejected: {0}")]
     Rejected(RejectionReason),
     #[error(transparent)]
@@ -69,25 +75,57 @@ impl Node {
         (self.keys.get(proposer).is_some() && view.head_summary().slot < slot).then_some(proposer)
     }
 
-    /// The prover for interval 2, if this node aggregates.
-    pub(super) fn prover(&self, on_duty: bool) -> Option<Prover> {
-        let skipped = |reason| {
-            self.metrics.validator.aggregator_skipped.with_label_values(&[reason]).inc();
+    /// Has the votes folded that this node aggregates, if it does.
+    pub(super) fn aggregate(&mut self, slot: Slot, on_duty: bool) {
+        let skipped = if !self.facts.is_aggregator() {
+            Some("not_aggregator")
+        } else if !self.scheme.can_sign_duties() {
+            Some("cannot_prove")
+        } else if !on_duty {
+            Some("off_duty")
+        } else {
             None
         };
-        if !self.facts.is_aggregator() {
-            return skipped("not_aggregator");
+        if let Some(reason) = skipped {
+            self.metrics.validator.aggregator_skipped.with_label_values(&[reason]).inc();
+            return;
         }
-        if !self.scheme.can_sign_duties() {
-            return skipped("cannot_prove");
+        let (mut prover, started) = (self.prover(), Instant::now());
+        let aggregation = self.chain.fork_choice().start_aggregation();
+        let fold = move || {
+            let made: Vec<_> = aggregation.tasks.iter().map(|task| prover.combine(task)).collect();
+            (aggregation, made)
+        };
+        let is_taken = self.later(Urgency::Duty, fold, move |node, (aggregation, made)| {
+            node.folded(slot, &aggregation, made, started)
+        });
+        if !is_taken {
+            error!(slot, "Missed an aggregation: too much to do");
         }
-        if !on_duty {
-            return skipped("off_duty");
-        }
-        Some(self.any_prover())
     }
 
-    fn any_prover(&self) -> Prover {
+    /// Votes were folded: keeps and publishes the aggregates.
+    fn folded(
+        &mut self,
+        slot: Slot,
+        aggregation: &Aggregation,
+        made: Vec<Option<SingleMessageAggregate>>,
+        started: Instant,
+    ) -> Result<(), StoreFailure> {
+        let before = self.chain.fork_choice();
+        let aggregates = self.chain.change(|view| view.finish_aggregation(aggregation, made))?;
+        let elapsed = started.elapsed().as_secs_f64();
+        self.metrics.fork_choice.committee_aggregation.observe(elapsed);
+        self.observe_view(&before);
+        for aggregate in aggregates {
+            self.events.aggregate(&aggregate);
+            self.publish(GossipMessage::Aggregate(Arc::new(aggregate)));
+        }
+        self.observe_lateness("aggregate", slot * INTERVALS_PER_SLOT + 2);
+        Ok(())
+    }
+
+    fn prover(&self) -> Prover {
         Prover {
             scheme: Arc::clone(&self.scheme),
             validators: self.validators.clone(),
@@ -95,7 +133,7 @@ impl Node {
         }
     }
 
-    /// Builds, signs and imports a block, through the same path as anyone's.
+    /// Has a block built, signed, and checked as anyone's is.
     ///
     /// # Errors
     /// A failure of our store.
@@ -104,34 +142,82 @@ impl Node {
         slot: Slot,
         proposer: ValidatorIndex,
     ) -> Result<(), StoreFailure> {
-        let timer = self.metrics.validator.block_building.start_timer();
-        let built = self.signed_proposal(slot, proposer);
-        timer.observe_duration();
-        let outcome = built.and_then(|block| {
-            let block = Arc::new(block);
-            let imported = self.importer.import(SignedBlock::clone(&block))?;
-            Ok((block, imported))
+        match self.start_proposal(slot, proposer) {
+            Ok(()) => Ok(()),
+            Err(error) => self.proposal_missed(slot, proposer, error),
+        }
+    }
+
+    fn start_proposal(
+        &mut self,
+        slot: Slot,
+        proposer: ValidatorIndex,
+    ) -> Result<(), ProposalError> {
+        let key = DutyKey { validator_index: proposer, kind: KeyKind::Proposal };
+        // Upholds G1: durable before the signature exists.
+        let reserved = self.guard.reserve(slot, &[key])?;
+        if let Some(damage) = reserved.damaged.into_iter().next() {
+            return Err(damage.into());
+        }
+        if reserved.allowed.is_empty() {
+            let failure = self.guard.failure().map(|failure| failure.to_owned());
+            return Err(
+                failure.map_or(ProposalError::AlreadySigned(proposer), ProposalError::GuardCopy)
+            );
+        }
+        let proposal = Proposal {
+            slot,
+            proposer,
+            view: self.chain.fork_choice(),
+            chain: Arc::clone(&self.chain),
+            keys: Arc::clone(&self.keys),
+            prover: self.prover(),
+        };
+        let (importer, started) = (self.importer.clone(), Instant::now());
+        let make = move || {
+            let block = proposal.make()?;
+            let building = started.elapsed();
+            let root = hash_tree_root(&block.block);
+            let prepared = importer.prepare(&root, block.clone())?;
+            Ok((block, prepared, building, started.elapsed() - building))
+        };
+        let is_taken = self.later(Urgency::Duty, make, move |node, made| {
+            node.proposed(made).or_else(|error| node.proposal_missed(slot, proposer, error))
         });
-        match outcome {
-            Ok((block, Imported::New(new))) => {
+        if is_taken { Ok(()) } else { Err(ProposalError::Busy) }
+    }
+
+    /// Imports a block of ours.
+    fn proposed(
+        &mut self,
+        made: Result<(SignedBlock, PreparedBlock, Duration, Duration), ProposalError>,
+    ) -> Result<(), ProposalError> {
+        let (block, prepared, building, transition) = made?;
+        let slot = block.block.slot;
+        self.metrics.validator.block_building.observe(building.as_secs_f64());
+        match self.importer.finish(prepared, transition)? {
+            Imported::New(new) => {
                 self.observe_import(&block.block, &new);
                 self.gate.block_signed(slot, &new.root);
                 // Upholds A2: peers hear of it after its commit.
-                self.publish(GossipMessage::Block(block));
+                self.publish(GossipMessage::Block(Arc::new(block)));
                 self.metrics.validator.block_building_success.inc();
+                self.observe_lateness("propose", slot * INTERVALS_PER_SLOT);
             }
-            Ok((_, Imported::Known(root))) => {
-                debug!(slot, block_root = %root, "Proposed a known block")
-            }
-            Err(error) => {
-                self.metrics.validator.block_building_failures.inc();
-                error!(slot, proposer, %error, "Missed a proposal");
-                if let ProposalError::Store(failure) = error {
-                    return Err(failure);
-                }
-            }
+            Imported::Known(root) => debug!(slot, block_root = %root, "Proposed a known block"),
         }
         Ok(())
+    }
+
+    fn proposal_missed(
+        &self,
+        slot: Slot,
+        proposer: ValidatorIndex,
+        error: ProposalError,
+    ) -> Result<(), StoreFailure> {
+        self.metrics.validator.block_building_failures.inc();
+        error!(slot, proposer, %error, "Missed a proposal");
+        if let ProposalError::Store(failure) = error { Err(failure) } else { Ok(()) }
     }
 
     /// Tells log, metrics and listeners of a block that was imported on its own.
@@ -142,68 +228,6 @@ impl Node {
         self.metrics.observe_block(block);
         let current = self.clock.current_slot(unix_ms());
         self.events.changed(&self.served(), &Change::of_import(&new.persisted), current);
-    }
-
-    fn signed_proposal(
-        &mut self,
-        slot: Slot,
-        proposer: ValidatorIndex,
-    ) -> Result<SignedBlock, ProposalError> {
-        let view = self.chain.fork_choice();
-        let parent_root = view.head();
-        let parent = self.chain.state(&parent_root).map_err(StoreFailure::from)?;
-        let parent = parent.ok_or(StoreFailure::NoHeadState(parent_root))?;
-        let candidates = view.block_candidates().into_iter();
-        let candidates: Vec<_> =
-            candidates.map(|(data, proofs)| Candidate { data, proofs }).collect();
-        let known_block = |root: &_| view.contains(root);
-        let request = BlockRequest {
-            slot,
-            proposer_index: proposer,
-            parent_root,
-            known_block: &known_block,
-            // The proposer's signature is in the proof too.
-            participants_max: self.scheme.signers_max() - 1,
-        };
-        let prover = self.any_prover();
-        let mut folding = Duration::ZERO;
-        let mut combine = |data: &_, proofs: &[_], voters: &_| {
-            let started = Instant::now();
-            let combined = prover.select(data, proofs, voters).map(Arc::new);
-            folding += started.elapsed();
-            combined
-        };
-        let built = build_block(&parent, &request, &candidates, &mut combine)
-            .map_err(ProposalError::Build)?;
-        self.metrics.validator.payload_aggregation.observe(folding.as_secs_f64());
-        self.sign_block(built.block, proposer, &built.proofs)
-    }
-
-    fn sign_block(
-        &mut self,
-        block: Block,
-        proposer: ValidatorIndex,
-        proofs: &[Arc<SingleMessageAggregate>],
-    ) -> Result<SignedBlock, ProposalError> {
-        let key = DutyKey { validator_index: proposer, kind: KeyKind::Proposal };
-        // Upholds G1: durable before the signature exists.
-        let reserved = self.guard.reserve(block.slot, &[key])?;
-        if let Some(damage) = reserved.damaged.into_iter().next() {
-            return Err(damage.into());
-        }
-        if let (true, Some(failure)) = (reserved.allowed.is_empty(), self.guard.failure()) {
-            return Err(ProposalError::GuardCopy(failure.to_owned()));
-        }
-        let (Some(keys), false) = (self.keys.get(proposer), reserved.allowed.is_empty()) else {
-            return Err(ProposalError::AlreadySigned(proposer));
-        };
-        let signature = sign(&keys.proposer, block.slot, hash_tree_root(&block).as_bytes())?;
-        let mut parts: Vec<&[u8]> = proofs.iter().map(|proof| proof.proof.as_bytes()).collect();
-        parts.push(&signature);
-        let merged = self.scheme.merge(&parts)?;
-        let too_large = ProofError::TooLarge { bytes: merged.len() };
-        let proof = ProofBytes::new(merged).map_err(|_| too_large)?;
-        Ok(SignedBlock { block, proof: MultiMessageAggregate { proof } })
     }
 
     /// Votes with every validator of ours that has not voted at this slot.
@@ -236,31 +260,30 @@ impl Node {
         for damage in &damaged {
             error!(slot, %damage, "Missed an attestation");
         }
-        self.sign_votes(&data, &allowed, reserve);
+        let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let sign = move || sign_votes(&keys, &data, &allowed, &metrics);
+        let is_taken = self.later(Urgency::Duty, sign, move |node, votes| {
+            node.cast_votes(&data, votes, reserve);
+            Ok(())
+        });
+        if !is_taken {
+            error!(slot, "Missed an attestation: too much to do");
+        }
         Ok(())
     }
 
-    fn sign_votes(&self, data: &AttestationData, allowed: &[DutyKey], reserve: Duration) {
-        let metrics = &self.metrics.signatures;
-        let _production = self.metrics.validator.attestations_production.start_timer();
-        let message = *hash_tree_root(data).as_bytes();
+    fn cast_votes(&self, data: &AttestationData, votes: Vec<Signed>, reserve: Duration) {
         let mut signed = 0;
-        for DutyKey { validator_index, .. } in allowed {
-            let Some(keys) = self.keys.get(*validator_index) else { continue };
-            let signing = metrics.signing.start_timer();
-            let signature = sign(&keys.attester, data.slot, &message);
-            signing.observe_duration();
+        for (validator, signature) in votes {
             match signature {
                 Ok(signature) => {
                     signed += 1;
-                    metrics.signed.inc();
-                    self.cast(data, *validator_index, signature);
+                    self.cast(data, validator, signature);
                 }
-                Err(error) => {
-                    error!(slot = data.slot, validator = validator_index, %error, "Missed an attestation");
-                }
+                Err(error) => error!(slot = data.slot, validator, %error, "Missed an attestation"),
             }
         }
+        self.observe_lateness("attest", data.slot * INTERVALS_PER_SLOT + 1);
         info!(
             slot = data.slot,
             validators = signed,
@@ -296,6 +319,90 @@ impl Node {
             }
         }
     }
+}
+
+/// A block of ours to be made, with all that a worker needs for it.
+struct Proposal {
+    slot: Slot,
+    proposer: ValidatorIndex,
+    view: Arc<ForkChoice>,
+    chain: Arc<Chain>,
+    keys: Arc<ValidatorKeys>,
+    prover: Prover,
+}
+
+impl Proposal {
+    /// Builds and signs it. Its slot is reserved.
+    fn make(self) -> Result<SignedBlock, ProposalError> {
+        let built = self.build()?;
+        let keys = self.keys.get(self.proposer);
+        let keys = keys.ok_or(ProposalError::AlreadySigned(self.proposer))?;
+        let block = built.block;
+        let signature = sign(&keys.proposer, block.slot, hash_tree_root(&block).as_bytes())?;
+        let mut parts: Vec<&[u8]> = built.proofs.iter().map(|p| p.proof.as_bytes()).collect();
+        parts.push(&signature);
+        let merged = self.prover.scheme.merge(&parts)?;
+        let too_large = ProofError::TooLarge { bytes: merged.len() };
+        let proof = ProofBytes::new(merged).map_err(|_| too_large)?;
+        Ok(SignedBlock { block, proof: MultiMessageAggregate { proof } })
+    }
+
+    fn build(&self) -> Result<BuiltBlock, ProposalError> {
+        let view = &self.view;
+        let parent_root = view.head();
+        let parent = self.chain.state(&parent_root).map_err(StoreFailure::from)?;
+        let parent = parent.ok_or(StoreFailure::NoHeadState(parent_root))?;
+        let candidates = view.block_candidates().into_iter();
+        let candidates: Vec<_> =
+            candidates.map(|(data, proofs)| Candidate { data, proofs }).collect();
+        let known_block = |root: &_| view.contains(root);
+        let request = BlockRequest {
+            slot: self.slot,
+            proposer_index: self.proposer,
+            parent_root,
+            known_block: &known_block,
+            // The proposer's signature is in the proof too.
+            participants_max: self.prover.scheme.signers_max() - 1,
+        };
+        let mut folding = Duration::ZERO;
+        let mut combine = |data: &_, proofs: &[_], voters: &_| {
+            let started = Instant::now();
+            let combined = self.prover.select(data, proofs, voters).map(Arc::new);
+            folding += started.elapsed();
+            combined
+        };
+        let built = build_block(&parent, &request, &candidates, &mut combine)
+            .map_err(ProposalError::Build)?;
+        let metrics = &self.prover.metrics.validator;
+        metrics.payload_aggregation.observe(folding.as_secs_f64());
+        Ok(built)
+    }
+}
+
+/// A validator's signature of a vote, or why there is none.
+type Signed = (ValidatorIndex, Result<Vec<u8>, SignError>);
+
+/// Signs one vote with many keys, on all cores.
+fn sign_votes(
+    keys: &ValidatorKeys,
+    data: &AttestationData,
+    allowed: &[DutyKey],
+    metrics: &Metrics,
+) -> Vec<Signed> {
+    let _production = metrics.validator.attestations_production.start_timer();
+    let message = *hash_tree_root(data).as_bytes();
+    let sign_one = |key: &DutyKey| {
+        let validator = key.validator_index;
+        let keys = keys.get(validator)?;
+        let signing = metrics.signatures.signing.start_timer();
+        let signature = sign(&keys.attester, data.slot, &message);
+        signing.observe_duration();
+        if signature.is_ok() {
+            metrics.signatures.signed.inc();
+        }
+        Some((validator, signature))
+    };
+    allowed.par_iter().filter_map(sign_one).collect()
 }
 
 fn sign(key: &SecretKey, slot: Slot, message: &[u8; 32]) -> Result<Vec<u8>, SignError> {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use lamella_network::{PeerId, service::GossipMessage};
 use lamella_types::limits::INTERVALS_PER_SLOT;
 
-use super::{Node, StoreFailure};
+use super::Node;
 
 /// Votes and aggregates kept; the oldest goes. Their signatures were checked, so only validators can fill it.
 const EARLY_MAX: usize = 2_048;
@@ -75,23 +75,18 @@ impl Node {
     }
 
     /// Blocks were imported: judges what waited for them.
-    ///
-    /// # Errors
-    /// A failure of our store.
-    pub(super) fn judge_early(&mut self) -> Result<(), StoreFailure> {
+    pub(super) fn judge_early(&mut self) {
         for waiting in std::mem::take(&mut self.early).waiting {
             let is_known = waiting.message.data().is_some_and(|data| {
                 let view = self.chain.fork_choice();
                 [data.source, data.target, data.head].iter().all(|c| view.contains(&c.root))
             });
             if is_known {
-                // It was not forwarded and nobody waits for a verdict; what it is worth to us is what is left.
-                self.gossiped(waiting.peer, waiting.message)?;
+                self.judge_kept(waiting.peer, waiting.message);
             } else {
                 self.early.push(waiting);
             }
         }
-        Ok(())
     }
 
     /// An interval began: looks for heads that votes have named for a whole interval, and forgets what is too old.

@@ -36,6 +36,9 @@ pub enum NodeError {
     /// The store gave up while running.
     #[error("the store cannot be used: {0}")]
     Store(StoreFailure),
+    /// No thread to work for the node.
+    #[error("cannot start a worker thread: {0}")]
+    Workers(io::Error),
     /// The keys' thread cannot be started.
     #[error("cannot start the thread that prepares keys: {0}")]
     Preparer(io::Error),

@@ -1,4 +1,4 @@
-//! What wakes the node besides its clock: two bounded queues, of which votes are the second.
+//! What wakes the node besides its clock: two bounded queues, of which votes are the second, and what workers bring back.
 //!
 //! Blocks, answers and news of peers are few and decide what votes are worth, so they are always read first: a queue
 //! full of votes delays no block.
@@ -8,7 +8,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use lamella_network::service::{GOSSIP_PENDING_MAX, GossipMessage, NetworkEvent};
 use parking_lot::{Condvar, Mutex};
 
-use super::StoreFailure;
+use super::{
+    StoreFailure,
+    workers::{Done, Employer},
+};
 
 /// Votes waiting: all that the network lets wait.
 const VOTES_MAX: usize = GOSSIP_PENDING_MAX;
@@ -18,6 +21,8 @@ const FIRST_MAX: usize = 1_024;
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// What workers have done: no more than was given to them.
+    done: VecDeque<Done>,
     first: VecDeque<NetworkEvent>,
     votes: VecDeque<NetworkEvent>,
     is_stopping: bool,
@@ -45,6 +50,8 @@ pub struct Sender(Arc<Queues>);
 pub(super) enum Received {
     /// News from the network.
     Network(NetworkEvent),
+    /// A worker has done its part.
+    Worked(Done),
     /// Somebody who reads from the store for others could not.
     StoreFailed(StoreFailure),
     /// A thread that the node cannot do without is no more.
@@ -77,6 +84,9 @@ impl Inbox {
         }
         if let Some(failure) = waiting.store_failure.take() {
             return Received::StoreFailed(failure);
+        }
+        if let Some(done) = waiting.done.pop_front() {
+            return Received::Worked(done);
         }
         let next = waiting.first.pop_front().or_else(|| waiting.votes.pop_front());
         next.map_or(Received::Nothing, Received::Network)
@@ -119,11 +129,23 @@ impl Sender {
     }
 }
 
+impl Employer for Sender {
+    fn worked(&self, done: Done) {
+        self.0.waiting.lock().done.push_back(done);
+        self.0.arrived.notify_one();
+    }
+
+    fn worker_died(&self) {
+        self.ended("worker");
+    }
+}
+
 impl Waiting {
     fn is_idle(&self) -> bool {
         !self.is_stopping
             && self.ended.is_none()
             && self.store_failure.is_none()
+            && self.done.is_empty()
             && self.first.is_empty()
             && self.votes.is_empty()
     }

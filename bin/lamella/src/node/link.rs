@@ -62,6 +62,9 @@ impl BlockSource for ChainSource {
                 Err(LookupError::Pruned { floor, .. }) => {
                     Ok(SourceBlock::Pruned(format!("proofs below slot {floor} are pruned")))
                 }
+                Err(LookupError::Unchecked { slot, .. }) => {
+                    Ok(SourceBlock::Pruned(format!("the proof at slot {slot} was not checked yet")))
+                }
                 Err(error) => Err(error),
             }
         })

@@ -11,17 +11,19 @@
 //! | what wakes it | `inbox` |
 //! | the clock, set back, set forward, wrong | `pace`, `wall` |
 //! | propose, attest, aggregate | `duties`, `combine` |
+//! | what takes processor time, off this thread | `workers` |
 //! | that no key signs twice for one slot | `guard` |
 //! | that keys can sign when their slots come | `keys` |
 //! | what of the gossip is worth a look, and what was seen before | `gate` |
 //! | what peers gossip; votes that overtook their blocks | `gossip`, `early` |
-//! | catching up | `catch_up` |
+//! | catching up; checking what that left unchecked | `catch_up`, `audit` |
 //! | what peers are served, and what they are counted for | `link` |
 //! | what a failure of our store means | `failure` |
 //! | who else holds pages of the database | `readers` |
 //! | what the log says | `report` |
 //! | the last slot that the protocol allows | `chain_end` |
 
+mod audit;
 mod catch_up;
 pub(crate) mod chain_end;
 mod combine;
@@ -40,6 +42,7 @@ mod pace;
 mod readers;
 mod report;
 mod wall;
+mod workers;
 
 use std::{
     sync::{
@@ -50,11 +53,11 @@ use std::{
 };
 
 use lamella_chain::Chain;
-use lamella_fork_choice::{Combine, ForkChoice, Tick};
+use lamella_fork_choice::ForkChoice;
 use lamella_http_api::{ApiServer, Events, NodeFacts};
 use lamella_inspect::served::{Change, Served};
 use lamella_metrics::Metrics;
-use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent, Verdict};
+use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent};
 use lamella_network_dir::ValidatorKeys;
 use lamella_types::{Root, SlotClock, Validators, limits::INTERVALS_PER_SLOT};
 use lamella_xmss::scheme::ProofScheme;
@@ -62,23 +65,24 @@ use tracing::{error, info, warn};
 
 use crate::import::Importer;
 
+use audit::Audit;
 use catch_up::CatchUp;
-use combine::Prover;
 use early::Early;
 use failure::Pause;
 use gate::Gate;
-use gossip::Judged;
+use gossip::{InFlight, Origin};
 use guard::Guard;
 use inbox::Received;
 use keys::Preparer;
 use pace::{Pace, Reading};
 use wall::unix_ms;
+use workers::Workers;
 
 pub use error::{GuardCopyError, NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
 pub(crate) use wall::skew_by;
 
-/// Events heard before the clock and sync have their turn again. A vote takes 0.4 ms to check.
+/// Events heard before the clock and sync have their turn again.
 const EVENTS_PER_TURN: usize = 64;
 
 /// A node: a chain, its validators, a clock, and peers.
@@ -98,9 +102,12 @@ pub struct Node {
     committee_count: u64,
     lost_log_lines: Arc<AtomicU64>,
     catch_up: CatchUp,
+    audit: Audit,
     early: Early,
     gate: Arc<Gate>,
+    in_flight: InFlight,
     pause: Pause,
+    workers: Workers,
     /// Runs until the node ends.
     network: Network,
     /// Serves until the node ends.
@@ -122,9 +129,9 @@ impl Node {
                 self.advance(pace.done(), current, inbox)?;
                 pace.lived(current);
             }
-            let outcome = self.catch_up();
-            self.settle(outcome)?;
-            let mut wait = pace.wait(unix_ms()).min(self.catch_up_wait());
+            self.catch_up();
+            self.audit();
+            let mut wait = pace.wait(unix_ms());
             for _ in 0..EVENTS_PER_TURN {
                 match inbox.wait(wait) {
                     Received::Stop => return Ok(()),
@@ -137,6 +144,10 @@ impl Node {
                         let outcome = self.hear(event);
                         self.settle(outcome)?;
                     }
+                    Received::Worked(done) => {
+                        let outcome = self.worked(done);
+                        self.settle(outcome)?;
+                    }
                     Received::StoreFailed(failure) => self.settle(Err(failure))?,
                 }
                 if pace.due(unix_ms()).is_some() {
@@ -144,22 +155,30 @@ impl Node {
                 }
                 wait = Duration::ZERO;
             }
+            self.check_votes();
         }
     }
 
-    /// Hears what has arrived, for at most an eighth of an interval: a proposer builds on what is here, an aggregator
-    /// folds it.
+    /// Hears what has arrived, and what workers have in hand of it, for at most an eighth of an interval: a proposer
+    /// builds on what is here, an aggregator folds it.
     fn hear_arrived(&mut self, inbox: &Inbox) -> Result<(), NodeError> {
         let ends = Instant::now() + Duration::from_millis(self.clock.interval_ms / 8);
-        while Instant::now() < ends {
-            let outcome = match inbox.wait(Duration::ZERO) {
+        loop {
+            self.check_votes();
+            let left = ends.saturating_duration_since(Instant::now());
+            let wait = if self.workers.is_busy() { left } else { Duration::ZERO };
+            let outcome = match inbox.wait(wait) {
                 Received::Network(event) => self.hear(event),
+                Received::Worked(done) => self.worked(done),
                 Received::StoreFailed(failure) => Err(failure),
-                Received::Nothing | Received::Stop | Received::Ended(_) => break,
+                Received::Ended(thread) => return Err(NodeError::ThreadEnded(thread)),
+                Received::Nothing | Received::Stop => return Ok(()),
             };
             self.settle(outcome)?;
+            if left.is_zero() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Where the clock says that we are, whatever was stored.
@@ -225,39 +244,32 @@ impl Node {
             is_due && self.is_on_duty() && !self.is_paused(slot) && !chain_end::is_over(slot);
         let proposer = if phase == 0 && on_duty { self.own_proposer(slot) } else { None };
         self.catch_up.ticked(&self.metrics);
-        let prover = if phase == 2 { self.prover(on_duty) } else { None };
         self.look_for_early(interval);
-        self.tick(interval, proposer.is_some(), prover)?;
-        if let Some(proposer) = proposer {
-            self.propose(slot, proposer)?;
+        self.tick(interval, proposer.is_some())?;
+        self.observe_lateness("tick", interval);
+        match (phase, proposer) {
+            (0, Some(proposer)) => self.propose(slot, proposer),
+            (1, _) if on_duty => self.attest(slot),
+            (2, _) => {
+                self.aggregate(slot, on_duty);
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        if phase == 1 && on_duty {
-            self.attest(slot)?;
-        }
-        Ok(())
     }
 
-    /// Moves fork choice on to an interval, and publishes the aggregates that this made. Time is the clock's:
-    /// intervals that were left out, because the node was far behind or its store failed, are skipped.
-    fn tick(
-        &self,
-        interval: u64,
-        has_proposal: bool,
-        mut prover: Option<Prover>,
-    ) -> Result<(), StoreFailure> {
+    /// Something that was due at the start of this interval is done.
+    fn observe_lateness(&self, what: &str, interval: u64) {
+        let late_ms = unix_ms().saturating_sub(self.clock.interval_start_ms(interval));
+        self.metrics.validator.observe_lateness(what, Duration::from_millis(late_ms));
+    }
+
+    /// Moves fork choice on to an interval. Time is the clock's: intervals that were left out, because the node was far
+    /// behind or its store failed, are skipped.
+    fn tick(&self, interval: u64, has_proposal: bool) -> Result<(), StoreFailure> {
         let before = self.chain.fork_choice();
-        let started = Instant::now();
-        let aggregator = prover.as_mut().map(|prover| prover as &mut dyn Combine);
-        let Tick { aggregates, .. } =
-            self.chain.tick_interval(interval, has_proposal, aggregator)?;
-        if prover.is_some() {
-            self.metrics.fork_choice.committee_aggregation.observe(started.elapsed().as_secs_f64());
-        }
+        self.chain.tick_interval(interval, has_proposal, None)?;
         self.observe_view(&before);
-        for aggregate in aggregates {
-            self.events.aggregate(&aggregate);
-            self.publish(GossipMessage::Aggregate(Arc::new(aggregate)));
-        }
         Ok(())
     }
 
@@ -285,19 +297,7 @@ impl Node {
     fn hear(&mut self, event: NetworkEvent) -> Result<(), StoreFailure> {
         match event {
             NetworkEvent::Gossip { id, message, .. } => {
-                let peer = id.peer();
-                let judged = if self.is_second_vote(&message) {
-                    Ok(Judged::Ignored)
-                } else {
-                    self.gossiped(peer, message)
-                };
-                let verdict = judged.as_ref().map_or(Verdict::Ignore, |judged| judged.verdict());
-                self.tell(Command::Verdict(id, verdict));
-                match judged? {
-                    Judged::Orphan(root, block) => self.orphan(peer, root, block),
-                    Judged::Early(message) => self.keep_early(peer, message),
-                    Judged::Accepted | Judged::Rejected | Judged::Ignored => {}
-                }
+                self.gossiped(Origin::Gossip(id), message)?;
             }
             NetworkEvent::Status { peer, status } => self.peer_status(peer, status)?,
             NetworkEvent::Gone { peer } => self.peer_gone(peer),

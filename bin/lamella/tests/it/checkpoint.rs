@@ -25,7 +25,10 @@ use lamella_chain::{Chain, Identity, Settings, verify};
 use lamella_interrupt::Interrupt;
 use lamella_network_dir::GenesisConfig;
 use lamella_types::{Root, to_ssz};
-use lamella_xmss::scheme::Trust;
+use lamella_xmss::{
+    PRODUCTION,
+    scheme::{Raw, Trust},
+};
 
 use crate::{
     api::support::Node as Source,
@@ -148,7 +151,7 @@ fn a_joined_chain_finalizes_crosses_anchors_and_resumes() {
     let server = source.serve();
     let urls = [format!("http://{}", server.api_address())];
     let genesis = genesis_of(&source);
-    let start = fetch(&urls, &genesis, &Trust, AT_ONCE, &Interrupt::default()).unwrap();
+    let start = fetch(&urls, None, &genesis, &Trust, AT_ONCE, &Interrupt::default()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db");
     let (chain, _) = Chain::create(&path, start, "trust", Settings::default()).unwrap();
@@ -289,7 +292,7 @@ fn run(app: Router) -> SocketAddr {
 fn from(address: SocketAddr, source: &Source) -> Result<Root, CheckpointError> {
     let urls = [format!("http://{address}")];
     let interrupt = Interrupt::default();
-    let start = fetch(&urls, &genesis_of(source), &Trust, AT_ONCE, &interrupt)?;
+    let start = fetch(&urls, None, &genesis_of(source), &Trust, AT_ONCE, &interrupt)?;
     Ok(start.block.block.header().root())
 }
 
@@ -351,12 +354,12 @@ fn what_a_source_can_get_wrong_has_a_name() {
     // A source that fails is passed over for the next one.
     let server = source.serve();
     let urls = [format!("http://{nobody}"), format!("http://{}", server.api_address())];
-    let start = fetch(&urls, &genesis_of(&source), &Trust, AT_ONCE, &Interrupt::default());
+    let start = fetch(&urls, None, &genesis_of(&source), &Trust, AT_ONCE, &Interrupt::default());
     assert_eq!(start.unwrap().block, finalized.signed);
 
     // TLS is spoken to https, and an answer without it is an error, not a panic.
     let plain = [format!("https://{}", server.api_address())];
-    let error = fetch(&plain, &genesis_of(&source), &Trust, AT_ONCE, &Interrupt::default());
+    let error = fetch(&plain, None, &genesis_of(&source), &Trust, AT_ONCE, &Interrupt::default());
     assert!(matches!(error, Err(CheckpointError::NoSource { .. })));
 }
 
@@ -385,4 +388,79 @@ fn a_follower_begins_at_what_a_running_node_signed() {
     assert!(field(&started, "finalized").unwrap().parse::<u64>().unwrap() >= 2, "{started}");
     follower.kill();
     verify_directory(&data);
+}
+
+/// A source that serves its finalized block and state and nothing else, as leanSpec's do: what nobody is seen to have
+/// voted for is refused, though every byte is good; a root that is known from elsewhere is enough.
+#[test]
+fn a_checkpoint_without_votes_is_refused_and_begun_at_by_its_root() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = dir.path().join("net");
+    network(&net);
+    let mut node = Node::start(&net, &dir.path().join("node"));
+    let listening = node.wait_for(|line| line.contains("HTTP API listening"));
+    let honest: SocketAddr = field(&listening, "api").unwrap().parse().unwrap();
+    node.wait_for(|line| line.contains("Finalized slot=2"));
+    let genesis = GenesisConfig::load(&net.join("config.yaml")).unwrap();
+    let raw = Raw { parameters: &PRODUCTION, verified: None };
+    let ask = |address: SocketAddr, root| {
+        let urls = [format!("http://{address}")];
+        fetch(&urls, root, &genesis, &raw, AT_ONCE, &Interrupt::default())
+    };
+    let refusal = |address, root| match ask(address, root).unwrap_err() {
+        CheckpointError::NoSource { error: SourceError::Refused(refusal), .. } => refusal,
+        other => panic!("{other}"),
+    };
+
+    // The node itself shows the votes, whoever it is.
+    let start = ask(honest, None).unwrap();
+    let root = start.block.block.header().root();
+    let (block, state) = (to_ssz(&start.block), start.state.to_ssz());
+    node.kill();
+
+    // The same without them.
+    let bare = |block: Vec<u8>| {
+        let state = state.clone();
+        let answer = move |request: Request| {
+            let found = match request.uri().path() {
+                "/lean/v0/blocks/finalized" => Ok(block.clone()),
+                "/lean/v0/states/finalized" => Ok(state.clone()),
+                _ => Err(axum::http::StatusCode::NOT_FOUND),
+            };
+            std::future::ready(found)
+        };
+        let answer = Arc::new(answer);
+        run(Router::new().fallback(any(move |request| answer(request))))
+    };
+    let silent = bare(block);
+    let not_voted = refusal(silent, None);
+    assert!(
+        matches!(not_voted, Refusal::NotVoted { checkpoint, voters: 0, needed: 3, .. } if checkpoint == root),
+        "{not_voted}"
+    );
+    assert_eq!(ask(silent, Some(root)).unwrap().block, start.block);
+    let other = Root::new([7; 32]);
+    assert_eq!(refusal(silent, Some(other)), Refusal::OtherRoot { found: root, expected: other });
+
+    // A block without a proof, as leanSpec serves it: by its root, and it is not served on.
+    let mut unproven = start.block.clone();
+    unproven.proof = lamella_types::MultiMessageAggregate::default();
+    let silent = bare(to_ssz(&unproven));
+    let (url, data) = (format!("http://{silent}"), dir.path().join("follower"));
+    let root_text = root.to_string();
+    let join = ["--checkpoint-sync-url", &url, "--checkpoint-root", &root_text];
+    let mut follower = Node::start_as("follower", &net, &data, &join);
+    let started = follower.wait_for(|line| line.contains(" Started "));
+    assert!(started.contains("began at a checkpoint"), "{started}");
+    assert_eq!(root_field(&started, "head"), root);
+    follower.kill();
+    let (chain, _) = Chain::resume(
+        &data.join("db"),
+        &Identity::of(&start.state, "raw", 400),
+        Settings::default(),
+    )
+    .unwrap();
+    let read = block_store::signed_block(&chain.read().unwrap(), &root).unwrap();
+    assert!(matches!(read, block_store::SignedBlockRead::Unchecked(_)), "{read:?}");
+    assert_clean(&chain);
 }

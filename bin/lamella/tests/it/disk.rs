@@ -102,6 +102,71 @@ impl DyingDisk {
     }
 }
 
+/// A library before the system's own that writes down what a process flushes.
+pub(crate) struct FlushLog {
+    library: PathBuf,
+    log: PathBuf,
+}
+
+impl FlushLog {
+    /// Compiles it into this folder.
+    pub(crate) fn make(folder: &Path) -> Self {
+        let (source, library) = (folder.join("flushes.c"), folder.join("flushes.so"));
+        fs::write(&source, FLUSH_LOG).unwrap();
+        let made = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&library, &source])
+            .args(["-ldl"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Self { library, log: folder.join("flushes.log") }
+    }
+
+    /// Has a process that will be started write its flushes down.
+    pub(crate) fn under(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", &self.library).env("LAMELLA_TEST_FLUSHES", &self.log);
+    }
+
+    /// What was flushed so far, in order.
+    pub(crate) fn flushed(&self) -> Vec<PathBuf> {
+        fs::read_to_string(&self.log).unwrap().lines().map(PathBuf::from).collect()
+    }
+}
+
+/// A line with the path of each file and folder that was flushed, before it is.
+const FLUSH_LOG: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void note(int fd) {
+    const char *log = getenv("LAMELLA_TEST_FLUSHES");
+    char link[64], path[4097];
+    int before = errno;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    int out = log && n > 0 ? open(log, O_WRONLY | O_CREAT | O_APPEND, 0600) : -1;
+    if (out >= 0) {
+        path[n] = '\n';
+        if (write(out, path, n + 1) < 0) abort();
+        close(out);
+    }
+    errno = before;
+}
+
+int fsync(int fd) {
+    static int (*real)(int);
+    if (!real) *(void **)&real = dlsym(RTLD_NEXT, "fsync");
+    note(fd);
+    return real(fd);
+}
+"#;
+
 /// The engine writes its data file with `pwrite` and `pwritev`, and flushes it with `fdatasync` and `fsync`.
 const SHIM: &str = r#"
 #define _GNU_SOURCE

@@ -14,7 +14,7 @@ use lamella_tables::{Canonical, Database, DatabaseView, OpenMode, Options};
 use lamella_types::Root;
 
 use crate::{
-    disk::SmallDisk,
+    disk::{FlushLog, SmallDisk},
     node::{BINARY, Node, field, get, head_slot, network},
     wait::{output, until},
 };
@@ -72,6 +72,33 @@ fn a_node_killed_before_its_first_commit_starts_again() {
     }
     assert_eq!(early, EARLY_KILLS, "kills before the first commit");
     assert!(unfinished > 0, "no kill came while the database was made");
+}
+
+/// Symptom: after a power cut a directory could be without the database that its node had acknowledged blocks in. Mechanism:
+/// files were flushed, and the folders that name them were not. Fix: each folder that was made, or in which the database got
+/// its name, is flushed before a block is acknowledged.
+#[test]
+fn every_folder_that_names_something_new_is_flushed() {
+    let root = tempfile::tempdir().unwrap();
+    let root_path = root.path().canonicalize().unwrap();
+    let (network_dir, data) = (root_path.join("net"), root_path.join("new/deeper/data"));
+    network(&network_dir);
+    let log = FlushLog::make(&root_path);
+    let mut command = Node::command(&network_dir, &data, &[]);
+    log.under(&mut command);
+    let mut node = Node::spawn(command);
+    node.wait_for(|line| line.contains("Block imported"));
+    let flushed = log.flushed();
+    node.kill();
+    let named = ["", "new", "new/deeper", "new/deeper/data", "new/deeper/data/db"];
+    for folder in named.map(|folder| root_path.join(folder)) {
+        let is_flushed = flushed.iter().any(|path| path.components().eq(folder.components()));
+        assert!(is_flushed, "{}: {flushed:?}", folder.display());
+    }
+    // The database was whole and flushed before it got its name.
+    let at = |end: &str| flushed.iter().position(|path| path.ends_with(end));
+    let (made, named) = (at("unfinished/mdbx.dat"), at("data/db"));
+    assert!(made.is_some() && made < named, "{flushed:?}");
 }
 
 /// Symptom: a killed node with `--lazy-commits` left a directory that no command opened. Mechanism: the engine recovers

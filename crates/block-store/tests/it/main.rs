@@ -129,7 +129,9 @@ fn check_outcomes(database: &Database, blocks: &[(Root, SignedBlock)], deleted: 
                 assert_eq!(header, expected.block.header());
             }
             SignedBlockRead::Found(found) => assert!(!gone && *found == *expected, "{root}"),
-            SignedBlockRead::Unknown => panic!("{root} is stored"),
+            other @ (SignedBlockRead::Unknown | SignedBlockRead::Unchecked(_)) => {
+                panic!("{root}: {other:?}")
+            }
         }
         assert_eq!(block(&txn, root).unwrap().as_ref(), Some(&expected.block));
     }

@@ -102,17 +102,14 @@ fn an_address_that_brings_liar_after_liar_is_closed_and_its_honest_peers_stay() 
     for peer in honest {
         assert!(peers.connected(peer, address(1), 0));
     }
-    let mut liars = 1..;
     let mut banned = 0;
-    loop {
-        let liar = liars.next().unwrap();
-        if !peers.connected(liar, address(1), 0) {
-            break;
-        }
-        // Gone before its answer is found to be bad.
-        peers.gone(&liar, 0);
-        for _ in 0..4 {
-            banned += peers.penalise(liar, Offence::InvalidAnswer, 0).len();
+    for liar in 1..=10 {
+        if peers.connected(liar, address(1), 0) {
+            // Gone before its answer is found to be bad.
+            peers.gone(&liar, 0);
+            for _ in 0..4 {
+                banned += peers.penalise(liar, Offence::InvalidAnswer, 0).len();
+            }
         }
     }
     assert_eq!(banned, 4);
@@ -154,4 +151,20 @@ fn memory_of_peers_is_bounded_and_bans_outlive_points() {
     }
     assert!(!is_banned(&peers, banned, 2));
     assert!(peers.forget(2).contains(&banned));
+}
+
+#[test]
+fn memory_of_accounts_is_bounded_whatever_comes_and_goes() {
+    let mut peers = Peers::new([]);
+    let host = |index: usize| {
+        Some(Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(index).unwrap()).into())
+    };
+    assert!(peers.connected(0, host(0), 0));
+    for peer in 1..=2 * REMEMBERED_MAX {
+        assert!(peers.connected(peer, host(peer), 0));
+        peers.gone(&peer, 0);
+    }
+    assert_eq!(peers.accounts.len(), REMEMBERED_MAX);
+    assert!(peers.homes.len() <= REMEMBERED_MAX + 1, "{}", peers.homes.len());
+    assert!(peers.allows(&0, Demand::Status, 0), "who is here is not forgotten");
 }

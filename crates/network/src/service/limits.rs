@@ -10,7 +10,7 @@ pub const GOSSIP_PENDING_PER_PEER: usize = 4_096;
 /// and more.
 pub const GOSSIP_PENDING_BYTES_MAX: usize = 64 << 20;
 
-/// Of these, bytes that one peer forwarded: 16 MiB, what all votes of 4,096 validators take (2,9 KB each), and blocks.
+/// Of these, bytes that one peer forwarded: 16 MiB, what all votes of 4,096 validators take (2.75 KB each), and blocks.
 pub const GOSSIP_PENDING_BYTES_PER_PEER: usize = 16 << 20;
 
 /// Streams of one protocol that one peer may have open: an honest node has one or two.

@@ -208,6 +208,17 @@ pub trait ProofScheme: Send + Sync {
         component: &Component<'_>,
         signature: &[u8],
     ) -> Result<(), ProofError>;
+
+    /// Checks validators' own signatures, on this thread: of components with one key each. One verdict for each.
+    fn verify_signatures(
+        &self,
+        signatures: &[(Component<'_>, &[u8])],
+    ) -> Vec<Result<(), ProofError>> {
+        let verify = |(component, signature): &(Component<'_>, &[u8])| {
+            self.verify_signature(component, signature)
+        };
+        signatures.iter().map(verify).collect()
+    }
 }
 
 fn check_size(bytes: usize) -> Result<(), ProofError> {

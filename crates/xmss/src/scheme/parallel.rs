@@ -4,31 +4,26 @@ use rayon::prelude::*;
 
 use super::ProofError;
 use crate::params::Parameters;
-use crate::public_key::PublicKeyBytes;
-use crate::verify::verify;
+use crate::verify::{GROUP_SIGNATURES, verify_each};
+
+/// One signature to verify.
+pub(super) use crate::verify::Claim as Job;
 
 /// Signatures up to which waking other threads is not worth it.
 const INLINE_SIGNATURES_MAX: usize = 4;
 
-/// One signature to verify.
-#[derive(Clone, Copy)]
-pub(super) struct Job<'a> {
-    pub(super) public_key: &'a PublicKeyBytes,
-    pub(super) slot: u64,
-    pub(super) message: &'a [u8; 32],
-    pub(super) signature: &'a [u8],
-}
-
-/// Verifies every job. The failure reported is always the first in the proof.
-pub(super) fn verify_all(parameters: &Parameters, jobs: &[Job<'_>]) -> Result<(), ProofError> {
-    let failure = |(position, job): (usize, &Job<'_>)| {
-        let checked = verify(parameters, job.public_key, job.slot, job.message, job.signature);
-        checked.err().map(|reason| ProofError::Signature { position, reason })
+/// Verifies every claim. The failure reported is always the first in the proof.
+pub(super) fn verify_all(parameters: &Parameters, claims: &[Job<'_>]) -> Result<(), ProofError> {
+    let group_signatures = GROUP_SIGNATURES.max(INLINE_SIGNATURES_MAX);
+    let failure = |(group, claims): (usize, &[Job<'_>])| {
+        let mut verdicts = verify_each(parameters, claims).into_iter().enumerate();
+        let (position, reason) = verdicts.find_map(|(at, verdict)| Some((at, verdict.err()?)))?;
+        Some(ProofError::Signature { position: group * group_signatures + position, reason })
     };
-    let first = if jobs.len() <= INLINE_SIGNATURES_MAX {
-        jobs.iter().enumerate().find_map(failure)
+    let first = if claims.len() <= group_signatures {
+        failure((0, claims))
     } else {
-        jobs.par_iter().enumerate().find_map_first(failure)
+        claims.par_chunks(group_signatures).enumerate().find_map_first(failure)
     };
     first.map_or(Ok(()), Err)
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::params::{PRODUCTION, Parameters};
 use crate::public_key::PublicKeyBytes;
+use crate::verify::verify_each;
 
 /// Concatenated signatures, every one of them verified.
 #[derive(Debug, Clone)]
@@ -172,6 +173,44 @@ impl ProofScheme for Raw {
         };
         let Component { message, slot, .. } = component;
         self.verify(&[Job { public_key, slot: *slot, message, signature }])
+    }
+
+    /// As many at once as the build has lanes, in which each costs a fraction.
+    fn verify_signatures(
+        &self,
+        signatures: &[(Component<'_>, &[u8])],
+    ) -> Vec<Result<(), ProofError>> {
+        let has_one_key = signatures.iter().all(|(part, _)| part.public_keys.len() == 1);
+        if !has_one_key {
+            let verify =
+                |(part, signature): &(Component<'_>, &[u8])| self.verify_signature(part, signature);
+            return signatures.iter().map(verify).collect();
+        }
+        let jobs: Vec<Job<'_>> = signatures
+            .iter()
+            .map(|(part, signature)| Job {
+                public_key: part.public_keys[0],
+                slot: part.slot,
+                message: &part.message,
+                signature,
+            })
+            .collect();
+        let (places, unknown) = match &self.verified {
+            Some(verified) => verified.unknown(&jobs),
+            None => ((0..jobs.len()).collect(), jobs.clone()),
+        };
+        let mut verdicts = vec![Ok(()); jobs.len()];
+        let verified = verify_each(self.parameters, &unknown);
+        for ((place, job), verdict) in places.into_iter().zip(&unknown).zip(verified) {
+            match (verdict, &self.verified) {
+                (Ok(()), Some(verified)) => verified.remember(&[*job]),
+                (Ok(()), None) => {}
+                (Err(reason), _) => {
+                    verdicts[place] = Err(ProofError::Signature { position: place, reason });
+                }
+            }
+        }
+        verdicts
     }
 }
 

@@ -1,6 +1,9 @@
 //! Signing and verifying with whole keys of the test parameters, and the sliding window.
 
-use lamella_xmss::{KeyGenerationError, SecretKey, SignError, TEST, VerifyError, generate, verify};
+use lamella_xmss::{
+    Claim, KeyGenerationError, SecretKey, SignError, TEST, VerifyError, generate, verify,
+    verify_each,
+};
 
 use crate::test_key;
 
@@ -41,6 +44,47 @@ fn every_changed_bit_of_signature_message_and_key_is_refused() {
         changed[bit / 8] ^= 1 << (bit % 8);
         assert!(verify(&TEST, &changed, 5, &MESSAGE, &signature).is_err(), "key bit {bit}");
     }
+}
+
+/// More signatures than any build has lanes, of different keys, slots and messages, every kind of bad one among them.
+#[test]
+fn signatures_are_verified_together_as_they_are_one_by_one() {
+    let keys = [test_key(1), test_key(2)];
+    let public_keys = keys.each_ref().map(|key| key.public_key.encode());
+    let mut signed: Vec<(usize, u64, [u8; 32], Vec<u8>)> = (0..37)
+        .map(|number: u8| {
+            let (who, slot) = (usize::from(number % 2), u64::from(number % 32));
+            let message = [number; 32];
+            let signature = keys[who].secret_key.sign(slot, &message).unwrap().encode();
+            (who, slot, message, signature)
+        })
+        .collect();
+    signed[3].1 = 256;
+    signed[7].2 = [0; 32];
+    signed[11].3[60] ^= 1;
+    signed[12].3.pop();
+    signed[20].0 ^= 1;
+    signed[36].3[100] ^= 1;
+    for (count, bad) in [(1, 1), (2, 1), (5, 1), (16, 1), (17, 2), (37, 6)] {
+        let claims: Vec<Claim<'_>> = signed[37 - count..]
+            .iter()
+            .map(|(who, slot, message, signature)| Claim {
+                public_key: &public_keys[*who],
+                slot: *slot,
+                message,
+                signature,
+            })
+            .collect();
+        let alone: Vec<_> = claims
+            .iter()
+            .map(|claim| {
+                verify(&TEST, claim.public_key, claim.slot, claim.message, claim.signature)
+            })
+            .collect();
+        assert_eq!(verify_each(&TEST, &claims), alone);
+        assert_eq!(alone.iter().filter(|verdict| verdict.is_err()).count(), bad, "of {count}");
+    }
+    assert_eq!(verify_each(&TEST, &[]), []);
 }
 
 #[test]

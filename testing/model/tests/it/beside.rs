@@ -51,6 +51,7 @@ fn read_one(chain: &Chain, blocks: &Blocks, root: &Root, floor_moves: bool) {
             assert_eq!(header, expected.signed.block.header());
         }
         SignedBlockRead::Unknown => panic!("{root} is imported and unknown"),
+        SignedBlockRead::Unchecked(_) => panic!("{root} was checked"),
     }
 }
 

@@ -183,3 +183,14 @@ fn a_proof_is_verified_by_the_scheme() {
     let refusal = verify(block, state, &genesis(), &raw).unwrap_err();
     assert_eq!(refusal, Refusal::Proof(RejectionReason::InvalidBlockProof));
 }
+
+/// leanSpec's nodes serve their checkpoint's block without its proof. What is there must hold.
+#[test]
+fn a_block_without_a_proof_is_left_to_the_votes_and_one_with_a_bad_proof_is_refused() {
+    let (mut block, state) = pair();
+    let raw = Raw { parameters: &PRODUCTION, verified: None };
+    let refused = verify(block.clone(), state.clone(), &genesis(), &raw);
+    assert_eq!(refused.unwrap_err(), Refusal::Proof(RejectionReason::InvalidBlockProof));
+    block.proof = MultiMessageAggregate::default();
+    assert_eq!(verify(block.clone(), state, &genesis(), &raw).unwrap().bootstrap.block, block);
+}

@@ -104,7 +104,7 @@ const fn of_migrate(error: &MigrateError) -> ExitCode {
 const fn of_lookup(error: &LookupError) -> ExitCode {
     match error {
         LookupError::NotStored(_) => ExitCode::NotStored,
-        LookupError::Pruned { .. } => ExitCode::Pruned,
+        LookupError::Pruned { .. } | LookupError::Unchecked { .. } => ExitCode::Pruned,
         LookupError::Read(error) => of_read(error),
         LookupError::State(_) => ExitCode::Damaged,
     }

@@ -126,6 +126,7 @@ impl NodeArgs {
             },
             api: self.api(entry),
             checkpoint_urls: self.checkpoint_urls()?,
+            checkpoint_root: self.checkpoint_root,
             lost_log_lines: Arc::default(),
         })
     }
@@ -285,14 +286,12 @@ fn dial(nodes: Vec<Bootnode>, ourselves: &NodeKey) -> Vec<Dial> {
     let ourselves = ourselves.public_key();
     let others = nodes.into_iter().filter(|node| node.public_key != ourselves);
     others
-        .filter_map(|node| match (node.ip, node.quic_port) {
-            (Some(ip), Some(port)) => {
-                Some(Dial { address: SocketAddr::new(ip, port), public_key: node.public_key })
-            }
-            _ => {
-                warn!(enr = node.enr, "A bootnode without ip and quic port cannot be dialled");
-                None
-            }
+        .filter_map(|node| {
+            let Some(address) = node.address() else {
+                warn!(enr = node.enr, "A bootnode without address and port cannot be dialled");
+                return None;
+            };
+            Some(Dial { address, public_key: node.public_key })
         })
         .collect()
 }

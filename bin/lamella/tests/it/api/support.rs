@@ -13,11 +13,11 @@ use lamella_chain::{Bootstrap, Chain, Settings};
 use lamella_http_api::{ApiContext, ApiServer, Events, Limits, NodeFacts, ServerConfig, serve};
 use lamella_inspect::served::Change;
 use lamella_metrics::Metrics;
-use lamella_state_transition::{BlockRequest, Candidate, build_block};
+use lamella_state_transition::compute_post_state;
 use lamella_types::{
-    AggregationBits, AttestationData, Checkpoint, MultiMessageAggregate, ProofBytes,
-    PublicKeyBytes, Root, SignedBlock, SingleMessageAggregate, SlotClock, State, Validator,
-    Validators, genesis_state, slot::proposer_for_slot,
+    AggregatedAttestation, AggregationBits, AttestationData, Block, BlockBody, Checkpoint,
+    MultiMessageAggregate, ProofBytes, PublicKeyBytes, Root, SignedBlock, SingleMessageAggregate,
+    SlotClock, State, Validator, Validators, genesis_state, slot::proposer_for_slot,
 };
 use lamella_xmss::scheme::Trust;
 use serde_json::Value;
@@ -105,19 +105,18 @@ impl Node {
     /// A child of `parent`, through the import that every block takes; and told to metrics and events.
     pub fn import(&mut self, parent: Root, slot: u64, has_votes: bool) -> Box<NewBlock> {
         let state = self.chain.state(&parent).unwrap().unwrap();
-        let vote = has_votes.then(|| vote(&state, parent));
-        let request = BlockRequest {
+        let votes = has_votes.then(|| vote(&state, parent)).into_iter().collect();
+        let mut block = Block {
             slot,
             proposer_index: proposer_for_slot(slot, state.validators.len() as u64).unwrap(),
             parent_root: parent,
-            known_block: &|_| true,
-            participants_max: usize::MAX,
+            state_root: Root::ZERO,
+            body: BlockBody::new(votes).unwrap(),
         };
-        let votes: Vec<_> = vote.into_iter().collect();
-        let built = build_block(&state, &request, &votes, &mut |_, _, _| None).unwrap();
-        assert_eq!(built.block.attestations().len(), votes.len());
+        let (post_state, state_root) = compute_post_state(&state, &block).unwrap();
+        block.state_root = state_root;
         let proof = ProofBytes::new(vec![slot.to_le_bytes()[0]; 500]).unwrap();
-        let signed = SignedBlock { block: built.block, proof: MultiMessageAggregate { proof } };
+        let signed = SignedBlock { block, proof: MultiMessageAggregate { proof } };
         let Imported::New(new) = self.importer.import(signed.clone()).unwrap() else {
             panic!("the block of slot {slot} is not new");
         };
@@ -125,7 +124,7 @@ impl Node {
         self.metrics.observe_import(new.transition, &new.persisted);
         let change = Change::of_import(&new.persisted);
         self.events.changed(&Arc::clone(&self.chain).into(), &change, self.facts.current_slot());
-        self.made.insert(new.root, Made { signed, state: built.post_state.to_ssz() });
+        self.made.insert(new.root, Made { signed, state: post_state.to_ssz() });
         new
     }
 
@@ -174,14 +173,15 @@ fn everyone(validators: u64) -> Arc<SingleMessageAggregate> {
 }
 
 /// Everyone's votes for `head`, whose post-state is given.
-fn vote(state: &State, root: Root) -> Candidate {
+fn vote(state: &State, root: Root) -> AggregatedAttestation {
     let head = Checkpoint { root, slot: state.latest_block_header.slot };
     // The first block makes genesis justified; until then its root is not in the state.
     let genesis = state.historical_block_hashes.get(0).unwrap_or(root);
     let source = state.latest_justified;
     let source = if source.slot == 0 { Checkpoint { root: genesis, slot: 0 } } else { source };
     let data = AttestationData { slot: head.slot, head, target: head, source };
-    Candidate { data, proofs: vec![everyone(state.validators.len() as u64)] }
+    let aggregation_bits = everyone(state.validators.len() as u64).participants.clone();
+    AggregatedAttestation { aggregation_bits, data }
 }
 
 /// What a server answered.
