@@ -115,8 +115,8 @@ pub(super) struct InFlight {
     blocks: HashMap<Root, Vec<(Origin, Arc<SignedBlock>)>>,
 }
 
-/// Children kept for a block that is being checked. The rest becomes sync's, as if that were not here.
-const CHILDREN_MAX: usize = 16;
+/// Children kept for a block that is being checked, and copies of it. The rest becomes sync's, as if that were not here.
+const WAITING_MAX: usize = 16;
 
 #[derive(Debug)]
 struct Vote {
@@ -177,15 +177,23 @@ impl Node {
         self.events.block_gossip(slot, &root);
         let is_more = self.gate.place(slot, &root) == Seen::More;
         // The root does not cover the proof: a copy's was not checked, so it goes no further.
-        if view.contains(&root) || self.in_flight.blocks.contains_key(&root) || is_more {
+        if view.contains(&root) || is_more {
             self.judge(&origin, Judged::Ignored);
             return Ok(());
         }
-        if let Some(children) = self.in_flight.blocks.get_mut(&signed.block.parent_root)
-            && children.len() < CHILDREN_MAX
-        {
-            children.push((origin, signed));
-            return Ok(());
+        // It waits for its parent, or for another copy of it: that one's proof may be the worse.
+        let is_copy = self.in_flight.blocks.contains_key(&root);
+        let awaited = if is_copy { root } else { signed.block.parent_root };
+        match self.in_flight.blocks.get_mut(&awaited) {
+            Some(waiting) if waiting.len() < WAITING_MAX => {
+                waiting.push((origin, signed));
+                return Ok(());
+            }
+            _ if is_copy => {
+                self.judge(&origin, Judged::Ignored);
+                return Ok(());
+            }
+            _ => {}
         }
         // The proposer's signature first: it costs one of up to 206, and only proposers may fill memory and disk.
         let (scheme, validators) = (Arc::clone(&self.scheme), self.validators.clone());
@@ -239,11 +247,11 @@ impl Node {
         root: Root,
         judged: Result<Judged, StoreFailure>,
     ) -> Result<(), StoreFailure> {
-        let children = self.in_flight.blocks.remove(&root).unwrap_or_default();
+        let waiting = self.in_flight.blocks.remove(&root).unwrap_or_default();
         let (judged, failure) = split(judged);
         self.judge(origin, judged);
         failure?;
-        children.into_iter().try_for_each(|(origin, child)| self.gossiped_block(origin, child))
+        waiting.into_iter().try_for_each(|(origin, block)| self.gossiped_block(origin, block))
     }
 
     fn check_block(

@@ -120,6 +120,8 @@ fn of_many_blocks_and_votes_signed_for_one_slot_gossip_takes_the_first() {
     let one = rogue.block(slot + 2, 0);
     let votes: Vec<_> = (0..DOUBLE_VOTES).map(|number| rogue.vote(slot, number)).collect();
     network.until("the slot", |network| (network.slot() >= slot).then_some(()));
+    // A copy whose proof was altered comes first, and shuts nothing out.
+    stranger.say(TopicKind::Block, &to_ssz(&altered(&many[0])));
     many.iter().for_each(|block| stranger.say(TopicKind::Block, &to_ssz(block)));
     let verified = |network: &Network| {
         let series = "lean_pq_sig_attestation_signatures_valid_total";
@@ -157,6 +159,14 @@ fn of_many_blocks_and_votes_signed_for_one_slot_gossip_takes_the_first() {
     let stored: Vec<_> =
         network.blocks(0).into_iter().filter(|(stored, _)| *stored == slot).collect();
     assert_eq!(stored, [(slot, hash_tree_root(&many[0].block))]);
+}
+
+/// The same block, and its proposer's signature, with a vote's signature altered.
+fn altered(signed: &SignedBlock) -> SignedBlock {
+    let mut proof = signed.proof.proof.as_bytes().to_vec();
+    proof[1_000] ^= 1;
+    let proof = MultiMessageAggregate { proof: ProofBytes::new(proof).unwrap() };
+    SignedBlock { block: signed.block.clone(), proof }
 }
 
 /// Validators that do what they should not.
