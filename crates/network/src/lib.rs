@@ -15,6 +15,7 @@
 //! Knows nothing of tables or of consensus: blocks to serve come through [`service::BlockSource`], what arrives goes
 //! to a [`service::Listener`], and whether it is any good is for the node to say.
 
+mod bucket;
 pub mod peers;
 pub mod requests;
 pub mod service;

@@ -1,15 +1,10 @@
 //! Whose limits a peer draws on, and how much of them is left.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use core::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
-use super::{
-    bucket::{Bucket, Budget},
-    fading::Fading,
-    limits::*,
-};
+use super::{fading::Fading, limits::*};
+use crate::bucket::{Bucket, Budget};
 
 /// Whose limits a peer draws on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -14,7 +14,6 @@
 //! back by itself, and nodes that we dial are dialled for ever ([`Dialler`]).
 
 mod account;
-mod bucket;
 mod dialler;
 mod fading;
 pub mod limits;
@@ -22,20 +21,21 @@ mod offence;
 #[cfg(test)]
 mod tests;
 
+use core::net::IpAddr;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
     sync::Arc,
 };
 
 pub use account::Account;
-pub use bucket::{Bucket, Budget};
 pub use dialler::Dialler;
 pub use offence::{BAN_POINTS, Offence, Weight};
 
 use account::Usage;
 use fading::Fading;
 use limits::*;
+
+use crate::bucket::{Bucket, Budget};
 
 /// What a peer wants of us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

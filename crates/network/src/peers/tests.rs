@@ -2,7 +2,7 @@
 
 mod simulation;
 
-use std::net::Ipv4Addr;
+use core::net::Ipv4Addr;
 
 use super::*;
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use crate::peers::Budget;
+use crate::bucket::Budget;
 
 /// What the bytes of one answer are drawn from.
 #[derive(Debug)]

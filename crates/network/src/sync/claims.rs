@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt::Debug};
 use lamella_types::{Checkpoint, Slot, Status};
 
 use super::{limits::*, message::Has};
-use crate::{peers::Bucket, requests::BlocksRequest};
+use crate::{bucket::Bucket, requests::BlocksRequest};
 
 /// A peer's claims and its record.
 #[derive(Debug)]

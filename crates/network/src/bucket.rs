@@ -1,4 +1,4 @@
-//! A token bucket: so much at once, so much per second.
+//! A token bucket: so much at once, so much per second; alone, or shared by the threads that send answers.
 
 use parking_lot::Mutex;
 
@@ -56,7 +56,7 @@ impl Bucket {
 pub struct Budget(Mutex<Bucket>);
 
 impl Budget {
-    pub(super) const fn new(bucket: Bucket) -> Self {
+    pub(crate) const fn new(bucket: Bucket) -> Self {
         Self(Mutex::new(bucket))
     }
 
