@@ -51,6 +51,7 @@ criterion_group! {
         diffs::diff_apply,
         state::state_root,
         state::state_ssz,
+        state::state_json,
         prune::prune_signatures,
         restart::restart,
         head::head_update,

@@ -1,9 +1,10 @@
-//! `state_root` and `state_ssz`: a state as a value, beside the same state as plain `ssz_rs` containers.
+//! `state_root`, `state_ssz` and `state_json`: a state as a value, beside the same state as plain `ssz_rs` containers.
 
 use std::cell::LazyCell;
 
 use criterion::Criterion;
 use lamella_benches::{BlockSource, Finality, LARGE, LONG, PlainState, SHORT, anchor};
+use lamella_inspect::json::{Json, state_to_vec};
 use lamella_state_transition::{process_block, process_slots};
 use lamella_types::{Decode as _, State};
 
@@ -94,4 +95,20 @@ pub fn state_ssz(c: &mut Criterion) {
             times.each(count, || (), decode, |decoded| assert!(decoded == *plain))
         });
     }
+}
+
+/// Slots whose state takes 4.3 MB as SSZ.
+const JSON_SLOTS: u64 = 120_000;
+
+pub fn state_json(c: &mut Criterion) {
+    let mut group = Group::of(c, "state_json");
+    let state = LazyCell::new(|| State::clone(&anchor(LARGE, JSON_SLOTS, Finality::Healthy).state));
+    let text = LazyCell::new(|| serde_json::to_vec(&Json(&*state)).unwrap());
+    let written = |found: Vec<u8>| assert!(found == **text, "the same text");
+    group.samples(15).time("V4096_H120k", |times, count| {
+        times.each(count, || (), |()| state_to_vec(&state).unwrap(), written)
+    });
+    group.time("baseline_serializer/V4096_H120k", |times, count| {
+        times.each(count, || (), |()| serde_json::to_vec(&Json(&*state)).unwrap(), written)
+    });
 }

@@ -1,4 +1,4 @@
-//! Reads: cold, first, in a stall, hot; and SSZ.
+//! Reads: cold, first, in a stall, hot; SSZ and JSON.
 
 use crate::{
     measured::Measured,
@@ -19,6 +19,7 @@ pub fn rows(measured: &Measured) -> Vec<Row> {
         stalled(measured),
         hot(measured),
         ssz(measured),
+        json(measured),
     ]
 }
 
@@ -154,5 +155,22 @@ fn ssz(measured: &Measured) -> Row {
                 By::Clock,
             ),
         ],
+    }
+}
+
+fn json(measured: &Measured) -> Row {
+    let ours = "state_json/V4096_H120k";
+    Row {
+        what: "a state of 4.3 MB as JSON",
+        inside: "one thread, in memory: 9 MB of text written into one buffer, as the HTTP API does before it sends",
+        neighbour: "-",
+        checks: vec![within("", measured, ours, By::Both, 6e-3)],
+        baselines: vec![slower(
+            "the same text by the serializer, entry by entry",
+            measured,
+            "state_json/baseline_serializer/V4096_H120k",
+            Some(ours),
+            By::Both,
+        )],
     }
 }

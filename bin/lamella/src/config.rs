@@ -5,7 +5,11 @@
 
 mod identity_key;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use lamella_chain::Settings;
 use lamella_http_api::ServerConfig;
@@ -48,6 +52,8 @@ pub struct NodeConfig {
     pub checkpoint_urls: Vec<String>,
     /// Root of the only block that it may begin at there; any that two thirds of the validators voted for if `None`.
     pub checkpoint_root: Option<Root>,
+    /// How many lines the log has lost, which it counts.
+    pub lost_log_lines: Arc<AtomicU64>,
 }
 
 impl NodeConfig {

@@ -9,8 +9,8 @@ use lamella_tables::WriteTxn;
 use crate::{error::PersistError, meta::ForkChoiceRow, open::Chain, settle::settle, vote_rows};
 
 impl Chain {
-    /// Moves time on to `interval`, does what that one asks for, and makes permanent what this changes. Intervals
-    /// before it that were not lived through are skipped.
+    /// Sets time to `interval`, does what that one asks for, and makes permanent what this changes. Intervals before
+    /// it that were not lived through are skipped; a time after it was another clock's.
     ///
     /// # Errors
     /// [`PersistError`]; time and view are as before.
@@ -21,7 +21,7 @@ impl Chain {
         aggregator: Option<&mut dyn Combine>,
     ) -> Result<Tick, PersistError> {
         self.change(|view| {
-            view.skip_to_interval(interval.saturating_sub(1));
+            view.set_time(interval.saturating_sub(1));
             view.tick_interval(has_proposal, aggregator)
         })
     }
@@ -54,6 +54,12 @@ impl Chain {
         let _writer = self.writer.lock();
         let mut view = self.view.write();
         change(&mut Arc::make_mut(&mut view).pools())
+    }
+
+    /// Sets time in memory, back as well. The next commit makes it permanent.
+    pub fn set_time(&self, interval: u64) {
+        let _writer = self.writer.lock();
+        Arc::make_mut(&mut self.view.write()).set_time(interval);
     }
 
     /// Upholds A2: called after the commit only.

@@ -83,6 +83,12 @@ impl ForkChoice {
         self.time = self.time.max(interval);
     }
 
+    /// Sets time to what the caller's clock says, back as well: a clock that was ahead once was wrong, and votes are
+    /// judged by the one that is right now.
+    pub const fn set_time(&mut self, interval: u64) {
+        self.time = interval;
+    }
+
     /// What an aggregator has to combine now. Changes nothing: the work may take its time, elsewhere.
     #[must_use]
     pub fn start_aggregation(&self) -> Aggregation {

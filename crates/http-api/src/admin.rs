@@ -31,7 +31,7 @@ pub(super) async fn aggregator(State(context): State<Arc<ApiContext>>) -> Json<S
     Json(Status { is_aggregator: context.facts.is_aggregator() })
 }
 
-/// `POST /lean/v0/admin/aggregator` with `{"enabled": bool}`, whatever content type the client names.
+/// `POST /lean/v0/admin/aggregator` with `{"enabled": bool}`.
 pub(super) async fn set_aggregator(
     State(context): State<Arc<ApiContext>>,
     body: Result<Bytes, BytesRejection>,

@@ -11,10 +11,10 @@ use lamella_types::Root;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{ApiContext, ApiError, accept::Form};
+use super::{ApiContext, ApiError, accept::Form, clients::Client};
 
 /// Says which block an answer is about: `finalized` may be another one by the time of the next request.
-const BLOCK_ROOT: HeaderName = HeaderName::from_static("x-block-root");
+pub(super) const BLOCK_ROOT: HeaderName = HeaderName::from_static("x-block-root");
 
 /// Bytes in a form.
 pub(super) struct Answer {
@@ -29,7 +29,11 @@ impl Answer {
     }
 
     pub(super) fn json(value: &impl Serialize) -> Result<Self, ApiError> {
-        let bytes = serde_json::to_vec(value);
+        Self::json_text(serde_json::to_vec(value))
+    }
+
+    /// JSON that was written already.
+    pub(super) fn json_text(bytes: serde_json::Result<Vec<u8>>) -> Result<Self, ApiError> {
         let bytes = bytes.map_err(|error| ApiError::Internal(error.to_string()))?;
         Ok(Self { form: Form::Json, bytes, block: None })
     }
@@ -38,11 +42,15 @@ impl Answer {
         Self { block: Some(block), ..self }
     }
 
-    /// The response, if there is room for it among those that wait for their clients.
-    pub(super) fn respond(self, context: &ApiContext) -> Result<Response, ApiError> {
+    /// The response, if there is room for it among those that wait for their clients, and among this client's.
+    pub(super) fn respond(
+        self,
+        context: &ApiContext,
+        client: &Client,
+    ) -> Result<Response, ApiError> {
         let kib = u32::try_from(self.bytes.len().div_ceil(1024)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&context.answers).try_acquire_many_owned(kib);
-        let room = room.map_err(|_| {
+        let room = Arc::clone(&context.answers).try_acquire_many_owned(kib).ok();
+        let room = client.answer(kib).zip(room).ok_or_else(|| {
             context.metrics.storage.count_refused_read();
             ApiError::Busy
         })?;
@@ -60,7 +68,7 @@ impl Answer {
 /// Bytes that give back their room when the connection lets go of them.
 struct Waiting {
     bytes: Vec<u8>,
-    _room: OwnedSemaphorePermit,
+    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
 impl AsRef<[u8]> for Waiting {

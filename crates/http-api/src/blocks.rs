@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::{Path, State},
     http::HeaderMap,
     response::Response,
@@ -14,6 +15,7 @@ use super::{
     ApiContext, ApiError,
     accept::{Form, negotiate},
     answer::Answer,
+    clients::Client,
 };
 
 /// `GET /lean/v0/blocks/{id}`: SSZ of the signed block, or JSON of the block. leanSpec `finalized_block`.
@@ -21,6 +23,7 @@ use super::{
 /// JSON needs no proof, so it is there for any block ever imported; SSZ of one whose proof is gone is *pruned*.
 pub(super) async fn block(
     State(context): State<Arc<ApiContext>>,
+    Extension(client): Extension<Client>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -40,12 +43,13 @@ pub(super) async fn block(
         drop(snapshot);
         Ok(Answer::ssz(to_ssz(&block)).about(root))
     });
-    answer.await?.respond(&context)
+    answer.await?.respond(&context, &client)
 }
 
 /// `GET /lean/v0/headers/{id}` and `/lean/v0/blocks/{id}/header`.
 pub(super) async fn header(
     State(context): State<Arc<ApiContext>>,
+    Extension(client): Extension<Client>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -59,5 +63,5 @@ pub(super) async fn header(
         };
         Ok(answer.about(located.key.root))
     });
-    answer.await?.respond(&context)
+    answer.await?.respond(&context, &client)
 }

@@ -1,9 +1,6 @@
 //! What handlers share, and how they read the chain.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use lamella_inspect::{StoreError, served::Served};
 use lamella_metrics::Metrics;
@@ -13,38 +10,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ApiError, Events, NodeFacts};
-
-/// Bounds of what clients can make the server do at once.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Reads of the chain, each with at most one open transaction and one unfinished answer (20 MB, the largest
-    /// state as JSON).
-    pub reads: usize,
-    /// Longest wait for a turn before the client is told to come back.
-    pub read_wait: Duration,
-    /// Bytes of finished answers that wait for their clients: six of the largest.
-    pub answer_bytes: usize,
-    /// Streams of events.
-    pub event_streams: usize,
-    /// Connections to each port. Further ones wait in the system's queue.
-    pub connections: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            reads: 8,
-            read_wait: Duration::from_millis(500),
-            answer_bytes: 128 << 20,
-            event_streams: 64,
-            connections: 256,
-        }
-    }
-}
+use super::{ApiError, Events, Limits, NodeFacts, clients::Clients};
 
 /// Hears of a store that cannot be used any more. What else fails is the client's loss: a client may not pause a node.
 pub type StoreFailed = Arc<dyn Fn(StoreError) + Send + Sync>;
+
+/// Hears that the server has ended without having been told to.
+pub type Ended = Arc<dyn Fn() + Send + Sync>;
 
 /// What every handler works with.
 pub struct ApiContext {
@@ -54,6 +26,8 @@ pub struct ApiContext {
     pub(super) events: Events,
     pub(super) limits: Limits,
     pub(super) store_failed: StoreFailed,
+    pub(super) ended: Option<Ended>,
+    pub(super) clients: Clients,
     reads: Arc<Semaphore>,
     /// In KiB, rounded up.
     pub(super) answers: Arc<Semaphore>,
@@ -78,10 +52,18 @@ impl ApiContext {
             events,
             limits,
             store_failed,
+            ended: None,
+            clients: Clients::new(limits),
             reads: Arc::new(Semaphore::new(limits.reads)),
             answers: Arc::new(Semaphore::new(limits.answer_bytes / 1024)),
             event_streams: Arc::new(Semaphore::new(limits.event_streams)),
         }
+    }
+
+    /// Whom to tell if the server ends by itself.
+    #[must_use]
+    pub fn on_end(self, ended: Ended) -> Self {
+        Self { ended: Some(ended), ..self }
     }
 
     /// Runs a read of the chain on a blocking thread, when it is its turn.

@@ -68,6 +68,12 @@ pub enum ApiError {
     /// Too many reads run, or too many answers wait for their clients.
     #[error("too many requests at once, try again")]
     Busy,
+    /// Not from there, or not here.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The body is not JSON, or does not say so.
+    #[error("this route takes application/json, and the request must say so in Content-Type")]
+    UnsupportedMediaType,
     /// The request took too long to arrive or to answer.
     #[error("the request took too long")]
     Timeout,
@@ -91,6 +97,10 @@ impl ApiError {
             Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
             Self::Store(_) | Self::Unusable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }

@@ -1,10 +1,15 @@
 //! What the rest of the node tells the API, and what the API may change of it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use lamella_network::standing::{Peer, SyncStatus};
 use lamella_types::{Slot, SlotClock};
 use parking_lot::RwLock;
+
+use super::Standing;
 
 /// Peers listed at most. libp2p keeps far fewer connections than this.
 const PEERS_MAX: usize = 1024;
@@ -22,6 +27,8 @@ pub struct NodeFacts {
     is_aggregator: AtomicBool,
     sync_status: RwLock<SyncStatus>,
     peers: RwLock<Vec<Peer>>,
+    standing: RwLock<Standing>,
+    now_ms: fn() -> u64,
 }
 
 impl NodeFacts {
@@ -40,7 +47,15 @@ impl NodeFacts {
             is_aggregator: AtomicBool::new(is_aggregator),
             sync_status: RwLock::default(),
             peers: RwLock::default(),
+            standing: RwLock::default(),
+            now_ms: system_ms,
         }
+    }
+
+    /// The same by another wall clock than the system's: Unix milliseconds.
+    #[must_use]
+    pub fn with_now(self, now_ms: fn() -> u64) -> Self {
+        Self { now_ms, ..self }
     }
 
     /// Whether the node aggregates. To be asked at each interval: an operator may change it.
@@ -77,11 +92,29 @@ impl NodeFacts {
         *self.peers.write() = peers;
     }
 
+    /// What the node last said of itself.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing.read().clone()
+    }
+
+    /// The node says something of itself.
+    pub fn tell(&self, change: impl FnOnce(&mut Standing)) {
+        change(&mut self.standing.write());
+    }
+
     /// The slot of the wall clock.
     #[must_use]
     pub fn current_slot(&self) -> Slot {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now_ms = u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
-        self.clock.current_slot(now_ms)
+        self.clock.current_slot(self.now_ms())
     }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        (self.now_ms)()
+    }
+}
+
+fn system_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

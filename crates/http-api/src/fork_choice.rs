@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
+use axum::{Extension, extract::State, response::Response};
 use lamella_inspect::{json::Json, served::Tree};
 use lamella_types::{Checkpoint, Root, Slot, ValidatorIndex};
 use serde::Serialize;
 
-use super::{ApiContext, ApiError, answer::Answer};
+use super::{ApiContext, ApiError, answer::Answer, clients::Client};
 
 /// leanSpec `ForkChoiceNode`.
 #[derive(Serialize)]
@@ -33,10 +33,11 @@ struct Body<'a> {
 /// `GET /lean/v0/fork_choice`. leanSpec `fork_choice`.
 pub(super) async fn fork_choice(
     State(context): State<Arc<ApiContext>>,
+    Extension(client): Extension<Client>,
 ) -> Result<Response, ApiError> {
     // No transaction, but a tree of thousands of blocks takes milliseconds.
     let answer = context.read(|chain| body(&chain.tree()));
-    answer.await?.respond(&context)
+    answer.await?.respond(&context, &client)
 }
 
 fn body(tree: &Tree) -> Result<Answer, ApiError> {
@@ -60,7 +61,8 @@ fn body(tree: &Tree) -> Result<Answer, ApiError> {
 /// `GET /lean/v0/checkpoints/justified`. leanSpec `justified_checkpoint`.
 pub(super) async fn justified(
     State(context): State<Arc<ApiContext>>,
+    Extension(client): Extension<Client>,
 ) -> Result<Response, ApiError> {
     let justified = context.chain.summary().justified;
-    Answer::json(&Json(&justified))?.respond(&context)
+    Answer::json(&Json(&justified))?.respond(&context, &client)
 }

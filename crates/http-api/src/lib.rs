@@ -9,6 +9,9 @@
 //! |---|---|
 //! | every route, and the limits that all share | `routes` |
 //! | what a handler works with | `context`, `facts` |
+//! | which pages may ask, and for what | `config`, `access` |
+//! | how much all clients may take, and one of them | `limits`, `clients` |
+//! | whether the node does what it is for | `standing`, `ready` |
 //! | SSZ or JSON | `accept`, `answer` |
 //! | blocks and headers, states, fork choice | `blocks`, `states`, `fork_choice` |
 //! | the node itself, the aggregator role | `node`, `admin` |
@@ -16,29 +19,37 @@
 //! | unknown, pruned, corrupt, busy | `error` |
 //! | sockets, timeouts, connections, the thread | `server`, `stall` |
 //!
-//! Absent on purpose: authentication and TLS. As in leanSpec the admin route is open to whoever reaches the port;
-//! bind it where only operators are.
+//! Absent on purpose: authentication and TLS. The admin route is open to programs of this machine; beyond it, to whoever
+//! reaches the port, and only where an operator asked for that.
 
 mod accept;
+mod access;
 mod admin;
 mod answer;
 mod blocks;
+mod clients;
+mod config;
 mod context;
 mod error;
 mod events;
 mod facts;
 mod fork_choice;
+mod limits;
 mod node;
+mod ready;
 mod routes;
 mod server;
 mod stall;
+mod standing;
 mod states;
 mod stream;
 
-pub use context::{ApiContext, Limits, StoreFailed};
+pub use config::ServerConfig;
+pub use context::{ApiContext, Ended, StoreFailed};
 pub use error::ApiError;
 pub use events::{EVENT_CAPACITY, Events};
 pub use facts::NodeFacts;
+pub use limits::Limits;
 pub use node::version;
-pub use routes::{metrics_router, router};
-pub use server::{ApiServer, ServeError, ServerConfig, serve};
+pub use server::{ApiServer, ServeError, serve};
+pub use standing::{HELD_BYTES_MAX, KeysStanding, Standing};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, response::Response};
+use axum::{Extension, Json, extract::State, response::Response};
 use lamella_inspect::served::{DatabaseFacts, Served};
 use lamella_network::{
     standing::{Peer, SyncStatus},
@@ -14,7 +14,7 @@ use lamella_types::{
 };
 use serde::Serialize;
 
-use super::{ApiContext, ApiError, answer::Answer};
+use super::{ApiContext, ApiError, answer::Answer, clients::Client};
 
 /// leanSpec `HealthBody`.
 #[derive(Serialize)]
@@ -171,8 +171,11 @@ struct TableBody {
 }
 
 /// `GET /lean/v0/node/database`.
-pub(super) async fn database(State(context): State<Arc<ApiContext>>) -> Result<Response, ApiError> {
-    context.read(database_body).await?.respond(&context)
+pub(super) async fn database(
+    State(context): State<Arc<ApiContext>>,
+    Extension(client): Extension<Client>,
+) -> Result<Response, ApiError> {
+    context.read(database_body).await?.respond(&context, &client)
 }
 
 fn database_body(chain: &Served) -> Result<Answer, ApiError> {

@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
     http::header::CONTENT_TYPE,
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -14,7 +14,11 @@ use lamella_metrics::Scraped;
 use tokio::time::timeout;
 
 use super::{
-    admin, blocks, context::ApiContext, error::ApiError, fork_choice, node, states, stream,
+    access::{self, Access},
+    admin, blocks,
+    context::ApiContext,
+    error::ApiError,
+    fork_choice, node, ready, states, stream,
 };
 
 /// Bytes of a request body: the only one taken is `{"enabled":true}`.
@@ -28,11 +32,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Every route of the API port, `/metrics` included as in leanSpec.
-pub fn router(context: Arc<ApiContext>) -> Router {
+pub(super) fn router(context: Arc<ApiContext>, access: Access) -> Router {
+    let access = Arc::new(access);
+    let admin = Router::new()
+        .route("/lean/v0/admin/aggregator", get(admin::aggregator).post(admin::set_aggregator))
+        .route_layer(from_fn_with_state(Arc::clone(&access), access::check_admin));
     let routes = Router::new()
-        .route("/lean/v0/health", get(node::health))
-        .route("/v0/health", get(node::health))
-        .route("/health", get(node::health))
         .route("/lean/v0/config/spec", get(node::spec))
         .route("/lean/v0/genesis", get(node::genesis))
         .route("/lean/v0/blocks/{id}", get(blocks::block))
@@ -45,27 +50,40 @@ pub fn router(context: Arc<ApiContext>) -> Router {
         .route("/lean/v0/node/syncing", get(node::syncing))
         .route("/lean/v0/node/peers", get(node::peers))
         .route("/lean/v0/node/database", get(node::database))
-        .route("/lean/v0/admin/aggregator", get(admin::aggregator).post(admin::set_aggregator))
+        .route("/lean/v0/node/ready", get(ready::ready))
         .route("/lean/v0/events", get(stream::events))
-        .route("/metrics", get(metrics));
-    finish(routes, context)
+        .merge(admin)
+        // Before the layer, which answers a browser's OPTIONS.
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(access, access::check));
+    finish(routes.merge(monitored()), context)
 }
 
 /// The routes of a metrics port of its own.
-pub fn metrics_router(context: Arc<ApiContext>) -> Router {
-    finish(
-        Router::new().route("/metrics", get(metrics)).route("/health", get(node::health)),
-        context,
-    )
+pub(super) fn metrics_router(context: Arc<ApiContext>) -> Router {
+    finish(monitored(), context)
+}
+
+/// What monitors ask for, by whatever name they have for this machine.
+fn monitored() -> Router<Arc<ApiContext>> {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/lean/v0/health", get(node::health))
+        .route("/v0/health", get(node::health))
+        .route("/health", get(node::health))
 }
 
 fn finish(routes: Router<Arc<ApiContext>>, context: Arc<ApiContext>) -> Router {
     routes
         .fallback(|| async { ApiError::NoRoute })
-        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .layer(from_fn(limit_time))
         .with_state(context)
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::MethodNotAllowed
 }
 
 /// Bounds the time of everything but the sending of the body: reading the request, waiting for a turn, answering.

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, extract::Request};
+use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -24,10 +24,13 @@ use tokio::{
     task::{JoinSet, spawn_blocking},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
-    ApiContext, metrics_router, router,
+    ApiContext, Ended, ServerConfig,
+    access::Access,
+    clients::Client,
+    routes::{metrics_router, router},
     stall::{Impatient, impatient},
 };
 
@@ -48,17 +51,6 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Time between two looks at what is too costly for a scrape; Prometheus scrapes every 15 s.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Where to listen.
-#[derive(Debug, Clone, Copy)]
-pub struct ServerConfig {
-    /// Address of both ports.
-    pub address: IpAddr,
-    /// Port of the API; 0 picks a free one.
-    pub api_port: u16,
-    /// Port of the metrics; 0 picks a free one. The API's port has them too, and if this is the same one, alone.
-    pub metrics_port: Option<u16>,
-}
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -93,10 +85,13 @@ pub struct ApiServer {
 /// [`ServeError`]: the ports are bound before it returns, so a port in use is known at start.
 pub fn serve(config: &ServerConfig, context: Arc<ApiContext>) -> Result<ApiServer, ServeError> {
     let (api, api_address) = bind("--api-port", config.address, config.api_port)?;
-    let own_port = config.metrics_port.filter(|port| *port == 0 || *port != config.api_port);
-    let metrics = own_port.map(|port| bind("--metrics-port", config.address, port)).transpose()?;
+    let metrics_ip = config.metrics_address.unwrap_or(config.address);
+    let is_own =
+        |port: &u16| *port == 0 || *port != config.api_port || metrics_ip != config.address;
+    let own_port = config.metrics_port.filter(is_own);
+    let metrics = own_port.map(|port| bind("--metrics-port", metrics_ip, port)).transpose()?;
     let metrics_address = metrics.as_ref().map(|(_, address)| *address);
-    let mut ports = vec![(api, router(Arc::clone(&context)))];
+    let mut ports = vec![(api, router(Arc::clone(&context), Access::new(config)))];
     if let Some((listener, _)) = metrics {
         ports.push((listener, metrics_router(Arc::clone(&context))));
     }
@@ -108,7 +103,11 @@ pub fn serve(config: &ServerConfig, context: Arc<ApiContext>) -> Result<ApiServe
         .enable_all()
         .build()?;
     let (stop, stopped) = watch::channel(false);
-    let run = move || run(runtime, ports, context, stopped);
+    let ends = Ends { ended: context.ended.clone(), stopped: stopped.clone() };
+    let run = move || {
+        let _ends = ends;
+        run(runtime, ports, context, stopped);
+    };
     let thread = thread::Builder::new().name("http-main".to_owned()).spawn(run)?;
     let metrics_at = metrics_address.unwrap_or(api_address);
     info!(api = %api_address, metrics = %metrics_at, "HTTP API listening");
@@ -148,6 +147,22 @@ impl Drop for ApiServer {
     }
 }
 
+/// Tells the node when the server's thread is over, however it came to that.
+struct Ends {
+    ended: Option<Ended>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if !*self.stopped.borrow()
+            && let Some(ended) = &self.ended
+        {
+            ended();
+        }
+    }
+}
+
 fn bind(
     flag: &'static str,
     address: IpAddr,
@@ -169,18 +184,26 @@ fn run(
 ) {
     runtime.block_on(async {
         let mut tasks = JoinSet::new();
-        let connections = context.limits.connections;
         for (listener, router) in ports {
             match TcpListener::from_std(listener) {
                 Ok(listener) => {
-                    tasks.spawn(accept(listener, router, connections, stopped.clone()));
+                    let context = Arc::clone(&context);
+                    tasks.spawn(accept(listener, router, context, stopped.clone()));
                 }
-                Err(error) => warn!(%error, "HTTP port lost"),
+                Err(error) => {
+                    error!(%error, "HTTP port lost");
+                    return;
+                }
             }
         }
-        let sampling = tokio::spawn(sample(context));
-        tasks.join_all().await;
-        sampling.abort();
+        tasks.spawn(sample(context, stopped.clone()));
+        while let Some(ended) = tasks.join_next().await {
+            if !*stopped.borrow() {
+                // One that panicked has said so; the others are of no use without it.
+                error!(panicked = ended.is_err(), "HTTP server lost one of its tasks");
+                return;
+            }
+        }
     });
     // A read that is still running ends by itself; nobody waits for its answer.
     runtime.shutdown_timeout(STOP_GRACE);
@@ -190,10 +213,10 @@ fn run(
 async fn accept(
     listener: TcpListener,
     router: Router,
-    connections_max: usize,
+    context: Arc<ApiContext>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(connections_max));
+    let places = Arc::new(Semaphore::new(context.limits.connections));
     let graceful = GracefulShutdown::new();
     loop {
         let place = Arc::clone(&places).acquire_owned();
@@ -206,13 +229,18 @@ async fn accept(
             next = next => next,
         };
         match (place, accepted) {
-            (Some(place), Ok((socket, _))) => {
-                let served = graceful.watch(connection(socket, router.clone()));
+            (Some(place), Ok((socket, from))) => {
+                let Some((client, part)) = context.clients.connect(from.ip()) else {
+                    debug!(%from, "HTTP connection refused: its address has enough of them");
+                    context.metrics.storage.count_refused_read();
+                    continue;
+                };
+                let served = graceful.watch(connection(socket, client, router.clone()));
                 tokio::spawn(async move {
                     if let Err(error) = served.await {
                         debug!(%error, "HTTP connection ended");
                     }
-                    drop(place);
+                    drop((place, part));
                 });
             }
             (None, _) => break,
@@ -231,8 +259,9 @@ async fn accept(
 /// A connection that is served as long as it is polled.
 fn connection(
     socket: TcpStream,
+    client: Client,
     router: Router,
-) -> http1::Connection<TokioIo<Impatient>, TowerToHyperService<Router>> {
+) -> http1::Connection<TokioIo<Impatient>, Served> {
     // Answers go out whole; only events are small, and they should not wait.
     let _ = socket.set_nodelay(true);
     let socket = TokioIo::new(impatient(socket, STALL_TIMEOUT));
@@ -240,7 +269,24 @@ fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(socket, TowerToHyperService::new(router))
+        .serve_connection(socket, Served { client, router: TowerToHyperService::new(router) })
+}
+
+/// The routes, for one client's requests.
+struct Served {
+    client: Client,
+    router: TowerToHyperService<Router>,
+}
+
+impl Service<Request<Incoming>> for Served {
+    type Response = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Response;
+    type Error = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Error;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.client.clone());
+        self.router.call(request)
+    }
 }
 
 /// Ends when the server is to stop.
@@ -250,11 +296,14 @@ async fn stop_requested(stopped: &mut watch::Receiver<bool>) {
 }
 
 /// Keeps the sizes that a scrape shows at most [`SAMPLE_INTERVAL`] old.
-async fn sample(context: Arc<ApiContext>) {
+async fn sample(context: Arc<ApiContext>, mut stopped: watch::Receiver<bool>) {
     let mut ticks = interval(SAMPLE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            () = stop_requested(&mut stopped) => return,
+            _ = ticks.tick() => {}
+        }
         let chain = context.chain.clone();
         match spawn_blocking(move || StorageSample::read(chain.chain())).await {
             Ok(Ok(sample)) => context.metrics.observe_storage(&sample),
@@ -266,6 +315,35 @@ async fn sample(context: Arc<ApiContext>) {
                 }
             }
             Err(error) => warn!(%error, "Sizes of the store are not known"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Symptom: a panic in the server's thread left a node without API and metrics, for ever, with one line in the log.
+    /// Mechanism: nobody asked whether the thread was still there. Fix: its end tells the node, unless it was told to stop.
+    #[test]
+    fn a_server_that_ends_by_itself_tells_the_node_and_one_that_is_stopped_does_not() {
+        for (is_stopped, expected) in [(false, true), (true, false)] {
+            let told = Arc::new(AtomicBool::new(false));
+            let (stop, stopped) = watch::channel(false);
+            stop.send_replace(is_stopped);
+            let ended = Arc::clone(&told);
+            let ends = Ends {
+                ended: Some(Arc::new(move || ended.store(true, Ordering::Relaxed))),
+                stopped,
+            };
+            let thread = thread::spawn(move || {
+                let _ends = ends;
+                panic!("a bug");
+            });
+            assert!(thread.join().is_err());
+            assert_eq!(told.load(Ordering::Relaxed), expected);
         }
     }
 }

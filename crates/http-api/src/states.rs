@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::{Path, State},
     http::HeaderMap,
     response::Response,
 };
-use lamella_inspect::{block_id::BlockId, json::Json};
+use lamella_inspect::{block_id::BlockId, json::state_to_vec};
 
 use super::{
     ApiContext, ApiError,
     accept::{Form, negotiate},
     answer::Answer,
+    clients::Client,
 };
 
 /// `GET /lean/v0/states/{id}`: the post-state of a block, as SSZ unless JSON is asked for. leanSpec
@@ -22,6 +24,7 @@ use super::{
 /// block's `state_root`; the store has checked that before it is served.
 pub(super) async fn state(
     State(context): State<Arc<ApiContext>>,
+    Extension(client): Extension<Client>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -34,9 +37,9 @@ pub(super) async fn state(
         drop(snapshot);
         let answer = match form {
             Form::Ssz => Answer::ssz(state.to_ssz()),
-            Form::Json => Answer::json(&Json(&*state))?,
+            Form::Json => Answer::json_text(state_to_vec(&state))?,
         };
         Ok(answer.about(located.key.root))
     });
-    answer.await?.respond(&context)
+    answer.await?.respond(&context, &client)
 }

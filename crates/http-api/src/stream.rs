@@ -3,6 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     extract::{Query, State, rejection::QueryRejection},
     response::sse::{Event, KeepAlive, Sse},
 };
@@ -13,6 +14,7 @@ use tokio::sync::{
 };
 
 use super::{
+    clients::Client,
     context::ApiContext,
     error::ApiError,
     events::{Published, Topic},
@@ -24,12 +26,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// `GET /lean/v0/events?topics=..`. Topics are required, separated by commas or repeated.
 pub(super) async fn events(
     State(context): State<Arc<ApiContext>>,
+    Extension(client): Extension<Client>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let query = query.map_err(|rejection| ApiError::InvalidRequest(rejection.body_text()))?;
     let topics = parse_topics(&query.0)?;
     let place = Arc::clone(&context.event_streams).try_acquire_owned();
-    let place = place.map_err(|_| ApiError::Busy)?;
+    let place = client.event_stream().zip(place.ok()).ok_or(ApiError::Busy)?;
     let listener = Listener { topics, ring: context.events.subscribe(), _place: place };
     Ok(Sse::new(frames(listener)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
@@ -60,7 +63,8 @@ fn parse_topics(query: &[(String, String)]) -> Result<Vec<Topic>, ApiError> {
 struct Listener {
     topics: Vec<Topic>,
     ring: broadcast::Receiver<Published>,
-    _place: OwnedSemaphorePermit,
+    /// Among this client's, and among all.
+    _place: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
 fn frames(listener: Listener) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -100,9 +104,9 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_falls_behind_is_told_how_much_it_missed() {
         let (events, root) = (Events::new(), lamella_types::Root::new([1; 32]));
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let place = || Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let topics = vec![Topic::BlockGossip];
-        let listener = Listener { topics, ring: events.subscribe(), _place: place };
+        let listener = Listener { topics, ring: events.subscribe(), _place: (place(), place()) };
         let published = EVENT_CAPACITY as u64 + 5;
         for slot in 0..published {
             events.block_gossip(slot, &root);

@@ -77,6 +77,6 @@ pub fn of(
             blocks += 1;
         }
     }
-    let digest = format!("0x{}", hex::encode(hasher.finalize()));
+    let digest = format!("0x{}", const_hex::encode(hasher.finalize()));
     Ok(Checksum { from_slot, to_slot, blocks, digest })
 }

@@ -3,7 +3,8 @@
 //! Keys are leanSpec's names in snake case, numbers are numbers, roots and keys are `0x` hex. A bit list is `0x`
 //! hex of its SSZ bytes (its last set bit marks the length), because a state's lists run to millions of bits.
 //! A checkpoint is `{slot, root}`, in leanSpec's HTTP order. Nothing is collected first: a state goes to the
-//! writer entry by entry.
+//! writer entry by entry. A whole state has up to 2^18 roots, which [`state_to_vec`] writes past the serializer: it would
+//! look at each digit of them for what JSON must escape.
 
 use lamella_types::{
     AggregatedAttestation, AttestationData, BitList, Block, BlockBody, BlockHashes, BlockHeader,
@@ -47,13 +48,13 @@ impl Serialize for Json<'_, u64> {
 
 impl Serialize for Json<'_, Root> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize_hex(self.0.as_bytes(), serializer)
+        serializer.serialize_str(const_hex::Buffer::<32, true>::new().format(self.0.as_bytes()))
     }
 }
 
 impl Serialize for Json<'_, PublicKeyBytes> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize_hex(&self.0.0, serializer)
+        serializer.serialize_str(const_hex::Buffer::<52, true>::new().format(&self.0.0))
     }
 }
 
@@ -106,6 +107,76 @@ impl Serialize for Json<'_, State> {
     }
 }
 
+/// Bytes of a root as JSON, and of the comma before it.
+const ROOT_JSON_BYTES: usize = 1 + 2 + 2 + 2 * 32;
+
+/// Bytes of a validator as JSON, and of the comma before it: two keys and an index.
+const VALIDATOR_JSON_BYTES: usize = 320;
+
+/// Bytes of a state's other fields as JSON, its bit lists aside.
+const REST_JSON_BYTES: usize = 2_048;
+
+/// The JSON of a state: what serializing [`Json`] of it gives.
+///
+/// # Errors
+/// The serializer's.
+pub fn state_to_vec(state: &State) -> serde_json::Result<Vec<u8>> {
+    let (history, justifications) = (&state.historical_block_hashes, &state.justifications);
+    let mut out = Vec::with_capacity(
+        REST_JSON_BYTES
+            + ROOT_JSON_BYTES * (history.len() + justifications.roots().len())
+            + VALIDATOR_JSON_BYTES * state.validators.len()
+            + (state.justified_slots.len() + justifications.votes().len()) / 4,
+    );
+    let mut object = Object(&mut out);
+    object.field("config", &Json(&state.config))?;
+    object.field("slot", &state.slot)?;
+    object.field("latest_block_header", &Json(&state.latest_block_header))?;
+    object.field("latest_justified", &Json(&state.latest_justified))?;
+    object.field("latest_finalized", &Json(&state.latest_finalized))?;
+    let roots = (0..history.len() as u64).filter_map(|slot| history.get(slot));
+    object.roots("historical_block_hashes", roots)?;
+    object.field("justified_slots", &Json(&state.justified_slots))?;
+    object.field("validators", &Json(&state.validators))?;
+    object.roots("justifications_roots", justifications.roots().iter().copied())?;
+    object.field("justifications_validators", &Json(justifications.votes()))?;
+    out.push(b'}');
+    Ok(out)
+}
+
+/// An object that is written field by field.
+struct Object<'a>(&'a mut Vec<u8>);
+
+impl Object<'_> {
+    fn name(&mut self, name: &str) -> serde_json::Result<()> {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        serde_json::to_writer(&mut *self.0, name)?;
+        self.0.push(b':');
+        Ok(())
+    }
+
+    fn field(&mut self, name: &str, value: &impl Serialize) -> serde_json::Result<()> {
+        self.name(name)?;
+        serde_json::to_writer(&mut *self.0, value)
+    }
+
+    fn roots(&mut self, name: &str, roots: impl Iterator<Item = Root>) -> serde_json::Result<()> {
+        self.name(name)?;
+        self.0.push(b'[');
+        // One entry's text, of which only the digits change: a copy an entry is all that is left to do.
+        let mut entry = *b",\"0x................................................................\"";
+        let mut skipped = 1;
+        for root in roots {
+            // 64 digits of 32 bytes.
+            let _ = const_hex::encode_to_slice(root.as_bytes(), &mut entry[4..68]);
+            self.0.extend_from_slice(&entry[skipped..]);
+            skipped = 0;
+        }
+        self.0.push(b']');
+        Ok(())
+    }
+}
+
 /// An entry that its list makes on the way.
 struct Owned<T>(T);
 
@@ -119,10 +190,7 @@ where
 }
 
 fn serialize_hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut text = String::with_capacity(2 + 2 * bytes.len());
-    text.push_str("0x");
-    text.push_str(&hex::encode(bytes));
-    serializer.serialize_str(&text)
+    serializer.serialize_str(&const_hex::encode_prefixed(bytes))
 }
 
 #[cfg(test)]
@@ -161,5 +229,27 @@ mod tests {
             "02".repeat(32),
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_state_written_past_the_serializer_is_the_same_text() {
+        let key = PublicKeyBytes([1; 52]);
+        let validators: Vec<_> = (0..3)
+            .map(|index| Validator { attestation_public_key: key, proposal_public_key: key, index })
+            .collect();
+        let mut state = genesis_state(7, Validators::new(&validators).unwrap());
+        let same = |state: &State| {
+            let (fast, plain) =
+                (state_to_vec(state).unwrap(), serde_json::to_vec(&Json(state)).unwrap());
+            assert_eq!(String::from_utf8(fast), String::from_utf8(plain));
+        };
+        same(&state);
+        // A whole segment of history, and a tail.
+        for byte in 0..=255_u8 {
+            for _ in 0..5 {
+                state.historical_block_hashes.push(Root::new([byte; 32])).unwrap();
+            }
+        }
+        same(&state);
     }
 }

@@ -42,9 +42,9 @@ pub fn rows(
             .map(|row| {
                 let row = row?;
                 Ok(Row {
-                    key: hex::encode(&row.key),
+                    key: const_hex::encode(&row.key),
                     stored_bytes: row.stored.len(),
-                    stored: Some(hex::encode(&row.stored)),
+                    stored: Some(const_hex::encode(&row.stored)),
                 })
             })
             .collect();
@@ -52,7 +52,7 @@ pub fn rows(
     let rows = txn.raw_keys(table, &[])?.ok_or_else(unknown)?.skip(skip).take(limit);
     rows.map(|row| {
         let row = row?;
-        Ok(Row { key: hex::encode(&row.key), stored_bytes: row.stored_bytes, stored: None })
+        Ok(Row { key: const_hex::encode(&row.key), stored_bytes: row.stored_bytes, stored: None })
     })
     .collect()
 }

@@ -14,6 +14,7 @@
 //! | state transition, validators | `duties` |
 //! | peers, gossip, signatures | `network` |
 //! | the store | `storage` |
+//! | clocks, logs, readers, guards, keys | `watch` |
 //! | what is counted, and the text of a scrape | `metrics` |
 //! | buckets, and making a metric | `register` |
 
@@ -23,6 +24,7 @@ mod metrics;
 mod network;
 mod register;
 mod storage;
+mod watch;
 
 pub use duties::{SKIPPED_REASONS, TransitionMetrics, ValidatorMetrics};
 pub use fork_choice::{COVERAGE_DIRECTIONS, COVERAGE_SECTIONS, ForkChoiceMetrics, SOURCES};
@@ -30,3 +32,4 @@ pub use metrics::{Metrics, Scraped};
 pub use network::{NetworkMetrics, SignatureMetrics};
 pub use register::float;
 pub use storage::{StorageMetrics, StorageSample};
+pub use watch::WatchMetrics;

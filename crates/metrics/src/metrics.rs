@@ -15,6 +15,7 @@ use super::{
     network::{NetworkMetrics, SignatureMetrics},
     register::{Register, gauge},
     storage::{StorageMetrics, StorageSample},
+    watch::WatchMetrics,
 };
 
 /// Every metric of a node. Shared by whoever has something to count.
@@ -35,6 +36,8 @@ pub struct Metrics {
     pub signatures: SignatureMetrics,
     /// The store.
     pub storage: StorageMetrics,
+    /// What goes wrong quietly.
+    pub watch: WatchMetrics,
 }
 
 /// What a scrape reads instead of being told.
@@ -70,6 +73,7 @@ impl Metrics {
             network: NetworkMetrics::new(&r),
             signatures: SignatureMetrics::new(&r),
             storage: StorageMetrics::new(&r),
+            watch: WatchMetrics::new(&r),
             registry,
             scraping: Mutex::new(()),
         };

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, path::Path};
 
 use lamella_types::{ValidatorIndex, Validators};
-use lamella_xmss::{PRODUCTION, PublicKeyBytes, SecretKey};
+use lamella_xmss::{Parameters, PublicKeyBytes, SecretKey};
 
 use super::{AssignedValidator, Role, ValidatorKeyError, read::read_bytes};
 
@@ -29,7 +29,7 @@ pub struct ValidatorKeys {
 }
 
 impl ValidatorKeys {
-    /// Reads both keys of every validator assigned. Each must be the registry's key for its index and role, and no
+    /// Reads both keys of every validator assigned, of this instantiation. Each must be the registry's key for its index and role, and no
     /// two may be the same.
     ///
     /// # Errors
@@ -41,6 +41,7 @@ impl ValidatorKeys {
         registry: &Validators,
         assigned: &[AssignedValidator],
         keys_dir: &Path,
+        parameters: &'static Parameters,
     ) -> Result<Self, ValidatorKeyError> {
         let mut seen = HashSet::new();
         let validators = assigned.iter().map(|validator| {
@@ -51,7 +52,7 @@ impl ValidatorKeys {
             let attester_file = keys_dir.join(&validator.attester_key_file);
             let proposer_file = keys_dir.join(&validator.proposer_key_file);
             let mut load = |role, path: &Path, expected| {
-                let key = load_key(index, role, path, expected)?;
+                let key = load_key(index, role, path, expected, parameters)?;
                 if seen.insert(expected) {
                     Ok(key)
                 } else {
@@ -91,11 +92,12 @@ fn load_key(
     role: Role,
     path: &Path,
     expected: PublicKeyBytes,
+    parameters: &'static Parameters,
 ) -> Result<SecretKey, ValidatorKeyError> {
     let advice = "copy the key there, or name the folder of the keys with --hash-sig-keys-dir";
     let bytes = read_bytes(path, SECRET_KEY_BYTES_MAX, advice)
         .map_err(|source| ValidatorKeyError::File { index, source })?;
-    let key = SecretKey::decode(&PRODUCTION, &bytes)
+    let key = SecretKey::decode(parameters, &bytes)
         .map_err(|source| ValidatorKeyError::Decode { index, path: path.into(), source })?;
     let actual = key.public_key().encode();
     if actual != expected {

@@ -19,6 +19,7 @@ use crate::prf::{PrfKey, Seed};
 use crate::public_key::PublicKey;
 use crate::secret_key::SecretKey;
 use crate::tree::{Builder, HashSubTree};
+use crate::window::Window;
 
 /// A key's two halves.
 #[derive(Debug)]
@@ -113,9 +114,7 @@ pub fn generate(
         activation_slot: trees.start * leaves_per_tree,
         num_active_slots: (trees.end - trees.start) * leaves_per_tree,
         top_tree,
-        left_bottom_tree_index: trees.start,
-        left_bottom_tree,
-        right_bottom_tree,
+        window: Window::new(trees.start, left_bottom_tree, right_bottom_tree),
     };
     Ok(KeyPair { public_key: secret_key.public_key(), secret_key })
 }
@@ -156,9 +155,7 @@ pub fn generate_development(
         activation_slot: 0,
         num_active_slots: slot_count,
         top_tree,
-        left_bottom_tree_index: 0,
-        left_bottom_tree,
-        right_bottom_tree: empty_tree(parameters),
+        window: Window::new(0, left_bottom_tree, empty_tree(parameters)),
     };
     Ok(KeyPair { public_key: secret_key.public_key(), secret_key })
 }
@@ -170,13 +167,49 @@ impl SecretKey {
     ///
     /// # Cost
     ///
-    /// One bottom tree of leaves: 65,536 at production size.
-    pub fn advance_preparation(&mut self, progress: &(dyn Fn(u64) + Sync)) -> bool {
-        let leaves_per_tree = self.parameters.leaves_per_bottom_tree();
-        let next_index = self.left_bottom_tree_index + 2;
-        if (next_index + 1) * leaves_per_tree > self.active_slots().end {
-            return false;
+    /// One bottom tree of leaves: 65,536 at production size. The key signs meanwhile.
+    pub fn advance_preparation(&self, progress: &(dyn Fn(u64) + Sync)) -> bool {
+        let next_index = self.window.trees().left_index + 2;
+        self.has_tree(next_index) && self.slide_to(next_index, progress)
+    }
+
+    /// Whether a bottom tree is missing for signing at `slot` and, in time, at what follows its
+    /// tree: when a tree is begun, the one after it is due.
+    #[must_use]
+    pub fn needs_preparation(&self, slot: u64) -> bool {
+        self.tree_due(slot).is_some()
+    }
+
+    /// Builds the one bottom tree that is most due at `slot`: the slot's own, or the one after it.
+    /// Trees before it are left out. Returns whether there was one. To be called by one at a time.
+    ///
+    /// # Cost
+    ///
+    /// That of [`Self::advance_preparation`].
+    pub fn prepare(&self, slot: u64, progress: &(dyn Fn(u64) + Sync)) -> bool {
+        self.tree_due(slot).is_some_and(|index| self.slide_to(index, progress))
+    }
+
+    fn tree_due(&self, slot: u64) -> Option<u64> {
+        let current = slot / self.parameters.leaves_per_bottom_tree();
+        let left_index = self.window.trees().left_index;
+        // The window holds the slot's tree as its left one and what follows it, or is ahead of the clock.
+        if current <= left_index {
+            return None;
         }
+        let due = if current == left_index + 1 { current + 1 } else { current };
+        self.has_tree(due).then_some(due)
+    }
+
+    /// Whether the key's slots have this bottom tree, all of it.
+    fn has_tree(&self, index: u64) -> bool {
+        let leaves = self.parameters.leaves_per_bottom_tree();
+        let end = index.checked_add(1).and_then(|next| next.checked_mul(leaves));
+        end.is_some_and(|end| end <= self.active_slots().end)
+    }
+
+    fn slide_to(&self, next_index: u64, progress: &(dyn Fn(u64) + Sync)) -> bool {
+        let leaves_per_tree = self.parameters.leaves_per_bottom_tree();
         let leaves = leaves(
             self.parameters,
             &self.prf_key,
@@ -188,8 +221,7 @@ impl SecretKey {
         // A complete tree needs no padding below its root, and the root's own is cut off.
         let zero = |_, _| [Fp::ZERO; DIGEST_ELEMENTS];
         let tree = builder(self.parameters, &self.parameter, &zero).bottom_tree(next_index, leaves);
-        self.left_bottom_tree = std::mem::replace(&mut self.right_bottom_tree, tree);
-        self.left_bottom_tree_index += 1;
+        self.window.slide(next_index, tree);
         true
     }
 }

@@ -17,6 +17,7 @@
 //! | tree layers, openings | `tree` |
 //! | containers and their bytes | `public_key`, `signature`, `secret_key` |
 //! | making keys, signing, verifying | `keygen`, `sign`, `verify` |
+//! | what of a key can sign now, and how that moves on | `window`, `keygen` |
 //! | `hash_tree_root` | `merkleize` |
 //! | many signatures as one proof | [`scheme`] |
 //!
@@ -39,6 +40,7 @@ mod signature;
 mod ssz;
 mod tree;
 mod verify;
+mod window;
 
 pub use field::{Digest, Fp, Parameter, Randomness, decode_fp, encode_fp, hash_tree_root_fp};
 pub use keygen::{KeyGenerationError, KeyPair, generate, generate_development};

@@ -13,6 +13,7 @@ use crate::prf::PrfKey;
 use crate::public_key::PublicKey;
 use crate::ssz::{DecodeError, Reader, span, write_offset};
 use crate::tree::HashSubTree;
+use crate::window::Window;
 
 /// `[prf_key: 32 | parameter: 20 | activation_slot: u64 | num_active_slots: u64 | offset |
 /// left_index: u64 | offset | offset]`.
@@ -27,9 +28,7 @@ pub struct SecretKey {
     pub(crate) activation_slot: u64,
     pub(crate) num_active_slots: u64,
     pub(crate) top_tree: HashSubTree,
-    pub(crate) left_bottom_tree_index: u64,
-    pub(crate) left_bottom_tree: HashSubTree,
-    pub(crate) right_bottom_tree: HashSubTree,
+    pub(crate) window: Window,
 }
 
 impl SecretKey {
@@ -59,15 +58,14 @@ impl SecretKey {
             activation_slot,
             num_active_slots,
             top_tree: HashSubTree::decode(parameters, span("top_tree", bytes, HEAD_BYTES, left)?)?,
-            left_bottom_tree_index,
-            left_bottom_tree: HashSubTree::decode(
-                parameters,
-                span("left_bottom_tree", bytes, left, right)?,
-            )?,
-            right_bottom_tree: HashSubTree::decode(
-                parameters,
-                span("right_bottom_tree", bytes, right, bytes.len())?,
-            )?,
+            window: Window::new(
+                left_bottom_tree_index,
+                HashSubTree::decode(parameters, span("left_bottom_tree", bytes, left, right)?)?,
+                HashSubTree::decode(
+                    parameters,
+                    span("right_bottom_tree", bytes, right, bytes.len())?,
+                )?,
+            ),
         };
         key.check_shape()?;
         Ok(key)
@@ -76,15 +74,16 @@ impl SecretKey {
     /// The SSZ bytes: secret material, for a file only its owner can read.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let [top, left, right] = [&self.top_tree, &self.left_bottom_tree, &self.right_bottom_tree]
-            .map(HashSubTree::encode);
+        let trees = self.window.trees();
+        let [top, left, right] =
+            [&self.top_tree, &trees.left, &trees.right].map(HashSubTree::encode);
         let mut out = Vec::with_capacity(HEAD_BYTES + top.len() + left.len() + right.len());
         out.extend_from_slice(&self.prf_key.0);
         write_elements(&mut out, &self.parameter);
         out.extend_from_slice(&self.activation_slot.to_le_bytes());
         out.extend_from_slice(&self.num_active_slots.to_le_bytes());
         write_offset(&mut out, HEAD_BYTES);
-        out.extend_from_slice(&self.left_bottom_tree_index.to_le_bytes());
+        out.extend_from_slice(&trees.left_index.to_le_bytes());
         write_offset(&mut out, HEAD_BYTES + top.len());
         write_offset(&mut out, HEAD_BYTES + top.len() + left.len());
         for tree in [top, left, right] {
@@ -114,8 +113,7 @@ impl SecretKey {
     /// key's later leaves are missing all the same; its [`Self::active_slots`] end before them.
     #[must_use]
     pub fn prepared_slots(&self) -> std::ops::Range<u64> {
-        let leaves = self.parameters.leaves_per_bottom_tree();
-        self.left_bottom_tree_index * leaves..(self.left_bottom_tree_index + 2) * leaves
+        self.window.trees().slots(self.parameters.leaves_per_bottom_tree())
     }
 
     /// The instantiation this key belongs to.
@@ -138,17 +136,15 @@ impl SecretKey {
             active_end.is_some_and(|end| end <= parameters.lifetime_slots()),
             "active slots must lie in the lifetime",
         )?;
-        rule(
-            self.left_bottom_tree_index < parameters.leaves_per_bottom_tree(),
-            "left_bottom_tree_index must name a bottom tree",
-        )?;
+        let (trees, leaves) = (self.window.trees(), parameters.leaves_per_bottom_tree());
+        rule(trees.left_index < leaves, "left_bottom_tree_index must name a bottom tree")?;
         rule(self.top_tree.root().is_some(), "top_tree must have a root")?;
-        let left_slot = self.prepared_slots().start;
-        let right_slot = left_slot + parameters.leaves_per_bottom_tree();
+        let left_slot = trees.left_index * leaves;
+        let right_slot = left_slot + leaves;
         for (tree, lowest_layer, first_slot) in [
             (&self.top_tree, half, None),
-            (&self.left_bottom_tree, 0, Some(left_slot)),
-            (&self.right_bottom_tree, 0, Some(right_slot)),
+            (&trees.left, 0, Some(left_slot)),
+            (&trees.right, 0, Some(right_slot)),
         ] {
             let depth = u64::from(parameters.log_lifetime());
             let begins_at = tree.layers.first().map(|layer| layer.start_index);

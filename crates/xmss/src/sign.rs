@@ -83,10 +83,8 @@ impl SecretKey {
     /// leanSpec `combined_path`: siblings in the slot's bottom tree, then in the top tree.
     fn opening(&self, slot: u64) -> Option<HashTreeOpening> {
         let tree_index = slot / self.parameters.leaves_per_bottom_tree();
-        let in_left = tree_index == self.left_bottom_tree_index;
-        let bottom_tree = if in_left { &self.left_bottom_tree } else { &self.right_bottom_tree };
         let mut siblings = Vec::with_capacity(self.parameters.height());
-        bottom_tree.append_siblings(slot, &mut siblings)?;
+        self.window.trees().tree(tree_index)?.append_siblings(slot, &mut siblings)?;
         self.top_tree.append_siblings(tree_index, &mut siblings)?;
         Some(HashTreeOpening { siblings })
     }

@@ -124,7 +124,7 @@ fn start(chain: Chain, facts: NodeFacts) -> Result<ApiServer, String> {
         Arc::new(|_| {}),
     );
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let config = ServerConfig { address, api_port: 0, metrics_port: None };
+    let config = ServerConfig::new(address, 0, None);
     serve(&config, Arc::new(context)).map_err(|error| error.to_string())
 }
 
@@ -142,7 +142,7 @@ fn request(server: SocketAddr, method: &str, path: &str, body: &str) -> Result<A
         let length = body.len();
         write!(
             socket,
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         )?;
         let mut bytes = Vec::new();
         socket.read_to_end(&mut bytes)?;

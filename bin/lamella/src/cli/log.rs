@@ -10,7 +10,11 @@ use std::{
     collections::VecDeque,
     io::{self, IsTerminal, Write},
     panic,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -36,6 +40,8 @@ const END_WAIT: Duration = Duration::from_secs(1);
 struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    /// Lines that were lost, told of or not.
+    lost_lines: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +88,13 @@ impl Log {
     }
 }
 
+impl Log {
+    /// How many lines were lost since the start, as long as it runs.
+    pub(super) fn lost_lines(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.lost_lines)
+    }
+}
+
 impl Drop for Log {
     fn drop(&mut self) {
         self.0.wait_until_written(END_WAIT);
@@ -118,6 +131,7 @@ impl Queue {
         let mut waiting = self.waiting.lock();
         if waiting.bytes + line.len() > WAITING_BYTES_MAX {
             waiting.lost += 1;
+            self.lost_lines.fetch_add(1, Ordering::Relaxed);
             return;
         }
         waiting.bytes += line.len();
@@ -155,6 +169,7 @@ impl Queue {
         }
         if out.write_all(line).is_err() {
             self.waiting.lock().lost += 1;
+            self.lost_lines.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -231,6 +246,7 @@ mod tests {
         let (notice, last) = text.split_at(text.find('x').unwrap());
         assert!(notice.starts_with('\n') && notice.ends_with("lines=8\n"), "{notice}");
         assert_eq!(last.len(), line.len());
+        assert_eq!(queue.lost_lines.load(Ordering::Relaxed), 8);
         queue.wait_until_written(Duration::ZERO);
         let mut quiet = Disk { has_room: true, ..Disk::default() };
         queue.push(b"after");

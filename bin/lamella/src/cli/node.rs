@@ -19,7 +19,8 @@ use tracing::info;
 use super::{CommandError, log::Log, parent::stop_when_stdin_closes};
 use crate::{
     checkpoint::{CheckpointError, bootstrap},
-    node::{Inbox, Node, NodeError},
+    config::NodeConfig,
+    node::{Inbox, Node, NodeError, skew_by},
 };
 
 pub use resolve::FlagError;
@@ -60,6 +61,9 @@ Examples:
 enum Proofs {
     /// Concatenated signatures, every one verified. For own networks: at most 206 signatures a block.
     Raw,
+    /// `raw` with keys of 256 slots and no security, for drills.
+    #[value(hide = true)]
+    RawTest,
     /// Proofs are stored and served unverified. For following a foreign network; no duties.
     Trust,
 }
@@ -68,6 +72,7 @@ impl From<Proofs> for SchemeName {
     fn from(proofs: Proofs) -> Self {
         match proofs {
             Proofs::Raw => Self::Raw,
+            Proofs::RawTest => Self::RawTest,
             Proofs::Trust => Self::Trust,
         }
     }
@@ -157,6 +162,10 @@ pub struct NodeArgs {
     #[arg(long, hide = true)]
     exit_with_parent: bool,
 
+    /// A file with the milliseconds by which this node's clock is to be wrong, for drills.
+    #[arg(long, value_name = "FILE", hide = true)]
+    clock_skew_file: Option<PathBuf>,
+
     /// Aggregate the signatures of all validators, even if validator-config.yaml does not say so.
     #[arg(long, visible_alias = "aggregator", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, help_heading = "Duties")]
     is_aggregator: Option<bool>,
@@ -193,12 +202,29 @@ pub struct NodeArgs {
     #[arg(long, value_name = "PORT", help_heading = "Ports")]
     metrics_port: Option<u16>,
 
-    /// Address of the TCP ports. Whoever reaches it may switch the aggregator role.
+    /// Address of the TCP ports.
     #[arg(long, value_name = "IP", alias = "api-host", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), help_heading = "Ports")]
     http_address: IpAddr,
 
+    /// Address of the metrics' port, if it is not --http-address.
+    #[arg(long, value_name = "IP", alias = "metrics-host", help_heading = "Ports")]
+    metrics_address: Option<IpAddr>,
+
+    /// Serve the admin routes: whoever reaches the API's port may then switch the aggregator role. Default: only where
+    /// --http-address is of this machine alone.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, value_name = "BOOL", help_heading = "Ports")]
+    http_admin: Option<bool>,
+
+    /// A name by which this machine's API may be asked for, besides localhost and addresses. Repeatable.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Ports")]
+    http_allow_host: Vec<String>,
+
+    /// An origin such as http://localhost:3000 whose pages may use the API from a browser, or `*`: all may read. Repeatable.
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',', help_heading = "Ports")]
+    http_allow_origin: Vec<String>,
+
     /// Serve neither API nor metrics.
-    #[arg(long, conflicts_with_all = ["api_port", "metrics_port"], help_heading = "Ports")]
+    #[arg(long, conflicts_with_all = ["api_port", "metrics_port", "metrics_address"], help_heading = "Ports")]
     no_api: bool,
 
     #[command(flatten)]
@@ -208,7 +234,7 @@ pub struct NodeArgs {
 impl NodeArgs {
     /// Runs the node until it is told to stop.
     pub(super) fn run(self) -> Result<(), CommandError> {
-        let _log = Log::start().map_err(NodeError::Log)?;
+        let log = Log::start().map_err(NodeError::Log)?;
         let inbox = Inbox::default();
         let interrupt = Interrupt::default();
         let (sender, interrupted) = (inbox.sender(), interrupt.clone());
@@ -221,7 +247,10 @@ impl NodeArgs {
         }
         ctrlc::set_handler(stop).map_err(NodeError::from)?;
         self.ignored.warn();
-        let config = self.resolve()?;
+        if let Some(file) = &self.clock_skew_file {
+            skew_by(file.clone());
+        }
+        let config = NodeConfig { lost_log_lines: log.lost_lines(), ..self.resolve()? };
         let bootstrap = match bootstrap(&config, &interrupt) {
             Err(CheckpointError::Interrupted) => {
                 info!("Stopped");

@@ -18,21 +18,26 @@ use lamella_network::{
     PeerId,
     peers::Offence,
     requests::{RequestFailure, RequestId},
-    service::Command,
+    service::{Command, PeerInfo},
     sync::{Action, BatchId, Outcome, State, Syncer, View},
 };
 use lamella_tables::ReadError;
-use lamella_types::{Checkpoint, Root, SignedBlock, SlotClock, Status, hash_tree_root};
+use lamella_types::{Checkpoint, Root, SignedBlock, Slot, SlotClock, Status, hash_tree_root};
 use tracing::{debug, error, info, warn};
 
-use super::{Node, StoreFailure, gate::Seen, report, unix_ms, workers::Urgency};
+use super::{
+    Node, StoreFailure,
+    gate::{FUTURE_SLOTS_MAX, Seen},
+    report, unix_ms,
+    workers::Urgency,
+};
 use crate::{
     config::NodeConfig,
     import::{BATCH_BLOCKS_MAX, ImportError},
     proofs::verify_proposer,
 };
 
-/// Slots that validators wait for a first peer's status after the start.
+/// Slots that validators wait for a first peer's status after the start, or after the time leapt.
 const FIRST_STATUS_SLOTS: u64 = 2;
 
 /// Slots in which sync brought nothing, after which validators do not wait for it: whoever claims to be ahead has
@@ -47,8 +52,11 @@ pub(super) struct CatchUp {
     progressed: Option<Instant>,
     /// Longest time without any that duties wait for.
     patience: Duration,
-    /// Until when validators wait for a peer's word. Nobody is waited for where nobody is dialled.
-    patience_ends_ms: u64,
+    /// Since when validators wait for a peer's word: the start, or a leap of the time. Nobody is waited for where nobody
+    /// is dialled.
+    waits_since: Option<Instant>,
+    /// Whether the time leapt and no peer has said since where it is.
+    is_doubting: bool,
     has_gate: bool,
     last_tick: Option<Instant>,
     was: SyncStatus,
@@ -56,14 +64,14 @@ pub(super) struct CatchUp {
 
 impl CatchUp {
     pub(super) fn new(config: &NodeConfig, chain: &Chain, clock: &SlotClock) -> Self {
-        let patience_ms = config.slot_ms.saturating_mul(FIRST_STATUS_SLOTS);
         let is_alone = config.gossip.dial.is_empty();
         Self {
             sync: Syncer::new(view(&chain.fork_choice(), clock), BATCH_BLOCKS_MAX),
             started: Instant::now(),
             progressed: None,
             patience: Duration::from_millis(config.slot_ms.saturating_mul(STALLED_SYNC_SLOTS)),
-            patience_ends_ms: if is_alone { 0 } else { unix_ms().saturating_add(patience_ms) },
+            waits_since: (!is_alone).then(Instant::now),
+            is_doubting: false,
             has_gate: config.duty_sync_gate,
             last_tick: None,
             was: SyncStatus::default(),
@@ -95,8 +103,24 @@ impl Node {
                 let stalled = |since: Instant| since.elapsed() > self.catch_up.patience;
                 self.catch_up.progressed.is_some_and(stalled)
             }
-            SyncStatus::Synced => true,
-            SyncStatus::Idle => unix_ms() >= self.catch_up.patience_ends_ms,
+            SyncStatus::Synced if !self.catch_up.is_doubting => true,
+            SyncStatus::Synced | SyncStatus::Idle => {
+                let first_ms = self.clock.slot_ms().saturating_mul(FIRST_STATUS_SLOTS);
+                let is_over = |since: Instant| since.elapsed() >= Duration::from_millis(first_ms);
+                self.catch_up.waits_since.is_none_or(is_over)
+            }
+        }
+    }
+
+    /// The time leapt: where the peers are now is for them to say before validators vote again.
+    pub(super) fn doubt_peers(&mut self) {
+        if self.catch_up.waits_since.is_none() {
+            return;
+        }
+        self.catch_up.waits_since = Some(Instant::now());
+        self.catch_up.is_doubting = true;
+        for info in self.network.peers().all() {
+            self.tell(Command::AskStatus(info.peer));
         }
     }
 
@@ -143,6 +167,7 @@ impl Node {
         }
         let now_ms = self.catch_up.now_ms();
         self.catch_up.sync.peer_status(peer, status, now_ms);
+        self.catch_up.is_doubting = false;
         Ok(())
     }
 
@@ -304,9 +329,26 @@ impl Node {
         }
     }
 
-    /// Tells the API and the metrics who is connected.
-    pub(super) fn observe_peers(&self) {
-        let peers = self.network.peers().all().into_iter().map(|info| Peer {
+    /// Tells the API and the metrics who is connected, and the log of peers who say that our clock is wrong.
+    pub(super) fn observe_peers(&self, slot: Slot) {
+        let peers = self.network.peers().all();
+        let is_ahead = |info: &&PeerInfo| {
+            info.status
+                .is_some_and(|status| status.head.slot > slot.saturating_add(FUTURE_SLOTS_MAX))
+        };
+        let ahead = peers.iter().filter(is_ahead).count();
+        self.metrics.watch.observe_peers_ahead(ahead);
+        let before = self.facts.standing().peers_ahead;
+        self.facts.tell(|standing| standing.peers_ahead = ahead);
+        if ahead > 0 && before == 0 {
+            warn!(
+                slot,
+                peers_ahead = ahead,
+                peers = peers.len(),
+                "Peers have heads after the slot of our clock: it is behind, or --slot-ms is not theirs, or they lie"
+            );
+        }
+        let peers = peers.into_iter().map(|info| Peer {
             peer_id: info.peer.to_string(),
             address: info.address.to_string(),
             direction: info.direction.name(),

@@ -9,7 +9,7 @@ use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::ValidatorKeys;
 use lamella_types::{SlotClock, genesis_state};
-use lamella_xmss::{PRODUCTION, scheme::ProofScheme};
+use lamella_xmss::scheme::ProofScheme;
 use tracing::{info, warn};
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
     gate::Gate,
     gossip::InFlight,
     guard::Guard,
+    keys::{self, Preparer},
     link::{ChainSource, Ear},
     report, unix_ms,
     workers::{Employer, Workers},
@@ -47,7 +48,7 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let genesis = &config.genesis;
         let scheme = config.proof_scheme.scheme();
-        let keys = load_keys(config, &*scheme)?;
+        let keys = Arc::new(load_keys(config, &*scheme)?);
         let clock = SlotClock::new(genesis.genesis_time, config.slot_ms);
         let bootstrap = bootstrap.unwrap_or_else(|| {
             Bootstrap::genesis(genesis_state(genesis.genesis_time, genesis.validators.clone()))
@@ -71,14 +72,19 @@ impl Node {
         let network = start_network(config, &chain, ear, inbox)?;
         let peer_id = Some(network.peer_id().to_string());
         let facts = NodeFacts::new(&config.node_id, peer_id, clock, config.is_aggregator);
-        let facts = Arc::new(facts);
+        let facts = Arc::new(facts.with_now(unix_ms));
+        facts.tell(|standing| standing.dials_nobody = config.gossip.dial.is_empty());
+        metrics.watch.observe_recovered(&opened.recovered);
+        metrics.watch.observe_silenced_keys(guard.silenced());
         let events = Events::new();
         let server = config
             .api
+            .as_ref()
             .map(|api| {
                 let (chain, facts) = (Arc::clone(&chain), Arc::clone(&facts));
                 let (metrics, events) = (Arc::clone(&metrics), events.clone());
                 let node = inbox.sender();
+                let server = inbox.sender();
                 let store_failed = Arc::new(move |error: StoreError| {
                     node.store_failed(error.into_engine().into())
                 });
@@ -90,7 +96,8 @@ impl Node {
                     Limits::default(),
                     store_failed,
                 );
-                serve(&api, Arc::new(context))
+                let context = context.on_end(Arc::new(move || server.ended("HTTP")));
+                serve(api, Arc::new(context))
             })
             .transpose()?;
         let employer: Arc<dyn Employer> = Arc::new(inbox.sender());
@@ -107,13 +114,15 @@ impl Node {
             importer,
             scheme,
             validators: genesis.validators.clone(),
-            keys: Arc::new(keys),
+            preparer: Preparer::start(Arc::clone(&keys)).map_err(NodeError::Preparer)?,
+            keys,
             guard,
             clock,
             facts,
             metrics,
             events,
             committee_count: config.gossip.committee_count,
+            lost_log_lines: Arc::clone(&config.lost_log_lines),
             network,
             _server: server,
         })
@@ -142,7 +151,7 @@ fn start_network(
             redial: Duration::from_millis(config.slot_ms.saturating_mul(REDIAL_SLOTS)),
             committee_count: gossip.committee_count,
             subnets: gossip.subnets.clone(),
-            signature_bytes: PRODUCTION.signature_bytes(),
+            signature_bytes: config.proof_scheme.parameters().signature_bytes(),
             agent: version(),
         },
         Arc::new(ChainSource { chain: Arc::clone(chain), node: inbox.sender() }),
@@ -163,13 +172,27 @@ fn load_keys(config: &NodeConfig, scheme: &dyn ProofScheme) -> Result<ValidatorK
         warn!(scheme = scheme.name(), "This proof scheme cannot sign: the validators stay idle");
         return Ok(ValidatorKeys::default());
     }
-    let keys = ValidatorKeys::load(&genesis.validators, assigned, &config.keys_dir)?;
+    let keys = ValidatorKeys::load(
+        &genesis.validators,
+        assigned,
+        &config.keys_dir,
+        config.proof_scheme.parameters(),
+    )?;
     if let Some(end) = keys.last_slot_end() {
         let (validators, last_slot) = (assigned.len(), end.saturating_sub(1));
-        info!(validators, last_slot, "Loaded validator keys");
         let slot = SlotClock::new(genesis.genesis_time, config.slot_ms).current_slot(unix_ms());
+        let standing = keys::standing(&keys, slot);
+        let prepared_last_slot = standing.map(|keys| keys.prepared_end.saturating_sub(1));
+        info!(validators, prepared_last_slot, last_slot, "Loaded validator keys");
         if slot >= end {
             warn!(slot, "The validator keys are used up: no more duties; make a new network");
+        }
+        if let Some(keys) = standing.filter(|keys| keys.unprepared > 0) {
+            warn!(
+                slot,
+                keys = keys.unprepared,
+                "These keys cannot sign yet: what they need is built now, one after the other"
+            );
         }
     }
     Ok(keys)

@@ -39,6 +39,8 @@ enum ProposalError {
     Build(RejectionReason),
     #[error("not signing: {0}")]
     Guard(#[from] Damage),
+    #[error("{0}")]
+    GuardCopy(String),
     #[error("the proposal key of validator {0} has already signed at or after this slot")]
     AlreadySigned(ValidatorIndex),
     #[error(transparent)]
@@ -158,7 +160,10 @@ impl Node {
             return Err(damage.into());
         }
         if reserved.allowed.is_empty() {
-            return Err(ProposalError::AlreadySigned(proposer));
+            let failure = self.guard.failure().map(|failure| failure.to_owned());
+            return Err(
+                failure.map_or(ProposalError::AlreadySigned(proposer), ProposalError::GuardCopy)
+            );
         }
         let proposal = Proposal {
             slot,
@@ -233,6 +238,12 @@ impl Node {
         let before = self.chain.fork_choice();
         self.chain.change(|view| view.update_head())?;
         self.observe_view(&before);
+        let head_slot = self.chain.fork_choice().head_summary().slot;
+        if head_slot > slot {
+            // A signature for it would be lost: nobody takes a vote for a head after its slot.
+            warn!(slot, head_slot, "Not attesting: the head is ahead of the clock");
+            return Ok(());
+        }
         let Some(data) = self.chain.fork_choice().attestation_data(slot) else {
             warn!(slot, "Not attesting: the head's justified block is after the target");
             return Ok(());

@@ -36,12 +36,15 @@ pub enum NodeError {
     /// The store gave up while running.
     #[error("the store cannot be used: {0}")]
     Store(StoreFailure),
-    /// A thread that works for the node panicked, and its work is lost.
-    #[error("a worker thread panicked: see above; this is a fault of ours")]
-    WorkerDied,
     /// No thread to work for the node.
     #[error("cannot start a worker thread: {0}")]
     Workers(io::Error),
+    /// The keys' thread cannot be started.
+    #[error("cannot start the thread that prepares keys: {0}")]
+    Preparer(io::Error),
+    /// A thread of the node is over, by a fault of ours that the log has.
+    #[error("the {0} thread has ended: a fault of lamella, see the log; start the node again")]
+    ThreadEnded(&'static str),
     /// There is no network.
     #[error(transparent)]
     Network(#[from] NetworkError),

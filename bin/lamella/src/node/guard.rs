@@ -25,6 +25,12 @@ pub(super) struct Guard {
     chain: Arc<Chain>,
     /// `None` without keys, or where their folder takes no file.
     copy: Option<GuardCopy>,
+    /// Why the copy could not be written at the last duty.
+    failure: Option<String>,
+    /// How often it could not be.
+    failures: u64,
+    /// Keys that sign nothing, since what they have signed cannot be read.
+    silenced: usize,
 }
 
 impl Guard {
@@ -39,7 +45,7 @@ impl Guard {
         clock: SlotClock,
         config: &NodeConfig,
     ) -> Result<Self, NodeError> {
-        let mut guard = Self { chain, copy: None };
+        let mut guard = Self { chain, copy: None, failure: None, failures: 0, silenced: 0 };
         let kinds = [KeyKind::Attestation, KeyKind::Proposal];
         let both = |validator_index| kinds.map(|kind| DutyKey { validator_index, kind });
         let keys: Vec<_> = keys.indices().flat_map(both).collect();
@@ -47,8 +53,10 @@ impl Guard {
             return Ok(guard);
         }
         let mut copy = GuardCopy::load(config, &keys)?;
-        let database = guard.in_database(&keys)?;
+        let (database, damaged) = guard.in_database(&keys)?;
         report(&keys, &database, &copy);
+        let is_silent = |key: &&DutyKey| copy.refuses(key) || damaged.contains(key);
+        guard.silenced = keys.iter().filter(is_silent).count();
         let now_ms = unix_ms();
         let begun = (now_ms >= clock.genesis_ms).then(|| clock.current_slot(now_ms));
         let mut reserved: BTreeMap<Slot, Vec<DutyKey>> = BTreeMap::new();
@@ -80,7 +88,7 @@ impl Guard {
     ///
     /// # Errors
     /// The database cannot; nothing may be signed. Without the copy beside the keys nothing may be signed either, which is
-    /// logged and no failure of the store.
+    /// [`Self::failure`] and no failure of the store; the next duty tries again.
     pub(super) fn reserve(
         &mut self,
         slot: Slot,
@@ -95,24 +103,56 @@ impl Guard {
             return Ok(Reserved::default());
         }
         if let Err(failure) = copy.reserve(keys.iter().map(|key| (*key, slot))) {
-            error!(slot, %failure, "Not signing");
+            error!(
+                slot,
+                keys = keys.len(),
+                %failure,
+                "Not signing, until the guard beside the keys can be written again"
+            );
+            self.failures += 1;
+            self.failure = Some(failure.to_string());
             return Ok(Reserved::default());
+        }
+        if self.failure.take().is_some() {
+            info!(slot, "The guard beside the keys can be written again: signing goes on");
         }
         Ok(self.chain.reserve_slot(slot, &keys)?)
     }
 
-    fn in_database(&self, keys: &[DutyKey]) -> Result<BTreeMap<DutyKey, Slot>, GuardError> {
+    /// Why nothing could be signed at the last duty, if that was the copy's fault.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// How often nothing was signed for that.
+    pub(super) const fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// Keys that sign nothing, since what they have signed cannot be read.
+    pub(super) const fn silenced(&self) -> usize {
+        self.silenced
+    }
+
+    /// What the database has, and the keys whose rows cannot be read.
+    fn in_database(
+        &self,
+        keys: &[DutyKey],
+    ) -> Result<(BTreeMap<DutyKey, Slot>, Vec<DutyKey>), GuardError> {
         let txn = self.chain.read()?;
-        let mut slots = BTreeMap::new();
+        let (mut slots, mut damaged) = (BTreeMap::new(), Vec::new());
         for key in keys {
             match txn.get::<SignGuard>(key) {
                 Ok(slot) => slots.extend(slot.map(|slot| (*key, slot))),
                 // It silences this key at each of its duties, and no other.
-                Err(ReadError::Damaged(damage)) => error!(%damage, "A key that will not sign"),
+                Err(ReadError::Damaged(damage)) => {
+                    error!(%damage, "A key that will not sign");
+                    damaged.push(*key);
+                }
                 Err(error @ ReadError::Engine(_)) => return Err(error.into()),
             }
         }
-        Ok(slots)
+        Ok((slots, damaged))
     }
 }
 

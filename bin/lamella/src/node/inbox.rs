@@ -26,7 +26,8 @@ struct Waiting {
     first: VecDeque<NetworkEvent>,
     votes: VecDeque<NetworkEvent>,
     is_stopping: bool,
-    has_worker_died: bool,
+    /// A thread of the node that is no more.
+    ended: Option<&'static str>,
     /// The first that nobody has heard of; what follows it says the same.
     store_failure: Option<StoreFailure>,
 }
@@ -53,8 +54,8 @@ pub(super) enum Received {
     Worked(Done),
     /// Somebody who reads from the store for others could not.
     StoreFailed(StoreFailure),
-    /// A worker panicked: its work is lost.
-    WorkerDied,
+    /// A thread that the node cannot do without is no more.
+    Ended(&'static str),
     /// Nothing, in this time.
     Nothing,
     /// The order to finish what is under way and stop.
@@ -78,8 +79,8 @@ impl Inbox {
         if waiting.is_stopping {
             return Received::Stop;
         }
-        if waiting.has_worker_died {
-            return Received::WorkerDied;
+        if let Some(thread) = waiting.ended {
+            return Received::Ended(thread);
         }
         if let Some(failure) = waiting.store_failure.take() {
             return Received::StoreFailed(failure);
@@ -96,6 +97,12 @@ impl Sender {
     /// Orders the node to stop.
     pub fn stop(&self) {
         self.0.waiting.lock().is_stopping = true;
+        self.0.arrived.notify_one();
+    }
+
+    /// Tells the node that a thread of its is over.
+    pub(super) fn ended(&self, thread: &'static str) {
+        self.0.waiting.lock().ended.get_or_insert(thread);
         self.0.arrived.notify_one();
     }
 
@@ -129,15 +136,14 @@ impl Employer for Sender {
     }
 
     fn worker_died(&self) {
-        self.0.waiting.lock().has_worker_died = true;
-        self.0.arrived.notify_one();
+        self.ended("worker");
     }
 }
 
 impl Waiting {
     fn is_idle(&self) -> bool {
         !self.is_stopping
-            && !self.has_worker_died
+            && self.ended.is_none()
             && self.store_failure.is_none()
             && self.done.is_empty()
             && self.first.is_empty()
@@ -173,6 +179,20 @@ mod tests {
         assert!(sender.network(gone()).is_err());
         assert!(matches!(inbox.wait(Duration::ZERO), Received::Network(_)));
         sender.network(gone()).unwrap();
+        sender.stop();
+        assert!(matches!(inbox.wait(Duration::MAX), Received::Stop));
+    }
+
+    #[test]
+    fn the_end_of_a_thread_is_heard_before_any_event_and_never_forgotten() {
+        let inbox = Inbox::default();
+        let sender = inbox.sender();
+        sender.network(gone()).unwrap();
+        sender.ended("network");
+        sender.ended("HTTP");
+        for _ in 0..2 {
+            assert!(matches!(inbox.wait(Duration::MAX), Received::Ended("network")));
+        }
         sender.stop();
         assert!(matches!(inbox.wait(Duration::MAX), Received::Stop));
     }

@@ -96,6 +96,10 @@ impl Listener for Ear {
         self.node.network(event)
     }
 
+    fn ended(&self) {
+        self.node.ended("network");
+    }
+
     fn worth(&self, glance: &Glance) -> Worth {
         let current = self.clock.current_slot(unix_ms());
         self.gate.worth(glance, current, || self.chain.fork_choice())

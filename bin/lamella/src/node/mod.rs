@@ -9,9 +9,11 @@
 //! |---|---|
 //! | from flags and files to a consensus | `config` |
 //! | what wakes it | `inbox` |
+//! | the clock, set back, set forward, wrong | `pace`, `wall` |
 //! | propose, attest, aggregate | `duties`, `combine` |
 //! | what takes processor time, off this thread | `workers` |
 //! | that no key signs twice for one slot | `guard` |
+//! | that keys can sign when their slots come | `keys` |
 //! | what of the gossip is worth a look, and what was seen before | `gate` |
 //! | what peers gossip; votes that overtook their blocks | `gossip`, `early` |
 //! | catching up; checking what that left unchecked | `catch_up`, `audit` |
@@ -34,14 +36,20 @@ mod gate;
 mod gossip;
 mod guard;
 mod inbox;
+mod keys;
 mod link;
+mod pace;
 mod readers;
 mod report;
+mod wall;
 mod workers;
 
 use std::{
-    sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use lamella_chain::Chain;
@@ -53,7 +61,7 @@ use lamella_network::service::{Command, GossipMessage, Network, NetworkEvent};
 use lamella_network_dir::ValidatorKeys;
 use lamella_types::{Root, SlotClock, Validators, limits::INTERVALS_PER_SLOT};
 use lamella_xmss::scheme::ProofScheme;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::import::Importer;
 
@@ -65,11 +73,14 @@ use gate::Gate;
 use gossip::{InFlight, Origin};
 use guard::Guard;
 use inbox::Received;
-
+use keys::Preparer;
+use pace::{Pace, Reading};
+use wall::unix_ms;
 use workers::Workers;
 
 pub use error::{GuardCopyError, NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
+pub(crate) use wall::skew_by;
 
 /// Events heard before the clock and sync have their turn again.
 const EVENTS_PER_TURN: usize = 64;
@@ -82,12 +93,14 @@ pub struct Node {
     /// The registry. It never changes.
     validators: Validators,
     keys: Arc<ValidatorKeys>,
+    preparer: Preparer,
     guard: Guard,
     clock: SlotClock,
     facts: Arc<NodeFacts>,
     metrics: Arc<Metrics>,
     events: Events,
     committee_count: u64,
+    lost_log_lines: Arc<AtomicU64>,
     catch_up: CatchUp,
     audit: Audit,
     early: Early,
@@ -108,21 +121,24 @@ impl Node {
     /// [`NodeError::Store`] if going on would need a store that cannot be trusted.
     pub fn run(&mut self, inbox: &Inbox) -> Result<(), NodeError> {
         self.wait_for_genesis();
-        let mut done = self.chain.fork_choice().time();
+        let mut pace = self.start_pace();
         chain_end::report(&self.clock, None, self.clock.current_slot(unix_ms()));
         loop {
-            let current = self.clock.total_intervals(unix_ms());
-            if current > done {
-                self.advance(done, current, inbox)?;
-                done = current;
+            self.look_at_clock(&mut pace);
+            if let Some(current) = pace.due(unix_ms()) {
+                self.advance(pace.done(), current, inbox)?;
+                pace.lived(current);
             }
             self.catch_up();
             self.audit();
-            let next_ms = self.clock.interval_start_ms(done + 1).saturating_sub(unix_ms());
-            let mut wait = Duration::from_millis(next_ms);
+            let mut wait = pace.wait(unix_ms());
             for _ in 0..EVENTS_PER_TURN {
                 match inbox.wait(wait) {
                     Received::Stop => return Ok(()),
+                    Received::Ended(thread) => {
+                        error!(thread, "Stopping: a thread that the node needs has ended");
+                        return Err(NodeError::ThreadEnded(thread));
+                    }
                     Received::Nothing => break,
                     Received::Network(event) => {
                         let outcome = self.hear(event);
@@ -133,9 +149,8 @@ impl Node {
                         self.settle(outcome)?;
                     }
                     Received::StoreFailed(failure) => self.settle(Err(failure))?,
-                    Received::WorkerDied => return Err(NodeError::WorkerDied),
                 }
-                if self.clock.total_intervals(unix_ms()) > done {
+                if pace.due(unix_ms()).is_some() {
                     break;
                 }
                 wait = Duration::ZERO;
@@ -156,7 +171,7 @@ impl Node {
                 Received::Network(event) => self.hear(event),
                 Received::Worked(done) => self.worked(done),
                 Received::StoreFailed(failure) => Err(failure),
-                Received::WorkerDied => return Err(NodeError::WorkerDied),
+                Received::Ended(thread) => return Err(NodeError::ThreadEnded(thread)),
                 Received::Nothing | Received::Stop => return Ok(()),
             };
             self.settle(outcome)?;
@@ -164,6 +179,33 @@ impl Node {
                 return Ok(());
             }
         }
+    }
+
+    /// Where the clock says that we are, whatever was stored.
+    fn start_pace(&self) -> Pace {
+        let now_ms = unix_ms();
+        let pace = Pace::start(self.clock, self.chain.fork_choice().time(), now_ms);
+        self.chain.set_time(pace.done());
+        let (head_slot, slot) =
+            (self.chain.fork_choice().head_summary().slot, self.clock.current_slot(now_ms));
+        if head_slot > slot {
+            error!(
+                head_slot,
+                clock_slot = slot,
+                "The head is ahead of the clock: no duties before the clock is past it. Is the clock right?"
+            );
+        }
+        pace
+    }
+
+    /// Follows a clock that was set, and doubts what was known of peers after a sleep.
+    fn look_at_clock(&mut self, pace: &mut Pace) {
+        let now = Reading { unix_ms: unix_ms(), monotonic: Instant::now() };
+        let Some(leap) = pace.look(now) else { return };
+        leap.report(&self.clock);
+        self.metrics.watch.count_clock_leap(leap.direction());
+        self.chain.set_time(pace.done());
+        self.doubt_peers();
     }
 
     fn wait_for_genesis(&self) {
@@ -189,7 +231,8 @@ impl Node {
             let outcome = self.look_at_readers(slot_of(current));
             self.settle(outcome)?;
         }
-        self.observe_peers();
+        self.observe_peers(slot_of(current));
+        self.stand(current);
         Ok(())
     }
 
@@ -228,6 +271,26 @@ impl Node {
         self.chain.tick_interval(interval, has_proposal, None)?;
         self.observe_view(&before);
         Ok(())
+    }
+
+    /// Tells the API and the metrics how the node stands after an interval.
+    fn stand(&self, interval: u64) {
+        let guard_failure = self.guard.failure().map(str::to_owned);
+        let slot = interval / INTERVALS_PER_SLOT;
+        self.preparer.at(slot);
+        let keys = self.preparer.standing(slot);
+        self.facts.tell(|standing| {
+            standing.ticked = Some((interval, Instant::now()));
+            standing.guard_failure = guard_failure;
+            standing.silenced_keys = self.guard.silenced();
+            standing.keys = keys;
+        });
+        let watch = &self.metrics.watch;
+        if let Some(keys) = keys {
+            watch.observe_keys(keys.prepared_end, keys.active_end);
+        }
+        watch.observe_lost_lines(self.lost_log_lines.load(Ordering::Relaxed));
+        watch.observe_guard_copy_failures(self.guard.failures());
     }
 
     /// Takes what the network has to say.
@@ -277,9 +340,4 @@ fn reorg_depth(before: &ForkChoice, after: &ForkChoice) -> usize {
     let head = after.head();
     let is_left = |root: &Root| !after.is_ancestor(root, &head);
     after.chain(&before.head()).take_while(|block| is_left(&block.root)).count()
-}
-
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lamella_tables::{Database, OpenMode, Options, RawRow};
 
-use crate::node::{Node, field, network};
+use crate::node::{Node, field, get, network};
 
 fn rows(database: &Database, table: &str) -> Vec<RawRow> {
     let txn = database.read().unwrap();
@@ -21,6 +21,11 @@ fn flip(data: &Path, table: &str, key: Option<&[u8]>) -> bool {
     txn.put_raw(table, &row.key, &row.stored).unwrap();
     txn.commit().unwrap();
     true
+}
+
+/// The metrics of a node that said where it listens.
+fn metrics(listening: &str) -> String {
+    String::from_utf8(get(field(listening, "api").unwrap(), "/metrics").1).unwrap()
 }
 
 /// Symptom: one flipped bit in a vote, in an index or in the fork choice row, and the node never starts again; one in
@@ -55,6 +60,12 @@ fn a_flipped_bit_in_a_derived_row_costs_no_start() {
             _ => "fork_choice=true",
         };
         assert!(derived.contains(said), "{table}: {derived}");
+        let listening = node.wait_for(|line| line.contains("HTTP API listening"));
+        let metric = match table {
+            "Meta" => "{table=\"fork_choice\"} 1".to_owned(),
+            table => format!("{{table=\"{table}\"}} 1"),
+        };
+        assert!(metrics(&listening).contains(&format!("lean_storage_derived_rows_total{metric}")));
         node.wait_for(|line| {
             line.contains("Block imported")
                 && field(line, "head_slot").unwrap().parse::<u64>().unwrap() > head
@@ -67,5 +78,7 @@ fn a_flipped_bit_in_a_derived_row_costs_no_start() {
     let mut node = Node::start(&net, &data);
     let silent = node.wait_for(|line| line.contains("will not sign"));
     assert!(silent.contains("SignGuard, key validator 3"), "{silent}");
+    let listening = node.wait_for(|line| line.contains("HTTP API listening"));
+    assert!(metrics(&listening).contains("lean_validator_silenced_keys 1\n"));
     node.wait_for(|line| line.contains("Attested") && !line.contains("validators=0"));
 }

@@ -7,9 +7,13 @@ use std::{
     process::Command,
 };
 
+use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::node::{BINARY, Node, copy_folder, field, network};
+use crate::{
+    node::{BINARY, Node, copy_folder, field, get, network},
+    wait::until,
+};
 
 /// What the logs of one network say was signed: attestations by slot, and proposals.
 #[derive(Default)]
@@ -159,4 +163,51 @@ fn what_the_guard_beside_the_keys_has_is_not_signed_again_and_damage_in_it_silen
     let attested =
         node.wait_for(|line| line.contains("Attested") && field(line, "validators") != Some("0"));
     assert_eq!(field(&attested, "validators"), Some("3"), "{attested}");
+}
+
+/// Symptom: a guard beside the keys that could not be written made a node silent. Each missed vote was a line of the log;
+/// a missed block said that its key had signed already, and health and metrics said that all was well.
+/// Mechanism: nobody but the log was told. Fix: readiness and a metric say so, until a later duty can write it again.
+#[test]
+fn a_guard_that_cannot_be_written_is_told_and_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (net, data) = (directory.path().join("net"), directory.path().join("data"));
+    network(&net);
+    let mut node = Node::start(&net, &data);
+    let line = node.wait_for(|line| line.contains("HTTP API listening"));
+    let address = field(&line, "api").unwrap().to_owned();
+    let metric = |name: &str| {
+        let (_, metrics) = get(&address, "/metrics");
+        let metrics = String::from_utf8(metrics).unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let keys = || {
+        let (_, body) = get(&address, "/lean/v0/node/ready");
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let reason = body["keys"]["reason"].as_str().unwrap().to_owned();
+        (body["keys"]["is_ok"].as_bool().unwrap(), reason)
+    };
+    let votes = |line: &str| line.contains(" Attested ") && field(line, "validators") == Some("4");
+    node.wait_for(votes);
+    assert!(keys().0);
+
+    // When a folder stands where the file was.
+    let guard = guard_file(&net);
+    fs::remove_file(&guard).unwrap();
+    fs::create_dir_all(guard.join("in the way")).unwrap();
+    let line = node.wait_for(|line| line.contains("Not signing, until the guard"));
+    assert!(line.contains("sign-guard"), "{line}");
+    let missed = node.wait_for(|line| line.contains("Missed a proposal"));
+    assert!(missed.contains("cannot keep the sign guard"), "{missed}");
+    until("readiness says so", || (!keys().0).then_some(()));
+    assert!(keys().1.contains("nothing is signed: cannot keep the sign guard"), "{}", keys().1);
+    assert!(metric("lean_sign_guard_copy_failures_total") > 0);
+
+    // When it can be written again, it is, and the validators go on.
+    fs::remove_dir_all(&guard).unwrap();
+    node.wait_for(|line| line.contains("The guard beside the keys can be written again"));
+    node.wait_for(votes);
+    until("readiness says so", || keys().0.then_some(()));
+    assert!(guard.is_file());
 }

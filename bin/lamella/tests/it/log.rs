@@ -114,6 +114,14 @@ fn a_node_goes_on_when_its_log_has_no_room_or_no_reader() {
     for log in [Stdio::from(full), Stdio::from(writer)] {
         let mut node = Unheard::start(log);
         node.advances(3);
+        // And whoever reads the metrics knows.
+        until("lost lines are counted", || {
+            let (_, metrics) = get(&node.address, "/metrics");
+            let metrics = String::from_utf8(metrics).unwrap();
+            let lost =
+                metrics.lines().find_map(|line| line.strip_prefix("lean_log_lost_lines_total "));
+            lost.filter(|lost| *lost != "0").map(drop)
+        });
         node.stops();
     }
 }

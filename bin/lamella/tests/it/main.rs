@@ -5,6 +5,7 @@
 mod api;
 mod checkpoint;
 mod checksum;
+mod clock;
 mod command;
 mod damage;
 mod db;
@@ -16,6 +17,7 @@ mod full;
 #[path = "../../../../crates/chain/tests/golden/schema2/unpack.rs"]
 mod golden_directory;
 mod guard;
+mod keys;
 mod log;
 mod migrate;
 mod node;

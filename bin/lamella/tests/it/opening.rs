@@ -15,7 +15,7 @@ use lamella_types::Root;
 
 use crate::{
     disk::{FlushLog, SmallDisk},
-    node::{BINARY, Node, head_slot, network},
+    node::{BINARY, Node, field, get, head_slot, network},
     wait::{output, until},
 };
 
@@ -248,12 +248,26 @@ fn a_node_warns_of_a_process_that_reads_and_does_not_go_on() {
     let (network_dir, data) = (root.path().join("net"), root.path().join("data"));
     network(&network_dir);
     let mut node = Node::start(&network_dir, &data);
+    let listening = node.wait_for(|line| line.contains("HTTP API listening"));
+    let address = field(&listening, "api").unwrap();
     node.wait_for(|line| line.contains("Block imported"));
     let mut reader = holding_reader(&data.join("db"));
     let warned = node.wait_for(|line| line.contains("reads the database and does not go on"));
     assert!(warned.contains(&format!("process_id={} ", reader.id())), "{warned}");
+    // Metrics and readiness say so too, until it is gone.
+    let held = || {
+        let metrics = String::from_utf8(get(address, "/metrics").1).unwrap();
+        let name = "lean_storage_held_bytes ";
+        let held = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        held.parse::<u64>().unwrap()
+    };
+    let ready = || String::from_utf8(get(address, "/lean/v0/node/ready").1).unwrap();
+    assert!(held() > 1 << 20, "{}", held());
+    let reason = format!("process {} holds ", reader.id());
+    assert!(ready().contains(&reason), "{}", ready());
     reader.kill().unwrap();
     reader.wait().unwrap();
+    until("nothing is held back", || (held() == 0 && !ready().contains(&reason)).then_some(()));
 }
 
 /// Where a process of this test binary is told to hold a snapshot.

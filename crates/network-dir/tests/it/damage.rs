@@ -157,7 +157,8 @@ fn keys_of_another_validator_role_or_network_are_refused() {
     let (attester, proposer) =
         ("validator_0_attester_key_sk.ssz", "validator_0_proposer_key_sk.ssz");
     let load = |registry: &Validators, assigned: &[AssignedValidator]| {
-        ValidatorKeys::load(registry, assigned, &paths.keys_dir).unwrap_err()
+        ValidatorKeys::load(registry, assigned, &paths.keys_dir, &lamella_xmss::PRODUCTION)
+            .unwrap_err()
     };
 
     let error = load(&registry, &[validator(0, proposer, attester)]);

@@ -38,7 +38,8 @@ fn the_loaders_find_the_network_that_was_made() {
     assert_eq!(assignments.of("stranger_0").unwrap(), None);
     for (node_id, indices) in [("lamella_0", vec![0, 2]), ("lamella_1", vec![1])] {
         let assigned = assignments.of(node_id).unwrap().unwrap();
-        let keys = ValidatorKeys::load(&config.validators, &assigned, &paths.keys_dir).unwrap();
+        let keys = ValidatorKeys::load(&config.validators, &assigned, &paths.keys_dir, &PRODUCTION)
+            .unwrap();
         assert_eq!(keys.indices().collect::<Vec<_>>(), indices);
         assert_eq!(keys.last_slot_end(), Some(4));
         for validator in &keys.validators {

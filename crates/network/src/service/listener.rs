@@ -23,6 +23,9 @@ pub trait Listener: Send + Sync + 'static {
 
     /// Counts something.
     fn observe(&self, observation: Observation);
+
+    /// The network's own task is over, since it was told to stop or because of a fault of ours.
+    fn ended(&self) {}
 }
 
 /// Something to count.

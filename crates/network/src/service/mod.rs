@@ -118,8 +118,12 @@ impl Network {
         let address = runtime.block_on(swarm::listen(&mut swarm, config.listen))?;
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let peers = PeerBook::default();
+        let ends = Ends(Arc::clone(&listener));
         let task = Task::new(swarm, config, dial, source, listener, peers.clone());
-        let run = move || runtime.block_on(task.run(receiver));
+        let run = move || {
+            let _ends = ends;
+            runtime.block_on(task.run(receiver));
+        };
         let thread = thread::Builder::new().name("network-main".to_owned()).spawn(run)?;
         Ok(Self { commands: Some(commands), peers, peer_id, address, thread: Some(thread) })
     }
@@ -145,6 +149,15 @@ impl Network {
     /// Tells the network something, without waiting. `false` if it cannot keep up: then nothing was told.
     pub fn send(&self, command: Command) -> bool {
         self.commands.as_ref().is_some_and(|commands| commands.try_send(command).is_ok())
+    }
+}
+
+/// Tells the node when the network's thread is over, by a panic, too.
+struct Ends(Arc<dyn Listener>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.ended();
     }
 }
 

@@ -11,7 +11,7 @@ use super::parallel::{Job, verify_all};
 use super::{
     Child, Component, PROOF_BYTES_MAX, ProofError, ProofScheme, RawSignature, Verified, check_size,
 };
-use crate::params::Parameters;
+use crate::params::{PRODUCTION, Parameters};
 use crate::public_key::PublicKeyBytes;
 use crate::verify::verify_each;
 
@@ -26,7 +26,7 @@ pub struct Raw {
 
 impl ProofScheme for Raw {
     fn name(&self) -> &'static str {
-        "raw"
+        if std::ptr::eq(self.parameters, &PRODUCTION) { "raw" } else { "raw-test" }
     }
 
     fn can_sign_duties(&self) -> bool {

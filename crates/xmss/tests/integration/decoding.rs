@@ -49,7 +49,7 @@ fn a_damaged_secret_key_signs_or_refuses_but_does_not_panic() {
     let bytes = generate(&TEST, &[1; 32], 0, 32, &|_| ()).unwrap().secret_key.encode();
     // The head and the trees' structure; digests in between only change the signature.
     for damaged in damage(&bytes).step_by(7) {
-        let Ok(mut key) = SecretKey::decode(&TEST, &damaged) else { continue };
+        let Ok(key) = SecretKey::decode(&TEST, &damaged) else { continue };
         for slot in [key.active_slots().start, 17, key.prepared_slots().end - 1] {
             let _ = key.sign(slot, &[2; 32]);
         }

@@ -35,7 +35,7 @@ fn a_production_development_key_signs_its_slots_and_no_more() {
 #[test]
 fn every_number_of_slots_signs_its_last_one() {
     for count in 1..=16 {
-        let mut key = generate_development(&TEST, &[6; 32], count, &|_| ()).unwrap();
+        let key = generate_development(&TEST, &[6; 32], count, &|_| ()).unwrap();
         for slot in 0..count {
             let signature = key.secret_key.sign(slot, &[1; 32]).unwrap().encode();
             assert_eq!(verify(&TEST, &key.public_key.encode(), slot, &[1; 32], &signature), Ok(()));

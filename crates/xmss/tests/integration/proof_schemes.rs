@@ -3,7 +3,7 @@
 use lamella_xmss::scheme::{
     Child, Component, PROOF_BYTES_MAX, ProofError, ProofScheme, Raw, RawSignature, Trust,
 };
-use lamella_xmss::{KeyPair, PublicKeyBytes, TEST, VerifyError};
+use lamella_xmss::{KeyPair, PRODUCTION, PublicKeyBytes, TEST, VerifyError};
 
 use crate::test_key;
 
@@ -271,9 +271,10 @@ fn trust_makes_no_proofs_and_no_duties() {
     assert_eq!(Trust.merge(&[&[0; 4]]), Err(refused));
     assert_eq!(Trust.select(&[], &[0]), Err(refused));
     assert_eq!(Trust.split(&[1], &[0; 4]), Err(refused));
-    let schemes: [&dyn ProofScheme; 2] = [&RAW, &Trust];
+    let production = Raw { parameters: &PRODUCTION, verified: None };
+    let schemes: [&dyn ProofScheme; 3] = [&production, &RAW, &Trust];
     assert_eq!(
         schemes.map(|scheme| (scheme.name(), scheme.can_sign_duties())),
-        [("raw", true), ("trust", false)]
+        [("raw", true), ("raw-test", true), ("trust", false)]
     );
 }

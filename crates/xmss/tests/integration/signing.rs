@@ -102,9 +102,9 @@ fn slots_past_the_lifetime_are_refused_not_wrapped() {
 #[test]
 fn the_window_slides_over_every_active_slot() {
     // Given a key whose trees begin at an odd index, so that both ends of the top tree are padded
-    let mut key = generate(&TEST, &[3; 32], 20, 60, &|_| ()).unwrap();
+    let key = generate(&TEST, &[3; 32], 20, 60, &|_| ()).unwrap();
     let public_key = key.public_key.encode();
-    let secret_key = &mut key.secret_key;
+    let secret_key = &key.secret_key;
     assert_eq!((secret_key.active_slots(), secret_key.prepared_slots()), (16..80, 16..48));
 
     // When it advances as far as it can
@@ -135,6 +135,63 @@ fn the_window_slides_over_every_active_slot() {
         secret_key.sign(15, &MESSAGE),
         Err(SignError::NotActive { slot: 15, first: 16, end: 80 })
     );
+}
+
+/// Symptom: nothing but tests advanced a key's preparation, so whole keys would have stopped at slot 131,072 while the log
+/// promised their last slot.
+/// Fix: whoever holds the key asks, slot by slot, whether a tree is due, and builds it beside the signing.
+#[test]
+fn a_key_that_is_prepared_as_its_slots_pass_signs_each_of_them() {
+    let key = generate(&TEST, &[5; 32], 0, 96, &|_| ()).unwrap();
+    let (public_key, secret_key) = (key.public_key.encode(), &key.secret_key);
+    for slot in 0..96 {
+        let was_due = secret_key.needs_preparation(slot);
+        // As each tree but the first and the last is begun.
+        assert_eq!(was_due, matches!(slot, 16 | 32 | 48 | 64), "slot {slot}");
+        let signs = |slot: u64| {
+            let signature = secret_key.sign(slot, &MESSAGE).unwrap().encode();
+            assert_eq!(verify(&TEST, &public_key, slot, &MESSAGE, &signature), Ok(()));
+        };
+        // It can sign before the tree is there, while it is built, and after.
+        std::thread::scope(|scope| {
+            let building = scope.spawn(|| secret_key.prepare(slot, &|_| ()));
+            signs(slot);
+            assert_eq!(building.join().unwrap(), was_due);
+        });
+        signs(slot);
+        assert!(!secret_key.needs_preparation(slot));
+    }
+}
+
+#[test]
+fn a_key_whose_node_was_away_for_long_is_prepared_for_now_first() {
+    let key = generate(&TEST, &[5; 32], 0, 256, &|_| ()).unwrap();
+    let (public_key, secret_key) = (key.public_key.encode(), &key.secret_key);
+    let slot = 150;
+    assert!(matches!(secret_key.sign(slot, &MESSAGE), Err(SignError::NotPrepared { .. })));
+    let leaves = std::sync::atomic::AtomicU64::new(0);
+    let count = |_| {
+        leaves.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    };
+    // One tree for now, and one for what follows.
+    assert!(secret_key.prepare(slot, &count));
+    assert_eq!(
+        (leaves.load(std::sync::atomic::Ordering::Relaxed), secret_key.prepared_slots()),
+        (16, 144..160)
+    );
+    let signature = secret_key.sign(slot, &MESSAGE).unwrap().encode();
+    assert_eq!(verify(&TEST, &public_key, slot, &MESSAGE, &signature), Ok(()));
+    assert!(matches!(secret_key.sign(143, &MESSAGE), Err(SignError::NotPrepared { .. })));
+    assert!(secret_key.prepare(slot, &|_| ()) && !secret_key.prepare(slot, &|_| ()));
+    assert_eq!(secret_key.prepared_slots(), 144..176);
+    // A key file of it is one, whatever of its trees it has.
+    let again = SecretKey::decode(&TEST, &secret_key.encode()).unwrap();
+    assert_eq!(again.sign(170, &MESSAGE), secret_key.sign(170, &MESSAGE));
+    // At the end nothing is due, whatever the slot.
+    for past in [255, 256, u64::MAX] {
+        while secret_key.prepare(past, &|_| ()) {}
+    }
+    assert!(secret_key.sign(255, &MESSAGE).is_ok());
 }
 
 #[test]

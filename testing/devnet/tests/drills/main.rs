@@ -7,6 +7,7 @@
     reason = "a drill fails by panicking"
 )]
 
+mod clock;
 mod foreign;
 mod join;
 mod kills;

@@ -10,7 +10,7 @@ use rand_xoshiro::{
     rand_core::{Rng as _, SeedableRng as _},
 };
 
-use crate::{foreign, join, kills, partition, window};
+use crate::{clock, foreign, join, kills, partition, window};
 
 /// Minutes of a soak unless `SOAK_MINUTES` says otherwise.
 const MINUTES: u64 = 30;
@@ -32,13 +32,14 @@ fn soak() {
     let mut drills = 0;
     while started.elapsed() < Duration::from_secs(60 * minutes) {
         let length = random.next_u64() % 4;
-        let (what, from) = (random.next_u64() % 6, Instant::now());
+        let (what, from) = (random.next_u64() % 7, Instant::now());
         let (name, run): (&str, &dyn Fn()) = match what {
             0 => ("kills", &|| kills::drill(10 + 10 * length)),
             1 => ("partition", &|| partition::drill(30 + 60 * length)),
             2 => ("joiner from genesis", &|| join::from_genesis(100 + 200 * length)),
             3 => ("joiner by checkpoint", &|| join::by_checkpoint(100 + 200 * length)),
-            4 => ("away too long", &window::drill),
+            4 => ("a wrong clock", &|| clock::drill(12 + 6 * length)),
+            5 => ("away too long", &window::drill),
             _ => ("foreign directory", &foreign::drill),
         };
         run();

@@ -172,7 +172,13 @@ impl Rogue {
         let paths = network.paths();
         let config = GenesisConfig::load(&paths.config).unwrap();
         let assigned = paths.assignments().unwrap().unwrap().of(node_id).unwrap().unwrap();
-        let keys = ValidatorKeys::load(&config.validators, &assigned, &paths.keys_dir).unwrap();
+        let keys = ValidatorKeys::load(
+            &config.validators,
+            &assigned,
+            &paths.keys_dir,
+            &lamella_xmss::PRODUCTION,
+        )
+        .unwrap();
         let genesis = genesis_state(config.genesis_time, config.validators);
         let header = BlockHeader { state_root: genesis.root(), ..genesis.latest_block_header };
         Self { keys, genesis, genesis_root: hash_tree_root(&header) }

@@ -33,10 +33,6 @@ pub(super) struct IgnoredArgs {
     /// Others' switch of the metrics. They are served with the API; --no-api switches both off.
     #[arg(long, alias = "metrics-enable", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set, hide_short_help = true)]
     metrics: Option<bool>,
-
-    /// Others' address of the metrics. --http-address is the address of both ports.
-    #[arg(long, alias = "metrics-host", value_name = "IP", hide_short_help = true)]
-    metrics_address: Option<IpAddr>,
 }
 
 impl IgnoredArgs {
@@ -61,11 +57,6 @@ impl IgnoredArgs {
                 self.metrics == Some(false),
                 "--metrics",
                 "the metrics are served with the API; --no-api switches both off",
-            ),
-            (
-                self.metrics_address.is_some(),
-                "--metrics-address",
-                "--http-address is the address of both ports",
             ),
         ];
         for (_, flag, reason) in given.into_iter().filter(|(is_given, ..)| *is_given) {

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use lamella_chain::Settings;
@@ -126,6 +127,7 @@ impl NodeArgs {
             api: self.api(entry),
             checkpoint_urls: self.checkpoint_urls()?,
             checkpoint_root: self.checkpoint_root,
+            lost_log_lines: Arc::default(),
         })
     }
 
@@ -237,12 +239,16 @@ impl NodeArgs {
             |flag: Option<u16>, listed: Option<u16>, default| flag.or(listed).unwrap_or(default);
         let server = || ServerConfig {
             address: self.http_address,
+            metrics_address: self.metrics_address,
             api_port: port(self.api_port, entry.and_then(|entry| entry.api_port), API_PORT),
             metrics_port: Some(port(
                 self.metrics_port,
                 entry.and_then(|entry| entry.metrics_port),
                 METRICS_PORT,
             )),
+            admin: self.http_admin,
+            allowed_hosts: self.http_allow_host.clone(),
+            allowed_origins: self.http_allow_origin.clone(),
         };
         (!self.no_api).then(server)
     }

@@ -1,7 +1,7 @@
 //! What docs/api.md shows is what a node answers: every `curl` of it is asked of a real server, and the answers must
 //! have the same keys, kinds, constants, statuses and series; and every route of its table is asked.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
 use lamella_network::standing::{Peer, SyncStatus};
 use serde_json::Value;
@@ -215,6 +215,8 @@ fn events_in_the_docs_are_what_an_import_sends() {
 fn every_answer_in_the_docs_is_what_a_node_answers() {
     let (node, _) = Node::with_chain();
     node.facts.set_sync_status(SyncStatus::Synced);
+    let interval = node.facts.current_slot() * 5;
+    node.facts.tell(|standing| standing.ticked = Some((interval, Instant::now())));
     node.facts.set_peers(vec![Peer {
         peer_id: "16Uiu2HAm".to_owned(),
         address: "/ip4/127.0.0.1/udp/9001/quic-v1".to_owned(),

@@ -30,7 +30,8 @@ fn a_read_that_gets_no_turn_is_told_to_come_back() {
 fn answers_share_a_bounded_memory() {
     let node = Node::new(4096);
     let state_bytes = node.made.values().next().unwrap().state.len();
-    let limits = Limits { answer_bytes: state_bytes.next_multiple_of(1024), ..Limits::default() };
+    let answer_bytes = state_bytes.next_multiple_of(1024);
+    let limits = Limits { answer_bytes, loopback_part: 1, ..Limits::default() };
     let server = serve(&any_port(None), node.context(limits)).unwrap();
     for _ in 0..5 {
         let answer = get(server.api_address(), "/lean/v0/states/head");
@@ -45,7 +46,7 @@ fn answers_share_a_bounded_memory() {
 fn stuck_client(server: std::net::SocketAddr) -> TcpStream {
     let mut socket = send(server, "GET /lean/v0/states/head HTTP/1.1", "");
     for _ in 0..100 {
-        write!(socket, "GET /lean/v0/states/head HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        write!(socket, "GET /lean/v0/states/head HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     }
     let mut head = [0; 15];
     socket.read_exact(&mut head).unwrap();
@@ -74,7 +75,7 @@ fn slow_clients_hold_neither_the_database_nor_each_other() {
 #[test]
 fn connections_are_bounded_and_the_next_one_waits_its_turn() {
     let node = Node::new(4);
-    let limits = Limits { connections: 2, ..Limits::default() };
+    let limits = Limits { connections: 2, loopback_part: 1, ..Limits::default() };
     let server = serve(&any_port(None), node.context(limits)).unwrap();
     let health = "GET /lean/v0/health HTTP/1.1";
     let mut held: Vec<_> = (0..2).map(|_| send(server.api_address(), health, "")).collect();
@@ -87,6 +88,55 @@ fn connections_are_bounded_and_the_next_one_waits_its_turn() {
     drop(held.pop());
     third.set_read_timeout(Some(super::support::PATIENCE)).unwrap();
     third.read_exact(&mut [0; 15]).unwrap();
+}
+
+/// Symptom: one program that asked for states and read nothing, 256 connections wide, took every place and all 128 MiB of
+/// answers; nobody else was answered until it left.
+/// Mechanism: only the sums were bounded. Fix: an address has a part of each.
+#[test]
+fn one_address_holds_neither_all_connections_nor_all_answers_nor_all_streams() {
+    let mut node = Node::new(4096);
+    node.extend(1);
+    let state_bytes = node.made[&node.canonical(1)].state.len();
+    let limits = Limits {
+        connections: 8,
+        event_streams: 4,
+        answer_bytes: 4 * state_bytes.next_multiple_of(1024),
+        ..Limits::default()
+    };
+    let server = serve(&any_port(None), node.context(limits)).unwrap();
+    let address = server.api_address();
+    // As much of the memory as one address may have, in answers that nobody reads.
+    let mut stuck = vec![stuck_client(address), stuck_client(address)];
+    wait_until("its part of the memory is taken", || {
+        get(address, "/lean/v0/states/head").status == 503
+    });
+    // Its part of the streams: half of four.
+    let topics = "GET /lean/v0/events?topics=head HTTP/1.1";
+    stuck.extend((0..2).map(|_| {
+        let mut stream = send(address, topics, "");
+        let mut head = [0; 15];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+        stream
+    }));
+    // Its part of the connections: the fifth of eight is closed unanswered, and the first four go on.
+    let mut fifth = TcpStream::connect(address).unwrap();
+    fifth.set_read_timeout(Some(super::support::PATIENCE)).unwrap();
+    assert!(matches!(fifth.read(&mut [0; 1]), Ok(0) | Err(_)), "there is room for a fifth");
+    // When they go, there is room again.
+    drop(stuck);
+    wait_until("what was held is given back", || {
+        TcpStream::connect(address).is_ok_and(|mut socket| {
+            socket.set_read_timeout(Some(super::support::PATIENCE)).unwrap();
+            let request =
+                "GET /lean/v0/states/head HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+            let mut answer = Vec::new();
+            let asked = socket.write_all(request.as_bytes());
+            asked.and_then(|()| socket.read_to_end(&mut answer)).is_ok()
+                && answer.starts_with(b"HTTP/1.1 200 OK")
+        })
+    });
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The HTTP API and the metrics over real sockets, on a small chain that went through the real import.
 
+mod access;
 mod data;
 mod docs;
 mod events;
 mod limits;
 mod metrics;
+mod ready;
 mod refusals;
 mod routes;
 pub(crate) mod support;

@@ -44,7 +44,8 @@ fn the_aggregator_role_changes_by_a_boolean_only() {
     let node = Node::new(4);
     let server = node.serve();
     let path = "/lean/v0/admin/aggregator";
-    let post = |body: &str| request(server.api_address(), &format!("POST {path} HTTP/1.1"), body);
+    let head = format!("POST {path} HTTP/1.1\r\nContent-Type: application/json");
+    let post = |body: &str| request(server.api_address(), &head, body);
     assert_eq!(get(server.api_address(), path).text(), r#"{"is_aggregator":false}"#);
     assert_eq!(post(r#"{"enabled": true}"#).text(), r#"{"is_aggregator":true,"previous":false}"#);
     assert!(node.facts.is_aggregator());

@@ -164,7 +164,7 @@ impl Node {
 }
 
 pub fn any_port(metrics_port: Option<u16>) -> ServerConfig {
-    ServerConfig { address: IpAddr::V4(Ipv4Addr::LOCALHOST), api_port: 0, metrics_port }
+    ServerConfig::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0, metrics_port)
 }
 
 fn everyone(validators: u64) -> Arc<SingleMessageAggregate> {
@@ -221,11 +221,13 @@ impl Answer {
     }
 }
 
+/// Sends a request; one whose head names no host asks for `localhost`.
 pub fn send(server: SocketAddr, head: &str, body: &str) -> TcpStream {
     let mut socket = TcpStream::connect(server).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
-    write!(socket, "{head}\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    let host = if head.contains("\r\nHost: ") { "" } else { "\r\nHost: localhost" };
+    write!(socket, "{head}{host}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
     socket
 }
 

@@ -50,7 +50,7 @@ impl Fixture {
 }
 
 fn ports(config: &NodeConfig) -> (u16, u16, Option<u16>) {
-    let api = config.api.unwrap();
+    let api = config.api.as_ref().unwrap();
     (config.gossip.listen.port(), api.api_port, api.metrics_port)
 }
 

@@ -1,0 +1,38 @@
+//! What the node says of itself, for readiness to judge.
+
+use std::time::Instant;
+
+use lamella_types::Slot;
+
+/// Bytes that readers of other processes may hold back: some dozen slots' worth.
+pub const HELD_BYTES_MAX: u64 = 1 << 20;
+
+/// What the node says of itself, interval by interval.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// The last interval that it lived through, and when.
+    pub ticked: Option<(u64, Instant)>,
+    /// Whether it dials nobody, and so is alone by choice.
+    pub dials_nobody: bool,
+    /// Peers whose head is after the slot of our clock.
+    pub peers_ahead: usize,
+    /// The process that holds most of the database back, and how many bytes.
+    pub held: Option<(u32, u64)>,
+    /// Why the guard beside the keys cannot be written, so that nothing is signed.
+    pub guard_failure: Option<String>,
+    /// Keys that sign nothing, since what they have signed cannot be read.
+    pub silenced_keys: usize,
+    /// What the keys of the node's validators can sign; `None` without keys.
+    pub keys: Option<KeysStanding>,
+}
+
+/// What a node's keys can sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeysStanding {
+    /// Keys that cannot sign at the clock's slot, since it is not prepared.
+    pub unprepared: usize,
+    /// The first slot that not all of them can sign as prepared now.
+    pub prepared_end: Slot,
+    /// The first slot that not all of them can ever sign.
+    pub active_end: Slot,
+}
