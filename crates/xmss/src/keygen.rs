@@ -65,7 +65,7 @@ pub enum KeyGenerationError {
 /// # Cost
 ///
 /// One leaf per active slot. At production size a leaf took 0.54 ms in a portable release build and
-/// 0.24 ms in one for AVX2, so the smallest key, 131,072 leaves, takes 71 or 31 seconds.
+/// 0.16 to 0.19 ms in one for AVX-512, so the smallest key, 131,072 leaves, takes 71 or some 23 seconds.
 pub fn generate(
     parameters: &'static Parameters,
     seed: &[u8; 32],
