@@ -103,7 +103,7 @@ impl ValidatorMetrics {
         }
     }
 
-    /// A duty, one of [`DUTIES`], is done this long after the start of its interval.
+    /// A duty, one of the names of this module, is done this long after the start of its interval.
     pub fn observe_lateness(&self, duty: &str, late: Duration) {
         debug_assert!(DUTIES.contains(&duty), "{duty} is no duty");
         self.lateness.with_label_values(&[duty]).observe(late.as_secs_f64());

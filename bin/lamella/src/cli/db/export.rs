@@ -16,7 +16,9 @@ use super::DbError;
 pub(super) fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), DbError> {
     let failed = |source| DbError::File { path: path.into(), source };
     if path.as_os_str() == "-" {
-        return io::stdout().lock().write_all(bytes).map_err(failed);
+        let mut out = io::stdout().lock();
+        // What follows the last line's end would wait for the end of the process, which tells nobody that it is lost.
+        return out.write_all(bytes).and_then(|()| out.flush()).map_err(failed);
     }
     if !force && path.try_exists().map_err(failed)? {
         return Err(DbError::FileExists { path: path.into() });
