@@ -99,7 +99,7 @@ fn one_address_holds_neither_all_connections_nor_all_answers_nor_all_streams() {
     node.extend(1);
     let state_bytes = node.made[&node.canonical(1)].state.len();
     let limits = Limits {
-        connections: 8,
+        connections: 32,
         event_streams: 4,
         answer_bytes: 4 * state_bytes.next_multiple_of(1024),
         ..Limits::default()
@@ -120,10 +120,18 @@ fn one_address_holds_neither_all_connections_nor_all_answers_nor_all_streams() {
         assert_eq!(&head, b"HTTP/1.1 200 OK");
         stream
     }));
-    // Its part of the connections: the fifth of eight is closed unanswered, and the first four go on.
-    let mut fifth = TcpStream::connect(address).unwrap();
-    fifth.set_read_timeout(Some(super::support::PATIENCE)).unwrap();
-    assert!(matches!(fifth.read(&mut [0; 1]), Ok(0) | Err(_)), "there is room for a fifth");
+    // Its part of the connections: half of 32, and the next one is closed unanswered.
+    let is_closed = || {
+        let mut next = TcpStream::connect(address).unwrap();
+        next.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        match next.read(&mut [0; 1]) {
+            Ok(bytes) => bytes == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    };
+    assert!(!is_closed());
+    stuck.extend((0..12).map(|_| TcpStream::connect(address).unwrap()));
+    wait_until("a further connection is closed", is_closed);
     // When they go, there is room again.
     drop(stuck);
     wait_until("what was held is given back", || {
