@@ -1,7 +1,7 @@
 //! One row of the table: a promise, what was inside the clock, its checks, and what stands beside it.
 
 use crate::{
-    format::{ratio, seconds},
+    format::{rate, ratio, seconds},
     measured::Measured,
 };
 
@@ -169,6 +169,27 @@ pub fn within(of: &'static str, measured: &Measured, name: &str, by: By, limit: 
 pub fn taken(of: &'static str, measured: &Measured, name: &str, by: By) -> Check {
     let (value, spread) = time(measured, name, by);
     Check { of, value, spread, limit: Limit::None, show: seconds }
+}
+
+/// How many a second by the median, where each iteration of a benchmark is one of `what` and does `count`.
+pub fn per_second(
+    of: &'static str,
+    measured: &Measured,
+    name: &str,
+    count: f64,
+    what: &str,
+    limit: Limit,
+) -> Check {
+    let taken = measured.taken(name);
+    Check {
+        of,
+        value: taken.map(|taken| count / taken.median),
+        spread: taken.map(|taken| {
+            format!("mean {}, worst {what} {}", rate(count / taken.mean), seconds(taken.worst))
+        }),
+        limit,
+        show: rate,
+    }
 }
 
 fn time(measured: &Measured, name: &str, by: By) -> (Option<f64>, Option<String>) {

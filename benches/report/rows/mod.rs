@@ -2,6 +2,7 @@
 
 mod others;
 mod reading;
+mod signatures;
 mod sizes;
 mod writing;
 
@@ -48,7 +49,7 @@ pub fn unmet(measured: &Measured) -> String {
 }
 
 fn rows(measured: &Measured) -> Vec<Row> {
-    let rows: [fn(&Measured) -> Vec<Row>; 4] =
-        [writing::rows, reading::rows, sizes::rows, others::rows];
+    let rows: [fn(&Measured) -> Vec<Row>; 5] =
+        [writing::rows, reading::rows, signatures::rows, sizes::rows, others::rows];
     rows.into_iter().flat_map(|rows| rows(measured)).collect()
 }

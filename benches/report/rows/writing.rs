@@ -1,9 +1,9 @@
 //! Roots and imports.
 
 use crate::{
-    format::{bytes, rate, ratio, seconds},
+    format::{bytes, ratio},
     measured::Measured,
-    row::{By, Check, Limit, Row, at_most, beside, quotient, slower, taken, told, within},
+    row::{By, Limit, Row, at_most, beside, per_second, quotient, slower, taken, told, within},
 };
 
 /// Blocks of a catch-up transaction.
@@ -162,18 +162,8 @@ fn durable(measured: &Measured) -> Row {
 }
 
 fn catch_up(measured: &Measured) -> Row {
-    let batches = |of: &'static str, name: &str, limit| {
-        let taken = measured.taken(name);
-        Check {
-            of,
-            value: taken.map(|taken| BATCH / taken.median),
-            spread: taken.map(|taken| {
-                format!("mean {}, worst batch {}", rate(BATCH / taken.mean), seconds(taken.worst))
-            }),
-            limit,
-            show: rate,
-        }
-    };
+    let batches =
+        |of: &'static str, name: &str, limit| per_second(of, measured, name, BATCH, "batch", limit);
     Row {
         what: "import in catch-up, V 8, 64 blocks to a transaction",
         inside: "blocks already received and decoded; all of the import for each, one commit for 64, old proofs pruned",
