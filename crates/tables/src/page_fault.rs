@@ -151,10 +151,12 @@ pub enum PageFault {
         flags: u8,
     },
     /// A key or a value has a length that its tree does not know.
-    #[error("row {row} has a key of {key_bytes} and a value of {value_bytes} bytes")]
+    #[error("row {row}, key {key}, has a key of {key_bytes} and a value of {value_bytes} bytes")]
     Length {
         /// Which of the page's rows.
         row: usize,
+        /// The key's first bytes in hex, as many as any table's has.
+        key: String,
         /// Of its key.
         key_bytes: usize,
         /// Of its value.

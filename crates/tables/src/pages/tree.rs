@@ -28,6 +28,9 @@ const TREES_MAX: usize = 32_765;
 /// Bytes of a key of the free list: the transaction that freed the pages.
 const FREE_KEY_BYTES: usize = 8;
 
+/// Bytes of a key that a fault names: all of any table's.
+const KEY_SHOWN_BYTES: usize = 48;
+
 /// What the rows of a tree are.
 pub(super) enum Role<'a> {
     /// Records of named trees.
@@ -53,8 +56,6 @@ struct Tree<'a, 'r> {
     role: &'a mut Role<'r>,
     /// Bytes that its keys have.
     key_bytes: RangeInclusive<usize>,
-    /// The tables whose rows it holds; none that this version knows.
-    tables: Vec<&'static TableInfo>,
     branch_pages: u64,
     leaf_pages: u64,
     large_pages: u64,
@@ -69,13 +70,6 @@ impl Tree<'_, '_> {
             Role::Free => u64_at(left, 0).cmp(&u64_at(right, 0)),
             Role::Main(_) | Role::Table => left.cmp(right),
         }
-    }
-
-    /// Most bytes of the value at this key: those of its table's longest. Any, of a table that a later version knows.
-    fn value_bytes_max(&self, key: &[u8]) -> u64 {
-        let mut tables = self.tables.iter();
-        let table = tables.find(|table| table.place.own_key(key).is_some());
-        table.map_or(u64::MAX, |table| table.stored_bytes_max as u64)
     }
 }
 
@@ -117,7 +111,6 @@ impl<F: FileExt> Walk<'_, F> {
         let tables = tables(&name);
         let mut tree = Tree {
             key_bytes: key_bytes(&name, &tables),
-            tables,
             name,
             record,
             role,
@@ -231,11 +224,10 @@ impl<F: FileExt> Walk<'_, F> {
             return;
         }
         let large = node.large_page().map(|page| self.large(tree, page, node.number, leaf));
-        let length =
-            PageFault::Length { row, key_bytes: node.key.len(), value_bytes: node.number.into() };
+        let length = || wrong_length(row, node.key, node.number.into());
         match tree.role {
             Role::Main(_) if node.data.len() != TREE_BYTES => {
-                self.report.found(&tree.name, leaf.number, length);
+                self.report.found(&tree.name, leaf.number, length());
                 self.whole = false;
             }
             Role::Main(named) => {
@@ -252,13 +244,11 @@ impl<F: FileExt> Walk<'_, F> {
                 }
             }
             Role::Free if node.key.len() != FREE_KEY_BYTES => {
-                self.report.found(&tree.name, leaf.number, length);
+                self.report.found(&tree.name, leaf.number, length());
                 self.whole = false;
             }
             Role::Free => self.free_list(node, large.flatten(), leaf.number),
-            Role::Table if u64::from(node.number) > tree.value_bytes_max(node.key) => {
-                self.report.found(&tree.name, leaf.number, length);
-            }
+            // A value longer than its table's longest is named where it is read, by table and key.
             Role::Table => {}
         }
     }
@@ -307,6 +297,12 @@ fn tables(tree: &PageTree) -> Vec<&'static TableInfo> {
     TABLES.iter().filter(|table| table.place.tree == name).collect()
 }
 
+/// A fault that names its row as far as a key of any table goes.
+fn wrong_length(row: usize, key: &[u8], value_bytes: u64) -> PageFault {
+    let start = key.iter().take(KEY_SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
+    PageFault::Length { row, key: start, key_bytes: key.len(), value_bytes }
+}
+
 /// Bytes that the keys of a tree have: those of its tables, which are of one length, else any.
 fn key_bytes(tree: &PageTree, tables: &[&TableInfo]) -> RangeInclusive<usize> {
     match (tree, tables) {
@@ -336,14 +332,13 @@ fn check_page(
         // The first child has no key: it holds all below the second.
         if is_branch && row == 0 {
             if !node.key.is_empty() {
-                let (key_bytes, value_bytes) = (node.key.len(), 0);
-                return Err(PageFault::Length { row, key_bytes, value_bytes });
+                return Err(wrong_length(row, node.key, 0));
             }
             continue;
         }
         if !tree.key_bytes.contains(&node.key.len()) {
             let value_bytes = if is_branch { 0 } else { node.number.into() };
-            return Err(PageFault::Length { row, key_bytes: node.key.len(), value_bytes });
+            return Err(wrong_length(row, node.key, value_bytes));
         }
         if before.is_some_and(|before| tree.order(before, node.key).is_ge()) {
             return Err(PageFault::Order { row });

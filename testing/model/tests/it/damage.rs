@@ -12,7 +12,8 @@ use lamella_block_store as block_store;
 use lamella_chain::{Chain, Identity, Settings, verify};
 use lamella_state_store::StateStore;
 use lamella_tables::{
-    Database, DatabaseView, Durability, DutyKey, KeyKind, OpenMode, Options, RawRow, TABLES,
+    Damage, Database, DatabaseView, Durability, DutyKey, KeyKind, OpenMode, Options, RawRow,
+    ReadError, TABLES,
 };
 use lamella_types::{Root, SignedBlock};
 
@@ -123,7 +124,14 @@ fn errors_of_all_reads(
 
 fn rows(database: &DatabaseView, table: &str) -> Vec<RawRow> {
     let txn = database.read().unwrap();
-    txn.raw_rows(table).unwrap().unwrap().map(Result::unwrap).collect()
+    let row = |row: Result<RawRow, ReadError>| match row {
+        // Nobody touches the bytes of a row that is too long.
+        Err(ReadError::Damaged(Damage { key, fault, .. })) => {
+            RawRow { key, stored: fault.to_string().into_bytes() }
+        }
+        row => row.unwrap(),
+    };
+    txn.raw_rows(table).unwrap().unwrap().map(row).collect()
 }
 
 fn put(database: &Database, table: &str, key: &[u8], stored: Option<&[u8]>) {
