@@ -84,7 +84,7 @@ impl<'a> Watch<'a> {
                 data_dir: folder.data_dir(&node_id),
                 log: folder.log(&node_id),
                 node_id: node_id.clone(),
-                slot_ms: folder.record.slot_ms,
+                slot_ms: folder.slot_ms,
                 ports: place.ports,
                 log_filter: None,
                 flags: flags.unwrap_or_default(),
