@@ -257,7 +257,7 @@ impl Node {
                 // What was here already comes first.
                 let new = blocks.iter().rev().take(persisted.imported.len()).rev();
                 for (block, root) in new.zip(&persisted.imported) {
-                    self.metrics.observe_block(&block.block);
+                    self.metrics.observe_block(root, &block.block, &persisted.after);
                     self.gate.block_signed(block.block.slot, root);
                 }
                 let current = self.clock.current_slot(unix_ms());
