@@ -5,7 +5,7 @@
 
 use lamella_block_store::{self as block_store, UncheckedProofs};
 use lamella_tables::{ReadError, SlotRoot, WriteTxn};
-use lamella_types::{SignedBlock, Slot};
+use lamella_types::{MultiMessageAggregate, SignedBlock, Slot};
 
 use crate::{error::PersistError, open::Chain, persist::PreparedBlock};
 
@@ -63,6 +63,43 @@ impl Chain {
         }
         let (blocks, below) = block_store::signed_blocks_in(&txn, slots, blocks_max)?;
         Ok(Some(UncheckedBlocks { blocks, step: CheckStep { below, unchecked_commits } }))
+    }
+
+    /// Blocks whose proofs are bad or missing, and not pruned since: at most 64.
+    ///
+    /// # Errors
+    /// A damaged row, or the engine.
+    pub fn bad_proofs(&self) -> Result<Vec<SlotRoot>, ReadError> {
+        let txn = self.database.read()?;
+        let mut proofs = UncheckedProofs::read(&txn)?;
+        if !proofs.bad().is_empty() {
+            proofs.pruned_below(&block_store::signature_floor(&txn)?.key);
+        }
+        Ok(proofs.bad().to_vec())
+    }
+
+    /// Stores a proof in place of one that was bad or missing. The caller has checked it. `false`, and nothing changes, if
+    /// the block's is neither.
+    ///
+    /// # Errors
+    /// [`PersistError`]; nothing has changed.
+    pub fn replace_bad_proof(
+        &self,
+        key: &SlotRoot,
+        proof: &MultiMessageAggregate,
+    ) -> Result<bool, PersistError> {
+        let _writer = self.writer.lock();
+        let mut txn = self.database.write()?;
+        let mut proofs = UncheckedProofs::read(&txn)?;
+        proofs.pruned_below(&block_store::signature_floor(&txn)?.key);
+        let is_bad = proofs.replaced(key);
+        if is_bad {
+            // Upholds P2: proof and mark change in one transaction.
+            block_store::put_signature(&mut txn, key, proof)?;
+            proofs.put(&mut txn)?;
+            txn.commit()?;
+        }
+        Ok(is_bad)
     }
 
     /// Every proof of this step was checked, and these are bad.

@@ -26,6 +26,7 @@ use super::{
     guard::Guard,
     keys::{self, Preparer},
     link::{ChainSource, Ear},
+    mend::Mend,
     report, unix_ms,
     workers::{Employer, Workers},
 };
@@ -87,6 +88,7 @@ impl Node {
         Ok(Self {
             catch_up: CatchUp::new(config, &chain, &clock),
             audit: Audit::default(),
+            mend: Mend::default(),
             early: Early::default(),
             in_flight: InFlight::default(),
             workers,

@@ -12,6 +12,7 @@ mod foreign;
 mod join;
 mod kills;
 mod many;
+mod mend;
 mod partition;
 mod soak;
 mod strangers;
