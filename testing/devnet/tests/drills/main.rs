@@ -13,6 +13,7 @@ mod join;
 mod kills;
 mod many;
 mod mend;
+mod metrics;
 mod partition;
 mod soak;
 mod strangers;
