@@ -1,4 +1,4 @@
-//! Which nodes come and go, and when: a third of them, all at once, and the last ones, since the first aggregates.
+//! Which nodes come and go, and when: a third of them, all at once, and the last ones, since the first two aggregate.
 //!
 //! A network of 3, 6 or 9 nodes thus loses a third of its validators again and again, and goes on with just the two thirds
 //! that finality needs.
