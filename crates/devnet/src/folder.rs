@@ -21,7 +21,7 @@ use lamella_network_dir::{
 use lamella_types::{Slot, SlotClock};
 use serde::{Deserialize, Serialize};
 
-use super::{DevnetError, DevnetOptions, KeyProgress, clock::unix_ms, ports::Ports};
+use super::{DevnetError, DevnetOptions, KeyProgress, churn, clock::unix_ms, ports::Ports};
 
 /// Seconds between the last key and slot 0: four nodes start in less than one, on a busy machine in three.
 const LEAD_S: u64 = 5;
@@ -90,6 +90,11 @@ impl Folder {
 
     pub(super) fn log(&self, node_id: &str) -> PathBuf {
         self.dir.join("logs").join(format!("{node_id}.log"))
+    }
+
+    /// The network's files.
+    pub(super) fn paths(&self) -> NetworkDir {
+        NetworkDir::new(&self.dir)
     }
 
     /// Slot of the wall clock.
@@ -182,13 +187,17 @@ impl Record {
 
 /// The network in the folder, if it is the one asked for; `None` if it is to be made, and can be.
 fn find(options: &DevnetOptions) -> Result<Option<Record>, DevnetError> {
-    if NetworkDir::new(&options.dir).config.exists() {
-        let record = Record::read(&options.dir)?;
+    let is_there = NetworkDir::new(&options.dir).config.exists();
+    let record = if is_there { Record::read(&options.dir)? } else { Record::of(options) };
+    if is_there {
         record.fits(options)?;
-        return Ok(Some(record));
+    } else {
+        record.genesis(options).check()?;
     }
-    Record::of(options).genesis(options).check()?;
-    Ok(None)
+    if options.has_churn && record.nodes < churn::NODES_MIN {
+        return Err(DevnetError::TooFewToGo { nodes: record.nodes });
+    }
+    Ok(is_there.then_some(record))
 }
 
 fn make(options: &DevnetOptions, progress: &KeyProgress) -> Result<(Record, Ports), DevnetError> {
@@ -230,6 +239,8 @@ mod tests {
                 key_slots,
                 dir: PathBuf::new(),
                 signature_window: None,
+                is_hostile: false,
+                has_churn: false,
                 seed: 0,
                 program: PathBuf::new(),
             };

@@ -6,7 +6,8 @@ mod simulation;
 use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use lamella_types::{
-    Block, Checkpoint, RejectionReason, Root, SignedBlock, Slot, Status, hash_tree_root,
+    Block, Checkpoint, ProofBytes, RejectionReason, Root, SignedBlock, Slot, Status,
+    hash_tree_root, limits::PROOF_BYTES_MAX,
 };
 
 use super::{limits::*, *};
@@ -156,6 +157,32 @@ fn ranges_start_after_our_head_one_for_each_peer_and_end_at_its_head() {
     assert_eq!((peer, blocks), (2, range(11, 30)), "what it has of the range");
     assert!(node.poll(0).is_none());
     assert_eq!(node.request(BACK_OFF_MS).2, range(41, 34), "the rest, after the wait");
+}
+
+/// Symptom: peers that served the largest blocks there can be filled 226 MiB of a node that is to need 300 MB in all.
+/// Mechanism: the buffer had room for seven of the largest answers.
+/// Fix: it has room for four, those in flight among them.
+#[test]
+fn answers_as_large_as_can_be_fill_no_more_than_the_budget_whoever_withholds_the_front() {
+    let mut node = Node::new(900, 10, 5);
+    (1..=8).for_each(|peer| node.connect(peer, node.tip(), 0));
+    let large = |mut block: SignedBlock| {
+        block.proof.proof = ProofBytes::new(vec![0; PROOF_BYTES_MAX]).unwrap();
+        block
+    };
+    let mut answered = 0;
+    let (_, _, front) = node.request(0);
+    assert_eq!(front, range(11, 64), "withheld");
+    while let Some(action) = node.poll(0) {
+        let Action::Request { request, blocks, .. } = action else { panic!("{action:?}") };
+        let held: usize = node.syncer.session.iter().flat_map(Ranges::held).map(|h| h.bytes).sum();
+        assert!(held + 2 * RANGE_BYTES_MAX <= RANGE_BUFFER_BYTES_MAX, "{held}");
+        let all = node.blocks(&blocks).into_iter().map(large).collect();
+        node.answer(request, all, 0);
+        answered += 1;
+    }
+    assert_eq!(answered, 2);
+    const { assert!(RANGE_BUFFER_BYTES_MAX <= 140_000_000) };
 }
 
 #[test]
