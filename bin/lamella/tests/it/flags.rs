@@ -105,7 +105,7 @@ fn ethlambdas_whole_line_as_quickstart_passes_it() {
         "--checkpoint-sync-url",
         "",
         "--slot-ms",
-        "400",
+        "4000",
     ]);
 
     assert_eq!(field(&started, "validators"), Some("2"));
@@ -295,6 +295,7 @@ fn a_refused_directory_gets_no_key() {
             lead_s: 0,
             ports: None,
             key_slots: 2,
+            slot_ms: 4_000,
         };
         create(&options, &|_| {}).unwrap();
     }

@@ -42,6 +42,7 @@ fn small_network(out: &Path) -> GenesisSummary {
         lead_s: GENESIS_LEAD_S,
         ports: None,
         key_slots: 4,
+        slot_ms: 4_000,
     };
     create(&options, &|_| {}).unwrap()
 }
