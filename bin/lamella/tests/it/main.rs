@@ -7,6 +7,7 @@ mod checkpoint;
 mod checksum;
 mod clock;
 mod command;
+mod contrib;
 mod damage;
 mod db;
 mod devnet;

@@ -197,6 +197,8 @@ fn put_loose<T: Table>(database: &Database, first: &T::Key, loose: &T::Key) {
     put_typed::<T>(database, loose, &value);
 }
 
+type Put<'a> = &'a dyn Fn(&Database);
+
 fn put_typed<T: Table>(database: &Database, key: &T::Key, value: &T::Value) {
     let mut txn = database.write().unwrap();
     txn.put::<T>(key, value).unwrap();
@@ -213,7 +215,7 @@ fn a_sound_row_that_nothing_names_is_a_finding() {
     let segment = Segment::new(vec![7; 32 * 1_024]).unwrap();
     let segment_key = SegmentKey { index: 1, root: segment.root() };
     let registry = Validators::new(&[]).unwrap();
-    let puts: [(&str, &dyn Fn(&Database)); 7] = [
+    let puts: [(&str, Put<'_>); 7] = [
         ("Bodies", &|database| put_loose::<Bodies>(database, &first, &loose)),
         ("Anchors", &|database| put_loose::<Anchors>(database, &first, &loose)),
         ("Diffs", &|database| put_loose::<Diffs>(database, &first, &loose)),
