@@ -188,13 +188,12 @@ impl Record {
 
 /// The slot length is the network's. Files that do not say it leave it to what is asked for.
 fn slot_ms(config: &GenesisConfig, options: &DevnetOptions) -> Result<u64, DevnetError> {
-    match (options.slot_ms, config.slot_ms) {
-        (Some(asked), Some(found)) if asked != found => {
-            let (folder, flag) = (options.dir.clone(), "--slot-ms");
-            Err(DevnetError::Mismatch { folder, flag, asked, found })
-        }
-        (asked, found) => Ok(found.or(asked).unwrap_or(SLOT_MS)),
-    }
+    config.slot_ms(options.slot_ms).map_err(|found| DevnetError::Mismatch {
+        folder: options.dir.clone(),
+        flag: "--slot-ms",
+        asked: options.slot_ms.unwrap_or(found),
+        found,
+    })
 }
 
 /// The network in the folder, if it is the one asked for; `None` if it is to be made, and can be.

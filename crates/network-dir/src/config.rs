@@ -6,7 +6,9 @@
 
 use std::{fmt, ops::RangeInclusive, path::Path};
 
-use lamella_types::{PublicKeyBytes, VALIDATOR_REGISTRY_LIMIT, Validator, Validators};
+use lamella_types::{
+    PublicKeyBytes, VALIDATOR_REGISTRY_LIMIT, Validator, Validators, limits::SLOT_MS,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
@@ -45,6 +47,17 @@ impl GenesisConfig {
             "make a network with `lamella genesis --out DIR`, or pass the folder that holds config.yaml",
         )?;
         Self::parse(path, &text)
+    }
+
+    /// Milliseconds of a slot. What is asked for counts where the file does not say it.
+    ///
+    /// # Errors
+    /// The file's, if something else is asked for: the slot length belongs to the network.
+    pub fn slot_ms(&self, asked: Option<u64>) -> Result<u64, u64> {
+        match (self.slot_ms, asked) {
+            (Some(found), Some(asked)) if found != asked => Err(found),
+            (found, asked) => Ok(found.or(asked).unwrap_or(SLOT_MS)),
+        }
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, NetworkFileError> {
@@ -220,7 +233,13 @@ mod tests {
         );
         let of = |line: &str| parse(&format!("GENESIS_TIME: 7\n{line}{rest}"));
         assert_eq!(of("").unwrap().slot_ms, None);
-        assert_eq!(of("MILLISECONDS_PER_SLOT: 500\n").unwrap().slot_ms, Some(500));
+        assert_eq!(
+            [None, Some(300)].map(|asked| of("").unwrap().slot_ms(asked)),
+            [Ok(4_000), Ok(300)]
+        );
+        let said = of("MILLISECONDS_PER_SLOT: 500\n").unwrap();
+        let asked = [None, Some(500), Some(300)].map(|asked| said.slot_ms(asked));
+        assert_eq!(asked, [Ok(500), Ok(500), Err(500)]);
         for wrong in [0, 4, 3_600_001, u64::MAX] {
             let error = of(&format!("MILLISECONDS_PER_SLOT: {wrong}\n")).unwrap_err().to_string();
             assert!(error.contains("MILLISECONDS_PER_SLOT") && error.contains("5 to"), "{error}");

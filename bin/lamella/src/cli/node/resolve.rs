@@ -16,7 +16,7 @@ use lamella_network_dir::{
     ValidatorConfig,
 };
 use lamella_tables::Durability;
-use lamella_types::{SlotClock, limits::SLOT_MS};
+use lamella_types::SlotClock;
 use tracing::warn;
 
 use super::NodeArgs;
@@ -100,7 +100,11 @@ impl NodeArgs {
     pub(super) fn resolve(&self) -> Result<NodeConfig, FlagError> {
         let paths = self.paths();
         let genesis = GenesisConfig::load(&paths.config)?;
-        let slot_ms = self.slot_ms(&genesis, &paths)?;
+        let slot_ms = genesis.slot_ms(self.slot_ms).map_err(|found| FlagError::SlotLength {
+            asked: self.slot_ms.unwrap_or(found),
+            found,
+            path: paths.config.clone(),
+        })?;
         let listed = self.validator_config(&paths)?;
         let entry = listed.as_ref().and_then(|listed| listed.node(&self.node_id));
         let assigned = match self.assignments(&paths)? {
@@ -265,16 +269,6 @@ impl NodeArgs {
             allowed_origins: self.http_allow_origin.clone(),
         };
         (!self.no_api).then(server)
-    }
-
-    /// The slot length belongs to the network. Files that do not say it leave it to the flag.
-    fn slot_ms(&self, genesis: &GenesisConfig, paths: &NetworkDir) -> Result<u64, FlagError> {
-        match (self.slot_ms, genesis.slot_ms) {
-            (Some(asked), Some(found)) if asked != found => {
-                Err(FlagError::SlotLength { asked, found, path: paths.config.clone() })
-            }
-            (asked, found) => Ok(found.or(asked).unwrap_or(SLOT_MS)),
-        }
     }
 
     fn settings(&self, slot_ms: u64) -> Settings {
