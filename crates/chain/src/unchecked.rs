@@ -7,7 +7,7 @@ use lamella_block_store::{self as block_store, UncheckedProofs};
 use lamella_tables::{ReadError, SlotRoot, WriteTxn};
 use lamella_types::{MultiMessageAggregate, SignedBlock, Slot};
 
-use crate::{error::PersistError, open::Chain, persist::PreparedBlock};
+use crate::{error::PersistError, open::Chain};
 
 /// The oldest blocks whose proofs wait to be checked.
 #[derive(Debug)]
@@ -126,9 +126,13 @@ impl Chain {
     }
 }
 
-/// Upholds P2: a proof that was not checked is not served as if it had been. Whether there is one.
-pub(crate) fn note(txn: &mut WriteTxn<'_>, blocks: &[PreparedBlock]) -> Result<bool, ReadError> {
-    let slots: Vec<Slot> = blocks.iter().filter_map(PreparedBlock::unchecked_slot).collect();
+/// Upholds P2: a proof that was not checked, of a block at one of these slots, is not served as if it had been. Whether
+/// there is one.
+pub(crate) fn note(
+    txn: &mut WriteTxn<'_>,
+    slots: impl Iterator<Item = Slot>,
+) -> Result<bool, ReadError> {
+    let slots: Vec<Slot> = slots.collect();
     let (Some(first), Some(last)) = (slots.iter().min(), slots.iter().max()) else {
         return Ok(false);
     };
