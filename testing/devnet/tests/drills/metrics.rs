@@ -166,7 +166,8 @@ fn damage(seen: &mut Seen, network: &mut Network) {
     let data = network.data_dir(1).join("db");
     flip(&data, "Slots");
     let key = flip(&data, "Signatures");
-    let slot = u64::from_be_bytes(key[..8].try_into().unwrap());
+    // By its root: it may be of the chain that was left.
+    let root = Root::new(key[8..].try_into().unwrap());
     let guard = guard_file(network);
     let text = fs::read_to_string(&guard).unwrap();
     fs::write(&guard, text.replacen("1 attestation ", "1 attestation 1", 1)).unwrap();
@@ -181,7 +182,7 @@ fn damage(seen: &mut Seen, network: &mut Network) {
     ];
     seen.until(network, &found, |network| {
         // The one is damaged, the other is cold.
-        let _ = (network.client(1).block(slot), network.client(1).state(2));
+        let _ = (network.client(1).block(root), network.client(1).state(2));
     });
 }
 
