@@ -266,7 +266,7 @@ fn votes(seen: &mut Seen, network: &mut Network) {
         let data = |slot| AttestationData { slot, head, target: head, source };
         match (slot % 2, phase) {
             // Its slot: it proposes with a vote that nobody else has heard of, and leaves out what all have.
-            (1, 0) => {
+            (1, 0) if head.slot < slot => {
                 let vote = vote(&thief, slot - 1, slot).data;
                 let block = block(&thief, root, &parent, slot, vote);
                 stranger.say(TopicKind::Block, &to_ssz(&block));
