@@ -3,6 +3,8 @@
 //! Results go to stdout, everything else to stderr. The exit code is 0 for success, 2 if the command was used wrongly
 //! and 1 if it failed; an error is one line, `error: ...`.
 
+#[cfg(feature = "archive")]
+mod archive;
 mod db;
 mod devnet;
 mod genesis;
@@ -38,6 +40,10 @@ pub enum Command {
     /// Look into a node's database.
     #[command(after_help = db::EXIT_CODES)]
     Db(db::DbArgs),
+    /// History as files: write an archive, verify it, make a directory of it.
+    #[cfg(feature = "archive")]
+    #[command(after_help = archive::EXIT_CODES)]
+    Archive(archive::ArchiveArgs),
 }
 
 /// Why a command failed.
@@ -61,6 +67,10 @@ pub enum CommandError {
     /// A database tool has no answer.
     #[error(transparent)]
     Db(#[from] db::DbError),
+    /// A job on an archive did not end.
+    #[cfg(feature = "archive")]
+    #[error(transparent)]
+    Archive(#[from] archive::ArchiveCommandError),
     /// The result could not be printed.
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
@@ -79,6 +89,8 @@ impl CommandError {
             Self::Devnet(error) => error.exit_code(),
             Self::Genesis(error) => 1 + u8::from(error.is_usage()),
             Self::Db(error) => error.exit_code() as u8,
+            #[cfg(feature = "archive")]
+            Self::Archive(error) => error.exit_code(),
             Self::Flags(error) => 1 + u8::from(error.is_usage()),
             Self::Node(error) => error.exit_code(),
             Self::Checkpoint(_) | Self::Output(_) => 1,
@@ -102,6 +114,8 @@ impl Cli {
             Command::Devnet(args) => args.run(),
             Command::Node(args) => args.run(),
             Command::Db(args) => args.run(),
+            #[cfg(feature = "archive")]
+            Command::Archive(args) => args.run(),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

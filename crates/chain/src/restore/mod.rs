@@ -266,8 +266,8 @@ fn put_block(
         None => PreparedState::bootstrap(key.root, &header, state),
         Some(base) => PreparedState::child(base, key.root, &header, state),
     };
-    let prepared = prepared
-        .map_err(|source| RestoreError::Block { block: key, source: Box::new(source) })?;
+    let prepared =
+        prepared.map_err(|source| RestoreError::Block { block: key, source: Box::new(source) })?;
     block_store::put_block(txn, key.root, &header, &body)?;
     block_store::put_canonical(txn, key.slot, key.root)?;
     prepared.put(txn)?;
