@@ -9,7 +9,7 @@ DEVNET ?= devnet
 SLOT_MS ?=
 SLOTS ?=
 DEVNET_FLAGS ?=
-# Seconds of each fuzz target: thirteen of them, two at a time, take seven minutes.
+# Seconds of each fuzz target: fifteen of them, two at a time, take eight minutes.
 FUZZ_SECONDS ?= 60
 LAMELLA := target/release/lamella
 

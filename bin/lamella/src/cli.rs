@@ -11,8 +11,9 @@ mod genesis;
 mod log;
 mod node;
 mod parent;
+mod shell;
 
-use std::{fmt, io, process::ExitCode};
+use std::{fmt, io, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -44,6 +45,12 @@ pub enum Command {
     #[cfg(feature = "archive")]
     #[command(after_help = archive::EXIT_CODES)]
     Archive(archive::ArchiveArgs),
+    /// Print what a shell needs to complete these commands.
+    #[command(after_help = shell::COMPLETIONS_EXAMPLES)]
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, or write those of all commands.
+    #[command(after_help = shell::MAN_EXAMPLES)]
+    Man(shell::ManArgs),
 }
 
 /// Why a command failed.
@@ -71,6 +78,14 @@ pub enum CommandError {
     #[cfg(feature = "archive")]
     #[error(transparent)]
     Archive(#[from] archive::ArchiveCommandError),
+    /// The manual pages could not be written.
+    #[error("cannot write the manual pages to {folder}: {source}", folder = folder.display())]
+    Man {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The result could not be printed.
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
@@ -93,7 +108,7 @@ impl CommandError {
             Self::Archive(error) => error.exit_code(),
             Self::Flags(error) => 1 + u8::from(error.is_usage()),
             Self::Node(error) => error.exit_code(),
-            Self::Checkpoint(_) | Self::Output(_) => 1,
+            Self::Checkpoint(_) | Self::Man { .. } | Self::Output(_) => 1,
         }
     }
 
@@ -116,6 +131,8 @@ impl Cli {
             Command::Db(args) => args.run(),
             #[cfg(feature = "archive")]
             Command::Archive(args) => args.run(),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

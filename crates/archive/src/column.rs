@@ -92,3 +92,80 @@ fn check_window(packed: &[u8]) -> Result<(), &'static str> {
         Err("the window is too large")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zstd::zstd_safe::CParameter;
+
+    use super::*;
+
+    /// A column that claims `length` bytes behind `packed`.
+    fn read(codec: u8, length: u32, packed: &[u8]) -> Result<Vec<u8>, Fault> {
+        let bytes = [&[codec][..], &length.to_le_bytes(), packed].concat();
+        let section = Section { file: "file", name: "column", offset: 16, bytes: &bytes };
+        read_column(&section, 1 << 24).map_err(|error| *error.fault)
+    }
+
+    fn packed(content: &[u8], parameters: &[CParameter]) -> Vec<u8> {
+        let mut compressor = bulk::Compressor::new(LEVEL).unwrap();
+        parameters.iter().for_each(|parameter| compressor.set_parameter(*parameter).unwrap());
+        compressor.compress(content).unwrap()
+    }
+
+    #[test]
+    fn a_column_is_one_frame_of_the_length_that_both_state() {
+        let content = vec![7; 5_000];
+        let frame = packed(&content, &[]);
+        assert_eq!(read(ZSTD, 5_000, &frame), Ok(content.clone()));
+        assert_eq!(read(PLAIN, 5_000, &content), Ok(content.clone()));
+        let skippable = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0];
+        let refused = [
+            (4_999, frame.clone()),
+            (5_001, frame.clone()),
+            (5_000, frame[..frame.len() - 1].to_vec()),
+            (5_000, [&frame[..], &[0]].concat()),
+            (5_000, [&frame[..], &skippable].concat()),
+            (5_000, [&skippable[..], &frame].concat()),
+            (
+                5_000,
+                [&packed(&content[..2_500], &[])[..], &packed(&content[2_500..], &[])].concat(),
+            ),
+            (5_000, packed(&content, &[CParameter::ContentSizeFlag(false)])),
+            (0, Vec::new()),
+        ];
+        for (index, (length, frame)) in refused.into_iter().enumerate() {
+            let fault = read(ZSTD, length, &frame).unwrap_err();
+            assert!(matches!(fault, Fault::Compression(_)), "{index}: {fault}");
+        }
+    }
+
+    #[test]
+    fn a_window_beyond_the_limit_and_a_dictionary_are_refused() {
+        // A frame says its window only where that is not its content.
+        let content = vec![7; 12 << 20];
+        let length = u32::try_from(content.len()).unwrap();
+        let windowed = |log| packed(&content, &[CParameter::WindowLog(log)]);
+        assert_eq!(windowed(23)[4] & 0b10_0000, 0, "not a single segment");
+        assert_eq!(read(ZSTD, length, &windowed(23)), Ok(content.clone()));
+        let mut large = windowed(23);
+        large[5] = (24 - 10) << 3;
+        let expected = Fault::Compression("the window is too large");
+        assert_eq!(read(ZSTD, length, &large), Err(expected.clone()));
+        // An eighth more than the limit.
+        large[5] = ((23 - 10) << 3) | 1;
+        assert_eq!(read(ZSTD, length, &large), Err(expected));
+        let mut dictionary = windowed(23);
+        dictionary[4] |= 1;
+        let expected = Fault::Compression("the frame wants a dictionary");
+        assert_eq!(read(ZSTD, length, &dictionary), Err(expected));
+    }
+
+    #[test]
+    fn lengths_and_codecs_are_refused_before_anything_is_unpacked() {
+        let too_long = Fault::TooLong { length: u64::from(u32::MAX), limit: 1 << 24 };
+        assert_eq!(read(ZSTD, u32::MAX, &[]), Err(too_long));
+        assert_eq!(read(2, 1, &[7]), Err(Fault::Codec(2)));
+        assert_eq!(read(PLAIN, 2, &[7]), Err(Fault::Truncated { needed: 2, left: 1 }));
+        assert_eq!(read(PLAIN, 0, &[7]), Err(Fault::Trailing(1)));
+    }
+}

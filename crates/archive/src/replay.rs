@@ -3,6 +3,7 @@
 
 use lamella_types::{
     BlockHashes, BlockHeader, Config, HistoryRoot, Root, Slot, State, merkle::merkleize_roots,
+    root::ROOT_BYTES,
 };
 
 use crate::{
@@ -127,11 +128,12 @@ impl<'a> Replay<'a> {
     /// The history of a state at `slot`, which has the root of each slot before.
     fn history_at(&self, slot: Slot) -> Result<HistoryRoot, Fault> {
         let mut history = self.history.clone();
-        let roots = self.segment.roots().as_bytes().chunks_exact(32).filter_map(Root::from_slice);
-        let told = history.len() as u64 - u64::from(self.segment.index()) * SEGMENT_SLOTS;
-        let wanted = slot - history.len() as u64;
-        #[expect(clippy::cast_possible_truncation, reason = "slots of one segment")]
-        for root in roots.skip(told as usize).take(wanted as usize) {
+        let first_slot = u64::from(self.segment.index()) * SEGMENT_SLOTS;
+        let place =
+            |slot: u64| ROOT_BYTES * usize::try_from(slot - first_slot).unwrap_or(usize::MAX);
+        let range = place(history.len() as u64)..place(slot);
+        let roots = self.segment.roots().as_bytes().get(range).unwrap_or_default();
+        for root in roots.chunks_exact(ROOT_BYTES).filter_map(Root::from_slice) {
             let full = |_| Fault::Range { what: "slot", got: slot, low: 0, high: slot };
             history.push(root).map_err(full)?;
         }

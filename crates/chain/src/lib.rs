@@ -44,6 +44,7 @@ pub mod restore;
 pub mod rows;
 pub mod schema2;
 mod settle;
+mod unchecked;
 mod view;
 mod vote_rows;
 
@@ -57,3 +58,4 @@ pub use meta::{ForkChoiceRow, block_count};
 pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};
 pub use persist::{PRUNED_NODES_MAX, Persisted, PreparedBlock, Timings};
 pub use recover::{Recovered, live_block_count};
+pub use unchecked::{CheckOutcome, CheckStep, UncheckedBlocks};

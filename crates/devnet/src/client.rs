@@ -268,6 +268,12 @@ impl Metrics {
         line.trim().parse().ok()
     }
 
+    /// The counter with this full name; 0 if it is not there.
+    #[must_use]
+    pub fn count(&self, series: &str) -> u64 {
+        whole(self.value(series))
+    }
+
     /// Imports committed since the node started.
     #[must_use]
     pub fn commits(&self) -> f64 {

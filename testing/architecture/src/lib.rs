@@ -71,7 +71,12 @@ pub const LAYERS: &[Layer] = &[
     layer("xmss", &["types"], false),
     layer("network", &["types"], false),
     layer("metrics", &["chain", "fork-choice", "network", "state-store", "tables", "types"], false),
-    layer("devnet", &["network-dir", "inspect", "interrupt", "state-store", "types"], false),
+    layer("hostile", &["network", "network-dir", "state-transition", "types", "xmss"], false),
+    layer(
+        "devnet",
+        &["hostile", "network-dir", "inspect", "interrupt", "state-store", "types"],
+        false,
+    ),
     layer("network-dir", &["types", "xmss"], false),
 ];
 

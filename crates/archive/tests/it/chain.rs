@@ -102,6 +102,31 @@ impl Chain {
         self.blocks.push(Stored { header, root: header.root(), body: block.body, state });
     }
 
+    /// A chain that no transition judged, in which validators propose out of turn.
+    pub fn out_of_turn() -> Self {
+        let mut chain = Self::new(5);
+        for (slot, proposer) in
+            [(1, 1), (2, 4), (3, 3), (4, 300), (5, 0), (6, 0), (9, 4), (1030, 1)]
+        {
+            let parent = chain.head();
+            let mut state = State::clone(&parent.state);
+            let skipped = slot - parent.header.slot - 1;
+            state.historical_block_hashes.push_parent(parent.root, skipped).unwrap();
+            state.slot = slot;
+            let block = Block {
+                slot,
+                proposer_index: proposer,
+                parent_root: parent.root,
+                ..Block::default()
+            };
+            state.latest_block_header = block.header();
+            let header = BlockHeader { state_root: state.root(), ..block.header() };
+            let state = Arc::new(state);
+            chain.blocks.push(Stored { header, root: header.root(), body: block.body, state });
+        }
+        chain
+    }
+
     fn vote(&self, vote: &Vote) -> Option<AggregatedAttestation> {
         let count = self.network.validators().len();
         let among =

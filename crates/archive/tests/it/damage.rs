@@ -142,6 +142,34 @@ fn altered_content_with_its_digest_made_right_is_an_error_or_means_the_same() {
     assert!(refused > 5_000 && same * 100 < refused, "{refused} refused, {same} the same");
 }
 
+/// As above where columns are compressed, as they are in any segment of some size.
+#[test]
+fn altered_compressed_columns_with_their_digest_made_right_are_errors_or_mean_the_same() {
+    let votes =
+        |slot: u64| vec![Vote::InTime { absent: 1 << (slot % 9) }, Vote::Late { voters: 3 }];
+    let mut steps: Vec<_> =
+        (0..60).map(|slot| Step { skipped: slot % 2, votes: votes(slot) }).collect();
+    steps.push(Step { skipped: 1024, votes: vec![] });
+    let chain = Chain::of(70, &steps);
+    let (name, bytes) = (chain.seal(0).name(), chain.seal(0).bytes);
+    let expected = meaning(&chain, &name, &bytes).unwrap();
+    let magic = [0x28, 0xb5, 0x2f, 0xfd];
+    assert!(bytes.windows(4).filter(|bytes| *bytes == magic).count() >= 4, "compressed columns");
+    let mut refused = 0;
+    for position in (0..bytes.len() - 40).filter(|position| position % 3 != 1) {
+        let mut altered = bytes.clone();
+        altered[position] ^= 1 << (position % 8);
+        match meaning(&chain, &name, &with_digest(altered)) {
+            Ok(other) => assert_eq!(other, expected, "byte {position}"),
+            Err(error) => {
+                assert_named(&error, bytes.len(), &format!("byte {position}"));
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 1_000, "{refused}");
+}
+
 #[test]
 fn an_object_cut_or_grown_is_an_error_at_every_length() {
     let chain = small();

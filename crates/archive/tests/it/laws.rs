@@ -111,3 +111,14 @@ fn empty_segments_and_an_archive_that_begins_later_are_read_alone() {
     check_content(&chain, &file);
     assert_eq!(file.entry().map(|entry| entry.slot), Some(10));
 }
+
+#[test]
+fn a_proposer_out_of_turn_is_kept_and_others_take_no_byte() {
+    let chain = Chain::out_of_turn();
+    let sealed = chain.seal(0);
+    check_content(&chain, &read(&chain, &sealed));
+    // Slots 2, 4 and 6: one, one and one block in turn before each; 300 has two bytes.
+    let column = [0, 7, 0, 0, 0, 1, 4, 1, 0xac, 2, 1, 0];
+    let record = [&[0x09, 0x4c, 12, 0, 0, 0, 0, 0][..], &column].concat();
+    assert!(sealed.bytes.windows(record.len()).any(|bytes| bytes == record));
+}

@@ -71,7 +71,7 @@ fn chain() -> Chain {
 #[test]
 fn the_python_reader_verifies_the_whole_archive_from_one_root() {
     let Some(python) = python() else { return };
-    for chain in [damage::small(), chain()] {
+    for chain in [damage::small(), chain(), Chain::out_of_turn()] {
         let folder = tempfile::tempdir().unwrap();
         write(&chain, folder.path());
         let head = chain.head();
