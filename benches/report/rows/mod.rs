@@ -1,5 +1,6 @@
 //! The rows: what was promised, what was inside the clock, what the neighbour needs, what was measured, beside what.
 
+mod network;
 mod others;
 mod reading;
 mod signatures;
@@ -49,7 +50,7 @@ pub fn unmet(measured: &Measured) -> String {
 }
 
 fn rows(measured: &Measured) -> Vec<Row> {
-    let rows: [fn(&Measured) -> Vec<Row>; 5] =
-        [writing::rows, reading::rows, signatures::rows, sizes::rows, others::rows];
+    let rows: [fn(&Measured) -> Vec<Row>; 6] =
+        [writing::rows, reading::rows, signatures::rows, network::rows, sizes::rows, others::rows];
     rows.into_iter().flat_map(|rows| rows(measured)).collect()
 }
