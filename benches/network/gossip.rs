@@ -33,6 +33,7 @@ pub fn measure(name: String, validators: u64, slot_ms: u64) {
         validators,
         out: dir.path().join("network"),
         genesis_time: None,
+        slot_ms,
         lead_s: LEAD_S,
         ports: Some(ports.numbers()),
         key_slots: last_slot + 20,

@@ -153,6 +153,7 @@ fn make_chain(paths: &NetworkDir, validators: u64, blocks: usize) -> Chain {
         validators,
         out: paths.root.clone(),
         genesis_time: Some(now - age_s),
+        slot_ms: SLOT_MS,
         lead_s: 0,
         ports: None,
         key_slots: blocks as u64 + 1,

@@ -9,8 +9,9 @@ mod genesis;
 mod log;
 mod node;
 mod parent;
+mod shell;
 
-use std::{fmt, io, process::ExitCode};
+use std::{fmt, io, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -38,6 +39,12 @@ pub enum Command {
     /// Look into a node's database.
     #[command(after_help = db::EXIT_CODES)]
     Db(db::DbArgs),
+    /// Print what a shell needs to complete these commands.
+    #[command(after_help = shell::COMPLETIONS_EXAMPLES)]
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, or write those of all commands.
+    #[command(after_help = shell::MAN_EXAMPLES)]
+    Man(shell::ManArgs),
 }
 
 /// Why a command failed.
@@ -61,6 +68,14 @@ pub enum CommandError {
     /// A database tool has no answer.
     #[error(transparent)]
     Db(#[from] db::DbError),
+    /// The manual pages could not be written.
+    #[error("cannot write the manual pages to {folder}: {source}", folder = folder.display())]
+    Man {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The result could not be printed.
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
@@ -81,7 +96,7 @@ impl CommandError {
             Self::Db(error) => error.exit_code() as u8,
             Self::Flags(error) => 1 + u8::from(error.is_usage()),
             Self::Node(error) => error.exit_code(),
-            Self::Checkpoint(_) | Self::Output(_) => 1,
+            Self::Checkpoint(_) | Self::Man { .. } | Self::Output(_) => 1,
         }
     }
 
@@ -102,6 +117,8 @@ impl Cli {
             Command::Devnet(args) => args.run(),
             Command::Node(args) => args.run(),
             Command::Db(args) => args.run(),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

@@ -99,10 +99,13 @@ impl UncheckedProofs {
     /// Every proof below `next` was checked; these are bad. `false`, and nothing changes, if too many are.
     #[must_use]
     pub fn checked_below(&mut self, next: Slot, bad: &[SlotRoot]) -> bool {
-        if self.bad.len() + bad.len() > BAD_PROOFS_MAX {
+        // A range that grew downwards is checked again, and what is bad in it is known already.
+        let new: Vec<SlotRoot> =
+            bad.iter().filter(|key| !self.bad.contains(key)).copied().collect();
+        if self.bad.len() + new.len() > BAD_PROOFS_MAX {
             return false;
         }
-        self.bad.extend_from_slice(bad);
+        self.bad.extend(new);
         self.slots = if next < self.slots.end { next..self.slots.end } else { 0..0 };
         true
     }

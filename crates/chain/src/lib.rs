@@ -41,6 +41,7 @@ mod recover;
 pub mod rows;
 pub mod schema2;
 mod settle;
+mod unchecked;
 mod view;
 mod vote_rows;
 
@@ -52,3 +53,4 @@ pub use meta::{ForkChoiceRow, block_count};
 pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};
 pub use persist::{PRUNED_NODES_MAX, Persisted, PreparedBlock, Timings};
 pub use recover::{Recovered, live_block_count};
+pub use unchecked::{CheckOutcome, CheckStep, UncheckedBlocks};

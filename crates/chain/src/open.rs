@@ -100,6 +100,13 @@ pub struct Opened {
     pub recovered: Recovered,
 }
 
+/// What only the holder of the chain's lock knows and changes.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    /// Commits with proofs that nobody has checked, since this chain was opened.
+    pub(crate) unchecked_commits: u64,
+}
+
 /// The chain of one directory: its tables, its states, and the published view of fork choice.
 pub struct Chain {
     pub(crate) database: Database,
@@ -107,7 +114,7 @@ pub struct Chain {
     pub(crate) settings: Settings,
     pub(crate) view: RwLock<Arc<ForkChoice>>,
     /// Held by whoever changes the view, from its copy to its publication.
-    pub(crate) writer: Mutex<()>,
+    pub(crate) writer: Mutex<Writer>,
     identity: Identity,
 }
 
@@ -261,7 +268,7 @@ impl Chain {
             states: StateStore::default(),
             settings,
             view: RwLock::new(Arc::new(view)),
-            writer: Mutex::new(()),
+            writer: Mutex::default(),
             identity,
         };
         (chain, opened)

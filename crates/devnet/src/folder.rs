@@ -18,7 +18,7 @@ use lamella_network_dir::{
     GenesisConfig, NetworkDir, ValidatorConfig,
     genesis::{self, GenesisOptions},
 };
-use lamella_types::{Slot, SlotClock};
+use lamella_types::{Slot, SlotClock, limits::SLOT_MS};
 use serde::{Deserialize, Serialize};
 
 use super::{DevnetError, DevnetOptions, KeyProgress, churn, clock::unix_ms, ports::Ports};
@@ -41,13 +41,14 @@ const KEY_LEAVES: u64 = 1 << 17;
 pub(super) struct Record {
     pub(super) nodes: u64,
     pub(super) validators: u64,
-    pub(super) slot_ms: u64,
     pub(super) key_slots: u64,
 }
 
 /// A network that is ready to run, and ours alone until this is dropped.
 pub(super) struct Folder {
     pub(super) record: Record,
+    /// Milliseconds of a slot, as `config.yaml` has it.
+    pub(super) slot_ms: u64,
     pub(super) clock: SlotClock,
     pub(super) ports: Ports,
     /// Whether it was here already.
@@ -76,10 +77,11 @@ impl Folder {
             }
             None => make(options, progress)?,
         };
-        let genesis_time = GenesisConfig::load(&paths.config)?.genesis_time;
-        let clock = SlotClock::new(genesis_time, record.slot_ms);
+        let config = GenesisConfig::load(&paths.config)?;
+        let slot_ms = slot_ms(&config, options)?;
+        let clock = SlotClock::new(config.genesis_time, slot_ms);
         let resumed = found.is_some();
-        let folder = Self { record, clock, ports, resumed, dir: dir.clone(), _lock: lock };
+        let folder = Self { record, slot_ms, clock, ports, resumed, dir: dir.clone(), _lock: lock };
         folder.check_keys(folder.now().saturating_add(options.slots.unwrap_or(1)))?;
         Ok(folder)
     }
@@ -125,7 +127,6 @@ impl Record {
         Self {
             nodes: options.nodes.unwrap_or(DevnetOptions::NODES),
             validators,
-            slot_ms: options.slot_ms.unwrap_or(lamella_types::limits::SLOT_MS),
             key_slots: options.key_slots.unwrap_or(later.max(needed)),
         }
     }
@@ -140,6 +141,7 @@ impl Record {
             lead_s: LEAD_S,
             ports: None,
             key_slots: self.key_slots,
+            slot_ms: options.slot_ms.unwrap_or(SLOT_MS),
         }
     }
 
@@ -173,7 +175,6 @@ impl Record {
         let fields = [
             ("--nodes", options.nodes, self.nodes),
             ("--validators", options.validators, self.validators),
-            ("--slot-ms", options.slot_ms, self.slot_ms),
         ];
         for (flag, asked, found) in fields {
             if let Some(asked) = asked.filter(|asked| *asked != found) {
@@ -185,12 +186,24 @@ impl Record {
     }
 }
 
+/// The slot length is the network's. Files that do not say it leave it to what is asked for.
+fn slot_ms(config: &GenesisConfig, options: &DevnetOptions) -> Result<u64, DevnetError> {
+    match (options.slot_ms, config.slot_ms) {
+        (Some(asked), Some(found)) if asked != found => {
+            let (folder, flag) = (options.dir.clone(), "--slot-ms");
+            Err(DevnetError::Mismatch { folder, flag, asked, found })
+        }
+        (asked, found) => Ok(found.or(asked).unwrap_or(SLOT_MS)),
+    }
+}
+
 /// The network in the folder, if it is the one asked for; `None` if it is to be made, and can be.
 fn find(options: &DevnetOptions) -> Result<Option<Record>, DevnetError> {
     let is_there = NetworkDir::new(&options.dir).config.exists();
     let record = if is_there { Record::read(&options.dir)? } else { Record::of(options) };
     if is_there {
         record.fits(options)?;
+        slot_ms(&GenesisConfig::load(&NetworkDir::new(&options.dir).config)?, options)?;
     } else {
         record.genesis(options).check()?;
     }

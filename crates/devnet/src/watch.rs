@@ -98,7 +98,7 @@ impl<'a> Watch<'a> {
                 data_dir: folder.data_dir(&node_id),
                 log: folder.log(&node_id),
                 node_id: node_id.clone(),
-                slot_ms: folder.record.slot_ms,
+                slot_ms: folder.slot_ms,
                 ports: place.ports,
                 log_filter: None,
                 flags: flags.unwrap_or_default(),
@@ -215,7 +215,7 @@ impl<'a> Watch<'a> {
             let (_, ssz) = client.state("head").ok()??;
             State::from_ssz(&ssz).ok()
         };
-        let (paths, slot_ms) = (self.folder.paths(), self.folder.record.slot_ms);
+        let (paths, slot_ms) = (self.folder.paths(), self.folder.slot_ms);
         let api = |node: &Watched| (Ipv4Addr::LOCALHOST, node.process.command().ports.api).into();
         let apis = self.nodes.iter().map(api).collect();
         let plan = Plan { paths, slot_ms, apis, robbed: robbed.place().0, head: Box::new(head) };

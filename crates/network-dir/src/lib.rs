@@ -29,7 +29,7 @@ pub mod whole_file;
 
 pub use assignment::{AssignedValidator, Assignments};
 pub use bootnodes::Bootnode;
-pub use config::GenesisConfig;
+pub use config::{GenesisConfig, SLOT_MS_RANGE};
 pub use error::{NetworkFileError, NodeKeyError, ValidatorKeyError};
 pub use node_entry::{EnrFields, NodeEntry, ValidatorConfig};
 pub use node_key::NodeKey;

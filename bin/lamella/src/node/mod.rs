@@ -247,6 +247,12 @@ impl Node {
         self.look_for_early(interval);
         self.tick(interval, proposer.is_some())?;
         self.observe_lateness("tick", interval);
+        match phase {
+            // A round's block had its time to come, and the aggregator a second turn.
+            3 => self.metrics.coverage.report(slot.saturating_sub(1)),
+            4 => self.metrics.coverage.accepted(slot),
+            _ => {}
+        }
         match (phase, proposer) {
             (0, Some(proposer)) => self.propose(slot, proposer),
             (1, _) if on_duty => self.attest(slot),

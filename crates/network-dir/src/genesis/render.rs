@@ -19,8 +19,8 @@ pub(super) struct Network<'a> {
 }
 
 impl Network<'_> {
-    pub(super) fn config(&self, genesis_time: u64) -> Result<String, GenesisError> {
-        yaml(&ConfigFile::new(genesis_time, self.validators, self.log_slots()))
+    pub(super) fn config(&self, genesis_time: u64, slot_ms: u64) -> Result<String, GenesisError> {
+        yaml(&ConfigFile::new(genesis_time, slot_ms, self.validators, self.log_slots()))
     }
 
     pub(super) fn validators(&self) -> Result<String, GenesisError> {

@@ -78,6 +78,7 @@ fn imports_votes_peers_and_the_view_are_in_the_next_scrape() {
     };
     node.facts.set_peers(vec![peer(Some("zeam")), peer(Some("zeam")), peer(None)]);
     node.facts.set_sync_status(SyncStatus::Synced);
+    node.metrics.coverage.report(7);
     let first = series(&get(server.api_address(), "/metrics"));
     for (name, value) in [
         ("lean_head_slot", 8.0),
