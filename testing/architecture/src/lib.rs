@@ -37,6 +37,11 @@ pub const LAYERS: &[Layer] = &[
     layer("state-transition", &["types"], true),
     layer("fork-choice", &["types"], true),
     layer("state-diff", &["types"], true),
+    // Its tests archive chains that the transition made.
+    Layer {
+        tests_may_use: &["state-transition"],
+        ..layer("archive", &["state-diff", "types"], true)
+    },
     // Its tests damage rows, which only a feature of it allows.
     Layer { tests_may_use: &["tables"], ..layer("tables", &["types"], false) },
     layer("block-store", &["tables", "types"], false),
