@@ -1,6 +1,7 @@
 //! Starting the nodes, watching them, stopping them.
 
 use std::{
+    net::Ipv4Addr,
     panic::resume_unwind,
     path::PathBuf,
     thread,
@@ -215,7 +216,9 @@ impl<'a> Watch<'a> {
             State::from_ssz(&ssz).ok()
         };
         let (paths, slot_ms) = (self.folder.paths(), self.folder.slot_ms);
-        let plan = Plan { paths, slot_ms, robbed: robbed.place().0, head: Box::new(head) };
+        let api = |node: &Watched| (Ipv4Addr::LOCALHOST, node.process.command().ports.api).into();
+        let apis = self.nodes.iter().map(api).collect();
+        let plan = Plan { paths, slot_ms, apis, robbed: robbed.place().0, head: Box::new(head) };
         Ok(Attack::start(plan)?)
     }
 

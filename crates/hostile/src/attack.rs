@@ -1,8 +1,8 @@
 //! All of it at once, against every node of a network on this machine, at a rate that leaves the nodes their processor.
 //!
 //! Every node has four strangers of one address, each with a part to play; one whose connection the node ends comes
-//! again under another name. Beside them one liar knows every node, and a thief signs with the keys of one node's last
-//! validator.
+//! again under another name. Beside them one liar knows every node, a visitor its API, and a thief signs with the keys of one
+//! node's last validator.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -31,6 +31,7 @@ use crate::{
     rubbish::{FarFuture, forged_aggregate, forged_block, root, undecodable},
     stranger::{Answer, RANGE, ROOTS, STATUS, Stranger},
     thief::{KeyTheftError, Thief},
+    visitor::Visitor,
 };
 
 /// Identities at each node. Each has a part: [`rubbish`](Attackers::rubbish), [`replays`](Attackers::replays),
@@ -86,6 +87,8 @@ pub struct Plan {
     pub paths: NetworkDir,
     /// Milliseconds of a slot.
     pub slot_ms: u64,
+    /// The nodes' APIs.
+    pub apis: Vec<SocketAddr>,
     /// The node whose keys are stolen.
     pub robbed: String,
     /// The state of the network's head, if somebody tells.
@@ -93,7 +96,7 @@ pub struct Plan {
 }
 
 /// What is done.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "identities",
     "far-future blocks",
     "undecodable",
@@ -102,6 +105,7 @@ const KINDS: [&str; 8] = [
     "requests",
     "claims",
     "equivocations",
+    "visits",
 ];
 
 /// How often each thing was done.
@@ -163,6 +167,7 @@ struct Attackers {
     /// [`SYBILS`] at each node, where they could be started.
     strangers: Vec<[Option<Stranger>; SYBILS]>,
     liar: Liar,
+    visitors: Vec<Visitor>,
     thief: Thief,
     far: FarFuture,
     /// What was heard from validators, oldest first.
@@ -173,7 +178,7 @@ struct Attackers {
 
 impl Attackers {
     fn new(plan: Plan) -> Result<Self, AttackError> {
-        let Plan { paths, slot_ms, robbed, head } = plan;
+        let Plan { paths, slot_ms, apis, robbed, head } = plan;
         let config = GenesisConfig::load(&paths.config)?;
         let bootnodes = Bootnode::load_all(&paths.nodes)?;
         let dial = bootnodes.iter().filter_map(|node| {
@@ -189,6 +194,7 @@ impl Attackers {
             strangers: nodes.iter().map(|_| Default::default()).collect(),
             nodes,
             liar: Liar::start(dial, *key.as_bytes())?,
+            visitors: apis.into_iter().map(Visitor::new).collect::<io::Result<_>>()?,
             thief: Thief::of(&paths, &robbed, STOLEN)?,
             far: FarFuture::default(),
             heard: VecDeque::new(),
@@ -215,6 +221,8 @@ impl Attackers {
         self.replays(round);
         self.floods(round);
         self.claims(round, slot);
+        let visits = self.visitors.iter_mut().map(|visitor| visitor.visit(round)).sum();
+        self.did("visits", visits);
     }
 
     /// Whoever was sent away comes again under another name.

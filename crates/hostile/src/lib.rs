@@ -9,6 +9,7 @@
 //! | raw bytes, silence, answers that are cut | `stranger` |
 //! | a chain that is not there, floods of requests | `liar` |
 //! | two blocks and two votes for one slot | `thief` |
+//! | a page that asks the API for a change, connections that are left | `visitor` |
 //! | the messages | `rubbish` |
 //! | all of it at once, at a steady rate | `attack` |
 //!
@@ -20,6 +21,7 @@ mod liar;
 pub mod rubbish;
 pub mod stranger;
 pub mod thief;
+mod visitor;
 
 pub use attack::{Attack, AttackError, Plan, names};
 pub use stranger::Stranger;

@@ -85,7 +85,7 @@ pub struct DevnetArgs {
     /// Attack every node with a peer that keeps no rule, and judge that it cost no duty, no memory and no peer.
     ///
     /// It sends blocks of a far future, bytes that are no message, forgeries, replays, floods of requests, lies about its
-    /// chain, under many names, and two blocks and votes for one slot with the keys of the last node's last validator.
+    /// chain, under many names, a page's requests to the API, and two blocks and votes for one slot with the keys of the last node's last validator.
     #[arg(long)]
     hostile: bool,
 
