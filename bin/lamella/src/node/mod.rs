@@ -19,6 +19,7 @@
 //! | catching up; checking what that left unchecked | `catch_up`, `audit` |
 //! | what peers are served, and what they are counted for | `link` |
 //! | what a failure of our store means | `failure` |
+//! | shipping history into an archive | `shipper` |
 //! | who else holds pages of the database | `readers` |
 //! | what the log says | `report` |
 //! | the last slot that the protocol allows | `chain_end` |
@@ -41,6 +42,8 @@ mod link;
 mod pace;
 mod readers;
 mod report;
+#[cfg(feature = "archive")]
+mod shipper;
 mod wall;
 mod workers;
 
@@ -108,6 +111,9 @@ pub struct Node {
     in_flight: InFlight,
     pause: Pause,
     workers: Workers,
+    /// Ships until the node ends.
+    #[cfg(feature = "archive")]
+    _shipper: Option<shipper::Shipper>,
     /// Runs until the node ends.
     network: Network,
     /// Serves until the node ends.
