@@ -18,7 +18,7 @@ LAMELLA := target/release/lamella
 NATIVE := $(if $(PORTABLE),,-C target-cpu=native)
 RELEASE_CARGO := RUSTFLAGS="$(strip $(NATIVE) $(RUSTFLAGS))" cargo
 
-# Minutes of make soak; SOAK_SEED repeats the order of an earlier one.
+# Minutes of each half of make soak; SOAK_SEED repeats the order of an earlier one.
 SOAK_MINUTES ?= 30
 export SOAK_MINUTES SOAK_SEED
 
@@ -47,8 +47,9 @@ fuzz: ## Fuzz what reads bytes of peers and disk, FUZZ_SECONDS a target, two at 
 	@sh .ci/deps fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) testing/fuzz/run
 
-soak: deps ## Run the drills with real nodes again and again, longer, in random order, for SOAK_MINUTES=30
-	$(RELEASE_CARGO) test --release -p lamella-testing-devnet --test drills soak -- --ignored --nocapture
+soak: deps ## Attack real nodes for SOAK_MINUTES=30; then run the drills, longer, in random order, for as long
+	$(RELEASE_CARGO) test --release -p lamella-testing-devnet --test drills soak_under_attack -- --ignored --nocapture
+	$(RELEASE_CARGO) test --release -p lamella-testing-devnet --test drills soak::soak -- --ignored --exact --nocapture
 
 lint: deps ## Check formatting, lints and documentation
 	cargo fmt --all --check

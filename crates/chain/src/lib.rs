@@ -28,6 +28,8 @@
 //!
 //! [`verify`] checks the first ten against a directory; the code upholds the others, and tests hold it to them.
 
+mod archived;
+mod beside;
 mod error;
 mod guard;
 mod identity;
@@ -37,13 +39,17 @@ pub mod migrate;
 mod open;
 mod persist;
 mod recover;
+pub mod restore;
 #[doc(hidden)]
 pub mod rows;
 pub mod schema2;
 mod settle;
+mod unchecked;
 mod view;
 mod vote_rows;
 
+pub use archived::{ADDRESS_BYTES_MAX, Archived};
+pub use beside::explain;
 pub use error::{ChainOpenError, PersistError};
 pub use guard::{GuardError, Reserved};
 pub use identity::{Identity, SCHEMA_VERSION};
@@ -52,3 +58,4 @@ pub use meta::{ForkChoiceRow, block_count};
 pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};
 pub use persist::{PRUNED_NODES_MAX, Persisted, PreparedBlock, Timings};
 pub use recover::{Recovered, live_block_count};
+pub use unchecked::{CheckOutcome, CheckStep, UncheckedBlocks};

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_block_store::{self as block_store, PruneStep, UncheckedProofs};
+use lamella_block_store::{self as block_store, PruneStep};
 use lamella_fork_choice::{BlockSummary, BlockVote, ForkChoice};
 use lamella_state_store::{DiffBase, PreparedState, StateWriteError, StoredState};
 use lamella_tables::{ReadError, SlotRoot, WriteTxn};
@@ -15,6 +15,7 @@ use crate::{
     error::PersistError,
     open::Chain,
     settle::settle,
+    unchecked,
     view::{self, CanonicalChange},
 };
 
@@ -80,6 +81,11 @@ impl PreparedBlock {
         self.state.stored().base(self.root)
     }
 
+    /// The slot, if nobody has checked the proof.
+    fn unchecked_slot(&self) -> Option<Slot> {
+        (!self.is_proof_checked).then_some(self.header.slot)
+    }
+
     const fn key(&self) -> SlotRoot {
         SlotRoot::new(self.header.slot, self.root)
     }
@@ -140,9 +146,6 @@ pub struct Persisted {
     pub timings: Timings,
 }
 
-/// Blocks with their keys, and the slot below which they are all.
-pub type UncheckedBlocks = (Vec<(SlotRoot, SignedBlock)>, Slot);
-
 impl Chain {
     /// Makes blocks permanent, parents before children, in one transaction, and publishes them. Blocks that the
     /// tree already holds are left out.
@@ -154,7 +157,7 @@ impl Chain {
     /// Upholds A1 and A2: rows, canonical index, votes, head, checkpoints and one bounded pruning step are one
     /// transaction; fork choice and cache follow its commit.
     pub fn persist(&self, blocks: Vec<PreparedBlock>) -> Result<Persisted, PersistError> {
-        let _writer = self.writer.lock();
+        let mut writer = self.writer.lock();
         let started = Instant::now();
         let before = self.fork_choice();
         let mut after = ForkChoice::clone(&before);
@@ -167,11 +170,13 @@ impl Chain {
         for block in &blocks {
             block.put(&mut txn)?;
         }
-        note_unchecked(&mut txn, &blocks)?;
+        let unchecked = blocks.iter().filter_map(PreparedBlock::unchecked_slot);
+        let is_unchecked = unchecked::note(&mut txn, unchecked)?;
         view::put(&mut txn, &canonical, &mut after)?;
         let pruned_signatures = self.prune_signatures(&mut txn, &after)?;
         let write = started.elapsed() - fork_choice;
         txn.commit()?;
+        writer.unchecked_commits += u64::from(is_unchecked);
         let commit = started.elapsed() - fork_choice - write;
 
         let imported = blocks.iter().map(|block| block.root).collect();
@@ -190,39 +195,6 @@ impl Chain {
         })
     }
 
-    /// The oldest blocks whose proofs wait to be checked, about `blocks_max` of them, and the slot below which these are
-    /// all. `None` if no proof waits.
-    ///
-    /// # Errors
-    /// A damaged row, or the engine.
-    pub fn unchecked_blocks(
-        &self,
-        blocks_max: usize,
-    ) -> Result<Option<UncheckedBlocks>, ReadError> {
-        let txn = self.database.read()?;
-        let slots = UncheckedProofs::read(&txn)?.slots().clone();
-        if slots.is_empty() {
-            return Ok(None);
-        }
-        block_store::signed_blocks_in(&txn, slots, blocks_max).map(Some)
-    }
-
-    /// Every proof below `next` was checked, and these are bad. Whether that is kept: not if too many are.
-    ///
-    /// # Errors
-    /// [`PersistError`]; nothing has changed.
-    pub fn proofs_checked(&self, next: Slot, bad: &[SlotRoot]) -> Result<bool, PersistError> {
-        let _writer = self.writer.lock();
-        let mut txn = self.database.write()?;
-        let mut proofs = UncheckedProofs::read(&txn)?;
-        let is_kept = proofs.checked_below(next, bad);
-        if is_kept {
-            proofs.put(&mut txn)?;
-            txn.commit()?;
-        }
-        Ok(is_kept)
-    }
-
     /// One bounded step. An engine failure fails the import; a damaged row is reported and costs only the step.
     fn prune_signatures(
         &self,
@@ -237,18 +209,6 @@ impl Chain {
             outcome => Ok(outcome),
         }
     }
-}
-
-/// Upholds P2: a proof that was not checked is not served as if it had been.
-fn note_unchecked(txn: &mut WriteTxn<'_>, blocks: &[PreparedBlock]) -> Result<(), ReadError> {
-    let unchecked = blocks.iter().filter(|block| !block.is_proof_checked);
-    let slots: Vec<Slot> = unchecked.map(|block| block.header.slot).collect();
-    if let (Some(first), Some(last)) = (slots.iter().min(), slots.iter().max()) {
-        let mut proofs = UncheckedProofs::read(txn)?;
-        proofs.add(*first..last + 1);
-        proofs.put(txn)?;
-    }
-    Ok(())
 }
 
 /// Adds the blocks that are new to the view, in order.

@@ -53,11 +53,30 @@ pub const LAYERS: &[Layer] = &[
         &["chain", "fork-choice", "block-store", "state-store", "state-diff", "tables", "types"],
         false,
     ),
+    layer(
+        "shipping",
+        &[
+            "archive",
+            "inspect",
+            "chain",
+            "block-store",
+            "state-diff",
+            "state-store",
+            "tables",
+            "types",
+        ],
+        false,
+    ),
     layer("interrupt", &[], false),
     layer("xmss", &["types"], false),
     layer("network", &["types"], false),
     layer("metrics", &["chain", "fork-choice", "network", "state-store", "tables", "types"], false),
-    layer("devnet", &["network-dir", "inspect", "interrupt", "state-store", "types"], false),
+    layer("hostile", &["network", "network-dir", "state-transition", "types", "xmss"], false),
+    layer(
+        "devnet",
+        &["hostile", "network-dir", "inspect", "interrupt", "state-store", "types"],
+        false,
+    ),
     layer("network-dir", &["types", "xmss"], false),
 ];
 

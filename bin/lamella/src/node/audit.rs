@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use lamella_chain::Chain;
+use lamella_chain::{Chain, CheckOutcome, CheckStep, UncheckedBlocks};
 use lamella_network::standing::SyncStatus;
 use lamella_tables::{ReadError, SlotRoot};
-use lamella_types::{SignedBlock, Slot, Validators};
+use lamella_types::{SignedBlock, Validators};
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{error, info};
 
@@ -43,8 +43,7 @@ impl Audit {
 
 /// What a step found.
 struct Checked {
-    /// Every proof below this slot was checked.
-    next: Slot,
+    step: CheckStep,
     blocks: usize,
     bad: Vec<SlotRoot>,
 }
@@ -76,14 +75,16 @@ impl Node {
         for key in &checked.bad {
             error!(block = %key, "The proof that came with this block is bad: it is not served");
         }
-        if self.chain.proofs_checked(checked.next, &checked.bad)? {
-            self.audit = Audit::Due;
-            info!(blocks = checked.blocks, below_slot = checked.next, "Proofs checked");
-        } else {
-            error!(
-                from = checked.next,
-                "Too many bad proofs: the rest is not checked, and not served"
-            );
+        let below_slot = checked.step.below();
+        match self.chain.proofs_checked(checked.step, &checked.bad)? {
+            CheckOutcome::Kept => {
+                self.audit = Audit::Due;
+                info!(blocks = checked.blocks, below_slot, "Proofs checked");
+            }
+            CheckOutcome::Outdated => self.audit = Audit::Due,
+            CheckOutcome::TooManyBad => {
+                error!(below_slot, "Too many bad proofs: the rest is not checked, and not served");
+            }
         }
         Ok(())
     }
@@ -94,12 +95,14 @@ fn check(
     scheme: &dyn ProofScheme,
     validators: &Validators,
 ) -> Result<Option<Checked>, ReadError> {
-    let Some((blocks, next)) = chain.unchecked_blocks(STEP_BLOCKS)? else { return Ok(None) };
+    let Some(UncheckedBlocks { blocks, step }) = chain.unchecked_blocks(STEP_BLOCKS)? else {
+        return Ok(None);
+    };
     let is_bad = |(key, block): &&(SlotRoot, SignedBlock)| {
         proofs::verify_block(scheme, validators, block, key.root).is_err()
     };
     let bad = blocks.iter().filter(is_bad).map(|(key, _)| *key).collect();
-    Ok(Some(Checked { next, blocks: blocks.len(), bad }))
+    Ok(Some(Checked { step, blocks: blocks.len(), bad }))
 }
 
 #[cfg(test)]
@@ -148,11 +151,11 @@ mod tests {
 
         let validators = made.genesis.validators.clone();
         let checked = check(&chain, &RAW, &validators).unwrap().unwrap();
-        assert_eq!((checked.blocks, checked.next), (39, 40));
+        assert_eq!((checked.blocks, checked.step.below()), (39, 40));
         let bad = SlotRoot::new(made.blocks[BAD].block.slot, made.roots[BAD]);
         assert_eq!(checked.bad, [bad]);
         assert_eq!(is_served(&chain), only_last, "not before it is kept");
-        assert!(chain.proofs_checked(checked.next, &checked.bad).unwrap());
+        assert_eq!(chain.proofs_checked(checked.step, &checked.bad).unwrap(), CheckOutcome::Kept);
         let all_but_bad: Vec<bool> = (0..40).map(|index| index != BAD).collect();
         assert_eq!(is_served(&chain), all_but_bad);
         assert!(check(&chain, &RAW, &validators).unwrap().is_none(), "once");
@@ -161,6 +164,38 @@ mod tests {
         drop((importer, chain));
         let (chain, _) = Chain::resume(directory.path(), &identity, settings).unwrap();
         assert_eq!(is_served(&Arc::new(chain)), all_but_bad);
+    }
+
+    /// Symptom: of two forks that were caught up with, one was served with proofs that nobody had checked.
+    /// Mechanism: a worker checked the first one's proofs while the second one came, for the same slots; what it found
+    /// was kept for all blocks of those slots.
+    /// Fix: a step's findings are kept only if no unchecked proof was stored since it began.
+    #[test]
+    fn what_comes_while_proofs_are_checked_is_not_taken_for_checked() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = SignedChain::of(4, 4, 40);
+        let mut fork = SignedChain::of(4, 3, 40);
+        fork.spoil(BAD);
+        let (chain, _) =
+            Chain::create(directory.path(), made.bootstrap(), "raw", Settings::default()).unwrap();
+        let chain = Arc::new(chain);
+        let importer = Importer::new(Arc::clone(&chain), Arc::new(RAW));
+        importer.import_batch(made.blocks.clone()).unwrap().unwrap();
+        let validators = made.genesis.validators.clone();
+        let checked = check(&chain, &RAW, &validators).unwrap().unwrap();
+        importer.import_batch(fork.blocks.clone()).unwrap().unwrap();
+        let kept = chain.proofs_checked(checked.step, &checked.bad).unwrap();
+        assert_eq!(kept, CheckOutcome::Outdated);
+
+        let read = |root| signed_block(&chain.read().unwrap(), root).unwrap();
+        for root in [&made.roots[BAD], &fork.roots[BAD]] {
+            assert!(matches!(read(root), SignedBlockRead::Unchecked(_)));
+        }
+        let again = check(&chain, &RAW, &validators).unwrap().unwrap();
+        assert_eq!(again.bad, [SlotRoot::new(fork.blocks[BAD].block.slot, fork.roots[BAD])]);
+        assert_eq!(chain.proofs_checked(again.step, &again.bad).unwrap(), CheckOutcome::Kept);
+        assert!(matches!(read(&made.roots[BAD]), SignedBlockRead::Found(_)));
+        assert!(matches!(read(&fork.roots[BAD]), SignedBlockRead::Unchecked(_)));
     }
 
     /// Of a long range a step takes so many blocks, and the next one goes on behind them.
@@ -179,8 +214,11 @@ mod tests {
         let mut steps = Vec::new();
         while let Some(checked) = check(&chain, &RAW, &validators).unwrap() {
             assert_eq!(checked.bad, []);
-            assert!(chain.proofs_checked(checked.next, &checked.bad).unwrap());
-            steps.push((checked.blocks, checked.next));
+            assert_eq!(
+                chain.proofs_checked(checked.step, &checked.bad).unwrap(),
+                CheckOutcome::Kept
+            );
+            steps.push((checked.blocks, checked.step.below()));
         }
         assert_eq!(steps, [(64, 65), (55, 120)]);
         let report =

@@ -8,9 +8,10 @@ mod golden_directory;
 mod migrate;
 mod schema2;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path};
 
-use lamella_chain::{Bootstrap, Chain, ChainOpenError, Found, SCHEMA_VERSION, Settings};
+use lamella_block_store::Extent;
+use lamella_chain::{Bootstrap, Chain, ChainOpenError, Found, SCHEMA_VERSION, Settings, verify};
 use lamella_tables::{
     Bytes, Database, DatabaseView, DutyKey, KeyKind, Meta, MetaName, OpenError, OpenMode, Options,
     RawRow, Read as _,
@@ -99,6 +100,23 @@ fn write_meta(path: &Path, name: &'static str, row: Option<Vec<u8>>) {
         None => assert!(txn.delete::<Meta>(&MetaName::new(name)).unwrap()),
     }
     txn.commit().unwrap();
+}
+
+/// S2 of the extent: it must not promise states where it has no blocks, nor keep quiet about states that are there.
+#[test]
+fn an_extent_that_says_another_first_state_is_a_finding() {
+    let directory = tempfile::tempdir().unwrap();
+    let chain = open(directory.path(), genesis(7, 4, 1), "raw").unwrap();
+    let mut row = Extent::read(&chain.read().unwrap()).unwrap().encode();
+    drop(chain);
+    // format 1 | bootstrap 40 | ranges 2 | bytes of the range 2 | oldest 40 | parent 32 | states from 8
+    row[117..125].copy_from_slice(&9u64.to_be_bytes());
+    write_meta(directory.path(), "extent", Some(row));
+    let view = DatabaseView::open(directory.path()).unwrap();
+    let report = verify(&view, &mut |_| ControlFlow::Continue(())).unwrap();
+    let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    let text = "the extent has states from slot 9 on, blocks from slot 0";
+    assert!(findings.len() == 1 && findings[0].contains(text), "{findings:?}");
 }
 
 #[test]
