@@ -21,10 +21,13 @@ use lamella_types::{
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
 use tempfile::TempDir;
 
-use crate::script::{STALL, Script, unproved};
+use crate::{
+    archive,
+    script::{STALL, Script, unproved},
+};
 
 /// Slot of the last block that a chain can have: its history holds a root for each slot before.
-const LAST_SLOT: Slot = CHAIN_LAST_SLOT;
+pub const LAST_SLOT: Slot = CHAIN_LAST_SLOT;
 
 /// Slots behind the head at which a healthy chain is finalized.
 const FINALITY_SLOTS: u64 = 2;
@@ -134,6 +137,17 @@ fn the_longest_chain_is_kept_whole_and_ends_with_a_rejection() {
     check_reads(&long, &kept);
     check_invariants(&long);
     check_end(&long, script.state());
+}
+
+/// Three minutes more, so not with the others: `cargo test -p lamella-testing-long-chain -- --ignored --nocapture`.
+#[test]
+#[ignore = "builds the chain once more"]
+fn the_longest_chain_comes_back_from_its_archive_row_by_row() {
+    let genesis = genesis_state(1_700_000_000, registry(SMALL));
+    let mut script = Script::new(&genesis, LAST_SLOT);
+    let long = LongChain::begin(&genesis);
+    build(&long, &mut script);
+    archive::check(&long.chain);
 }
 
 fn check_size(long: &LongChain) {
