@@ -7,7 +7,7 @@ use crate::{
     data_file::{Found, find, flush, judge, must_exist, open_same},
     elsewhere::has_room,
     error::{EngineError, OpenError, Operation},
-    lazy,
+    lazy::{self, Flushes},
     lock::{Access, WriterLock, check_readers_file, has_readers_file},
     options::{Durability, OpenMode, Options},
     page_check::PageCheck,
@@ -22,6 +22,7 @@ use crate::{
 pub struct Database {
     view: DatabaseView,
     durability: Durability,
+    flushes: Flushes,
     check: PageCheck,
     /// Held while this process may write.
     _lock: WriterLock,
@@ -72,7 +73,13 @@ impl Database {
         if options.mode == OpenMode::Create {
             create::create_tables(&view)?;
         }
-        Ok(Self { view, durability: options.durability, check, _lock: lock })
+        Ok(Self {
+            view,
+            durability: options.durability,
+            flushes: Flushes::default(),
+            check,
+            _lock: lock,
+        })
     }
 
     /// Creates the tables that are missing: one transaction, or none if there is nothing to do.
@@ -110,7 +117,8 @@ impl Database {
         match self.durability {
             Durability::Durable => self.view.begin_write().map_err(begin),
             Durability::Lazy => {
-                let txn = lazy::begin(&self.view.engine, value_bytes).map_err(begin)?;
+                let txn =
+                    lazy::begin(&self.view.engine, &self.flushes, value_bytes).map_err(begin)?;
                 Ok(self.view.write_txn(txn))
             }
         }
@@ -119,10 +127,10 @@ impl Database {
     /// Flushes what lazy commits have left to the system.
     ///
     /// # Errors
-    /// When the flush fails.
+    /// When the flush fails, or one has failed before.
     pub fn flush(&self) -> Result<(), EngineError> {
         let failed = |error| EngineError::new(Operation::Commit, "-", error);
-        self.engine.sync(true).map(|_| ()).map_err(|error| judge(self.path(), failed(error)))
+        self.flushes.flush(&self.engine).map_err(|error| judge(self.path(), failed(error)))
     }
 }
 

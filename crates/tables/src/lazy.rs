@@ -9,7 +9,9 @@
 //! It does none of this while the file has room, nor right after a flush that was asked for, which covers the meta page
 //! too. So a transaction begins with room for all that it may write, or right after such a flush; then the file grows.
 
-use libmdbx::{Database, NoWriteMap, RW, Transaction};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use libmdbx::{Database, Error, NoWriteMap, RW, Transaction};
 
 /// Free bytes at the end of the file with which a transaction without proofs begins: 7,000 votes written at once, of the
 /// 9,216 that there can be and the handful that a slot brings. An import of a small block writes some 60 KB.
@@ -21,14 +23,35 @@ const WRITTEN_PER_BYTE: u64 = 2;
 /// How often another process' or thread's commit may come between the flush and the transaction.
 const FLUSHES_MAX: u32 = 8;
 
+/// Flushes that were asked for, until one fails. A system that could not write something may forget it and call the next
+/// flush a success, and the engine asks again without a look back; so nothing is acknowledged after the first failure.
+#[derive(Debug, Default)]
+pub(crate) struct Flushes {
+    have_failed: AtomicBool,
+}
+
+impl Flushes {
+    /// Flushes what lazy commits have left to the system.
+    pub(crate) fn flush(&self, engine: &Database<NoWriteMap>) -> libmdbx::Result<()> {
+        self.require_sound()?;
+        engine.sync(true).map(drop).inspect_err(|_| self.have_failed.store(true, Ordering::Release))
+    }
+
+    fn require_sound(&self) -> libmdbx::Result<()> {
+        if self.have_failed.load(Ordering::Acquire) { Err(Error::Panic) } else { Ok(()) }
+    }
+}
+
 /// Begins a write transaction that writes values of so many bytes.
 ///
 /// # Cost
 /// Where the file's end is near, a flush of all commits before.
-pub(crate) fn begin(
-    engine: &Database<NoWriteMap>,
+pub(crate) fn begin<'a>(
+    engine: &'a Database<NoWriteMap>,
+    flushes: &Flushes,
     value_bytes: u64,
-) -> libmdbx::Result<Transaction<'_, RW, NoWriteMap>> {
+) -> libmdbx::Result<Transaction<'a, RW, NoWriteMap>> {
+    flushes.require_sound()?;
     let needed = ROOM_BYTES.saturating_add(value_bytes.saturating_mul(WRITTEN_PER_BYTE));
     let mut flushed = None;
     for _ in 0..FLUSHES_MAX {
@@ -43,7 +66,7 @@ pub(crate) fn begin(
         }
         drop(txn);
         flushed = Some(info.last_txnid());
-        engine.sync(true)?;
+        flushes.flush(engine)?;
     }
-    Err(libmdbx::Error::Busy)
+    Err(Error::Busy)
 }
