@@ -11,6 +11,7 @@
 )]
 #![allow(clippy::cast_precision_loss, reason = "sizes far below 2^52")]
 
+mod archive;
 mod commit;
 mod diffs;
 mod disk;
@@ -31,4 +32,5 @@ fn main() {
     let healthy_diff_bytes = diffs::over_stall();
     disk::over_history(&healthy_diff_bytes);
     disk::healthy_slot();
+    archive::bytes_a_slot();
 }

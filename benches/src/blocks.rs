@@ -94,6 +94,10 @@ impl BlockSource {
 
     fn attestations(&mut self) -> Vec<AggregatedAttestation> {
         let slot = self.state.slot;
+        // Nobody votes in the slot of genesis.
+        if slot == 0 {
+            return Vec::new();
+        }
         let (mut in_time, mut late) = (Vec::new(), Vec::new());
         for validator in 0..self.state.validators.len() as u64 {
             if self.finality != Finality::Healthy && !is_online(validator) {
@@ -104,7 +108,7 @@ impl BlockSource {
             votes.push(validator);
         }
         let votes = [(slot, in_time), (slot - 1, late)];
-        let votes = votes.into_iter().filter(|(_, voters)| !voters.is_empty());
+        let votes = votes.into_iter().filter(|(slot, voters)| *slot > 0 && !voters.is_empty());
         votes
             .map(|(slot, voters)| AggregatedAttestation {
                 aggregation_bits: AggregationBits::from_indices(voters).unwrap(),

@@ -15,6 +15,7 @@
 //! | the bytes of a commit, written and flushed by nothing but the system | [`bare`] |
 //! | figures that are not times | [`figures`] |
 //! | the points of the report's plots | [`sweep`] |
+//! | a segment of the archive | [`archived`] |
 //! | blocks with real signatures | [`signed`] |
 //! | a full state decoded on as many threads as our own reads have | [`threads`] |
 //! | timing one step and checking its result | [`timing`] |
@@ -30,6 +31,7 @@
 )]
 #![allow(clippy::cast_precision_loss, reason = "figures far below 2^52")]
 
+pub mod archived;
 pub mod bare;
 pub mod blocks;
 pub mod directory;
@@ -45,6 +47,7 @@ pub mod synthetic;
 pub mod threads;
 pub mod timing;
 
+pub use archived::Archived;
 pub use blocks::BlockSource;
 pub use directory::BenchChain;
 pub use linear::LinearStore;
@@ -55,6 +58,9 @@ pub use timing::{Stopwatch, Times};
 
 /// Validators of a large network: the registry's limit.
 pub const LARGE: u64 = 4096;
+
+/// Validators of a middling network.
+pub const MIDDLING: u64 = 400;
 
 /// Validators of a devnet.
 pub const SMALL: u64 = 8;

@@ -13,6 +13,7 @@
 )]
 #![allow(clippy::cast_precision_loss, reason = "figures far below 2^52")]
 
+mod archive;
 mod curves;
 mod diffs;
 mod full_state;
@@ -56,6 +57,7 @@ criterion_group! {
         restart::restart,
         head::head_update,
         signatures::signatures,
+        archive::archive,
         curves::over_history,
         curves::over_stall,
 }

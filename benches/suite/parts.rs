@@ -38,7 +38,7 @@ impl Parts {
         let step = block.persisted.pruned_signatures.as_ref().unwrap();
         self.blocks.push(Block {
             whole,
-            parts: [block.transition, fork_choice, write, commit],
+            parts: [block.effort.proof + block.effort.transition, fork_choice, write, commit],
             is_anchor: slot.is_multiple_of(ANCHOR_INTERVAL_SLOTS),
             pruned: step.deleted > 0 && block.persisted.pruned_nodes > 0,
         });

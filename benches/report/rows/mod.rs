@@ -1,5 +1,7 @@
 //! The rows: what was promised, what was inside the clock, what the neighbour needs, what was measured, beside what.
 
+mod archive;
+mod network;
 mod others;
 mod reading;
 mod signatures;
@@ -49,7 +51,14 @@ pub fn unmet(measured: &Measured) -> String {
 }
 
 fn rows(measured: &Measured) -> Vec<Row> {
-    let rows: [fn(&Measured) -> Vec<Row>; 5] =
-        [writing::rows, reading::rows, signatures::rows, sizes::rows, others::rows];
+    let rows: [fn(&Measured) -> Vec<Row>; 7] = [
+        writing::rows,
+        reading::rows,
+        signatures::rows,
+        network::rows,
+        sizes::rows,
+        archive::rows,
+        others::rows,
+    ];
     rows.into_iter().flat_map(|rows| rows(measured)).collect()
 }

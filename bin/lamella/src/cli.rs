@@ -3,14 +3,17 @@
 //! Results go to stdout, everything else to stderr. The exit code is 0 for success, 2 if the command was used wrongly
 //! and 1 if it failed; an error is one line, `error: ...`.
 
+#[cfg(feature = "archive")]
+mod archive;
 mod db;
 mod devnet;
 mod genesis;
 mod log;
 mod node;
 mod parent;
+mod shell;
 
-use std::{fmt, io, process::ExitCode};
+use std::{fmt, io, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -38,6 +41,16 @@ pub enum Command {
     /// Look into a node's database.
     #[command(after_help = db::EXIT_CODES)]
     Db(db::DbArgs),
+    /// History as files: write an archive, verify it, make a directory of it.
+    #[cfg(feature = "archive")]
+    #[command(after_help = archive::EXIT_CODES)]
+    Archive(archive::ArchiveArgs),
+    /// Print what a shell needs to complete these commands.
+    #[command(after_help = shell::COMPLETIONS_EXAMPLES)]
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, or write those of all commands.
+    #[command(after_help = shell::MAN_EXAMPLES)]
+    Man(shell::ManArgs),
 }
 
 /// Why a command failed.
@@ -61,6 +74,18 @@ pub enum CommandError {
     /// A database tool has no answer.
     #[error(transparent)]
     Db(#[from] db::DbError),
+    /// A job on an archive did not end.
+    #[cfg(feature = "archive")]
+    #[error(transparent)]
+    Archive(#[from] archive::ArchiveCommandError),
+    /// The manual pages could not be written.
+    #[error("cannot write the manual pages to {folder}: {source}", folder = folder.display())]
+    Man {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The result could not be printed.
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
@@ -79,9 +104,11 @@ impl CommandError {
             Self::Devnet(error) => error.exit_code(),
             Self::Genesis(error) => 1 + u8::from(error.is_usage()),
             Self::Db(error) => error.exit_code() as u8,
+            #[cfg(feature = "archive")]
+            Self::Archive(error) => error.exit_code(),
             Self::Flags(error) => 1 + u8::from(error.is_usage()),
             Self::Node(error) => error.exit_code(),
-            Self::Checkpoint(_) | Self::Output(_) => 1,
+            Self::Checkpoint(_) | Self::Man { .. } | Self::Output(_) => 1,
         }
     }
 
@@ -102,6 +129,10 @@ impl Cli {
             Command::Devnet(args) => args.run(),
             Command::Node(args) => args.run(),
             Command::Db(args) => args.run(),
+            #[cfg(feature = "archive")]
+            Command::Archive(args) => args.run(),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

@@ -60,13 +60,22 @@ pub enum Imported {
     New(Box<NewBlock>),
 }
 
+/// What the preparation of a block took.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Reading its parent's state, and checking its proof.
+    pub proof: Duration,
+    /// The state transition, and what the store needs of it.
+    pub transition: Duration,
+}
+
 /// A block that is now permanent.
 #[derive(Debug)]
 pub struct NewBlock {
     /// Its root.
     pub root: Root,
-    /// Signature check and state transition.
-    pub transition: Duration,
+    /// What its preparation took.
+    pub effort: Effort,
     /// What its commit changed.
     pub persisted: Persisted,
 }
@@ -90,13 +99,12 @@ impl Importer {
     /// # Errors
     /// [`ImportError`]; nothing has changed.
     pub fn import(&self, block: SignedBlock) -> Result<Imported, ImportError> {
-        let started = Instant::now();
         let root = hash_tree_root(&block.block);
         if self.check(&root, &block.block)? == BlockStatus::Known {
             return Ok(Imported::Known(root));
         }
-        let prepared = self.prepare(&root, block)?;
-        self.finish(prepared, started.elapsed())
+        let (prepared, effort) = self.prepare(&root, block)?;
+        self.finish(prepared, effort)
     }
 
     /// Whether the block may be imported on the tree as it is. Cheap.
@@ -112,31 +120,34 @@ impl Importer {
     ///
     /// # Errors
     /// [`ImportError`], but not `Persist`.
-    pub fn prepare(&self, root: &Root, block: SignedBlock) -> Result<PreparedBlock, ImportError> {
+    pub fn prepare(
+        &self,
+        root: &Root,
+        block: SignedBlock,
+    ) -> Result<(PreparedBlock, Effort), ImportError> {
+        let started = Instant::now();
         // 1. The parent, captured before the state transition.
         let base = self.base(root, &block)?;
         // 2. Signatures and transition: no transaction open, nothing written.
         proofs::verify_block(&*self.scheme, &base.state().validators, &block, *root)
             .map_err(|reason| ImportError::Rejected { root: *root, reason })?;
-        self.apply(root, &base, block, true)
+        let proof = started.elapsed();
+        let prepared = self.apply(root, &base, block, true)?;
+        Ok((prepared, Effort { proof, transition: started.elapsed().saturating_sub(proof) }))
     }
 
-    /// Makes a block permanent that was prepared in this time, on the tree as it is now.
+    /// Makes a block permanent that was prepared with this effort, on the tree as it is now.
     ///
     /// # Errors
     /// [`ImportError`]; nothing has changed.
-    pub fn finish(
-        &self,
-        prepared: PreparedBlock,
-        transition: Duration,
-    ) -> Result<Imported, ImportError> {
+    pub fn finish(&self, prepared: PreparedBlock, effort: Effort) -> Result<Imported, ImportError> {
         let root = prepared.root();
         if self.check(&root, prepared.block())? == BlockStatus::Known {
             return Ok(Imported::Known(root));
         }
         // 3. One write transaction; 4. commit, and only then publish.
         let persisted = self.chain.persist(vec![prepared])?;
-        Ok(Imported::New(Box::new(NewBlock { root, transition, persisted })))
+        Ok(Imported::New(Box::new(NewBlock { root, effort, persisted })))
     }
 
     /// Imports a run of blocks, each the child of the one before, in one transaction. Used in catch-up.

@@ -110,6 +110,25 @@ impl UncheckedProofs {
         true
     }
 
+    /// Proofs that are known to be bad or missing.
+    #[must_use]
+    pub fn bad(&self) -> &[SlotRoot] {
+        &self.bad
+    }
+
+    /// A bad or missing proof has been replaced by a good one. `false` if this was not one.
+    #[must_use]
+    pub fn replaced(&mut self, key: &SlotRoot) -> bool {
+        let before = self.bad.len();
+        self.bad.retain(|bad| bad != key);
+        self.bad.len() < before
+    }
+
+    /// Proofs before this key are pruned, bad ones too.
+    pub fn pruned_below(&mut self, floor: &SlotRoot) {
+        self.bad.retain(|bad| bad >= floor);
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![FORMAT];
         bytes.extend_from_slice(&self.slots.start.to_be_bytes());
@@ -154,6 +173,17 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_proof_is_one_until_it_is_replaced_or_pruned() {
+        let mut unchecked = UncheckedProofs::default();
+        assert!(unchecked.checked_below(0, &[key(6), key(8), key(9)]));
+        assert!(unchecked.replaced(&key(8)) && !unchecked.replaced(&key(8)));
+        assert_eq!(unchecked.bad(), [key(6), key(9)]);
+        unchecked.pruned_below(&key(9));
+        assert_eq!(unchecked.bad(), [key(9)]);
+        assert!(unchecked.replaced(&key(9)) && unchecked.is_empty());
+    }
+
+    #[test]
     fn what_was_checked_leaves_the_range_and_what_is_bad_stays() {
         let mut unchecked = UncheckedProofs::default();
         assert!(unchecked.is_empty());
@@ -166,7 +196,7 @@ mod tests {
         assert!(unchecked.checked_below(20, &[]));
         assert_eq!(is_in(&unchecked), [false, true, false, false, false, false]);
         assert!(!unchecked.is_empty());
-        let many: Vec<SlotRoot> = (0..64).map(key).collect();
+        let many: Vec<SlotRoot> = (100..164).map(key).collect();
         assert!(!unchecked.checked_below(64, &many));
         assert!(unchecked.checked_below(64, &many[..63]));
     }

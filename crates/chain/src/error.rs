@@ -47,6 +47,14 @@ pub enum ChainOpenError {
         /// The database.
         path: PathBuf,
     },
+    /// The directory is being made from an archive, and is not whole.
+    #[error(
+        "the restoration of {} has not ended; run `lamella archive restore` again with the same target, it goes on, or delete {}.restoring", path.display(), path.display()
+    )]
+    Restoring {
+        /// The database.
+        path: PathBuf,
+    },
     /// The layout constants differ: the same schema built with other sizes.
     #[error("the database was laid out with {what} {found}, this lamella with {ours}")]
     Layout {

@@ -28,6 +28,8 @@
 //!
 //! [`verify`] checks the first ten against a directory; the code upholds the others, and tests hold it to them.
 
+mod archived;
+mod beside;
 mod error;
 mod guard;
 mod identity;
@@ -37,6 +39,7 @@ pub mod migrate;
 mod open;
 mod persist;
 mod recover;
+pub mod restore;
 #[doc(hidden)]
 pub mod rows;
 pub mod schema2;
@@ -45,6 +48,8 @@ mod unchecked;
 mod view;
 mod vote_rows;
 
+pub use archived::{ADDRESS_BYTES_MAX, Archived};
+pub use beside::explain;
 pub use error::{ChainOpenError, PersistError};
 pub use guard::{GuardError, Reserved};
 pub use identity::{Identity, SCHEMA_VERSION};

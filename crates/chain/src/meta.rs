@@ -14,8 +14,17 @@ pub(crate) const FORK_CHOICE: &str = "fork_choice";
 const BLOCKS: &str = "blocks";
 
 /// Every name that this version writes. Others are left alone: a later version may have written them.
-pub(crate) const META_NAMES: &[&str] =
-    &["schema", "identity", FORK_CHOICE, "extent", "unchecked_proofs", BLOCKS, "migration"];
+pub(crate) const META_NAMES: &[&str] = &[
+    "schema",
+    "identity",
+    FORK_CHOICE,
+    "extent",
+    "unchecked_proofs",
+    BLOCKS,
+    "migration",
+    "restoration",
+    "archived",
+];
 
 /// First byte of the row. A later version may append to what stands behind it; this one reads what it knows.
 const FORMAT: u8 = 1;

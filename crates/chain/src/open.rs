@@ -13,10 +13,10 @@ use lamella_types::{Root, SignedBlock, State, hash_tree_root, limits::SLOT_MS};
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
+    beside,
     error::ChainOpenError,
     identity::Identity,
     meta::ForkChoiceRow,
-    migrate,
     recover::{self, Recovered},
 };
 
@@ -126,7 +126,7 @@ impl Chain {
     pub fn find(path: &Path) -> Result<Found, ChainOpenError> {
         let opened = DatabaseView::open(path).map_err(ChainOpenError::from);
         let found = opened.and_then(|database| Found::in_database(&database));
-        match found.map_err(|error| migrate::explain(path, error)) {
+        match found.map_err(|error| beside::explain(path, error)) {
             Err(ChainOpenError::Open(OpenError::Missing { .. } | OpenError::Empty { .. })) => {
                 Ok(Found::Nothing)
             }
@@ -167,7 +167,7 @@ impl Chain {
     /// # Atomicity
     /// One transaction.
     pub fn derive(path: &Path) -> Result<Recovered, ChainOpenError> {
-        let explain = |error| migrate::explain(path, error);
+        let explain = |error| beside::explain(path, error);
         let opened = Database::open(path, Options::new(OpenMode::Existing));
         let database = opened.map_err(|error| explain(error.into()))?;
         if Found::in_database(&database).map_err(explain)? == Found::Nothing {
@@ -204,7 +204,7 @@ impl Chain {
             validator_count: bootstrap.state.validators.len() as u64,
         });
 
-        migrate::check_none(path)?;
+        beside::check_none(path)?;
         let database = Database::open(path, options(OpenMode::Create, &settings))?;
         if Found::in_database(&database)? != Found::Nothing {
             return Err(ChainOpenError::Exists);
@@ -336,7 +336,7 @@ impl ReadOnlyChain {
     /// # Errors
     /// [`ChainOpenError`].
     pub fn open(path: &Path) -> Result<Self, ChainOpenError> {
-        Self::open_finished(path).map_err(|error| migrate::explain(path, error))
+        Self::open_finished(path).map_err(|error| beside::explain(path, error))
     }
 
     fn open_finished(path: &Path) -> Result<Self, ChainOpenError> {

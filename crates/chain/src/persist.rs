@@ -82,7 +82,7 @@ impl PreparedBlock {
     }
 
     /// The slot, if nobody has checked the proof.
-    pub(crate) fn unchecked_slot(&self) -> Option<Slot> {
+    fn unchecked_slot(&self) -> Option<Slot> {
         (!self.is_proof_checked).then_some(self.header.slot)
     }
 
@@ -172,7 +172,8 @@ impl Chain {
         for block in &blocks {
             block.put(&mut txn)?;
         }
-        let is_unchecked = unchecked::note(&mut txn, &blocks)?;
+        let unchecked = blocks.iter().filter_map(PreparedBlock::unchecked_slot);
+        let is_unchecked = unchecked::note(&mut txn, unchecked)?;
         view::put(&mut txn, &canonical, &mut after)?;
         let pruned_signatures = self.prune_signatures(&mut txn, &after)?;
         let write = started.elapsed() - fork_choice;

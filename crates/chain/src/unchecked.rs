@@ -5,9 +5,9 @@
 
 use lamella_block_store::{self as block_store, UncheckedProofs};
 use lamella_tables::{ReadError, SlotRoot, WriteTxn};
-use lamella_types::{SignedBlock, Slot};
+use lamella_types::{MultiMessageAggregate, SignedBlock, Slot};
 
-use crate::{error::PersistError, open::Chain, persist::PreparedBlock};
+use crate::{error::PersistError, open::Chain};
 
 /// The oldest blocks whose proofs wait to be checked.
 #[derive(Debug)]
@@ -65,6 +65,43 @@ impl Chain {
         Ok(Some(UncheckedBlocks { blocks, step: CheckStep { below, unchecked_commits } }))
     }
 
+    /// Blocks whose proofs are bad or missing, and not pruned since: at most 64.
+    ///
+    /// # Errors
+    /// A damaged row, or the engine.
+    pub fn bad_proofs(&self) -> Result<Vec<SlotRoot>, ReadError> {
+        let txn = self.database.read()?;
+        let mut proofs = UncheckedProofs::read(&txn)?;
+        if !proofs.bad().is_empty() {
+            proofs.pruned_below(&block_store::signature_floor(&txn)?.key);
+        }
+        Ok(proofs.bad().to_vec())
+    }
+
+    /// Stores a proof in place of one that was bad or missing. The caller has checked it. `false`, and nothing changes, if
+    /// the block's is neither.
+    ///
+    /// # Errors
+    /// [`PersistError`]; nothing has changed.
+    pub fn replace_bad_proof(
+        &self,
+        key: &SlotRoot,
+        proof: &MultiMessageAggregate,
+    ) -> Result<bool, PersistError> {
+        let _writer = self.writer.lock();
+        let mut txn = self.database.write()?;
+        let mut proofs = UncheckedProofs::read(&txn)?;
+        proofs.pruned_below(&block_store::signature_floor(&txn)?.key);
+        let is_bad = proofs.replaced(key);
+        if is_bad {
+            // Upholds P2: proof and mark change in one transaction.
+            block_store::put_signature(&mut txn, key, proof)?;
+            proofs.put(&mut txn)?;
+            txn.commit()?;
+        }
+        Ok(is_bad)
+    }
+
     /// Every proof of this step was checked, and these are bad.
     ///
     /// # Errors
@@ -89,9 +126,13 @@ impl Chain {
     }
 }
 
-/// Upholds P2: a proof that was not checked is not served as if it had been. Whether there is one.
-pub(crate) fn note(txn: &mut WriteTxn<'_>, blocks: &[PreparedBlock]) -> Result<bool, ReadError> {
-    let slots: Vec<Slot> = blocks.iter().filter_map(PreparedBlock::unchecked_slot).collect();
+/// Upholds P2: a proof that was not checked, of a block at one of these slots, is not served as if it had been. Whether
+/// there is one.
+pub(crate) fn note(
+    txn: &mut WriteTxn<'_>,
+    slots: impl Iterator<Item = Slot>,
+) -> Result<bool, ReadError> {
+    let slots: Vec<Slot> = slots.collect();
     let (Some(first), Some(last)) = (slots.iter().min(), slots.iter().max()) else {
         return Ok(false);
     };

@@ -144,6 +144,12 @@ impl Client {
         Self { port, agent: config.into() }
     }
 
+    /// The API's port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where it serves, for people and other programs.
     #[must_use]
     pub fn url(&self) -> String {
@@ -218,6 +224,14 @@ impl Client {
         self.ssz(&format!("{PREFIX}/states/{id}"))
     }
 
+    /// The SSZ bytes of the signed block with this id.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn block(&self, id: impl fmt::Display) -> Result<Served<Vec<u8>>, ClientError> {
+        self.ssz(&format!("{PREFIX}/blocks/{id}"))
+    }
+
     fn ssz(&self, path: &str) -> Result<Served<Vec<u8>>, ClientError> {
         let (status, root, body) = self.get(path, "application/octet-stream")?;
         match (status, root) {
@@ -266,6 +280,18 @@ impl Metrics {
     pub fn value(&self, series: &str) -> Option<f64> {
         let line = self.0.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
         line.trim().parse().ok()
+    }
+
+    /// The counter with this full name; 0 if it is not there.
+    #[must_use]
+    pub fn count(&self, series: &str) -> u64 {
+        whole(self.value(series))
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
     }
 
     /// Imports committed since the node started.

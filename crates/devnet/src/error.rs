@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use lamella_network_dir::{NetworkFileError, genesis::GenesisError};
 
+use super::churn;
+
 /// Why `lamella devnet` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DevnetError {
@@ -81,6 +83,18 @@ pub enum DevnetError {
         /// Last slot of the run.
         end: u64,
     },
+    /// Nobody can go without finality going, too.
+    #[error(
+        "--churn sends a third of the nodes away, and the network has {nodes}; ask for --nodes {}, 6 or 9",
+        churn::NODES_MIN
+    )]
+    TooFewToGo {
+        /// Nodes.
+        nodes: u64,
+    },
+    /// The peer that keeps no rule cannot begin.
+    #[error("no attack: {0}")]
+    Attack(#[from] lamella_hostile::AttackError),
     /// Another run has the folder.
     #[error(
         "another `lamella devnet` runs the network in {folder}; stop it, or choose another --dir"
@@ -158,6 +172,7 @@ impl DevnetError {
             Self::Mismatch { .. }
             | Self::KeysUsedUp { .. }
             | Self::KeysTooFew { .. }
+            | Self::TooFewToGo { .. }
             | Self::NotOurs { .. } => 2,
             Self::Stopped => 130,
             _ => 1,

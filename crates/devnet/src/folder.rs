@@ -18,10 +18,10 @@ use lamella_network_dir::{
     GenesisConfig, NetworkDir, ValidatorConfig,
     genesis::{self, GenesisOptions},
 };
-use lamella_types::{Slot, SlotClock};
+use lamella_types::{Slot, SlotClock, limits::SLOT_MS};
 use serde::{Deserialize, Serialize};
 
-use super::{DevnetError, DevnetOptions, KeyProgress, clock::unix_ms, ports::Ports};
+use super::{DevnetError, DevnetOptions, KeyProgress, churn, clock::unix_ms, ports::Ports};
 
 /// Seconds between the last key and slot 0: four nodes start in less than one, on a busy machine in three.
 const LEAD_S: u64 = 5;
@@ -41,13 +41,14 @@ const KEY_LEAVES: u64 = 1 << 17;
 pub(super) struct Record {
     pub(super) nodes: u64,
     pub(super) validators: u64,
-    pub(super) slot_ms: u64,
     pub(super) key_slots: u64,
 }
 
 /// A network that is ready to run, and ours alone until this is dropped.
 pub(super) struct Folder {
     pub(super) record: Record,
+    /// Milliseconds of a slot, as `config.yaml` has it.
+    pub(super) slot_ms: u64,
     pub(super) clock: SlotClock,
     pub(super) ports: Ports,
     /// Whether it was here already.
@@ -76,10 +77,11 @@ impl Folder {
             }
             None => make(options, progress)?,
         };
-        let genesis_time = GenesisConfig::load(&paths.config)?.genesis_time;
-        let clock = SlotClock::new(genesis_time, record.slot_ms);
+        let config = GenesisConfig::load(&paths.config)?;
+        let slot_ms = slot_ms(&config, options)?;
+        let clock = SlotClock::new(config.genesis_time, slot_ms);
         let resumed = found.is_some();
-        let folder = Self { record, clock, ports, resumed, dir: dir.clone(), _lock: lock };
+        let folder = Self { record, slot_ms, clock, ports, resumed, dir: dir.clone(), _lock: lock };
         folder.check_keys(folder.now().saturating_add(options.slots.unwrap_or(1)))?;
         Ok(folder)
     }
@@ -90,6 +92,11 @@ impl Folder {
 
     pub(super) fn log(&self, node_id: &str) -> PathBuf {
         self.dir.join("logs").join(format!("{node_id}.log"))
+    }
+
+    /// The network's files.
+    pub(super) fn paths(&self) -> NetworkDir {
+        NetworkDir::new(&self.dir)
     }
 
     /// Slot of the wall clock.
@@ -120,7 +127,6 @@ impl Record {
         Self {
             nodes: options.nodes.unwrap_or(DevnetOptions::NODES),
             validators,
-            slot_ms: options.slot_ms.unwrap_or(lamella_types::limits::SLOT_MS),
             key_slots: options.key_slots.unwrap_or(later.max(needed)),
         }
     }
@@ -135,6 +141,7 @@ impl Record {
             lead_s: LEAD_S,
             ports: None,
             key_slots: self.key_slots,
+            slot_ms: options.slot_ms.unwrap_or(SLOT_MS),
         }
     }
 
@@ -168,7 +175,6 @@ impl Record {
         let fields = [
             ("--nodes", options.nodes, self.nodes),
             ("--validators", options.validators, self.validators),
-            ("--slot-ms", options.slot_ms, self.slot_ms),
         ];
         for (flag, asked, found) in fields {
             if let Some(asked) = asked.filter(|asked| *asked != found) {
@@ -180,15 +186,30 @@ impl Record {
     }
 }
 
+/// The slot length is the network's. Files that do not say it leave it to what is asked for.
+fn slot_ms(config: &GenesisConfig, options: &DevnetOptions) -> Result<u64, DevnetError> {
+    config.slot_ms(options.slot_ms).map_err(|found| DevnetError::Mismatch {
+        folder: options.dir.clone(),
+        flag: "--slot-ms",
+        asked: options.slot_ms.unwrap_or(found),
+        found,
+    })
+}
+
 /// The network in the folder, if it is the one asked for; `None` if it is to be made, and can be.
 fn find(options: &DevnetOptions) -> Result<Option<Record>, DevnetError> {
-    if NetworkDir::new(&options.dir).config.exists() {
-        let record = Record::read(&options.dir)?;
+    let is_there = NetworkDir::new(&options.dir).config.exists();
+    let record = if is_there { Record::read(&options.dir)? } else { Record::of(options) };
+    if is_there {
         record.fits(options)?;
-        return Ok(Some(record));
+        slot_ms(&GenesisConfig::load(&NetworkDir::new(&options.dir).config)?, options)?;
+    } else {
+        record.genesis(options).check()?;
     }
-    Record::of(options).genesis(options).check()?;
-    Ok(None)
+    if options.has_churn && record.nodes < churn::NODES_MIN {
+        return Err(DevnetError::TooFewToGo { nodes: record.nodes });
+    }
+    Ok(is_there.then_some(record))
 }
 
 fn make(options: &DevnetOptions, progress: &KeyProgress) -> Result<(Record, Ports), DevnetError> {
@@ -230,6 +251,8 @@ mod tests {
                 key_slots,
                 dir: PathBuf::new(),
                 signature_window: None,
+                is_hostile: false,
+                has_churn: false,
                 seed: 0,
                 program: PathBuf::new(),
             };

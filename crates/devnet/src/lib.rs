@@ -11,12 +11,14 @@
 //! | what a node says over HTTP | `client` |
 //! | whether that is well | `health` |
 //! | watching, slot by slot | `watch` |
-//! | what must hold at the end | `checks` |
+//! | who comes and goes | `churn` |
+//! | what must hold at the end; also under attack | `checks`, `trial` |
 //! | a terminal, lines, JSON | `show` |
 //!
 //! Absent on purpose: nodes on other machines, and anything that a node does not do when started by hand.
 
 mod checks;
+mod churn;
 pub mod client;
 mod clock;
 mod error;
@@ -27,6 +29,7 @@ pub mod ports;
 pub mod process;
 mod run;
 pub mod show;
+pub mod trial;
 mod watch;
 
 pub use checks::Check;

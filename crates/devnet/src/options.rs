@@ -27,6 +27,10 @@ pub struct DevnetOptions {
     pub dir: PathBuf,
     /// Slots of signatures that the nodes keep, if not as many as usual.
     pub signature_window: Option<u64>,
+    /// Whether a peer that keeps no rule attacks every node.
+    pub is_hostile: bool,
+    /// Whether a third of the nodes comes and goes.
+    pub has_churn: bool,
     /// What chooses the states that are compared at the end.
     pub seed: u64,
     /// The `lamella` binary.

@@ -76,29 +76,18 @@ impl NodeProcess {
         if let Some(folder) = command.log.parent() {
             fs::create_dir_all(folder)?;
         }
-        let log = OpenOptions::new().create(true).append(true).open(&command.log)?;
-        let log_start = log.metadata()?.len();
-        let slot_ms = command.slot_ms.to_string();
-        let [api_port, quic_port] = [command.ports.api, command.ports.quic].map(|p| p.to_string());
-        let child = Command::new(&command.program)
-            .arg("node")
-            .arg("--network-dir")
-            .arg(&command.network_dir)
-            .args(["--node-id", &command.node_id])
-            .arg("--data-dir")
-            .arg(&command.data_dir)
-            .args(["--slot-ms", &slot_ms, "--api-port", &api_port, "--metrics-port", &api_port])
-            .args(["--gossipsub-port", &quic_port, "--gossipsub-address", "127.0.0.1"])
-            .arg("--exit-with-parent")
-            .args(&command.flags)
-            .envs(command.log_filter.as_ref().map(|filter| ("RUST_LOG", filter)))
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .process_group(0)
-            .spawn()?;
+        let log_start = open_log(&command)?.metadata()?.len();
+        let child = spawn(&command)?;
         Ok(Self { command, child, log_start })
+    }
+
+    /// Starts it again after its end. What it logged before belongs to this run, too.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_again(&mut self) -> io::Result<()> {
+        self.child = spawn(&self.command)?;
+        Ok(())
     }
 
     /// How it was started.
@@ -178,6 +167,33 @@ impl Drop for NodeProcess {
             let _ = self.child.kill();
         }
     }
+}
+
+fn open_log(command: &NodeCommand) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(&command.log)
+}
+
+fn spawn(command: &NodeCommand) -> io::Result<Child> {
+    let slot_ms = command.slot_ms.to_string();
+    let [api_port, quic_port] = [command.ports.api, command.ports.quic].map(|p| p.to_string());
+    Command::new(&command.program)
+        .arg("node")
+        .arg("--network-dir")
+        .arg(&command.network_dir)
+        .args(["--node-id", &command.node_id])
+        .arg("--data-dir")
+        .arg(&command.data_dir)
+        .args(["--slot-ms", &slot_ms, "--api-port", &api_port, "--metrics-port", &api_port])
+        .args(["--gossipsub-port", &quic_port, "--gossipsub-address", "127.0.0.1"])
+        .arg("--exit-with-parent")
+        .args(&command.flags)
+        .envs(command.log_filter.as_ref().map(|filter| ("RUST_LOG", filter)))
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(open_log(command)?)
+        .process_group(0)
+        .spawn()
 }
 
 fn read_from(path: &Path, start: u64) -> io::Result<String> {

@@ -53,7 +53,7 @@ fn announced(options: &DevnetOptions, folder: &Folder) -> Announced {
         resumed: folder.resumed,
         nodes: folder.record.nodes,
         validators: folder.record.validators,
-        slot_ms: folder.record.slot_ms,
+        slot_ms: folder.slot_ms,
         last_signable_slot: folder.record.last_signable_slot(),
         slot: folder.now(),
         dir: options.dir.clone(),

@@ -1,23 +1,27 @@
 //! Starting the nodes, watching them, stopping them.
 
 use std::{
+    net::Ipv4Addr,
     panic::resume_unwind,
     path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
 
+use lamella_hostile::{Attack, Plan};
 use lamella_interrupt::Interrupt;
-use lamella_types::{Slot, limits::INTERVALS_PER_SLOT};
+use lamella_types::{Decode, Slot, State, limits::INTERVALS_PER_SLOT};
 
 use super::{
     Check, DevnetError, DevnetOptions, Show, Verdict,
     checks::{self, Asked},
+    churn::Churn,
     client::Client,
     clock::unix_ms,
-    folder::Folder,
+    folder::{Folder, Record},
     health::{NodePicture, Picture, catch_up_slots},
     process::{NodeCommand, NodeProcess, Stopped},
+    trial::{self, Duties, memory_bytes},
 };
 
 /// Time for a started node to answer: it opens its database and reads its keys.
@@ -42,6 +46,10 @@ const LAST_LINES: usize = 15;
 struct Watched {
     process: NodeProcess,
     client: Client,
+    /// Whether it was told to go, and is to come again.
+    is_away: bool,
+    /// Most bytes of memory that it had at a look.
+    memory_peak: u64,
 }
 
 /// A running network.
@@ -62,6 +70,12 @@ pub(super) struct Watch<'a> {
     noted_from: Slot,
     /// When the last picture was taken.
     looked: Instant,
+    /// Who comes and goes.
+    churn: Option<Churn>,
+    /// The peer that keeps no rule, while it is there.
+    attack: Option<Attack>,
+    /// What is signed by who never goes, if that is counted.
+    duties: Duties,
 }
 
 impl<'a> Watch<'a> {
@@ -84,7 +98,7 @@ impl<'a> Watch<'a> {
                 data_dir: folder.data_dir(&node_id),
                 log: folder.log(&node_id),
                 node_id: node_id.clone(),
-                slot_ms: folder.record.slot_ms,
+                slot_ms: folder.slot_ms,
                 ports: place.ports,
                 log_filter: None,
                 flags: flags.unwrap_or_default(),
@@ -92,12 +106,17 @@ impl<'a> Watch<'a> {
             place.release();
             let process = NodeProcess::start(command)
                 .map_err(|source| DevnetError::Process { node_id, source })?;
-            nodes.push(Watched { process, client: Client::new(place.ports.api) });
+            let client = Client::new(place.ports.api);
+            nodes.push(Watched { process, client, is_away: false, memory_peak: 0 });
         }
         let shown = folder.now();
         let end = options.slots.map_or(u64::MAX, |slots| shown.saturating_add(slots));
+        let churn = options.has_churn.then(|| Churn::new(nodes.len(), shown, end));
         let mut watch = Self {
             folder,
+            churn,
+            attack: None,
+            duties: Duties::default(),
             nodes,
             stop,
             show,
@@ -113,6 +132,9 @@ impl<'a> Watch<'a> {
             0 => {}
             slots => watch.catch_up_until = picture.slot + slots,
         }
+        if options.is_hostile {
+            watch.attack = Some(watch.begin_attack()?);
+        }
         Ok(watch)
     }
 
@@ -121,17 +143,15 @@ impl<'a> Watch<'a> {
         loop {
             self.wait_for_interval()?;
             self.check_alive()?;
+            self.weigh();
             let complete = self.complete_slot();
             if complete > self.shown {
                 self.shown = complete;
                 self.looked = Instant::now();
                 let picture = Picture { slot: complete, ..self.look()? };
-                let health = picture.health();
-                let is_settled = complete >= self.noted_from && health.catch_up_slots == 0;
-                if is_settled && health.answered == health.nodes {
-                    self.distances.push(health.finality_distance());
-                }
+                self.note(&picture)?;
                 self.show.slot(&picture)?;
+                self.come_and_go(complete + 1)?;
             } else if self.show.is_live() && self.looked.elapsed() >= PICTURE_INTERVAL {
                 self.looked = Instant::now();
                 let picture = self.look()?;
@@ -144,13 +164,99 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Notes how far finality is, and from when on duties are counted.
+    fn note(&mut self, picture: &Picture) -> Result<(), DevnetError> {
+        let staying = self.staying(picture);
+        let health = staying.health();
+        if picture.slot < self.noted_from || health.answered < health.nodes {
+            return Ok(());
+        }
+        if health.catch_up_slots == 0 {
+            self.distances.push(health.finality_distance());
+        }
+        if self.attack.is_some() && self.duties.is_empty() {
+            self.duties = self.count_duties(picture.slot)?;
+        }
+        Ok(())
+    }
+
+    /// The picture of the nodes that never go.
+    fn staying(&self, picture: &Picture) -> Picture {
+        let stays = |node: &&NodePicture| {
+            let position = self.nodes.iter().position(|n| n.place().0 == node.node_id);
+            position.is_some_and(|position| self.stays(position))
+        };
+        let nodes = picture.nodes.iter().filter(stays).cloned().collect();
+        Picture { nodes, ..*picture }
+    }
+
+    fn stays(&self, position: usize) -> bool {
+        self.churn.is_none_or(|churn| churn.stays(position))
+    }
+
+    /// Begins to count what is signed by who never goes, the robbed node aside.
+    fn count_duties(&self, slot: Slot) -> Result<Duties, DevnetError> {
+        let honest = self.nodes.len() - 1;
+        let counted = (0..honest).filter(|position| self.stays(*position));
+        let counted: Vec<_> = counted
+            .map(|at| (at as u64, self.nodes[at].place().0, self.nodes[at].client.clone()))
+            .collect();
+        let Record { nodes, validators, .. } = self.folder.record;
+        let begin = move || Duties::begin(counted.into_iter(), slot, nodes, validators);
+        // One that does not answer is asked again at the end of the next slot.
+        Ok(self.or_abandon(begin)?.unwrap_or_default())
+    }
+
+    /// Attacks every node, with keys of the last one.
+    fn begin_attack(&self) -> Result<Attack, DevnetError> {
+        let Some(robbed) = self.nodes.last() else { return Err(DevnetError::Stopped) };
+        let client = self.nodes[0].client.clone();
+        let head = move || {
+            let (_, ssz) = client.state("head").ok()??;
+            State::from_ssz(&ssz).ok()
+        };
+        let (paths, slot_ms) = (self.folder.paths(), self.folder.slot_ms);
+        let api = |node: &Watched| (Ipv4Addr::LOCALHOST, node.process.command().ports.api).into();
+        let apis = self.nodes.iter().map(api).collect();
+        let plan = Plan { paths, slot_ms, apis, robbed: robbed.place().0, head: Box::new(head) };
+        Ok(Attack::start(plan)?)
+    }
+
+    /// Looks how much memory each node has.
+    fn weigh(&mut self) {
+        for node in self.nodes.iter_mut().filter(|node| !node.is_away) {
+            let bytes = memory_bytes(node.process.id()).unwrap_or(0);
+            node.memory_peak = node.memory_peak.max(bytes);
+        }
+    }
+
+    /// Sends nodes away and calls them back, as is due before this slot.
+    fn come_and_go(&mut self, slot: Slot) -> Result<(), DevnetError> {
+        let Some(churn) = self.churn else { return Ok(()) };
+        let is_away = churn.is_away(slot);
+        let goers = self.nodes.iter_mut().enumerate().filter(|(at, _)| !churn.stays(*at));
+        for (_, node) in goers.filter(|(_, node)| node.is_away != is_away) {
+            node.is_away = is_away;
+            let changed = match (is_away, churn.is_killed(slot)) {
+                (true, true) => node.process.kill(),
+                (true, false) => node.process.stop().map(drop),
+                (false, _) => node.process.start_again(),
+            };
+            let node_id = node.place().0;
+            changed.map_err(|source| DevnetError::Process { node_id, source })?;
+        }
+        Ok(())
+    }
+
     /// Makes every check: of the running nodes, then, when they have stopped, of what they left on disk. Shows them.
     pub(super) fn judge(&mut self, seed: u64) -> Result<Verdict, DevnetError> {
         let mut checks = self.settle()?;
-        checks.push(checks::distance(std::mem::take(&mut self.distances)));
+        let distances = std::mem::take(&mut self.distances);
+        checks.push(checks::distance(distances, self.churn.is_some()));
         let slot = self.folder.now();
         let (finalized, asked) = (self.look()?.health().finalized_slot, self.asked());
         checks.push(self.or_abandon(move || checks::states(&asked, finalized, seed))?);
+        checks.extend(self.end_attack()?);
         checks.push(self.stop_nodes()?);
         let dirs: Vec<_> = self.nodes.iter().map(Watched::place).collect();
         let on_disk = move || [checks::databases(&dirs), checks::checksums(&dirs, finalized)];
@@ -166,8 +272,12 @@ impl<'a> Watch<'a> {
         let last = self.folder.now() + SETTLE_SLOTS;
         loop {
             let (picture, asked) = (self.look()?, self.asked());
+            let (duties, shown) = (self.attack.as_ref().map(|_| self.duties.clone()), self.shown);
             let checks = self.or_abandon(move || {
-                vec![checks::agreement(&picture, &asked), checks::finality(&picture)]
+                let mut checks =
+                    vec![checks::agreement(&picture, &asked), checks::finality(&picture)];
+                checks.extend(duties.map(|duties| duties.check(shown)));
+                checks
             })?;
             if checks.iter().all(|check| check.passed) || self.folder.now() > last {
                 return Ok(checks);
@@ -175,6 +285,24 @@ impl<'a> Watch<'a> {
             self.wait_for_interval()?;
             self.check_alive()?;
         }
+    }
+
+    /// Ends the attack, if there is one; what it cost the nodes.
+    fn end_attack(&mut self) -> Result<Vec<Check>, DevnetError> {
+        let Some(attack) = self.attack.take() else { return Ok(Vec::new()) };
+        let done = self.or_abandon(move || attack.stop())?;
+        let honest = lamella_hostile::names(&self.folder.paths())?;
+        let mut logs = Vec::new();
+        for node in &self.nodes {
+            let node_id = node.place().0;
+            let logged = node.process.logged();
+            let log = logged
+                .map_err(|source| DevnetError::Process { node_id: node_id.clone(), source })?;
+            logs.push((node_id, log));
+        }
+        let peaks = self.nodes.iter().map(|node| (node.place().0, node.memory_peak));
+        let peaks: Vec<_> = peaks.collect();
+        Ok(vec![trial::attack(&done), trial::memory(&peaks), trial::bans(&honest, &logs)])
     }
 
     /// Stops every node, all at once.
@@ -237,8 +365,8 @@ impl<'a> Watch<'a> {
 
     /// Asks all nodes at once.
     fn look(&self) -> Result<Picture, DevnetError> {
-        let asked =
-            self.nodes.iter().map(|node| (node.process.id(), node.place().0, node.client.clone()));
+        let here = self.nodes.iter().filter(|node| !node.is_away);
+        let asked = here.map(|node| (node.process.id(), node.place().0, node.client.clone()));
         let asked: Vec<_> = asked.collect();
         let nodes = self.or_abandon(|| ask_all(asked))?;
         let left_ms = self.folder.clock.genesis_ms.saturating_sub(unix_ms());
@@ -268,7 +396,7 @@ impl<'a> Watch<'a> {
 
     /// A node that has ended is a failure of the run.
     fn check_alive(&mut self) -> Result<(), DevnetError> {
-        for node in &mut self.nodes {
+        for node in self.nodes.iter_mut().filter(|node| !node.is_away) {
             let node_id = node.process.command().node_id.clone();
             let ended = node.process.ended();
             match ended {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lamella_chain::{ChainOpenError, ReadOnlyChain, migrate};
+use lamella_chain::{ChainOpenError, ReadOnlyChain, explain};
 use lamella_tables::DatabaseView;
 
 use super::InspectError;
@@ -28,5 +28,5 @@ pub fn open_chain(data_dir: &Path) -> Result<ReadOnlyChain, InspectError> {
 pub fn open_tables(data_dir: &Path) -> Result<DatabaseView, InspectError> {
     let path = database_path(data_dir);
     let opened = DatabaseView::open(&path).map_err(ChainOpenError::from);
-    Ok(opened.map_err(|error| migrate::explain(&path, error))?)
+    Ok(opened.map_err(|error| explain(&path, error))?)
 }

@@ -7,11 +7,11 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use super::register::{AGGREGATION, BUILDING, LATENESS, PAYLOADS, Register, SHORT, TRANSITION};
 
 /// Why an aggregation was not done: label `reason`.
-pub const SKIPPED_REASONS: [&str; 3] = ["not_aggregator", "cannot_prove", "off_duty"];
+const SKIPPED_REASONS: [&str; 4] = ["not_aggregator", "cannot_prove", "off_duty", "busy"];
 
 /// What is due at the start of an interval: label `duty`. A tick is done when fork choice has moved on, a duty when its
 /// messages were published.
-pub const DUTIES: [&str; 4] = ["tick", "propose", "attest", "aggregate"];
+const DUTIES: [&str; 4] = ["tick", "propose", "attest", "aggregate"];
 
 /// The state transition.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl TransitionMetrics {
         Self {
             time: r.histogram(
                 "lean_state_transition_time_seconds",
-                "Time to check a block's proof and process its state transition.",
+                "Time to process a block's state transition.",
                 TRANSITION,
             ),
             slots: counter("slots", "Slots between imported blocks and their parents."),
@@ -55,7 +55,7 @@ pub struct ValidatorMetrics {
     pub block_building_success: IntCounter,
     /// Proposals missed.
     pub block_building_failures: IntCounter,
-    /// Aggregations not done, by `reason`: [`SKIPPED_REASONS`].
+    /// Aggregations not done, by `reason`.
     pub aggregator_skipped: IntCounterVec,
 }
 

@@ -1,26 +1,8 @@
-//! leanMetrics: fork choice, votes, and what they say of the chain.
+//! leanMetrics: fork choice and votes.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::register::{AGGREGATION, BLOCK, DEPTH, Register, SHORT, TICK};
-
-/// Where a vote came from: label `source`.
-pub const SOURCES: [&str; 2] = ["gossip", "block"];
-
-/// Sections of a coverage report, leanSpec `ATTESTATION_AGGREGATE_COVERAGE_SECTIONS`: label `section`.
-pub const COVERAGE_SECTIONS: [&str; 8] = [
-    "timely",
-    "late",
-    "block",
-    "combined",
-    "aggregate_start_new",
-    "proposal_payloads",
-    "proposal_gossip",
-    "proposal_combined",
-];
-
-/// leanSpec `ATTESTATION_AGGREGATE_COVERAGE_DIFF_DIRECTIONS`: label `direction`.
-pub const COVERAGE_DIRECTIONS: [&str; 2] = ["block_only", "timely_only"];
 
 /// Fork choice and what it says of the chain.
 #[derive(Debug)]
@@ -46,22 +28,18 @@ pub struct ForkChoiceMetrics {
     pub committee_aggregation: Histogram,
     /// Time between two intervals of the slot clock.
     pub tick_interval: Histogram,
-    pub(super) coverage_validators: IntGaugeVec,
-    pub(super) coverage_subnets: IntGaugeVec,
-    /// Validators covered on one side only, by `direction`.
-    pub coverage_diff: IntGaugeVec,
 }
 
 impl ForkChoiceMetrics {
     pub(super) fn new(r: &Register<'_>) -> Self {
         let gauge = |tail: &str, help: &str| r.gauge(&format!("lean_{tail}"), help);
-        let votes = |kind: &str, help: &str| {
-            r.counters(&format!("lean_attestations_{kind}_total"), help, "source", &SOURCES)
+        let votes = |kind: &str, help: &str, sources: &[&str]| {
+            r.counters(&format!("lean_attestations_{kind}_total"), help, "source", sources)
         };
         let seconds = |tail: &str, help: &str, buckets| {
             r.histogram(&format!("lean_{tail}_seconds"), help, buckets)
         };
-        let finality = "Advances of finality.";
+        let finality = "Advances of finality, and errors: it moved back with the head.";
         let results = &["success", "error"];
         Self {
             head_slot: gauge("head_slot", "Latest slot of the lean chain."),
@@ -89,8 +67,9 @@ impl ForkChoiceMetrics {
                 "Time taken to import a block: proof, transition, fork choice, commit.",
                 BLOCK,
             ),
-            attestations_valid: votes("valid", "Valid attestations."),
-            attestations_invalid: votes("invalid", "Invalid attestations."),
+            attestations_valid: votes("valid", "Valid attestations.", &["gossip", "block"]),
+            // A block with an invalid one is invalid itself.
+            attestations_invalid: votes("invalid", "Invalid attestations.", &["gossip"]),
             attestation_validation: seconds(
                 "attestation_validation_time",
                 "Time taken to validate an attestation.",
@@ -102,42 +81,6 @@ impl ForkChoiceMetrics {
                 AGGREGATION,
             ),
             tick_interval: seconds("tick_interval_duration", "Time between two ticks.", TICK),
-            coverage_validators: coverage(
-                r,
-                "validators",
-                "Validators covered by aggregates, by section and subnet.",
-                &["section", "subnet"],
-            ),
-            coverage_subnets: coverage(
-                r,
-                "subnets",
-                "Subnets covered by aggregates, by section.",
-                &["section"],
-            ),
-            coverage_diff: coverage_diff(r),
         }
     }
-}
-
-/// What one side covers and the other does not, at zero for both directions.
-fn coverage_diff(r: &Register<'_>) -> IntGaugeVec {
-    let gauges = r.gauges(
-        "lean_attestation_aggregate_coverage_diff_validators",
-        "Validators covered by blocks only or by timely aggregates only.",
-        &["direction"],
-    );
-    for direction in COVERAGE_DIRECTIONS {
-        gauges.with_label_values(&[direction]);
-    }
-    gauges
-}
-
-/// A coverage gauge at zero for every section.
-fn coverage(r: &Register<'_>, of: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    let name = format!("lean_attestation_aggregate_coverage_{of}");
-    let gauges = r.gauges(&name, help, labels);
-    for section in COVERAGE_SECTIONS {
-        gauges.with_label_values(&[section, "combined"][..labels.len()]);
-    }
-    gauges
 }

@@ -10,7 +10,8 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | fork choice, votes, coverage | `fork_choice` |
+//! | fork choice, votes | `fork_choice` |
+//! | who voted, and where it was seen | `coverage` |
 //! | state transition, validators | `duties` |
 //! | peers, gossip, signatures | `network` |
 //! | the store | `storage` |
@@ -18,6 +19,7 @@
 //! | what is counted, and the text of a scrape | `metrics` |
 //! | buckets, and making a metric | `register` |
 
+mod coverage;
 mod duties;
 mod fork_choice;
 mod metrics;
@@ -26,8 +28,9 @@ mod register;
 mod storage;
 mod watch;
 
-pub use duties::{SKIPPED_REASONS, TransitionMetrics, ValidatorMetrics};
-pub use fork_choice::{COVERAGE_DIRECTIONS, COVERAGE_SECTIONS, ForkChoiceMetrics, SOURCES};
+pub use coverage::CoverageMetrics;
+pub use duties::{TransitionMetrics, ValidatorMetrics};
+pub use fork_choice::ForkChoiceMetrics;
 pub use metrics::{Metrics, Scraped};
 pub use network::{NetworkMetrics, SignatureMetrics};
 pub use register::float;

@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lamella_chain::Persisted;
 use lamella_fork_choice::ForkChoice;
 use lamella_network::standing::{Peer, SyncStatus};
-use lamella_types::{AggregationBits, Block, Slot, SlotClock};
+use lamella_types::{AggregationBits, AttestationData, Block, Root, Slot, SlotClock};
 use parking_lot::Mutex;
 use prometheus::{Registry, TextEncoder};
 
 use super::{
+    coverage::CoverageMetrics,
     duties::{TransitionMetrics, ValidatorMetrics},
-    fork_choice::{COVERAGE_SECTIONS, ForkChoiceMetrics, SOURCES},
+    fork_choice::ForkChoiceMetrics,
     network::{NetworkMetrics, SignatureMetrics},
     register::{Register, gauge},
     storage::{StorageMetrics, StorageSample},
@@ -26,6 +27,8 @@ pub struct Metrics {
     scraping: Mutex<()>,
     /// Fork choice.
     pub fork_choice: ForkChoiceMetrics,
+    /// Who voted.
+    pub coverage: CoverageMetrics,
     /// The state transition.
     pub transition: TransitionMetrics,
     /// This node's validators.
@@ -68,6 +71,7 @@ impl Metrics {
         start.set(gauge(now.as_secs()));
         let metrics = Self {
             fork_choice: ForkChoiceMetrics::new(&r),
+            coverage: CoverageMetrics::new(&r),
             transition: TransitionMetrics::new(&r),
             validator: ValidatorMetrics::new(&r),
             network: NetworkMetrics::new(&r),
@@ -83,17 +87,20 @@ impl Metrics {
 
     /// The subnets of the network, and those that this node listens to.
     pub fn observe_subnets(&self, committee_count: u64, subnets: &[u64]) {
+        self.coverage.set_committee_count(committee_count);
         self.network.committee_count.set(gauge(committee_count));
         self.network.committee_subnet.set(gauge(subnets.first().copied().unwrap_or(0)));
     }
 
-    /// A block was imported on its own, by anyone; its check and transition took this time. A batch has
-    /// [`Metrics::observe_commit`].
-    pub fn observe_import(&self, transition: Duration, persisted: &Persisted) {
+    /// A block was imported on its own, by anyone; the check of its proof and its transition took these times. A batch
+    /// has [`Metrics::observe_commit`].
+    pub fn observe_import(&self, proof: Duration, transition: Duration, persisted: &Persisted) {
         let timings = &persisted.timings;
         let commit = timings.fork_choice + timings.write + timings.commit;
+        self.signatures.aggregated_verification.observe(proof.as_secs_f64());
+        self.signatures.aggregated_valid.inc();
         self.transition.time.observe(transition.as_secs_f64());
-        self.fork_choice.block_processing.observe((transition + commit).as_secs_f64());
+        self.fork_choice.block_processing.observe((proof + transition + commit).as_secs_f64());
         self.observe_commit(persisted);
     }
 
@@ -110,43 +117,46 @@ impl Metrics {
         self.observe_view(&persisted.before, &persisted.after);
     }
 
-    /// The votes of a block that was imported.
-    pub fn observe_block(&self, block: &Block) {
+    /// The votes of a block that was imported, into this view.
+    pub fn observe_block(&self, root: &Root, block: &Block, after: &ForkChoice) {
         let votes = block.attestations();
         let count = u32::try_from(votes.len()).unwrap_or(u32::MAX);
         self.validator.aggregated_payloads.observe(f64::from(count));
         self.transition.attestations.inc_by(count.into());
         let valid = &self.fork_choice.attestations_valid;
         valid.with_label_values(&["block"]).inc_by(count.into());
-        self.observe_coverage("block", votes.iter().map(|vote| &vote.aggregation_bits));
+        if after.is_ancestor(root, &after.head()) {
+            self.coverage.block(block);
+        }
     }
 
-    /// The validators that the aggregates of a section cover. With one subnet all of them are in it.
-    pub fn observe_coverage<'a>(
-        &self,
-        section: &str,
-        aggregates: impl IntoIterator<Item = &'a AggregationBits>,
-    ) {
-        debug_assert!(COVERAGE_SECTIONS.contains(&section), "{section} is no section");
-        let mut covered = AggregationBits::default();
-        for bits in aggregates {
-            if bits.len() > covered.len() {
-                covered.resize(bits.len());
-            }
-            for index in bits.ones() {
-                covered.set(index, true);
-            }
-        }
-        let count = covered.count_ones() as u64;
-        let metrics = &self.fork_choice;
-        metrics.coverage_validators.with_label_values(&[section, "combined"]).set(gauge(count));
-        metrics.coverage_subnets.with_label_values(&[section]).set(i64::from(count > 0));
+    /// What a proposer of `slot` can choose from of the round before, and what it has of it besides.
+    pub fn observe_proposal(&self, slot: Slot, view: &ForkChoice) {
+        let is_of_round = |data: &AttestationData| data.slot + 1 == slot;
+        let known = view.known_pool().iter().filter(|entry| is_of_round(&entry.data));
+        let known: Vec<_> = known.map(|entry| &entry.participants).collect();
+        let signed = view.signature_pool().iter().filter(|(data, _)| is_of_round(data));
+        let signed = signed.flat_map(|(_, signatures)| signatures.keys().copied());
+        let signed = AggregationBits::from_indices(signed).unwrap_or_default();
+        self.coverage.observe("proposal_payloads", known.iter().copied());
+        self.coverage.observe("proposal_gossip", [&signed]);
+        self.coverage.observe("proposal_combined", known.into_iter().chain([&signed]));
+    }
+
+    /// What waits for its acceptance when this node begins to aggregate at `slot`.
+    pub fn observe_aggregation(&self, slot: Slot, view: &ForkChoice) {
+        let pending = view.pending_pool().iter().filter(|entry| entry.data.slot == slot);
+        self.coverage.observe("aggregate_start_new", pending.map(|entry| &entry.participants));
     }
 
     /// An interval or accepted votes changed the view.
     pub fn observe_view(&self, before: &ForkChoice, after: &ForkChoice) {
-        if after.latest_finalized().slot > before.latest_finalized().slot {
-            self.fork_choice.finalizations.with_label_values(&["success"]).inc();
+        let (before, after) = (before.latest_finalized(), after.latest_finalized());
+        let count = |result| self.fork_choice.finalizations.with_label_values(&[result]).inc();
+        if after.slot > before.slot {
+            count("success");
+        } else if after != before && before.slot > 0 {
+            count("error");
         }
     }
 
@@ -159,13 +169,13 @@ impl Metrics {
         }
     }
 
-    /// A vote was accepted or refused in this time; `source` is one of [`SOURCES`].
-    pub fn observe_vote(&self, source: &str, valid: bool, time: Duration) {
-        debug_assert!(SOURCES.contains(&source), "{source} is no source");
+    /// A gossiped vote was found to be valid or not in this time. What is too early, too late or nothing new is neither.
+    pub fn observe_vote(&self, is_valid: bool, time: Duration) {
         let metrics = &self.fork_choice;
         metrics.attestation_validation.observe(time.as_secs_f64());
-        let count = if valid { &metrics.attestations_valid } else { &metrics.attestations_invalid };
-        count.with_label_values(&[source]).inc();
+        let count =
+            if is_valid { &metrics.attestations_valid } else { &metrics.attestations_invalid };
+        count.with_label_values(&["gossip"]).inc();
     }
 
     /// Sizes of the store, as last read.
@@ -217,22 +227,5 @@ impl Metrics {
             connected.with_label_values(&client).inc();
             mesh.with_label_values(&client).add(i64::from(peer.is_in_mesh));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn coverage_counts_each_validator_once() {
-        let metrics = Metrics::new("lamella_0", "v", 4);
-        let bits = |indices: &[u64]| AggregationBits::from_indices(indices.iter().copied());
-        let (first, second) = (bits(&[0, 9]).unwrap(), bits(&[9, 2]).unwrap());
-        metrics.observe_coverage("block", [&first, &second]);
-        let gauges = &metrics.fork_choice.coverage_validators;
-        assert_eq!(gauges.with_label_values(&["block", "combined"]).get(), 3);
-        metrics.observe_coverage("block", []);
-        assert_eq!(gauges.with_label_values(&["block", "combined"]).get(), 0);
     }
 }

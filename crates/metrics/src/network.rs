@@ -5,9 +5,9 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::register::{AGGREGATION, MESSAGE, Register, SHORT};
 
-/// Why a gossiped message was dropped unread: label `reason`. `not_worth_reading` is too early, too late or nothing new.
-const DROP_REASONS: [&str; 6] =
-    ["garbage", "invalid", "flood", "broke_protocol", "busy", "not_worth_reading"];
+/// Why a gossiped message came to nothing without being invalid by its content: label `reason`. `not_worth_reading` is
+/// too early, too late or nothing new at a glance, `ignored` the same once it was read.
+const DROP_REASONS: [&str; 5] = ["garbage", "flood", "busy", "not_worth_reading", "ignored"];
 
 /// Peers and gossip.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct NetworkMetrics {
     pub attestation_bytes: Histogram,
     /// Bytes of gossiped aggregates.
     pub aggregation_bytes: Histogram,
-    /// Gossiped messages dropped before they were judged, by `reason`.
+    /// Gossiped messages that came to nothing, by `reason`.
     pub gossip_dropped: IntCounterVec,
     /// Blocks that peers answered our requests with.
     pub blocks_received: IntCounter,
@@ -79,7 +79,7 @@ impl NetworkMetrics {
             aggregation_bytes: size("aggregation"),
             gossip_dropped: r.counters(
                 "lean_gossip_dropped_total",
-                "Gossiped messages dropped before they were judged.",
+                "Gossiped messages that came to nothing, and were not found to be invalid.",
                 "reason",
                 &DROP_REASONS,
             ),
@@ -98,6 +98,11 @@ impl NetworkMetrics {
                 &Offence::ALL.map(Offence::name),
             ),
         }
+    }
+
+    /// A gossiped message that was read is of no use: too early, too late, or nothing new.
+    pub fn gossip_ignored(&self) {
+        self.gossip_dropped.with_label_values(&["ignored"]).inc();
     }
 }
 

@@ -4,9 +4,11 @@
 //! happen to have decimal digits only. Each key is therefore read as the text that stands in the file, never as a
 //! YAML number.
 
-use std::{fmt, path::Path};
+use std::{fmt, ops::RangeInclusive, path::Path};
 
-use lamella_types::{PublicKeyBytes, VALIDATOR_REGISTRY_LIMIT, Validator, Validators};
+use lamella_types::{
+    PublicKeyBytes, VALIDATOR_REGISTRY_LIMIT, Validator, Validators, limits::SLOT_MS,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
@@ -17,6 +19,9 @@ use super::{
 /// Bytes of an encoded XMSS public key.
 const PUBLIC_KEY_BYTES: usize = 52;
 
+/// Milliseconds that a slot may have: five intervals of one at least, an hour at most.
+pub const SLOT_MS_RANGE: RangeInclusive<u64> = 5..=3_600_000;
+
 /// What the chain begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenesisConfig {
@@ -26,6 +31,9 @@ pub struct GenesisConfig {
     pub validators: Validators,
     /// Attestation subnets, at least 1.
     pub attestation_committee_count: u64,
+    /// Milliseconds of a slot, if the file says so: an own key of ours, `MILLISECONDS_PER_SLOT`, which other clients
+    /// ignore. Without it the slots are those of the lean network, or as the node is told.
+    pub slot_ms: Option<u64>,
 }
 
 impl GenesisConfig {
@@ -39,6 +47,17 @@ impl GenesisConfig {
             "make a network with `lamella genesis --out DIR`, or pass the folder that holds config.yaml",
         )?;
         Self::parse(path, &text)
+    }
+
+    /// Milliseconds of a slot. What is asked for counts where the file does not say it.
+    ///
+    /// # Errors
+    /// The file's, if something else is asked for: the slot length belongs to the network.
+    pub fn slot_ms(&self, asked: Option<u64>) -> Result<u64, u64> {
+        match (self.slot_ms, asked) {
+            (Some(found), Some(asked)) if found != asked => Err(found),
+            (found, asked) => Ok(found.or(asked).unwrap_or(SLOT_MS)),
+        }
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, NetworkFileError> {
@@ -57,6 +76,10 @@ impl GenesisConfig {
             let field = "ATTESTATION_COMMITTEE_COUNT";
             return Err(NetworkFileError::NoCommittee { path: path.into(), field });
         }
+        let slot_ms = file.milliseconds_per_slot;
+        if let Some(slot_ms) = slot_ms.filter(|slot_ms| !SLOT_MS_RANGE.contains(slot_ms)) {
+            return Err(NetworkFileError::SlotLength { path: path.into(), slot_ms });
+        }
         let validators: Vec<Validator> = (0..)
             .zip(&file.genesis_validators)
             .map(|(index, entry)| Validator {
@@ -72,7 +95,8 @@ impl GenesisConfig {
             count: listed,
             count_max: VALIDATOR_REGISTRY_LIMIT,
         })?;
-        Ok(Self { genesis_time: file.genesis_time, validators, attestation_committee_count })
+        let genesis_time = file.genesis_time;
+        Ok(Self { genesis_time, validators, attestation_committee_count, slot_ms })
     }
 }
 
@@ -81,6 +105,8 @@ impl GenesisConfig {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) struct ConfigFile {
     genesis_time: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    milliseconds_per_slot: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attestation_committee_count: Option<u64>,
     /// Binary logarithm of the slots that keys sign; other clients' tools ask for it.
@@ -95,13 +121,19 @@ pub(crate) struct ConfigFile {
 
 impl ConfigFile {
     /// The file of a new network.
-    pub(crate) fn new(genesis_time: u64, validators: &[Validator], log_slots: u32) -> Self {
+    pub(crate) fn new(
+        genesis_time: u64,
+        slot_ms: u64,
+        validators: &[Validator],
+        log_slots: u32,
+    ) -> Self {
         let entries = validators.iter().map(|validator| ValidatorEntry {
             attestation_pubkey: HexKey(validator.attestation_public_key.0),
             proposal_pubkey: HexKey(validator.proposal_public_key.0),
         });
         Self {
             genesis_time,
+            milliseconds_per_slot: Some(slot_ms),
             attestation_committee_count: Some(1),
             active_epoch: Some(log_slots.into()),
             validator_count: Some(validators.len() as u64),
@@ -190,6 +222,27 @@ mod tests {
                     assert_eq!((config.genesis_time, config.attestation_committee_count), (7, 1));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_slot_length_is_the_files_if_it_says_one_and_in_bounds() {
+        let key = "00".repeat(52);
+        let rest = format!(
+            "GENESIS_VALIDATORS:\n  - attestation_pubkey: {key}\n    proposal_pubkey: {key}\n"
+        );
+        let of = |line: &str| parse(&format!("GENESIS_TIME: 7\n{line}{rest}"));
+        assert_eq!(of("").unwrap().slot_ms, None);
+        assert_eq!(
+            [None, Some(300)].map(|asked| of("").unwrap().slot_ms(asked)),
+            [Ok(4_000), Ok(300)]
+        );
+        let said = of("MILLISECONDS_PER_SLOT: 500\n").unwrap();
+        let asked = [None, Some(500), Some(300)].map(|asked| said.slot_ms(asked));
+        assert_eq!(asked, [Ok(500), Ok(500), Err(500)]);
+        for wrong in [0, 4, 3_600_001, u64::MAX] {
+            let error = of(&format!("MILLISECONDS_PER_SLOT: {wrong}\n")).unwrap_err().to_string();
+            assert!(error.contains("MILLISECONDS_PER_SLOT") && error.contains("5 to"), "{error}");
         }
     }
 

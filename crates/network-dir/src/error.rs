@@ -80,6 +80,14 @@ pub enum NetworkFileError {
         /// The field's name in that file.
         field: &'static str,
     },
+    /// Slots that nobody can keep up with, or that no clock should wait for.
+    #[error("{path}: MILLISECONDS_PER_SLOT is {slot_ms}; it must be 5 to 3600000")]
+    SlotLength {
+        /// The file.
+        path: PathBuf,
+        /// The milliseconds.
+        slot_ms: u64,
+    },
     /// Two nodes would sign with one key.
     #[error(
         "{path}: validator {index} is given to both {first} and {second}; its keys sign once per slot, \

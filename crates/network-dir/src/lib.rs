@@ -7,7 +7,7 @@
 //! | `validator-config.yaml` | [`ValidatorConfig`], [`NodeEntry`] |
 //! | `nodes.yaml` | [`Bootnode`] |
 //! | `<node>.key` | [`NodeKey`] |
-//! | `hash-sig-keys/*_sk.ssz` | [`ValidatorKeys`] |
+//! | `hash-sig-keys/*_sk.ssz`, and `.prepared` beside them | [`ValidatorKeys`] |
 //! | all of them, new | [`genesis::create`] |
 //!
 //! What is read is judged as input: a damaged file is an error that names the file, the place and the remedy.
@@ -22,6 +22,7 @@ pub mod genesis;
 mod node_entry;
 mod node_key;
 mod paths;
+mod prepared;
 mod read;
 mod role;
 mod validator_keys;
@@ -29,7 +30,7 @@ pub mod whole_file;
 
 pub use assignment::{AssignedValidator, Assignments};
 pub use bootnodes::Bootnode;
-pub use config::GenesisConfig;
+pub use config::{GenesisConfig, SLOT_MS_RANGE};
 pub use error::{NetworkFileError, NodeKeyError, ValidatorKeyError};
 pub use node_entry::{EnrFields, NodeEntry, ValidatorConfig};
 pub use node_key::NodeKey;

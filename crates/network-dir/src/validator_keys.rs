@@ -1,11 +1,15 @@
 //! The secret keys of a node's validators, checked against the registry before anything is signed with them.
 
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::HashSet,
+    io,
+    path::{Path, PathBuf},
+};
 
 use lamella_types::{ValidatorIndex, Validators};
 use lamella_xmss::{Parameters, PublicKeyBytes, SecretKey};
 
-use super::{AssignedValidator, Role, ValidatorKeyError, read::read_bytes};
+use super::{AssignedValidator, Role, ValidatorKeyError, prepared, read::read_bytes};
 
 /// Bytes of a secret key file. A whole production key takes 8.4 MB; the scheme's list limits allow about 25 MB.
 const SECRET_KEY_BYTES_MAX: u64 = 32 << 20;
@@ -19,6 +23,35 @@ pub struct ValidatorKey {
     pub attester: SecretKey,
     /// Signs blocks.
     pub proposer: SecretKey,
+    /// Where they are stored: the attester's file and the proposer's.
+    pub files: [PathBuf; 2],
+}
+
+impl ValidatorKey {
+    /// The key of a role.
+    #[must_use]
+    pub const fn key(&self, role: Role) -> &SecretKey {
+        match role {
+            Role::Attester => &self.attester,
+            Role::Proposer => &self.proposer,
+        }
+    }
+
+    /// Keeps what is prepared of a key beside its file, so that the next start need not build it again.
+    ///
+    /// # Errors
+    /// What the system says, such as that the folder is read only.
+    ///
+    /// # Cost
+    /// A file of 8.4 MB of a whole key.
+    pub fn keep_prepared(&self, role: Role) -> io::Result<()> {
+        let [attester, proposer] = &self.files;
+        let file = match role {
+            Role::Attester => attester,
+            Role::Proposer => proposer,
+        };
+        prepared::keep(file, self.key(role))
+    }
 }
 
 /// The keys of a node's validators, ascending by index.
@@ -36,7 +69,8 @@ impl ValidatorKeys {
     /// A [`ValidatorKeyError`]; nothing is loaded then.
     ///
     /// # Cost
-    /// Two files a validator: about 64 bytes a slot for development keys, 8.4 MB for whole ones, kept in memory.
+    /// Two files a validator: about 64 bytes a slot for development keys, 8.4 MB for whole ones, kept in memory; and as much
+    /// again to read where more was prepared since.
     pub fn load(
         registry: &Validators,
         assigned: &[AssignedValidator],
@@ -63,6 +97,7 @@ impl ValidatorKeys {
                 index,
                 attester: load(Role::Attester, &attester_file, entry.attestation_public_key.0)?,
                 proposer: load(Role::Proposer, &proposer_file, entry.proposal_public_key.0)?,
+                files: [attester_file, proposer_file],
             })
         });
         Ok(Self { validators: validators.collect::<Result<_, _>>()? })
@@ -110,5 +145,5 @@ fn load_key(
             expected,
         });
     }
-    Ok(key)
+    Ok(prepared::load(path, &bytes, &key, SECRET_KEY_BYTES_MAX, parameters).unwrap_or(key))
 }

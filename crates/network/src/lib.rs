@@ -16,6 +16,8 @@
 //! to a [`service::Listener`], and whether it is any good is for the node to say.
 
 mod bucket;
+#[cfg(test)]
+mod dice;
 pub mod peers;
 pub mod requests;
 pub mod service;

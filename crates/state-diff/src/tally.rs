@@ -147,7 +147,8 @@ impl TallyDiff {
         Ok(Justifications::new(roots, votes))
     }
 
-    pub(crate) fn write(&self, buffer: &mut Vec<u8>) {
+    /// Appends the bytes of the tally's part of a diff.
+    pub fn write(&self, buffer: &mut Vec<u8>) {
         buffer.push(self.number());
         match self {
             Self::Full(full) => put_root_votes(buffer, full),
@@ -164,7 +165,11 @@ impl TallyDiff {
         }
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>, validators: usize) -> Result<Self, FormatError> {
+    /// Reads what [`TallyDiff::write`] wrote for a registry of so many validators.
+    ///
+    /// # Errors
+    /// [`FormatError`] if the bytes end before, or say something else.
+    pub fn read(reader: &mut Reader<'_>, validators: usize) -> Result<Self, FormatError> {
         let error = reader.error("tally number");
         let number = reader.byte("tally number")?;
         match number {

@@ -2,14 +2,15 @@
 //!
 //! A state's history is its parent's plus one root and a zero for each skipped slot, up to 8.4 MB. So complete
 //! runs of 1,024 roots are immutable segments behind `Arc`, the rest is a short tail, and a Merkle frontier
-//! (the left siblings on the path to the next leaf) gives the list's root in 18 hashes whatever the length.
+//! (`history_root`) gives the list's root in 18 hashes whatever the length.
 
 use std::{fmt, sync::Arc};
 
 use crate::{
     decode::{Decode, DecodeError, fixed_list_count},
-    limits::{HISTORICAL_ROOTS_DEPTH, HISTORICAL_ROOTS_LIMIT, SEGMENT_DEPTH, SEGMENT_ROOTS},
-    merkle::{hash_pair, merkleize, mix_in_length, zero_hash},
+    history_root::{HistoryFull, HistoryRoot},
+    limits::{HISTORICAL_ROOTS_LIMIT, SEGMENT_DEPTH, SEGMENT_ROOTS},
+    merkle::merkleize,
     root::{ROOT_BYTES, Root},
     slot::Slot,
 };
@@ -47,24 +48,20 @@ impl Segment {
     }
 }
 
-/// The list is full: the chain has reached the slot limit of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "historical_block_hashes is limited to {HISTORICAL_ROOTS_LIMIT} slots and would hold {wanted}"
-)]
-pub struct HistoryFull {
-    /// Entries that the list would have had.
-    pub wanted: u64,
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Segment({})", self.root)
+    }
 }
 
 /// `List[Bytes32, 2^18]` of block roots by slot. Cloning copies the tail (under 32 KiB) and a pointer.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct BlockHashes {
     segments: Arc<Vec<Arc<Segment>>>,
     /// Roots after the last complete segment.
     tail: Vec<u8>,
-    /// `frontier[level]` is the left sibling at `level` on the path of the next leaf, where its bit is set.
-    frontier: [Root; HISTORICAL_ROOTS_DEPTH + 1],
+    /// Their root, as entries are appended.
+    frontier: HistoryRoot,
 }
 
 impl BlockHashes {
@@ -76,13 +73,13 @@ impl BlockHashes {
         let what = "HistoricalBlockHashes";
         fixed_list_count(what, tail, ROOT_BYTES, SEGMENT_ROOTS - 1)?;
         let total = segments.len() * SEGMENT_ROOTS + tail.len() / ROOT_BYTES;
+        let over = DecodeError::Limit { what, got: total, limit: HISTORICAL_ROOTS_LIMIT };
         if total > HISTORICAL_ROOTS_LIMIT {
-            return Err(DecodeError::Limit { what, got: total, limit: HISTORICAL_ROOTS_LIMIT });
+            return Err(over);
         }
-        let mut history = Self::default();
-        for (index, segment) in segments.iter().enumerate() {
-            history.carry(segment.root, index << SEGMENT_DEPTH, SEGMENT_DEPTH);
-        }
+        let roots = segments.iter().map(|segment| segment.root);
+        let frontier = HistoryRoot::of_segments(roots).map_err(|_| over)?;
+        let mut history = Self { frontier, ..Self::default() };
         history.segments = Arc::new(segments);
         for root in tail.chunks_exact(ROOT_BYTES).filter_map(Root::from_slice) {
             history.append(root);
@@ -120,7 +117,7 @@ impl BlockHashes {
     /// # Errors
     /// [`HistoryFull`] at 2^18 entries; the list is unchanged.
     pub fn push(&mut self, root: Root) -> Result<(), HistoryFull> {
-        self.check_room(1)?;
+        self.frontier.check_room(1)?;
         self.append(root);
         Ok(())
     }
@@ -134,7 +131,7 @@ impl BlockHashes {
         parent_root: Root,
         skipped_slots: u64,
     ) -> Result<(), HistoryFull> {
-        self.check_room(skipped_slots.saturating_add(1))?;
+        self.frontier.check_room(skipped_slots.saturating_add(1))?;
         self.append(parent_root);
         for _ in 0..skipped_slots {
             self.append(Root::ZERO);
@@ -180,19 +177,7 @@ impl BlockHashes {
     /// 19 hashes.
     #[must_use]
     pub fn root(&self) -> Root {
-        let length = self.len();
-        let mut node = Root::ZERO;
-        for level in 0..HISTORICAL_ROOTS_DEPTH {
-            node = if length >> level & 1 == 1 {
-                hash_pair(&self.frontier[level], &node)
-            } else {
-                hash_pair(&node, &zero_hash(level))
-            };
-        }
-        if length == HISTORICAL_ROOTS_LIMIT {
-            node = self.frontier[HISTORICAL_ROOTS_DEPTH];
-        }
-        mix_in_length(&node, length)
+        self.frontier.root()
     }
 
     /// Appends the SSZ encoding: whole segments, then the tail.
@@ -203,42 +188,13 @@ impl BlockHashes {
         buffer.extend_from_slice(&self.tail);
     }
 
-    fn check_room(&self, count: u64) -> Result<(), HistoryFull> {
-        let wanted = count.saturating_add(self.len() as u64);
-        if wanted > HISTORICAL_ROOTS_LIMIT as u64 { Err(HistoryFull { wanted }) } else { Ok(()) }
-    }
-
     /// Appends one root; the caller has checked the limit.
     fn append(&mut self, root: Root) {
-        let position = self.len();
         self.tail.extend_from_slice(root.as_bytes());
-        let completed = self.carry(root, position, 0);
-        if let Some(segment_root) = completed {
+        if let Some(segment_root) = self.frontier.append(root) {
             let bytes = std::mem::take(&mut self.tail).into_boxed_slice();
             Arc::make_mut(&mut self.segments).push(Arc::new(Segment { root: segment_root, bytes }));
         }
-    }
-
-    /// Adds the subtree `node` of `level`, whose first leaf is `position`, to the frontier. Returns the root of
-    /// the segment that this completes, if it does.
-    fn carry(&mut self, mut node: Root, position: usize, mut level: usize) -> Option<Root> {
-        let mut segment = None;
-        while position >> level & 1 == 1 {
-            node = hash_pair(&self.frontier[level], &node);
-            level += 1;
-            if level == SEGMENT_DEPTH {
-                segment = Some(node);
-            }
-        }
-        self.frontier[level] = node;
-        segment
-    }
-}
-
-impl Default for BlockHashes {
-    fn default() -> Self {
-        let frontier = [Root::ZERO; HISTORICAL_ROOTS_DEPTH + 1];
-        Self { segments: Arc::default(), tail: Vec::new(), frontier }
     }
 }
 

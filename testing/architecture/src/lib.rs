@@ -37,6 +37,11 @@ pub const LAYERS: &[Layer] = &[
     layer("state-transition", &["types"], true),
     layer("fork-choice", &["types"], true),
     layer("state-diff", &["types"], true),
+    // Its tests archive chains that the transition made.
+    Layer {
+        tests_may_use: &["state-transition"],
+        ..layer("archive", &["state-diff", "types"], true)
+    },
     // Its tests damage rows, which only a feature of it allows.
     Layer { tests_may_use: &["tables"], ..layer("tables", &["types"], false) },
     layer("block-store", &["tables", "types"], false),
@@ -48,11 +53,30 @@ pub const LAYERS: &[Layer] = &[
         &["chain", "fork-choice", "block-store", "state-store", "state-diff", "tables", "types"],
         false,
     ),
+    layer(
+        "shipping",
+        &[
+            "archive",
+            "inspect",
+            "chain",
+            "block-store",
+            "state-diff",
+            "state-store",
+            "tables",
+            "types",
+        ],
+        false,
+    ),
     layer("interrupt", &[], false),
     layer("xmss", &["types"], false),
     layer("network", &["types"], false),
     layer("metrics", &["chain", "fork-choice", "network", "state-store", "tables", "types"], false),
-    layer("devnet", &["network-dir", "inspect", "interrupt", "state-store", "types"], false),
+    layer("hostile", &["network", "network-dir", "state-transition", "types", "xmss"], false),
+    layer(
+        "devnet",
+        &["hostile", "network-dir", "inspect", "interrupt", "state-store", "types"],
+        false,
+    ),
     layer("network-dir", &["types", "xmss"], false),
 ];
 

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | a link that can be cut | `relay` |
 //! | a network and its nodes | `network` |
-//! | a peer that says anything | `stranger` |
+//! | a peer that says anything: `lamella-hostile`, once it is heard | [`stranger`] |
 //! | waiting for what they say | `wait` |
 //! | what a log line acknowledges | `log` |
 
@@ -23,9 +23,19 @@
 pub mod log;
 pub mod network;
 pub mod relay;
-pub mod stranger;
 pub mod wait;
 
 pub use network::{Network, NetworkPlan};
 pub use relay::Relay;
-pub use stranger::Stranger;
+
+use std::net::SocketAddr;
+
+use lamella_hostile::{Stranger, stranger::Answer};
+
+/// Dials a node, and waits until it would hear what the stranger says.
+#[must_use]
+pub fn stranger(address: SocketAddr) -> Stranger {
+    let stranger = Stranger::dial(address, &Answer::Silence).unwrap();
+    wait::until("the stranger is heard", || stranger.is_heard().then_some(()));
+    stranger
+}

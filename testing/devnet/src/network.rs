@@ -22,7 +22,7 @@ use lamella_network_dir::{
     genesis::{GenesisOptions, create},
 };
 use lamella_tables::{Headers, Read as _, SlotRoot};
-use lamella_types::{Root, Slot, SlotClock};
+use lamella_types::{Root, Slot, SlotClock, limits::INTERVALS_PER_SLOT};
 use tempfile::TempDir;
 
 use crate::{log, relay::Relay, wait::until};
@@ -41,7 +41,7 @@ static TURN: Mutex<()> = Mutex::new(());
 pub struct NetworkPlan {
     /// The `lamella` binary.
     pub program: &'static str,
-    /// Nodes with validators; the first one aggregates.
+    /// Nodes with validators; the first two aggregate.
     pub nodes: u64,
     /// Validators, dealt to the nodes in turn.
     pub validators: u64,
@@ -88,6 +88,7 @@ impl Network {
             lead_s: LEAD_S,
             ports: Some(ports.numbers()),
             key_slots: plan.key_slots,
+            slot_ms: plan.slot_ms,
         };
         let genesis_time = create(&options, &|_| {}).unwrap().genesis_time;
         let clock = SlotClock::new(genesis_time, plan.slot_ms);
@@ -192,6 +193,12 @@ impl Network {
     #[must_use]
     pub fn client(&self, index: usize) -> &Client {
         &self.members[index].client
+    }
+
+    /// The nodes that run.
+    #[must_use]
+    pub fn running(&self) -> Vec<usize> {
+        (0..self.members.len()).filter(|index| self.members[*index].process.is_some()).collect()
     }
 
     /// Where the node hears peers.
@@ -305,8 +312,14 @@ impl Network {
     /// Slot of the wall clock.
     #[must_use]
     pub fn slot(&self) -> Slot {
+        self.interval() / INTERVALS_PER_SLOT
+    }
+
+    /// Interval of the wall clock.
+    #[must_use]
+    pub fn interval(&self) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        self.clock.current_slot(u64::try_from(now.as_millis()).unwrap())
+        self.clock.total_intervals(u64::try_from(now.as_millis()).unwrap())
     }
 
     /// The network's files.

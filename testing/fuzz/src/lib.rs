@@ -11,6 +11,8 @@
 //! | `stored` | state diff and anchor, as the disk has them |
 //! | `body` | packed block body, as the disk has it |
 //! | `rows` | vote, fork choice, identity and schema rows of the chain |
+//! | `segment` | 1,024 slots of an archive, and its states |
+//! | `archive` | frontier, tail and proof sidecar of an archive, names of its objects |
 //!
 //! Not here: keys of rows and values of fixed size, the node's files in YAML, and secret keys, which only their owner
 //! writes.
@@ -18,6 +20,7 @@
 //! `testing/fuzz/run` runs them under libFuzzer. Without it, `cargo test` replays the seeds, each of them cut short and
 //! with each byte altered, and the inputs in `findings/`, each of which once broke a law.
 
+mod archive;
 mod network;
 mod proof;
 mod rows;
@@ -56,4 +59,6 @@ pub const TARGETS: &[Target] = &[
     target("body", stored::body, stored::body_seeds),
     target("rows", rows::rows, rows::rows_seeds),
     target("proof", proof::proof, proof::proof_seeds),
+    target("segment", archive::segment, archive::segment_seeds),
+    target("archive", archive::archive, archive::archive_seeds),
 ];

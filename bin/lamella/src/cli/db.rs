@@ -24,6 +24,8 @@ use serde_json::json;
 use super::CommandError;
 
 pub use error::DbError;
+#[cfg(feature = "archive")]
+pub(super) use error::{ExitCode, of_inspect, of_open, of_read, of_state};
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
@@ -212,7 +214,7 @@ fn print<T: Serialize + std::fmt::Display>(value: &T, json: bool) -> Result<(), 
     if json { print_line(&json!(value)) } else { print_line(value) }
 }
 
-fn print_line(value: &dyn std::fmt::Display) -> Result<(), CommandError> {
+pub(super) fn print_line(value: &dyn std::fmt::Display) -> Result<(), CommandError> {
     Ok(writeln!(io::stdout().lock(), "{value}")?)
 }
 
@@ -248,7 +250,7 @@ fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
     }
 }
 
-fn progress_bar() -> ProgressBar {
+pub(super) fn progress_bar() -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

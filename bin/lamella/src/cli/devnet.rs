@@ -25,7 +25,8 @@ this command ends, SIGKILL included, its nodes end with it.
 
 With --slots the run ends by itself and is judged: all nodes on one chain, finality close to the head in most slots and at the end, the states of \
 all anchors and of random slots byte-identical on every node and hashing to their state_root, every database \
-verified, the same checksum of the finalized chain everywhere.";
+verified, the same checksum of the finalized chain everywhere; with --hostile also no duty lost by the nodes that stay \
+and were not robbed, at most 300 MB of memory each, and no node of the network banned.";
 
 /// What it says last.
 pub(super) const EXAMPLES: &str = "\
@@ -38,6 +39,7 @@ Exit codes:
 Examples:
   lamella devnet
   lamella devnet --nodes 4 --slot-ms 500 --slots 1200 --dir /tmp/net
+  lamella devnet --nodes 3 --slots 90 --hostile --churn
   lamella devnet --json | jq .finality_distance
 
 In DIR: the network's files, data/NODE, logs/NODE.log. Look inside while it runs:
@@ -79,6 +81,19 @@ pub struct DevnetArgs {
     /// Slots of signatures that each node keeps [default: as `lamella node` has it].
     #[arg(long, value_name = "SLOTS")]
     signature_window: Option<u64>,
+
+    /// Attack every node with a peer that keeps no rule, and judge that it cost no duty, no memory and no peer.
+    ///
+    /// It sends blocks of a far future, bytes that are no message, forgeries, replays, floods of requests, lies about its
+    /// chain, under many names, a page's requests to the API, and two blocks and votes for one slot with the keys of the last node's last validator.
+    #[arg(long)]
+    hostile: bool,
+
+    /// Let the last third of the nodes come and go: killed and stopped in turn, for 6 of 18 slots.
+    ///
+    /// Takes 3 nodes at least; with 3, 6 or 9 it is a third of the validators.
+    #[arg(long)]
+    churn: bool,
 
     /// Choose the random states of the verdict as an earlier run did [default: at random, and told].
     #[arg(long, value_name = "NUMBER")]
@@ -133,6 +148,8 @@ impl DevnetArgs {
             key_slots: self.key_slots,
             dir: self.dir,
             signature_window: self.signature_window,
+            is_hostile: self.hostile,
+            has_churn: self.churn,
             seed,
             program,
         })

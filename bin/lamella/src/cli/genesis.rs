@@ -8,9 +8,8 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use lamella_network_dir::genesis::{
-    self, GENESIS_LEAD_S, GenesisOptions, GenesisSummary, signable_seconds,
-};
+use lamella_network_dir::genesis::{self, GENESIS_LEAD_S, GenesisOptions, GenesisSummary};
+use lamella_types::limits::SLOT_MS;
 
 use super::CommandError;
 
@@ -22,10 +21,10 @@ pub(super) const LONG_ABOUT: &str = "\
 Make a network for development: validator keys, node identities and their configuration.
 
 Writes config.yaml, validators.yaml, annotated_validators.yaml, validator-config.yaml, nodes.yaml, one key file per \
-node and hash-sig-keys/, as lean-quickstart lays them out. All nodes listen on 127.0.0.1; the first one aggregates.
+node and hash-sig-keys/, as lean-quickstart lays them out. All nodes listen on 127.0.0.1; the first two aggregate.
 
-The validator keys are development keys: real one-time keys for the first --key-slots slots, none after them. A slot \
-takes 4 s, so the default of 4096 slots lasts 4 h 33 min from genesis; then make a new network.
+The validator keys are development keys: real one-time keys for the first --key-slots slots, none after them. At \
+4 s a slot the default of 4096 slots lasts 4 h 33 min from genesis; then make a new network.
 
 An interrupted run leaves no network: run the command again. An existing network is never overwritten.";
 
@@ -53,11 +52,15 @@ pub struct GenesisArgs {
     #[arg(long, value_name = "SECONDS")]
     genesis_time: Option<u64>,
 
-    /// Slots that each validator key can sign from genesis on, 1 to 65536 (4 s each).
+    /// Slots that each validator key can sign from genesis on, 1 to 65536.
     ///
     /// The time to make the keys grows with it: about half a second per 1000 slots and key, shared by all cores.
     #[arg(long, value_name = "SLOTS", default_value_t = 4096)]
     key_slots: u64,
+
+    /// Milliseconds of a slot, which config.yaml tells the nodes.
+    #[arg(long, value_name = "MS", default_value_t = SLOT_MS)]
+    slot_ms: u64,
 
     /// Print the result as JSON.
     #[arg(long)]
@@ -73,6 +76,7 @@ impl GenesisArgs {
             out: self.out,
             genesis_time: self.genesis_time,
             key_slots: self.key_slots,
+            slot_ms: self.slot_ms,
             lead_s: GENESIS_LEAD_S,
             ports: None,
         };
@@ -94,17 +98,19 @@ impl GenesisArgs {
 
 fn print(out: &mut impl Write, summary: &GenesisSummary) -> io::Result<()> {
     let last = summary.last_signable_slot;
-    let minutes = signable_seconds(last + 1) / 60;
+    let minutes = (last + 1).saturating_mul(summary.slot_ms) / 60_000;
     let (hours, minutes) = (minutes / 60, minutes % 60);
     let nodes = summary.nodes.len();
     writeln!(out, "Network written to {}", summary.network_dir.display())?;
-    writeln!(out, "  nodes       {nodes}; the first one aggregates signatures")?;
+    let who = if nodes == 1 { "it aggregates" } else { "the first two aggregate" };
+    writeln!(out, "  nodes       {nodes}; {who} signatures")?;
     writeln!(out, "  validators  {}", summary.validators)?;
     writeln!(out, "  genesis     {} (Unix seconds)", summary.genesis_time)?;
     writeln!(out, "  state root  {}", summary.genesis_state_root)?;
     writeln!(
         out,
-        "  keys        sign slots 0 to {last}, until {hours} h {minutes} min after genesis at 4 s a slot"
+        "  keys        sign slots 0 to {last}, until {hours} h {minutes} min after genesis at {} ms a slot",
+        summary.slot_ms
     )?;
     let each =
         if nodes == 1 { "Start the node:" } else { "Start each node in a terminal of its own:" };

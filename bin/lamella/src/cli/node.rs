@@ -12,7 +12,8 @@ use std::{
 use clap::{ArgAction, ArgGroup, Args, ValueEnum};
 use lamella_chain::Settings;
 use lamella_interrupt::Interrupt;
-use lamella_types::{Root, limits::SLOT_MS};
+use lamella_network_dir::SLOT_MS_RANGE;
+use lamella_types::Root;
 use lamella_xmss::scheme::SchemeName;
 use tracing::info;
 
@@ -111,9 +112,9 @@ pub struct NodeArgs {
     #[arg(long, value_name = "DIR", aliases = ["hash-sig-key-dir", "sig-keys-dir"], help_heading = "Network")]
     hash_sig_keys_dir: Option<PathBuf>,
 
-    /// Milliseconds of a slot; every node of a network must use the same. 5 at least.
-    #[arg(long, value_name = "MS", default_value_t = SLOT_MS, value_parser = clap::value_parser!(u64).range(5..=3_600_000), help_heading = "Network")]
-    slot_ms: u64,
+    /// Milliseconds of a slot, if config.yaml does not say so; if it does, this must agree. Default: 4000.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(SLOT_MS_RANGE), help_heading = "Network")]
+    slot_ms: Option<u64>,
 
     /// How block proofs are made. The data directory remembers it.
     #[arg(long, value_enum, default_value_t = Proofs::Raw, help_heading = "Network")]

@@ -22,7 +22,10 @@ use lamella_network::{
     sync::{Action, BatchId, Outcome, State, Syncer, View},
 };
 use lamella_tables::ReadError;
-use lamella_types::{Checkpoint, Root, SignedBlock, Slot, SlotClock, Status, hash_tree_root};
+use lamella_types::{
+    Checkpoint, Root, SignedBlock, Slot, SlotClock, Status, Validators, hash_tree_root,
+};
+use lamella_xmss::scheme::ProofScheme;
 use tracing::{debug, error, info, warn};
 
 use super::{
@@ -176,16 +179,35 @@ impl Node {
         self.catch_up.sync.peer_gone(peer, now_ms);
     }
 
+    /// A request for blocks was answered, or will not be. Blocks that were asked for by root wait for their parents: only
+    /// proposers may fill that memory, so their signatures are checked first, by a worker as those of gossip are.
     pub(super) fn blocks(
         &mut self,
         request: RequestId,
         outcome: Result<Vec<SignedBlock>, RequestFailure>,
     ) {
-        let outcome = match self.catch_up.sync.asked_root(request) {
-            Some(_) => outcome.and_then(|blocks| self.signed_by_proposer(blocks)),
-            None => outcome,
+        let blocks = match outcome {
+            Ok(blocks) if self.catch_up.sync.asked_root(request).is_some() => blocks,
+            outcome => return self.answered(request, outcome),
         };
+        let (scheme, validators) = (Arc::clone(&self.scheme), self.validators.clone());
+        let check = move || signed_by_proposer(&*scheme, &validators, blocks);
+        let is_taken = self.later(Urgency::Block, check, move |node, outcome| {
+            node.answered(request, outcome);
+            Ok(())
+        });
+        if !is_taken {
+            // Nobody's fault: it is asked for again.
+            let why = "too much to do here already".to_owned();
+            self.answered(request, Err(RequestFailure::Refused(why)));
+        }
+    }
+
+    /// Gives sync what a request brought.
+    fn answered(&mut self, request: RequestId, outcome: Result<Vec<SignedBlock>, RequestFailure>) {
+        // Of a range nobody has checked who signed it.
         if let Ok([signed]) = outcome.as_deref()
+            && self.catch_up.sync.asked_root(request).is_some()
             && self.is_second(signed)
             && self.catch_up.sync.decline_claimed(request)
         {
@@ -194,23 +216,6 @@ impl Node {
         }
         let (now_ms, tree) = (self.catch_up.now_ms(), self.chain.fork_choice());
         self.catch_up.sync.response(request, outcome, now_ms, &|root: &Root| tree.contains(root));
-    }
-
-    /// Blocks that were asked for one by one wait for their parents: only proposers may fill that memory.
-    fn signed_by_proposer(
-        &self,
-        blocks: Vec<SignedBlock>,
-    ) -> Result<Vec<SignedBlock>, RequestFailure> {
-        let is_signed = |signed: &SignedBlock| {
-            let root = hash_tree_root(&signed.block);
-            verify_proposer(&*self.scheme, &self.validators, signed, root).is_ok()
-        };
-        if blocks.iter().all(is_signed) {
-            Ok(blocks)
-        } else {
-            let what = "a block that its proposer did not sign";
-            Err(RequestFailure::Misbehaved(what.to_owned()))
-        }
     }
 
     /// Whether the proposer of this block has signed another one for the slot before.
@@ -257,7 +262,7 @@ impl Node {
                 // What was here already comes first.
                 let new = blocks.iter().rev().take(persisted.imported.len()).rev();
                 for (block, root) in new.zip(&persisted.imported) {
-                    self.metrics.observe_block(&block.block);
+                    self.metrics.observe_block(root, &block.block, &persisted.after);
                     self.gate.block_signed(block.block.slot, root);
                 }
                 let current = self.clock.current_slot(unix_ms());
@@ -358,6 +363,24 @@ impl Node {
             is_in_mesh: info.is_in_mesh,
         });
         self.facts.set_peers(peers.collect());
+    }
+}
+
+/// These blocks, if their proposers signed them.
+fn signed_by_proposer(
+    scheme: &dyn ProofScheme,
+    validators: &Validators,
+    blocks: Vec<SignedBlock>,
+) -> Result<Vec<SignedBlock>, RequestFailure> {
+    let is_signed = |signed: &SignedBlock| {
+        let root = hash_tree_root(&signed.block);
+        verify_proposer(scheme, validators, signed, root).is_ok()
+    };
+    if blocks.iter().all(is_signed) {
+        Ok(blocks)
+    } else {
+        let what = "a block that its proposer did not sign";
+        Err(RequestFailure::Misbehaved(what.to_owned()))
     }
 }
 

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use lamella_chain::{Bootstrap, Chain};
-use lamella_http_api::{ApiContext, Events, Limits, NodeFacts, serve, version};
+use lamella_http_api::{
+    ApiContext, ApiServer, Events, Limits, NodeFacts, ServeError, ServerConfig, serve, version,
+};
 use lamella_inspect::StoreError;
 use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
@@ -24,6 +26,7 @@ use super::{
     guard::Guard,
     keys::{self, Preparer},
     link::{ChainSource, Ear},
+    mend::Mend,
     report, unix_ms,
     workers::{Employer, Workers},
 };
@@ -77,34 +80,15 @@ impl Node {
         metrics.watch.observe_recovered(&opened.recovered);
         metrics.watch.observe_silenced_keys(guard.silenced());
         let events = Events::new();
-        let server = config
-            .api
-            .as_ref()
-            .map(|api| {
-                let (chain, facts) = (Arc::clone(&chain), Arc::clone(&facts));
-                let (metrics, events) = (Arc::clone(&metrics), events.clone());
-                let node = inbox.sender();
-                let server = inbox.sender();
-                let store_failed = Arc::new(move |error: StoreError| {
-                    node.store_failed(error.into_engine().into())
-                });
-                let context = ApiContext::new(
-                    chain.into(),
-                    facts,
-                    metrics,
-                    events,
-                    Limits::default(),
-                    store_failed,
-                );
-                let context = context.on_end(Arc::new(move || server.ended("HTTP")));
-                serve(api, Arc::new(context))
-            })
-            .transpose()?;
+        let api = config.api.as_ref();
+        let serving = |api| start_server(api, &chain, &facts, &metrics, &events, inbox);
+        let server = api.map(serving).transpose()?;
         let employer: Arc<dyn Employer> = Arc::new(inbox.sender());
         let workers = Workers::start(&employer).map_err(NodeError::Workers)?;
         Ok(Self {
             catch_up: CatchUp::new(config, &chain, &clock),
             audit: Audit::default(),
+            mend: Mend::default(),
             early: Early::default(),
             in_flight: InFlight::default(),
             workers,
@@ -133,6 +117,29 @@ impl Node {
     pub const fn chain(&self) -> &Arc<Chain> {
         &self.chain
     }
+}
+
+fn start_server(
+    api: &ServerConfig,
+    chain: &Arc<Chain>,
+    facts: &Arc<NodeFacts>,
+    metrics: &Arc<Metrics>,
+    events: &Events,
+    inbox: &Inbox,
+) -> Result<ApiServer, ServeError> {
+    let (node, ended) = (inbox.sender(), inbox.sender());
+    let store_failed =
+        Arc::new(move |error: StoreError| node.store_failed(error.into_engine().into()));
+    let context = ApiContext::new(
+        Arc::clone(chain).into(),
+        Arc::clone(facts),
+        Arc::clone(metrics),
+        events.clone(),
+        Limits::default(),
+        store_failed,
+    );
+    let context = context.on_end(Arc::new(move || ended.ended("HTTP")));
+    serve(api, Arc::new(context))
 }
 
 fn start_network(

@@ -28,7 +28,7 @@ use rayon::prelude::*;
 use tracing::{debug, error, info, warn};
 
 use super::{Node, StoreFailure, combine::Prover, report, unix_ms, workers::Urgency};
-use crate::import::{ImportError, Imported, NewBlock};
+use crate::import::{Effort, ImportError, Imported, NewBlock};
 
 /// Why a block was not proposed.
 #[derive(Debug, thiserror::Error)]
@@ -86,12 +86,16 @@ impl Node {
         } else {
             None
         };
+        let skip = |node: &Self, reason| {
+            node.metrics.validator.aggregator_skipped.with_label_values(&[reason]).inc();
+        };
         if let Some(reason) = skipped {
-            self.metrics.validator.aggregator_skipped.with_label_values(&[reason]).inc();
-            return;
+            return skip(self, reason);
         }
         let (mut prover, started) = (self.prover(), Instant::now());
-        let aggregation = self.chain.fork_choice().start_aggregation();
+        let view = self.chain.fork_choice();
+        self.metrics.observe_aggregation(slot, &view);
+        let aggregation = view.start_aggregation();
         let fold = move || {
             let made: Vec<_> = aggregation.tasks.iter().map(|task| prover.combine(task)).collect();
             (aggregation, made)
@@ -100,6 +104,7 @@ impl Node {
             node.folded(slot, &aggregation, made, started)
         });
         if !is_taken {
+            skip(self, "busy");
             error!(slot, "Missed an aggregation: too much to do");
         }
     }
@@ -119,6 +124,7 @@ impl Node {
         self.observe_view(&before);
         for aggregate in aggregates {
             self.events.aggregate(&aggregate);
+            self.metrics.coverage.aggregate(aggregate.data.slot, &aggregate.proof.participants);
             self.publish(GossipMessage::Aggregate(Arc::new(aggregate)));
         }
         self.observe_lateness("aggregate", slot * INTERVALS_PER_SLOT + 2);
@@ -165,10 +171,12 @@ impl Node {
                 failure.map_or(ProposalError::AlreadySigned(proposer), ProposalError::GuardCopy)
             );
         }
+        let view = self.chain.fork_choice();
+        self.metrics.observe_proposal(slot, &view);
         let proposal = Proposal {
             slot,
             proposer,
-            view: self.chain.fork_choice(),
+            view,
             chain: Arc::clone(&self.chain),
             keys: Arc::clone(&self.keys),
             prover: self.prover(),
@@ -178,8 +186,8 @@ impl Node {
             let block = proposal.make()?;
             let building = started.elapsed();
             let root = hash_tree_root(&block.block);
-            let prepared = importer.prepare(&root, block.clone())?;
-            Ok((block, prepared, building, started.elapsed() - building))
+            let (prepared, effort) = importer.prepare(&root, block.clone())?;
+            Ok((block, prepared, building, effort))
         };
         let is_taken = self.later(Urgency::Duty, make, move |node, made| {
             node.proposed(made).or_else(|error| node.proposal_missed(slot, proposer, error))
@@ -190,12 +198,12 @@ impl Node {
     /// Imports a block of ours.
     fn proposed(
         &mut self,
-        made: Result<(SignedBlock, PreparedBlock, Duration, Duration), ProposalError>,
+        made: Result<(SignedBlock, PreparedBlock, Duration, Effort), ProposalError>,
     ) -> Result<(), ProposalError> {
-        let (block, prepared, building, transition) = made?;
+        let (block, prepared, building, effort) = made?;
         let slot = block.block.slot;
         self.metrics.validator.block_building.observe(building.as_secs_f64());
-        match self.importer.finish(prepared, transition)? {
+        match self.importer.finish(prepared, effort)? {
             Imported::New(new) => {
                 self.observe_import(&block.block, &new);
                 self.gate.block_signed(slot, &new.root);
@@ -224,8 +232,9 @@ impl Node {
     pub(super) fn observe_import(&mut self, block: &Block, new: &NewBlock) {
         self.pause.succeeded();
         report::imported(block.slot, block.proposer_index, block.attestations().len(), new);
-        self.metrics.observe_import(new.transition, &new.persisted);
-        self.metrics.observe_block(block);
+        let (Effort { proof, transition }, persisted) = (new.effort, &new.persisted);
+        self.metrics.observe_import(proof, transition, persisted);
+        self.metrics.observe_block(&new.root, block, &persisted.after);
         let current = self.clock.current_slot(unix_ms());
         self.events.changed(&self.served(), &Change::of_import(&new.persisted), current);
     }

@@ -7,11 +7,7 @@
 //! blocks, new. Then workers check its signatures, votes as many at once as came together; and when those hold, the
 //! cheap checks are made again, on the view of then, and the message is taken.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use lamella_chain::PreparedBlock;
 use lamella_fork_choice::{BlockStatus, Pools, Recorded};
@@ -34,7 +30,7 @@ use super::{
     workers::Urgency,
 };
 use crate::{
-    import::{ImportError, Imported},
+    import::{Effort, ImportError, Imported},
     proofs::{verify_aggregate, verify_proposer, verify_votes},
 };
 
@@ -261,14 +257,10 @@ impl Node {
         signed: Arc<SignedBlock>,
     ) -> Result<(), StoreFailure> {
         let (importer, block) = (self.importer.clone(), Arc::clone(&signed));
-        let prepare = move || {
-            let started = Instant::now();
-            let prepared = importer.prepare(&root, SignedBlock::clone(&block));
-            (prepared, started.elapsed())
-        };
+        let prepare = move || importer.prepare(&root, SignedBlock::clone(&block));
         let waiting = origin.clone();
-        let is_taken = self.later(Urgency::Block, prepare, move |node, (prepared, time)| {
-            node.block_checked(&origin, root, signed, prepared, time)
+        let is_taken = self.later(Urgency::Block, prepare, move |node, prepared| {
+            node.block_checked(&origin, root, signed, prepared)
         });
         if is_taken { Ok(()) } else { self.block_judged(&waiting, root, Ok(Judged::Ignored)) }
     }
@@ -278,10 +270,10 @@ impl Node {
         origin: &Origin,
         root: Root,
         signed: Arc<SignedBlock>,
-        prepared: Result<PreparedBlock, ImportError>,
-        transition: Duration,
+        prepared: Result<(PreparedBlock, Effort), ImportError>,
     ) -> Result<(), StoreFailure> {
-        let imported = prepared.and_then(|prepared| self.importer.finish(prepared, transition));
+        let imported =
+            prepared.and_then(|(prepared, effort)| self.importer.finish(prepared, effort));
         let judged = match imported {
             Ok(Imported::Known(_)) => Ok(Judged::Accepted),
             Ok(Imported::New(new)) => {
@@ -309,7 +301,9 @@ impl Node {
             }
             ImportError::Rejected { root, reason } => {
                 warn!(slot, block_root = %root, %peer, %reason, "Block rejected");
-                if reason != RejectionReason::InvalidBlockProof {
+                if reason == RejectionReason::InvalidBlockProof {
+                    self.metrics.signatures.aggregated_invalid.inc();
+                } else {
                     self.gate.block_invalid(slot, &root);
                 }
                 Ok(Judged::Rejected)
@@ -336,16 +330,17 @@ impl Node {
         subnet: u64,
         attestation: Arc<SignedAttestation>,
     ) {
-        if attestation.validator_index % self.committee_count != subnet {
-            self.judge(&origin, Judged::Rejected);
-            return;
-        }
-        let voted = &attestation;
-        if self.gate.has_voted(voted.data.slot, voted.validator_index) {
-            self.judge(&origin, Judged::Ignored);
-            return;
-        }
         let vote = Vote { origin, subnet, attestation, arrived: Instant::now() };
+        if vote.attestation.validator_index % self.committee_count != subnet {
+            self.metrics.observe_vote(false, vote.arrived.elapsed());
+            self.judge(&vote.origin, Judged::Rejected);
+            return;
+        }
+        let (slot, validator) = (vote.attestation.data.slot, vote.attestation.validator_index);
+        if self.gate.has_voted(slot, validator) {
+            self.vote_refused(vote, Refused::Useless);
+            return;
+        }
         // Of votes that wait for blocks the signature is checked too: only validators may fill memory.
         match self.check_attestation(&vote.attestation) {
             Ok(()) | Err(Refused::Early) => {
@@ -388,7 +383,7 @@ impl Node {
         match verdict {
             // Another one came first, while this was being checked.
             Ok(()) if self.gate.has_voted(slot, validator) => {
-                self.judge(&vote.origin, Judged::Ignored);
+                self.vote_refused(vote, Refused::Useless);
             }
             Ok(()) => {
                 self.gate.voted(slot, validator);
@@ -405,7 +400,7 @@ impl Node {
             self.vote_refused(vote, refused);
             return;
         }
-        self.metrics.observe_vote("gossip", true, vote.arrived.elapsed());
+        self.metrics.observe_vote(true, vote.arrived.elapsed());
         self.events.attestation(*validator_index, data);
         if self.facts.is_aggregator() {
             let (validator, signature) = (*validator_index, signature.as_slice().into());
@@ -418,10 +413,19 @@ impl Node {
     }
 
     fn vote_refused(&mut self, vote: Vote, refused: Refused) {
-        self.metrics.observe_vote("gossip", false, vote.arrived.elapsed());
+        self.observe_refused(&refused, vote.arrived);
         let Vote { origin, subnet, attestation, .. } = vote;
         let judged = refused.judged(GossipMessage::Attestation { subnet, attestation });
         self.judge(&origin, judged);
+    }
+
+    /// Only what is bad is invalid; what may become good is counted when it is judged again.
+    fn observe_refused(&self, refused: &Refused, arrived: Instant) {
+        match refused {
+            Refused::Bad(_) => self.metrics.observe_vote(false, arrived.elapsed()),
+            Refused::Useless => self.metrics.network.gossip_ignored(),
+            Refused::Early => {}
+        }
     }
 
     /// What costs next to nothing.
@@ -468,9 +472,10 @@ impl Node {
             self.aggregate_refused(origin, aggregate, refused, arrived);
             return;
         }
-        self.metrics.observe_vote("gossip", true, arrived.elapsed());
+        self.metrics.observe_vote(true, arrived.elapsed());
         self.events.aggregate(&aggregate);
         let SignedAggregatedAttestation { data, proof } = &*aggregate;
+        self.metrics.coverage.aggregate(data.slot, &proof.participants);
         let kept = Arc::new(proof.clone());
         if self.chain.change_pools(|pools| pools.record_aggregate(data, kept)) == Recorded::Full {
             warn!(slot = data.slot, "The pool of votes is full: an aggregate's proof is not kept");
@@ -485,7 +490,7 @@ impl Node {
         refused: Refused,
         arrived: Instant,
     ) {
-        self.metrics.observe_vote("gossip", false, arrived.elapsed());
+        self.observe_refused(&refused, arrived);
         let judged = refused.judged(GossipMessage::Aggregate(aggregate));
         self.judge(origin, judged);
     }

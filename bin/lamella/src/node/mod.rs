@@ -16,7 +16,7 @@
 //! | that keys can sign when their slots come | `keys` |
 //! | what of the gossip is worth a look, and what was seen before | `gate` |
 //! | what peers gossip; votes that overtook their blocks | `gossip`, `early` |
-//! | catching up; checking what that left unchecked | `catch_up`, `audit` |
+//! | catching up; checking what that left unchecked; what was bad | `catch_up`, `audit`, `mend` |
 //! | what peers are served, and what they are counted for | `link` |
 //! | what a failure of our store means | `failure` |
 //! | who else holds pages of the database | `readers` |
@@ -38,6 +38,7 @@ mod guard;
 mod inbox;
 mod keys;
 mod link;
+mod mend;
 mod pace;
 mod readers;
 mod report;
@@ -74,6 +75,7 @@ use gossip::{InFlight, Origin};
 use guard::Guard;
 use inbox::Received;
 use keys::Preparer;
+use mend::Mend;
 use pace::{Pace, Reading};
 use wall::unix_ms;
 use workers::Workers;
@@ -103,6 +105,7 @@ pub struct Node {
     lost_log_lines: Arc<AtomicU64>,
     catch_up: CatchUp,
     audit: Audit,
+    mend: Mend,
     early: Early,
     gate: Arc<Gate>,
     in_flight: InFlight,
@@ -230,6 +233,8 @@ impl Node {
         if slot_of(current) > slot_of(done) {
             let outcome = self.look_at_readers(slot_of(current));
             self.settle(outcome)?;
+            let outcome = self.mend(slot_of(current));
+            self.settle(outcome)?;
         }
         self.observe_peers(slot_of(current));
         self.stand(current);
@@ -247,6 +252,12 @@ impl Node {
         self.look_for_early(interval);
         self.tick(interval, proposer.is_some())?;
         self.observe_lateness("tick", interval);
+        match phase {
+            // A round's block had its time to come, and the aggregator a second turn.
+            3 => self.metrics.coverage.report(slot.saturating_sub(1)),
+            4 => self.metrics.coverage.accepted(slot),
+            _ => {}
+        }
         match (phase, proposer) {
             (0, Some(proposer)) => self.propose(slot, proposer),
             (1, _) if on_duty => self.attest(slot),
@@ -301,6 +312,9 @@ impl Node {
             }
             NetworkEvent::Status { peer, status } => self.peer_status(peer, status)?,
             NetworkEvent::Gone { peer } => self.peer_gone(peer),
+            NetworkEvent::Blocks { request, outcome } if Mend::is_its(request) => {
+                self.mend_answered(request, outcome);
+            }
             NetworkEvent::Blocks { request, outcome } => self.blocks(request, outcome),
         }
         Ok(())

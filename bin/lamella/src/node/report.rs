@@ -72,7 +72,8 @@ pub(super) fn imported(slot: Slot, proposer: ValidatorIndex, attestations: usize
         justified = view.latest_justified().slot,
         finalized = view.latest_finalized().slot,
         votes = votes(view),
-        transition_us = micros(new.transition),
+        proof_us = micros(new.effort.proof),
+        transition_us = micros(new.effort.transition),
         write_us = micros(persisted.timings.write),
         commit_us = micros(persisted.timings.commit),
         "Block imported successfully"

@@ -47,6 +47,7 @@ fn genesis_of(source: &Source) -> GenesisConfig {
         genesis_time: state.config.genesis_time,
         validators: state.validators.clone(),
         attestation_committee_count: 1,
+        slot_ms: None,
     }
 }
 

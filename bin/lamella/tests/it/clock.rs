@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf, process::Command, thread, ti
 use serde_json::Value;
 
 use crate::{
-    node::{BINARY, Node, field, get, network},
+    node::{Node, configure, field, get, network},
     wait::until,
 };
 
@@ -187,17 +187,21 @@ fn a_node_that_slept_says_so_and_goes_on() {
     drill.kill(node);
 }
 
-/// The slot length is part of what a directory is: the same time is another slot.
+/// The slot length belongs to the network: its files say it, a flag may only agree, and a directory remembers it, since
+/// the same time is another slot by another length.
 #[test]
-fn another_slot_length_on_the_same_directory_is_refused() {
+fn another_slot_length_than_the_networks_or_the_directorys_is_refused() {
     let mut drill = Drill::new();
     drill.set_ahead(0);
     let (node, _) = drill.start();
     drill.kill(node);
-    let mut other = Command::new(BINARY);
-    other.args(["node", "--node-id", "lamella_0", "--slot-ms", "800", "--no-api"]);
-    other.args(["--gossipsub-port", "0", "--network-dir"]).arg(&drill.net);
-    other.arg("--data-dir").arg(&drill.data);
-    let line = Node::spawn(other).wait_for(|line| line.starts_with("error:"));
+    let refused = |flags: &[&str]| {
+        let mut node = Node::start_as("lamella_0", &drill.net, &drill.data, flags);
+        node.wait_for(|line| line.starts_with("error:"))
+    };
+    let line = refused(&["--slot-ms", "800"]);
+    assert!(line.contains("the slots of this network have 400 ms, as"), "{line}");
+    configure(&drill.net, "MILLISECONDS_PER_SLOT", 800);
+    let line = refused(&["--slot-ms", "800"]);
     assert!(line.contains("its slot length in milliseconds is 400"), "{line}");
 }

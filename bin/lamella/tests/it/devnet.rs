@@ -138,6 +138,26 @@ fn a_run_is_judged_goes_on_and_refuses_other_flags() {
     }
 }
 
+/// Everything that peers have done to nodes, at once: each of it once cost memory, finality, or an honest peer.
+#[test]
+fn strangers_and_a_third_that_comes_and_goes_cost_nobody_else_a_duty() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().unwrap();
+    let network = ["--nodes", "3", "--validators", "3", "--slot-ms", "1000", "--slots", "42"];
+    let ended = run(dir.path(), &[&network[..], &["--hostile", "--churn", "--json"]].concat());
+    let said = text(&ended.stdout);
+    assert_eq!(ended.status.code(), Some(0), "{said}{}", text(&ended.stderr));
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (verdict, slots) = lines.split_last().unwrap();
+    let here = |line: &Value| line["nodes"].as_array().unwrap().len();
+    let here: Vec<_> = slots.iter().map(here).collect();
+    assert!(here.contains(&2) && here.last() == Some(&3), "{here:?}");
+    let checks = verdict["verdict"]["checks"].as_array().unwrap();
+    for name in ["duties", "attack", "memory", "bans"] {
+        assert!(checks.iter().any(|check| check["name"] == name), "{name}");
+    }
+}
+
 #[test]
 fn a_run_without_end_ends_with_its_keys() {
     let _turn = turn();
@@ -157,8 +177,13 @@ fn a_folder_that_is_refused_is_left_as_it_is() {
     let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let new = dir.path().join("new");
-    for flags in [["--nodes", "0"], ["--validators", "0"], ["--key-slots", "0"]] {
-        let refused = run(&new, &flags);
+    for flags in [
+        &["--nodes", "0"][..],
+        &["--validators", "0"],
+        &["--key-slots", "0"],
+        &["--churn", "--nodes", "2"],
+    ] {
+        let refused = run(&new, flags);
         assert_eq!(refused.status.code(), Some(2));
         assert!(text(&refused.stderr).contains(flags[0]), "{}", text(&refused.stderr));
         assert!(!new.exists());

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -105,7 +105,7 @@ fn ethlambdas_whole_line_as_quickstart_passes_it() {
         "--checkpoint-sync-url",
         "",
         "--slot-ms",
-        "400",
+        "4000",
     ]);
 
     assert_eq!(field(&started, "validators"), Some("2"));
@@ -218,6 +218,37 @@ fn a_port_in_use_is_named_with_its_flag() {
     }
 }
 
+/// Symptom: `cannot listen on UDP 0.0.0.0:9001: ; choose another --gossipsub-port`. Mechanism: the error of the transport
+/// stands behind one whose text is empty. Fix: every cause is told.
+#[test]
+fn a_gossip_port_in_use_is_named_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = dir.path().join("net");
+    two_nodes(&net);
+    let other = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let taken = other.local_addr().unwrap().port().to_string();
+    let data = dir.path().join("data");
+    let failed = run(&[
+        "--network-dir",
+        text(&net),
+        "--node-id",
+        "lamella_0",
+        "--data-dir",
+        text(&data),
+        "--gossipsub-port",
+        &taken,
+        "--api-port",
+        "0",
+    ]);
+    let log = String::from_utf8(failed.stderr).unwrap();
+    let error = log.lines().find(|line| line.starts_with("error: ")).unwrap();
+    let reason = format!("0.0.0.0:{taken}: Address already in use");
+    assert!(
+        error.contains(&reason) && error.contains("choose another --gossipsub-port"),
+        "{error}"
+    );
+}
+
 #[test]
 fn a_follower_without_validators_keeps_an_identity_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
@@ -264,6 +295,7 @@ fn a_refused_directory_gets_no_key() {
             lead_s: 0,
             ports: None,
             key_slots: 2,
+            slot_ms: 4_000,
         };
         create(&options, &|_| {}).unwrap();
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    node::{BINARY, Node, copy_folder, field, get, network},
+    node::{BINARY, Node, configure, copy_folder, field, get, network},
     wait::until,
 };
 
@@ -51,9 +51,10 @@ impl Signed {
 
 /// A node with slots long enough for it to be killed, its directory replaced, and started again within one.
 fn start(net: &Path, data: &Path) -> Node {
+    configure(net, "MILLISECONDS_PER_SLOT", 3_000);
     let mut command = Command::new(BINARY);
     command
-        .args(["node", "--node-id", "lamella_0", "--slot-ms", "3000", "--no-api"])
+        .args(["node", "--node-id", "lamella_0", "--no-api"])
         .args(["--gossipsub-port", "0", "--network-dir"])
         .arg(net)
         .arg("--data-dir")

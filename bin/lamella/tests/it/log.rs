@@ -33,7 +33,7 @@ impl Unheard {
         let address = free.local_addr().unwrap();
         drop(free);
         let process = Command::new(BINARY)
-            .args(["node", "--node-id", "lamella_0", "--slot-ms", "400", "--exit-with-parent"])
+            .args(["node", "--node-id", "lamella_0", "--exit-with-parent"])
             .args(["--gossipsub-port", "0", "--metrics-port", "0"])
             .args(["--api-port", &address.port().to_string()])
             .arg("--network-dir")

@@ -7,6 +7,7 @@ mod checkpoint;
 mod checksum;
 mod clock;
 mod command;
+mod contrib;
 mod damage;
 mod db;
 mod devnet;
@@ -41,6 +42,7 @@ fn small_network(out: &Path) -> GenesisSummary {
         lead_s: GENESIS_LEAD_S,
         ports: None,
         key_slots: 4,
+        slot_ms: 4_000,
     };
     create(&options, &|_| {}).unwrap()
 }

@@ -28,7 +28,11 @@ static MADE: LazyLock<PathBuf> = LazyLock::new(|| {
         fs::remove_dir_all(&root).unwrap();
     }
     let mut command = Command::new(BINARY);
-    let out = command.args(["genesis", "--key-slots", "400", "--out"]).arg(&root).output().unwrap();
+    let out = command
+        .args(["genesis", "--key-slots", "400", "--slot-ms", "400", "--out"])
+        .arg(&root)
+        .output()
+        .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     root
 });
@@ -41,7 +45,7 @@ pub(crate) fn network(root: &Path) {
     let unused = |last: u64| Some((now + 3).max(last + 1));
     let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unused).unwrap();
     let genesis_time = unused(last).unwrap();
-    move_genesis(root, genesis_time);
+    configure(root, "GENESIS_TIME", genesis_time);
 }
 
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
@@ -56,12 +60,12 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Moves the network's genesis to this Unix second.
-fn move_genesis(root: &Path, genesis_time: u64) {
+/// Sets a number of the network's `config.yaml`.
+pub(crate) fn configure(root: &Path, key: &str, value: u64) {
     let path = root.join("config.yaml");
     let config = fs::read_to_string(&path).unwrap();
     let lines = config.lines().map(|line| match line.split_once(": ") {
-        Some(("GENESIS_TIME", _)) => format!("GENESIS_TIME: {genesis_time}\n"),
+        Some((found, _)) if found == key => format!("{key}: {value}\n"),
         _ => format!("{line}\n"),
     });
     fs::write(&path, lines.collect::<String>()).unwrap();
@@ -93,7 +97,7 @@ impl Node {
     fn command_as(node_id: &str, network: &Path, data: &Path, flags: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         command
-            .args(["node", "--node-id", node_id, "--slot-ms", "400"])
+            .args(["node", "--node-id", node_id])
             .args(["--gossipsub-port", "0", "--api-port", "0", "--metrics-port", "0"])
             .arg("--network-dir")
             .arg(network)
@@ -296,7 +300,7 @@ fn a_node_at_the_end_of_its_chain_says_so_and_goes_on_serving() {
         (now - 60 - chain_seconds, "The chain has ended"),
     ] {
         let data = directory.path().join(said);
-        move_genesis(&net, genesis_time);
+        configure(&net, "GENESIS_TIME", genesis_time);
         let mut node = Node::start(&net, &data);
         let line = node.wait_for(|line| line.contains("HTTP API listening"));
         let address = field(&line, "api").unwrap().to_owned();

@@ -302,7 +302,7 @@ fn a_node_starts_in_little_address_space() {
         let mut command = Command::new("sh");
         command
             .args(["-c", "ulimit -v 6000000; exec \"$0\" \"$@\"", BINARY])
-            .args(["node", "--node-id", "lamella_0", "--slot-ms", "400"])
+            .args(["node", "--node-id", "lamella_0"])
             .args(["--gossipsub-port", "0", "--api-port", "0", "--metrics-port", "0"])
             .args(flags)
             .arg("--network-dir")

@@ -44,8 +44,6 @@ use row::{Frontier, MigrationRow, Source};
 use steps::{COMPARE, Chunk, STEPS, Step, damaged_indexes, is_derived, of_new};
 
 pub use error::MigrateError;
-pub(crate) use place::check_none;
-pub use place::explain;
 
 /// Rows, or blocks with all their parts, that one commit moves.
 const COMMIT_ROWS_MAX: usize = 4_096;

@@ -9,19 +9,12 @@
 //! | new | | old | done |
 
 use std::{
-    ffi::OsString,
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use lamella_tables::OpenError;
-
 use super::error::MigrateError;
-use crate::error::ChainOpenError;
-
-/// What stands behind the name of the database while its successor is made.
-const MIGRATING: &str = ".migrating";
+use crate::beside::{self, MIGRATING, beside};
 
 /// What stands behind the name of a database that was migrated.
 const OLD: &str = ".schema-2";
@@ -36,33 +29,6 @@ pub(super) fn old(path: &Path) -> PathBuf {
     beside(path, OLD)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().map(OsString::from).unwrap_or_default();
-    name.push(suffix);
-    path.with_file_name(name)
-}
-
-/// Says of a database that is not there, or too old, that it is being migrated, if it is.
-#[must_use]
-pub fn explain(path: &Path, error: ChainOpenError) -> ChainOpenError {
-    let may_be = matches!(
-        error,
-        ChainOpenError::Older { .. } | ChainOpenError::Open(OpenError::Missing { .. })
-    );
-    match may_be && new(path).exists() {
-        true => ChainOpenError::Migrating { path: path.to_owned() },
-        false => error,
-    }
-}
-
-/// Refuses to begin a chain where a migrated one is about to have its place.
-pub(crate) fn check_none(path: &Path) -> Result<(), ChainOpenError> {
-    match new(path).exists() {
-        true => Err(ChainOpenError::Migrating { path: path.to_owned() }),
-        false => Ok(()),
-    }
-}
-
 /// Gives the finished database its name. What it replaces is kept.
 ///
 /// # Atomicity
@@ -75,10 +41,8 @@ pub(super) fn swap(path: &Path) -> Result<(), MigrateError> {
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), MigrateError> {
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    let renamed = fs::rename(from, to).and_then(|()| File::open(folder)?.sync_all());
-    renamed.map_err(|source| MigrateError::Io { path: from.to_owned(), source })
+    let io = |source| MigrateError::Io { path: from.to_owned(), source };
+    beside::rename(from, to).map_err(io)
 }
 
 /// Removes an unfinished database.

@@ -18,13 +18,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use lamella_types::{VALIDATOR_REGISTRY_LIMIT, Validators, genesis_state, limits::SLOT_MS};
+use lamella_types::{VALIDATOR_REGISTRY_LIMIT, Validators, genesis_state};
 use serde::Serialize;
 
 pub use error::GenesisError;
 pub use node::NodePorts;
 
-use crate::{NetworkDir, whole_file::Access};
+use crate::{NetworkDir, config::SLOT_MS_RANGE, whole_file::Access};
 use directory::{Directory, write};
 use node::Node;
 use render::Network;
@@ -55,6 +55,8 @@ pub struct GenesisOptions {
     pub out: PathBuf,
     /// Unix time of slot 0 in seconds. `None`: `lead_s` after the keys are made.
     pub genesis_time: Option<u64>,
+    /// Milliseconds of a slot.
+    pub slot_ms: u64,
     /// Seconds between the end of the run and slot 0, if `genesis_time` does not say otherwise.
     pub lead_s: u64,
     /// Where each node listens, one entry a node. `None`: ranges of their own, see [`NodePorts::of`].
@@ -78,6 +80,8 @@ pub struct GenesisSummary {
     pub validators: u64,
     /// Last slot for which the keys can sign.
     pub last_signable_slot: u64,
+    /// Milliseconds of a slot.
+    pub slot_ms: u64,
 }
 
 impl GenesisOptions {
@@ -91,6 +95,12 @@ impl GenesisOptions {
     #[must_use]
     pub fn leaves(&self) -> u64 {
         self.keys().saturating_mul(self.key_slots)
+    }
+
+    /// Seconds from genesis for which the keys can sign.
+    #[must_use]
+    pub fn signable_seconds(&self) -> u64 {
+        self.key_slots.saturating_mul(self.slot_ms) / 1000
     }
 
     /// Threads that make keys.
@@ -112,6 +122,15 @@ impl GenesisOptions {
     /// # Errors
     /// One for which [`GenesisError::is_usage`] holds, or [`GenesisError::Clock`].
     pub fn check(&self) -> Result<(), GenesisError> {
+        if !SLOT_MS_RANGE.contains(&self.slot_ms) {
+            return Err(GenesisError::OutOfRange {
+                flag: "--slot-ms",
+                value: self.slot_ms,
+                minimum: *SLOT_MS_RANGE.start(),
+                maximum: *SLOT_MS_RANGE.end(),
+                advice: "an interval is a fifth of it",
+            });
+        }
         let bounds = [
             (
                 "--nodes",
@@ -144,7 +163,7 @@ impl GenesisOptions {
         }
         let Some(genesis_time) = self.genesis_time else { return Ok(()) };
         let age = now()?.as_secs().saturating_sub(genesis_time);
-        let (key_slots, lifetime) = (self.key_slots, signable_seconds(self.key_slots));
+        let (key_slots, lifetime) = (self.key_slots, self.signable_seconds());
         if age >= lifetime {
             return Err(GenesisError::Expired { genesis_time, age, key_slots, lifetime });
         }
@@ -183,7 +202,7 @@ pub fn create(
         Some(time) => time,
         None => genesis_time_after(now()?, options.lead_s),
     };
-    directory.finish(&network.config(genesis_time)?)?;
+    directory.finish(&network.config(genesis_time, options.slot_ms)?)?;
     Ok(GenesisSummary {
         network_dir: options.out.clone(),
         genesis_time,
@@ -191,13 +210,8 @@ pub fn create(
         nodes: nodes.into_iter().map(|node| node.node_id).collect(),
         validators: options.validators,
         last_signable_slot: options.key_slots - 1,
+        slot_ms: options.slot_ms,
     })
-}
-
-/// Seconds from genesis for which keys of that many slots can sign.
-#[must_use]
-pub fn signable_seconds(key_slots: u64) -> u64 {
-    key_slots.saturating_mul(SLOT_MS) / 1000
 }
 
 /// Everything but `config.yaml` and the XMSS keys.

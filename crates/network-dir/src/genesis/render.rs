@@ -11,6 +11,10 @@ use crate::{
     node_entry::ValidatorConfigFile,
 };
 
+/// Nodes that aggregate: lean-quickstart chooses one, and finality ends with it. Any one of two may die. What the other
+/// one says is nothing new then, and costs a look.
+const AGGREGATORS: usize = 2;
+
 /// What the texts are made from.
 pub(super) struct Network<'a> {
     pub(super) nodes: &'a [Node],
@@ -19,8 +23,8 @@ pub(super) struct Network<'a> {
 }
 
 impl Network<'_> {
-    pub(super) fn config(&self, genesis_time: u64) -> Result<String, GenesisError> {
-        yaml(&ConfigFile::new(genesis_time, self.validators, self.log_slots()))
+    pub(super) fn config(&self, genesis_time: u64, slot_ms: u64) -> Result<String, GenesisError> {
+        yaml(&ConfigFile::new(genesis_time, slot_ms, self.validators, self.log_slots()))
     }
 
     pub(super) fn validators(&self) -> Result<String, GenesisError> {
@@ -46,7 +50,7 @@ impl Network<'_> {
             enr_fields: EnrFields { ip: Some(Node::IP.to_string()), quic: Some(node.ports.quic) },
             metrics_port: Some(node.ports.metrics),
             api_port: Some(node.ports.api),
-            is_aggregator: number == 0,
+            is_aggregator: number < AGGREGATORS,
             count: Some(self.validators_of(number).count() as u64),
         });
         yaml(&ValidatorConfigFile::new(nodes.collect(), self.log_slots()))

@@ -23,5 +23,6 @@ fn options(out: &Path) -> GenesisOptions {
         lead_s: GENESIS_LEAD_S,
         ports: None,
         key_slots: 4,
+        slot_ms: 4_000,
     }
 }

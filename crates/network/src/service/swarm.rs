@@ -1,6 +1,8 @@
 //! The protocols that a connection speaks, and the swarm of connections.
 
 use std::{
+    error::Error,
+    iter,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -151,7 +153,7 @@ pub(super) async fn listen(
     address: SocketAddr,
 ) -> Result<SocketAddr, NetworkError> {
     let failed = |reason: String| NetworkError::Listen { address, reason };
-    swarm.listen_on(multiaddr(address)).map_err(|error| failed(error.to_string()))?;
+    swarm.listen_on(multiaddr(address)).map_err(|error| failed(causes(&error)))?;
     loop {
         match swarm.select_next_some().await {
             SwarmEvent::NewListenAddr { address, .. } => {
@@ -163,6 +165,15 @@ pub(super) async fn listen(
             _ => {}
         }
     }
+}
+
+/// What an error says, and what it says was the cause: libp2p's own says nothing where a transport failed.
+fn causes(error: &dyn Error) -> String {
+    let all = iter::successors(Some(error), |&error| error.source());
+    let mut said: Vec<String> = all.map(ToString::to_string).collect();
+    said.retain(|text| !text.is_empty());
+    said.dedup();
+    said.join(": ")
 }
 
 pub(super) fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {

@@ -169,19 +169,21 @@ impl Task {
             } => self.closed(peer_id, &connection_id, cause.as_ref(), num_established == 0),
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 debug!(peer = ?peer_id, %error, "Dialling failed");
-                let is_timeout = error.to_string().to_ascii_lowercase().contains("timed out");
-                let direction = Direction::Outbound;
-                self.hub.listener.observe(Observation::ConnectFailed { direction, is_timeout });
+                self.connect_failed(Direction::Outbound, &error);
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 debug!(address = %send_back_addr, %error, "Incoming connection failed");
-                let direction = Direction::Inbound;
-                self.hub
-                    .listener
-                    .observe(Observation::ConnectFailed { direction, is_timeout: false });
+                self.connect_failed(Direction::Inbound, &error);
             }
             _ => {}
         }
+    }
+
+    /// libp2p keeps the transport's error as a text.
+    fn connect_failed(&self, direction: Direction, error: &dyn std::error::Error) {
+        let is_timeout = std::iter::successors(Some(error), |error| error.source())
+            .any(|error| error.to_string().to_ascii_lowercase().contains("timed out"));
+        self.hub.listener.observe(Observation::ConnectFailed { direction, is_timeout });
     }
 
     fn opened(

@@ -26,8 +26,10 @@ pub const RANGES_IN_FLIGHT_MAX: usize = 4;
 /// Bytes of the largest answer to a range: 33 MiB.
 pub const RANGE_BYTES_MAX: usize = REQUEST_BLOCKS_MAX * SIGNED_BLOCK_BYTES_MAX;
 
-/// Bytes of range blocks in memory, answers in flight taken as the largest possible: seven of them.
-pub const RANGE_BUFFER_BYTES_MAX: usize = 7 * RANGE_BYTES_MAX;
+/// Bytes of range blocks in memory, of all ranges under way and at the importer, answers in flight taken as the largest
+/// possible: 132 MiB, four of them. So liars that serve the largest blocks there can be leave a node more than half of 300
+/// MB; honest ones fill a link with two answers at once and a third at the importer.
+pub const RANGE_BUFFER_BYTES_MAX: usize = 4 * RANGE_BYTES_MAX;
 
 /// First step back from a range that does not connect; it doubles each time.
 pub const STEP_BACK_SLOTS: u64 = RANGE_SLOTS;

@@ -12,6 +12,8 @@ mod foreign;
 mod join;
 mod kills;
 mod many;
+mod mend;
+mod metrics;
 mod partition;
 mod soak;
 mod strangers;

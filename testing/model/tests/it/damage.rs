@@ -9,13 +9,14 @@ use std::{
 };
 
 use lamella_block_store as block_store;
-use lamella_chain::{Chain, Identity, Settings, verify};
+use lamella_chain::{Chain, Finding, Identity, Settings, verify};
 use lamella_state_store::StateStore;
 use lamella_tables::{
-    Damage, Database, DatabaseView, Durability, DutyKey, KeyKind, OpenMode, Options, RawRow,
-    ReadError, TABLES,
+    Anchors, Bodies, Damage, Database, DatabaseView, Diffs, Durability, DutyKey, History, KeyKind,
+    OpenMode, Options, RawRow, Read as _, ReadError, Registries, SegmentKey, Signatures, SlotRoot,
+    Slots, TABLES, Table,
 };
-use lamella_types::{Root, SignedBlock};
+use lamella_types::{Root, Segment, SignedBlock, Validators};
 
 use crate::{
     blocks::{Blocks, Voting},
@@ -185,6 +186,52 @@ fn put_back(database: &Database, before: &Rows) {
 
 fn finding_count(database: &DatabaseView) -> u64 {
     verify(database, &mut |_| ControlFlow::Continue(())).unwrap().finding_count
+}
+
+/// A sound row of a table, copied to a key that no block has.
+fn put_loose<T: Table>(database: &Database, first: &T::Key, loose: &T::Key) {
+    let txn = database.read().unwrap();
+    let row = txn.scan::<T>(first.clone()).unwrap().next();
+    let (_, value) = row.unwrap().unwrap();
+    drop(txn);
+    put_typed::<T>(database, loose, &value);
+}
+
+type Put<'a> = &'a dyn Fn(&Database);
+
+fn put_typed<T: Table>(database: &Database, key: &T::Key, value: &T::Value) {
+    let mut txn = database.write().unwrap();
+    txn.put::<T>(key, value).unwrap();
+    txn.commit().unwrap();
+}
+
+/// Every byte of such a row proves itself; what is wrong is that nothing names it.
+#[test]
+fn a_sound_row_that_nothing_names_is_a_finding() {
+    let (_, _, directory) = chain();
+    let open = || Database::open(directory.path(), Options::new(OpenMode::Existing)).unwrap();
+    let before = all_rows(&open());
+    let (first, loose) = (SlotRoot::first_of(0), SlotRoot::new(3, Root::new([0xee; 32])));
+    let segment = Segment::new(vec![7; 32 * 1_024]).unwrap();
+    let segment_key = SegmentKey { index: 1, root: segment.root() };
+    let registry = Validators::new(&[]).unwrap();
+    let puts: [(&str, Put<'_>); 7] = [
+        ("Bodies", &|database| put_loose::<Bodies>(database, &first, &loose)),
+        ("Anchors", &|database| put_loose::<Anchors>(database, &first, &loose)),
+        ("Diffs", &|database| put_loose::<Diffs>(database, &first, &loose)),
+        ("Signatures", &|database| put_loose::<Signatures>(database, &first, &loose)),
+        ("Slots", &|database| put_loose::<Slots>(database, &Root::ZERO, &loose.root)),
+        ("History", &|database| put_typed::<History>(database, &segment_key, &segment)),
+        ("Registries", &|database| put_typed::<Registries>(database, &registry.root(), &registry)),
+    ];
+    for (table, put) in puts {
+        put(&open());
+        let report = verify(&open(), &mut |_| ControlFlow::Continue(())).unwrap();
+        let named = |finding: &Finding| finding.to_string().contains(table);
+        assert!(report.findings.iter().any(named), "{table}: {:?}", report.findings);
+        put_back(&open(), &before);
+    }
+    assert_eq!(finding_count(&open()), 0);
 }
 
 /// What became of the damaged directories.

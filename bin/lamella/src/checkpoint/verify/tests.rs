@@ -23,7 +23,12 @@ fn registry(count: u8) -> Validators {
 }
 
 fn genesis() -> GenesisConfig {
-    GenesisConfig { genesis_time: 7, validators: registry(4), attestation_committee_count: 1 }
+    GenesisConfig {
+        genesis_time: 7,
+        validators: registry(4),
+        attestation_committee_count: 1,
+        slot_ms: None,
+    }
 }
 
 /// A block at slot 3 over one at slot 1, and its post-state.

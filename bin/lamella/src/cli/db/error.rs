@@ -80,7 +80,7 @@ impl DbError {
     }
 }
 
-const fn of_inspect(error: &InspectError) -> ExitCode {
+pub(crate) const fn of_inspect(error: &InspectError) -> ExitCode {
     match error {
         InspectError::UnknownTable(_) | InspectError::EmptyRange { .. } => ExitCode::Usage,
         InspectError::NoDiff { .. } => ExitCode::NotStored,
@@ -110,7 +110,7 @@ const fn of_lookup(error: &LookupError) -> ExitCode {
     }
 }
 
-const fn of_read(error: &ReadError) -> ExitCode {
+pub(crate) const fn of_read(error: &ReadError) -> ExitCode {
     match error {
         ReadError::Damaged(_) => ExitCode::Damaged,
         ReadError::Engine(error) => of_engine(error),
@@ -124,14 +124,14 @@ const fn of_engine(error: &EngineError) -> ExitCode {
     }
 }
 
-const fn of_state(error: &StateReadError) -> ExitCode {
+pub(crate) const fn of_state(error: &StateReadError) -> ExitCode {
     match error {
         StateReadError::Read(error) => of_read(error),
         _ => ExitCode::Damaged,
     }
 }
 
-const fn of_open(error: &ChainOpenError) -> ExitCode {
+pub(crate) const fn of_open(error: &ChainOpenError) -> ExitCode {
     match error {
         ChainOpenError::Read(error) => of_read(error),
         ChainOpenError::State(error) => of_state(error),

@@ -67,6 +67,19 @@ pub enum FlagError {
         /// Subnets that exist.
         committee_count: u64,
     },
+    /// The slot length is the network's.
+    #[error(
+        "--slot-ms {asked}: the slots of this network have {found} ms, as {} says; leave the flag out",
+        path.display()
+    )]
+    SlotLength {
+        /// As the flag has it.
+        asked: u64,
+        /// As the file has it.
+        found: u64,
+        /// The file.
+        path: PathBuf,
+    },
     /// Not a URL of an HTTP API.
     #[error("--checkpoint-sync-url: {url:?} does not begin with http:// or https://")]
     CheckpointUrl {
@@ -87,6 +100,11 @@ impl NodeArgs {
     pub(super) fn resolve(&self) -> Result<NodeConfig, FlagError> {
         let paths = self.paths();
         let genesis = GenesisConfig::load(&paths.config)?;
+        let slot_ms = genesis.slot_ms(self.slot_ms).map_err(|found| FlagError::SlotLength {
+            asked: self.slot_ms.unwrap_or(found),
+            found,
+            path: paths.config.clone(),
+        })?;
         let listed = self.validator_config(&paths)?;
         let entry = listed.as_ref().and_then(|listed| listed.node(&self.node_id));
         let assigned = match self.assignments(&paths)? {
@@ -112,11 +130,11 @@ impl NodeArgs {
             genesis,
             assigned,
             keys_dir: paths.keys_dir.clone(),
-            slot_ms: self.slot_ms,
+            slot_ms,
             is_aggregator,
             duty_sync_gate: !self.disable_duty_sync_gate,
             proof_scheme: self.proof_scheme.into(),
-            settings: self.settings(),
+            settings: self.settings(slot_ms),
             gossip: GossipConfig {
                 listen: SocketAddr::new(self.gossipsub_address, port),
                 dial: dial(self.bootnodes(&paths)?, &identity.key),
@@ -253,12 +271,12 @@ impl NodeArgs {
         (!self.no_api).then(server)
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self, slot_ms: u64) -> Settings {
         let durability = if self.lazy_commits { Durability::Lazy } else { Durability::Durable };
         Settings {
             durability,
             signature_window_slots: self.signature_window,
-            slot_ms: SlotClock::new(0, self.slot_ms).slot_ms(),
+            slot_ms: SlotClock::new(0, slot_ms).slot_ms(),
             size_bytes_max: self.db_size_max,
             ..Settings::default()
         }

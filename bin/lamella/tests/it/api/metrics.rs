@@ -1,6 +1,9 @@
 //! The metrics: names, formats, ports, and that they count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use lamella_http_api::{Limits, ServerConfig, serve};
 use lamella_network::standing::{Peer, SyncStatus};
@@ -78,6 +81,7 @@ fn imports_votes_peers_and_the_view_are_in_the_next_scrape() {
     };
     node.facts.set_peers(vec![peer(Some("zeam")), peer(Some("zeam")), peer(None)]);
     node.facts.set_sync_status(SyncStatus::Synced);
+    node.metrics.coverage.report(7);
     let first = series(&get(server.api_address(), "/metrics"));
     for (name, value) in [
         ("lean_head_slot", 8.0),
@@ -116,8 +120,11 @@ fn imports_votes_peers_and_the_view_are_in_the_next_scrape() {
 }
 
 #[test]
-fn sizes_cache_and_cold_reads_are_sampled() {
+fn sizes_cache_reads_and_cold_reads_are_sampled() {
     let (node, _) = Node::with_chain();
+    // Another part of the node reads, and is slow.
+    let reading = node.chain.read().unwrap();
+    std::thread::sleep(Duration::from_millis(2));
     node.chain.states().clear();
     node.chain.state(&node.canonical(8)).unwrap().unwrap();
     let server = node.serve();
@@ -131,10 +138,25 @@ fn sizes_cache_and_cold_reads_are_sampled() {
     assert_eq!(last["lean_storage_table_rows{table=\"Slots\"}"], 9.0);
     assert!(last["lean_table_bytes{table=\"Slots\"}"] >= 4096.0);
     assert_eq!(last["lean_storage_cold_reads_total"], 1.0);
-    assert_eq!(last["lean_storage_open_readers"], 0.0);
+    assert_eq!(last["lean_storage_open_readers"], 1.0);
+    assert!(last["lean_storage_oldest_reader_age_milliseconds"] >= 2.0, "{last:?}");
+    drop(reading);
     // The roots of slots 0 to 6 from the canonical index; the parent's is in the diff.
     assert!(last["lean_storage_cold_read_rows_total"] >= 6.0, "{last:?}");
     assert!(last["lean_storage_cache_hits_total"] > 0.0 && last["lean_storage_cache_states"] > 0.0);
+}
+
+#[test]
+fn a_chain_past_its_first_segment_has_it_in_the_cache() {
+    let mut node = Node::new(4);
+    for slot in [1, 1_100, 1_101] {
+        node.extend(slot);
+    }
+    let server = node.serve();
+    wait_until("the first sample", || {
+        let scraped = series(&get(server.api_address(), "/metrics"));
+        scraped["lean_storage_cache_segments"] > 0.0
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use lamella::import::{Imported, Importer, NewBlock};
+use lamella::import::{Effort, Imported, Importer, NewBlock};
 use lamella_chain::{Bootstrap, Chain, Settings};
 use lamella_http_api::{ApiContext, ApiServer, Events, Limits, NodeFacts, ServerConfig, serve};
 use lamella_inspect::served::Change;
@@ -120,8 +120,9 @@ impl Node {
         let Imported::New(new) = self.importer.import(signed.clone()).unwrap() else {
             panic!("the block of slot {slot} is not new");
         };
-        self.metrics.observe_block(&signed.block);
-        self.metrics.observe_import(new.transition, &new.persisted);
+        self.metrics.observe_block(&new.root, &signed.block, &new.persisted.after);
+        let Effort { proof, transition } = new.effort;
+        self.metrics.observe_import(proof, transition, &new.persisted);
         let change = Change::of_import(&new.persisted);
         self.events.changed(&Arc::clone(&self.chain).into(), &change, self.facts.current_slot());
         self.made.insert(new.root, Made { signed, state: post_state.to_ssz() });

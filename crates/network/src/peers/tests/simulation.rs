@@ -17,6 +17,7 @@ use std::{
 };
 
 use super::super::{limits::*, *};
+use crate::dice::Dice;
 
 /// Worlds that are tried.
 const SEEDS: u64 = 8;
@@ -35,19 +36,6 @@ const BUFFERED: u64 = 5_600;
 
 /// Addresses of the liars and floods.
 const BAD_HOSTS: u64 = 3;
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-}
 
 /// What a peer is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +114,7 @@ const fn budget(burst: u64, per_second: u64, now_ms: u64) -> u64 {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let mut actors = Vec::new();
         let mut add = |kind, host: u64| {
             let name = actors.len() as u64;

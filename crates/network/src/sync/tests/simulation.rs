@@ -11,7 +11,7 @@ use lamella_types::{
 };
 
 use super::super::{limits::*, *};
-use crate::peers::Offence;
+use crate::{dice::Dice, peers::Offence};
 
 /// Worlds that are tried.
 const SEEDS: u64 = 300;
@@ -21,19 +21,6 @@ const BATCH_BLOCKS: usize = 48;
 
 /// Simulated time within which the node must be done: 20 minutes, two terms of ignored liars.
 const DEADLINE_MS: u64 = 1_200_000;
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-}
 
 /// What a peer is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +126,7 @@ fn tip(chain: &Chain) -> Checkpoint {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let length = 40 + dice.roll(1_500);
         let main = grow(&mut dice, vec![block(1, Root::ZERO, 0)], length, 0);
         let current_slot = tip(&main).slot + dice.roll(3) * dice.roll(400);

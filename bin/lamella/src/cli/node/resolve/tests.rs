@@ -31,6 +31,7 @@ impl Fixture {
             lead_s: 15,
             ports: None,
             key_slots: 1,
+            slot_ms: 4_000,
         };
         create(&options, &|_| {}).unwrap();
         Self { paths: NetworkDir::new(&options.out), dir }

@@ -1,0 +1,219 @@
+//! `lamella archive`: the jobs are `lamella_shipping`'s; here are their flags, progress and words.
+
+mod error;
+mod export;
+mod look;
+mod restore;
+
+use std::{ops::ControlFlow, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use lamella_archive::NetworkId;
+use lamella_chain::Progress;
+use lamella_interrupt::Interrupt;
+use lamella_shipping::{
+    ShippingError,
+    remote::Remote,
+    store::{Access, Store},
+};
+use lamella_types::{Root, limits::SLOT_MS};
+
+use super::{
+    CommandError,
+    db::{print_line, progress_bar},
+};
+
+pub use error::ArchiveCommandError;
+
+/// What `lamella archive --help` says last.
+pub(super) const EXIT_CODES: &str = "\
+An archive lies in a folder (/mnt/archive, file:///mnt/archive) or in a bucket
+(s3://bucket/prefix, with AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY as other tools know them). Every command here can be killed at any
+instant and run again: it goes on. Objects are put once and never replaced.
+
+Exit codes:
+  0  done; the last line says what was verified and what was not
+  1  failed: the store does not answer, the disk is full
+  2  wrong usage
+  3  not there: no archive, nothing sealed, a gap, an empty slot
+  5  damaged: an object, or the directory
+  6  objects of two chains, or a directory of another chain than the archive
+  130  stopped by a signal
+
+Examples:
+  lamella archive export --to /mnt/archive --data-dir data/lamella_0
+  lamella archive verify /mnt/archive --deep
+  lamella archive restore --from /mnt/archive --finalized --data-dir data/restored";
+
+/// The flags.
+#[derive(Debug, Args)]
+pub struct ArchiveArgs {
+    #[command(subcommand)]
+    command: ArchiveCommand,
+
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum ArchiveCommand {
+    /// Write what is finalized of a directory's chain into an archive.
+    ///
+    /// Every 1,024 slots are a segment, sealed once a block of the next one's slots is finalized. Each is verified before it
+    /// is put, read back after, and counts only then; one that is there already is verified instead. It only reads the
+    /// directory, and works beside a running node.
+    Export {
+        /// The archive.
+        #[arg(long, value_name = "URL")]
+        to: String,
+        /// Folder of the node's data; the database is its `db`.
+        #[arg(long, value_name = "DIR", alias = "datadir", default_value = "./data")]
+        data_dir: PathBuf,
+    },
+    /// List what an archive holds, without reading it.
+    Ls {
+        #[command(flatten)]
+        archive: ArchiveFlags,
+    },
+    /// Verify an archive under one root: every header, body and empty slot; with --deep every state too.
+    Verify {
+        #[command(flatten)]
+        archive: ArchiveFlags,
+        /// Rebuild and hash every state.
+        #[arg(long)]
+        deep: bool,
+        /// A block root that you trust, of a node that did not write the archive. It proves everything up to its slot.
+        #[arg(long, value_name = "ROOT")]
+        root: Option<Root>,
+    },
+    /// Make a directory from an archive, exactly up to a block.
+    ///
+    /// The database grows in `db.restoring` beside its place, one segment to a commit, and gets its name when every invariant
+    /// holds and its head is the target. Until then nodes and tools refuse the directory. It can be killed at any instant:
+    /// the same command goes on. There must be no database yet.
+    ///
+    /// Forks, proofs of blocks, votes and the sign guard are not in an archive. Keep the keys' folder: the copy of the guard
+    /// beside the keys is what keeps them from signing twice.
+    Restore {
+        /// The archive.
+        #[arg(long, value_name = "URL")]
+        from: String,
+        #[command(flatten)]
+        network: NetworkFlag,
+        #[command(flatten)]
+        target: TargetFlags,
+        /// The root of a frontier that you trust: everything is proven under it.
+        #[arg(long, value_name = "ROOT", conflicts_with = "root")]
+        trusted: Option<Root>,
+        /// Folder of the node's data; the database is its `db`.
+        #[arg(long, value_name = "DIR", alias = "datadir", default_value = "./data")]
+        data_dir: PathBuf,
+        /// Milliseconds of a slot of this network, which no archive holds.
+        #[arg(long, value_name = "MS", default_value_t = SLOT_MS, value_parser = clap::value_parser!(u64).range(5..=3_600_000))]
+        slot_ms: u64,
+        /// How blocks of this network are proven, which no archive holds.
+        #[arg(long, value_name = "SCHEME", default_value = "raw")]
+        proof_scheme: String,
+    },
+    /// Find objects that are not what their names say, such as a put that was torn. Dry run unless --delete.
+    Clean {
+        #[command(flatten)]
+        archive: ArchiveFlags,
+        /// Delete them.
+        #[arg(long)]
+        delete: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ArchiveFlags {
+    /// The archive.
+    #[arg(value_name = "URL")]
+    url: String,
+    #[command(flatten)]
+    network: NetworkFlag,
+}
+
+#[derive(Debug, Args)]
+struct NetworkFlag {
+    /// The network, where the archive holds several: the name of its folder.
+    #[arg(long, value_name = "ID", value_parser = network_id)]
+    network: Option<NetworkId>,
+}
+
+/// Where a restored chain is to end.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct TargetFlags {
+    /// End at the block of this slot.
+    #[arg(long, value_name = "SLOT")]
+    slot: Option<u64>,
+    /// End at the block of this root, under which everything is proven then.
+    #[arg(long, value_name = "ROOT")]
+    root: Option<Root>,
+    /// End at the newest block of the sealed segments.
+    #[arg(long)]
+    finalized: bool,
+}
+
+fn network_id(text: &str) -> Result<NetworkId, String> {
+    text.parse().map_err(|_| "16 lower-case hex digits".to_owned())
+}
+
+impl ArchiveArgs {
+    /// Runs the tool and prints what it did.
+    pub(super) fn run(self) -> Result<(), CommandError> {
+        let json = self.json;
+        match self.command {
+            ArchiveCommand::Export { to, data_dir } => export::run(to, data_dir, json),
+            ArchiveCommand::Ls { archive } => look::list(archive, json),
+            ArchiveCommand::Verify { archive, deep, root } => {
+                look::verify(archive, deep, root, json)
+            }
+            ArchiveCommand::Restore {
+                from,
+                network,
+                target,
+                trusted,
+                data_dir,
+                slot_ms,
+                proof_scheme,
+            } => {
+                let asked = restore::Asked { target, trusted, data_dir, slot_ms, proof_scheme };
+                restore::run(&from, network.network, asked, json)
+            }
+            ArchiveCommand::Clean { archive, delete } => look::clean(archive, delete, json),
+        }
+    }
+}
+
+/// The archive that the flags name.
+fn open(url: &str, network: Option<NetworkId>) -> Result<Remote, ShippingError> {
+    Remote::find(Store::open(url, Access::Read)?, network)
+}
+
+/// What is told of how far a job is.
+type Tell<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+
+/// Does a job with a progress bar, until a signal ends it: what it leaves is what a kill would.
+fn job<T: Send + 'static>(
+    work: impl FnOnce(Tell<'_>) -> Result<T, ShippingError> + Send + 'static,
+) -> Result<T, ArchiveCommandError> {
+    let stop = Interrupt::default();
+    let told = stop.clone();
+    ctrlc::set_handler(move || told.trigger())?;
+    let bar = progress_bar();
+    let shown = bar.clone();
+    let done = stop.race(move || {
+        work(&mut |progress| {
+            shown.set_length(progress.total);
+            shown.set_position(progress.done);
+            shown.set_message(progress.stage);
+            ControlFlow::Continue(())
+        })
+    });
+    bar.finish_and_clear();
+    Ok(done.unwrap_or(Err(ShippingError::Stopped))?)
+}

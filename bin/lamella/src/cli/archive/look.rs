@@ -1,0 +1,138 @@
+//! `lamella archive ls`, `verify` and `clean`.
+
+use std::collections::BTreeMap;
+
+use lamella_archive::ObjectName;
+use lamella_shipping::{cleaner, remote::Inventory, verifier};
+use lamella_types::Root;
+use serde_json::{Value, json};
+
+use super::{ArchiveCommandError, ArchiveFlags, CommandError, job, open, print_line};
+
+/// The folder that a kind of object lies in, as a word.
+const fn kind(name: &ObjectName) -> &'static str {
+    match name {
+        ObjectName::Format => "format",
+        ObjectName::Registry { .. } => "registry",
+        ObjectName::Segment { .. } => "segments",
+        ObjectName::Frontier { .. } => "frontier",
+        ObjectName::Proofs { .. } => "proofs",
+        ObjectName::Tail { .. } => "tail",
+    }
+}
+
+pub(super) fn list(archive: ArchiveFlags, json: bool) -> Result<(), CommandError> {
+    let (network, inventory) = job(move |_| {
+        let remote = open(&archive.url, archive.network.network)?;
+        Ok((remote.network(), remote.inventory()?))
+    })?;
+    let Inventory { objects, unknown } = inventory;
+    if json {
+        let objects = objects.iter().map(|(name, listed)| {
+            json!({ "name": name.to_string(), "kind": kind(name), "bytes": listed.bytes })
+        });
+        return print_line(&json!({
+            "network": network.to_string(),
+            "objects": objects.collect::<Vec<Value>>(),
+            "unknown": unknown.iter().map(|listed| listed.name.as_str()).collect::<Vec<_>>(),
+        }));
+    }
+    let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for (name, listed) in &objects {
+        print_line(&format!("{:>10}  {name}", listed.bytes))?;
+        let sum = sums.entry(kind(name)).or_default();
+        *sum = (sum.0 + 1, sum.1 + listed.bytes);
+    }
+    for listed in &unknown {
+        print_line(&format!("{:>10}  {}  (says nothing)", listed.bytes, listed.name))?;
+    }
+    let sums: Vec<_> = sums
+        .iter()
+        .map(|(kind, (count, bytes))| format!("{kind} {count} of {bytes} bytes"))
+        .collect();
+    print_line(&format!("listed, not read: network {network}: {}", sums.join(", ")))
+}
+
+pub(super) fn verify(
+    archive: ArchiveFlags,
+    deep: bool,
+    root: Option<Root>,
+    json: bool,
+) -> Result<(), CommandError> {
+    let (network, verified) = job(move |tell| {
+        let remote = open(&archive.url, archive.network.network)?;
+        let verified = verifier::verify(&remote, root, deep, tell)?;
+        Ok((remote.network(), verified))
+    })?;
+    if json {
+        return print_line(&json!({
+            "network": network.to_string(),
+            "root": verified.root.root.to_string(),
+            "root_slot": verified.root.slot,
+            "root_is_trusted": verified.is_trusted,
+            "segments": verified.segments,
+            "slots_below": verified.below,
+            "blocks": verified.blocks,
+            "states": verified.states,
+            "bad_frontiers": verified.bad_frontiers,
+            "segments_beyond": verified.beyond,
+            "objects_unproven": verified.unproven,
+            "objects_unknown": verified.unknown,
+        }));
+    }
+    for bad in &verified.bad_frontiers {
+        print_line(&format!("a frontier does not verify, another one was taken: {bad}"))?;
+    }
+    let trust = match verified.is_trusted {
+        true => "the root you gave",
+        false => "no root was given: compare this one with a node that you trust",
+    };
+    let states = match verified.states {
+        0 => "not verified: states (--deep)".to_owned(),
+        states => format!("{states} states"),
+    };
+    print_line(&format!(
+        "verified: {} segments, {} slots, {} blocks, {states}; root {} at slot {} ({trust}); not proven: {} objects of proofs and tails, {} segments beyond the frontier, {} objects with names that say nothing",
+        verified.segments,
+        verified.below,
+        verified.blocks,
+        verified.root.root,
+        verified.root.slot,
+        verified.unproven,
+        verified.beyond,
+        verified.unknown,
+    ))
+}
+
+pub(super) fn clean(archive: ArchiveFlags, delete: bool, json: bool) -> Result<(), CommandError> {
+    let cleaned = job(move |tell| {
+        cleaner::clean(&open(&archive.url, archive.network.network)?, delete, tell)
+    })?;
+    if json {
+        let unusable = cleaned
+            .unusable
+            .iter()
+            .map(|object| json!({ "path": object.path, "bytes": object.bytes, "why": object.why }));
+        print_line(&json!({
+            "judged": cleaned.judged,
+            "unusable": unusable.collect::<Vec<Value>>(),
+            "not_judged": cleaned.left,
+            "deleted": cleaned.deleted,
+        }))?;
+    } else {
+        for object in &cleaned.unusable {
+            print_line(&format!("{:>10}  {}: {}", object.bytes, object.path, object.why))?;
+        }
+        let did = if cleaned.deleted { "deleted" } else { "found, nothing was deleted" };
+        print_line(&format!(
+            "{} objects judged by their content, {} unusable {did}; not judged: {} objects",
+            cleaned.judged,
+            cleaned.unusable.len(),
+            cleaned.left
+        ))?;
+    }
+    match cleaned.unusable.len() {
+        count if count > 0 && !delete => Err(ArchiveCommandError::Unusable { count }.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,93 @@
+//! How far this directory has been shipped, and to where.
+//!
+//! The row `archived` of `Meta`:
+//!
+//! ```text
+//! format: u8 = 1 | segments confirmed: u64 BE | address of the archive: length u16 BE, UTF-8
+//! ```
+//!
+//! Every segment below the number was put there and read back, or found there and verified. It is a claim about another
+//! place, so no invariant of this directory rests on it; but an archive that has less has lost something, and whoever ships
+//! next says so instead of shipping all again. It only grows, but for another address. A later version may append to it.
+
+use lamella_tables::{Bytes, Meta, MetaName, Read, ReadError};
+
+use crate::{error::PersistError, identity::bad_row, open::Chain};
+
+/// Name of the row.
+const ARCHIVED: &str = "archived";
+
+const FORMAT: u8 = 1;
+
+/// Longest address that is kept: a path or a bucket's name is far shorter.
+pub const ADDRESS_BYTES_MAX: usize = 4_096;
+
+/// What an archive is known to hold of this directory's chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archived {
+    /// Its address.
+    pub address: String,
+    /// Segments confirmed there, from the first on.
+    pub segments: u64,
+}
+
+impl Archived {
+    /// What was confirmed last; `None` if this directory was never shipped.
+    ///
+    /// # Errors
+    /// A damaged row, or the engine.
+    pub fn read(txn: &impl Read) -> Result<Option<Self>, ReadError> {
+        let name = MetaName::new(ARCHIVED);
+        let Some(Bytes(bytes)) = txn.get::<Meta>(&name)? else { return Ok(None) };
+        Self::decode(&bytes).map(Some).ok_or_else(|| bad_row(&name))
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let address = self.address.as_bytes();
+        let address = &address[..address.len().min(ADDRESS_BYTES_MAX)];
+        let length = u16::try_from(address.len()).unwrap_or(u16::MAX);
+        let head = [&[FORMAT][..], &self.segments.to_be_bytes(), &length.to_be_bytes()];
+        [&head.concat(), address].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (segments, rest) = bytes.strip_prefix(&[FORMAT])?.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let address = rest.get(..usize::from(u16::from_be_bytes(*length)))?;
+        Some(Self {
+            address: String::from_utf8(address.to_vec()).ok()?,
+            segments: u64::from_be_bytes(*segments),
+        })
+    }
+}
+
+impl Chain {
+    /// Keeps what an archive was confirmed to hold.
+    ///
+    /// # Errors
+    /// [`PersistError`]; what was kept before stands.
+    pub fn put_archived(&self, archived: &Archived) -> Result<(), PersistError> {
+        let _writer = self.writer.lock();
+        let mut txn = self.database.write()?;
+        txn.put::<Meta>(&MetaName::new(ARCHIVED), &Bytes(archived.encode()))?;
+        Ok(txn.commit()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_has_these_bytes_and_comes_back_longer_too_and_cut_never() {
+        let archived = Archived { address: "s3://b/p".to_owned(), segments: 258 };
+        let bytes = archived.encode();
+        let expected = [&[1, 0, 0, 0, 0, 0, 0, 1, 2, 0, 8][..], b"s3://b/p"].concat();
+        assert_eq!(bytes, expected);
+        assert_eq!(Archived::decode(&bytes).as_ref(), Some(&archived));
+        assert_eq!(Archived::decode(&[&bytes[..], &[1, 2]].concat()), Some(archived));
+        for length in 0..bytes.len() {
+            assert_eq!(Archived::decode(&bytes[..length]), None);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! A database made of blocks and states that somebody else kept: beside its place, one segment to a commit, and then in
+//! its place.
+//!
+//! The hard idea: nothing here is new. A segment's rows are the ones that importing its blocks would have written, since a
+//! block's rows follow from the block, its post-state and its parent's row; so the restored directory is the lost one, row
+//! by row, but for forks, proofs, votes and the guard, which no archive holds. The cursor is one of those rows' own commit,
+//! so a kill at any instant leaves whole segments and the truth about them. When the target is reached, head and indexes
+//! are derived as a start would, every invariant is checked, and only then the schema row makes it a chain and a renaming
+//! gives it its name.
+//!
+//! | `db` | `db.restoring` | |
+//! |---|---|---|
+//! | | | nothing has happened |
+//! | | without schema row | segments are being written: nodes and tools refuse |
+//! | | with it | killed before the renaming |
+//! | there | | done |
+//!
+//! That the blocks are the chain's is for whoever brings them to prove; here each must be its parent's child and its state
+//! hash to its header, and in the end all must be exactly up to the target.
+
+mod error;
+mod row;
+
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use lamella_block_store::{self as block_store, Extent, SignatureFloor, UncheckedProofs};
+use lamella_state_store::{DiffBase, PreparedState, StateStore};
+use lamella_tables::{
+    Canonical, Database, Durability, Headers, OpenMode, Options, Read as _, SlotRoot, WriteTxn,
+};
+use lamella_types::{BlockBody, BlockHeader, MultiMessageAggregate, Root, State};
+
+use crate::{
+    beside::{self, RESTORING, beside},
+    identity::{Identity, put_schema},
+    invariants::{self, Progress},
+    meta::ForkChoiceRow,
+    recover,
+};
+use row::RestorationRow;
+
+pub use error::RestoreError;
+
+/// A block to be restored.
+#[derive(Debug, Clone)]
+pub struct RestoredBlock {
+    /// Its header.
+    pub header: BlockHeader,
+    /// Its body.
+    pub body: BlockBody,
+    /// Its post-state.
+    pub state: Arc<State>,
+}
+
+/// How far a restoration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// Segments whose rows are here: the next one has this index.
+    pub segments: u64,
+    /// Blocks whose rows are here.
+    pub blocks: u64,
+    /// The newest of them.
+    pub newest: Option<SlotRoot>,
+}
+
+/// What is at a path.
+#[derive(Debug)]
+pub enum Begun {
+    /// A database under way.
+    Unfinished(Box<Restoration>),
+    /// All was done but the renaming, which is done now.
+    Finished,
+}
+
+/// A database under way.
+pub struct Restoration {
+    database: Database,
+    /// Where it is to be.
+    path: PathBuf,
+    /// Where it is.
+    unfinished: PathBuf,
+    row: RestorationRow,
+    /// The newest block; `None` before the first.
+    base: Option<DiffBase>,
+}
+
+impl std::fmt::Debug for Restoration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Restoration").field("path", &self.path).field("row", &self.row).finish()
+    }
+}
+
+impl Restoration {
+    /// Begins a restoration of this chain up to `target`, or goes on with it. The newest state that is there is read back
+    /// and proven.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; what is there is as it was.
+    pub fn begin(
+        path: &Path,
+        identity: &Identity,
+        target: SlotRoot,
+    ) -> Result<Begun, RestoreError> {
+        if path.exists() {
+            return Err(RestoreError::InTheWay { path: path.to_owned() });
+        }
+        beside::check_none(path).or_else(unless_restoring)?;
+        let unfinished = beside(path, RESTORING);
+        // Whatever a power cut takes, rows and cursor go together; the end is flushed.
+        let options = Options { durability: Durability::Lazy, ..Options::new(OpenMode::Create) };
+        let database = Database::open(&unfinished, options)?;
+        let row = Self::row(&database, identity, target, &unfinished)?;
+        let Some(row) = row else {
+            drop(database);
+            give_name(&unfinished, path)?;
+            return Ok(Begun::Finished);
+        };
+        let base = match row.newest {
+            None => None,
+            Some(newest) => StateStore::default().base(&database.read()?, &newest.root)?,
+        };
+        let path = path.to_owned();
+        Ok(Begun::Unfinished(Box::new(Self { database, path, unfinished, row, base })))
+    }
+
+    /// The row of the restoration, written if there is none; `None` if all is written.
+    fn row(
+        database: &Database,
+        identity: &Identity,
+        target: SlotRoot,
+        unfinished: &Path,
+    ) -> Result<Option<RestorationRow>, RestoreError> {
+        let txn = database.read()?;
+        let other = |begun| {
+            let path = unfinished.to_owned();
+            RestoreError::OtherTarget { begun, asked: target, path }
+        };
+        if let Some(found) = Identity::read(&txn)? {
+            found.check(identity)?;
+            let head = ForkChoiceRow::read(&txn)?.map(|row| row.head);
+            let last = txn.last::<Headers>()?.transpose()?.map(|(key, _)| key);
+            return match last {
+                Some(last) if head == Some(target.root) && last == target => Ok(None),
+                last => Err(other(last.unwrap_or(SlotRoot::new(0, Root::ZERO)))),
+            };
+        }
+        if let Some(row) = RestorationRow::read(&txn)? {
+            Identity::read_row(&txn)?.check(identity)?;
+            return if row.target == target { Ok(Some(row)) } else { Err(other(row.target)) };
+        }
+        drop(txn);
+        let row = RestorationRow { target, segments: 0, blocks: 0, newest: None };
+        let mut txn = database.write()?;
+        identity.put_row(&mut txn)?;
+        row.put(&mut txn)?;
+        txn.commit()?;
+        Ok(Some(row))
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub const fn cursor(&self) -> Cursor {
+        let RestorationRow { segments, blocks, newest, .. } = self.row;
+        Cursor { segments, blocks, newest }
+    }
+
+    /// The state of the newest block; `None` before the first.
+    #[must_use]
+    pub fn newest_state(&self) -> Option<&Arc<State>> {
+        self.base.as_ref().map(DiffBase::state)
+    }
+
+    /// Writes the blocks of the next segment, in slot order; none for a segment without blocks.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; nothing of the segment was written.
+    ///
+    /// # Atomicity
+    /// One transaction: rows and cursor.
+    pub fn put_segment(
+        &mut self,
+        index: u64,
+        blocks: impl IntoIterator<Item = RestoredBlock>,
+    ) -> Result<(), RestoreError> {
+        if index != self.row.segments {
+            return Err(RestoreError::NotNext { got: index, expected: self.row.segments });
+        }
+        let mut txn = self.database.write()?;
+        let mut row = RestorationRow { segments: index + 1, ..self.row };
+        let mut base = self.base.clone();
+        for block in blocks {
+            let key = SlotRoot::new(block.header.slot, block.header.root());
+            let after = row.newest;
+            let follows = after.map_or(block.header.slot == 0, |after| {
+                block.header.parent_root == after.root && after.slot < key.slot
+            });
+            if !follows {
+                return Err(RestoreError::Gap { block: key, after });
+            }
+            base = Some(put_block(&mut txn, key, block, base.as_ref())?);
+            row.newest = Some(key);
+            row.blocks += 1;
+        }
+        row.put(&mut txn)?;
+        txn.commit()?;
+        (self.row, self.base) = (row, base);
+        Ok(())
+    }
+
+    /// Makes it a chain that ends at its target, and gives it its name. `progress` is called while the invariants are
+    /// checked, and may stop that.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; it has no name then, and the same call may be made again.
+    ///
+    /// # Cost
+    /// Every row is read once more, every state reconstructed and hashed.
+    pub fn finish(
+        self,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(), RestoreError> {
+        let Self { database, path, unfinished, row, base: _ } = self;
+        if row.newest != Some(row.target) {
+            return Err(RestoreError::NotAtTarget { reached: row.newest, target: row.target });
+        }
+        put_ends(&database, row.target)?;
+        recover::derive(&database)?;
+        let identity = |txn: &lamella_tables::ReadTxn<'_>| Identity::read_row(txn).map(Some);
+        let report = invariants::check(&database, identity, progress)?;
+        match report.findings.into_iter().next() {
+            None if report.stopped => return Err(RestoreError::Stopped),
+            None => {}
+            Some(first) => {
+                let count = report.finding_count;
+                return Err(RestoreError::Findings { count, first, path: unfinished });
+            }
+        }
+        let head = ForkChoiceRow::read(&database.read()?)?.map(|row| row.head);
+        if head != Some(row.target.root) {
+            return Err(RestoreError::NotAtTarget { reached: None, target: row.target });
+        }
+        database.flush()?;
+        let mut txn = database.write()?;
+        RestorationRow::delete(&mut txn)?;
+        put_schema(&mut txn)?;
+        txn.commit()?;
+        database.flush()?;
+        drop(database);
+        give_name(&unfinished, &path)
+    }
+}
+
+/// The rows of one block. Upholds S1 and S2 for it.
+fn put_block(
+    txn: &mut WriteTxn<'_>,
+    key: SlotRoot,
+    block: RestoredBlock,
+    base: Option<&DiffBase>,
+) -> Result<DiffBase, RestoreError> {
+    let RestoredBlock { header, body, state } = block;
+    let prepared = match base {
+        None => PreparedState::bootstrap(key.root, &header, state),
+        Some(base) => PreparedState::child(base, key.root, &header, state),
+    };
+    let prepared =
+        prepared.map_err(|source| RestoreError::Block { block: key, source: Box::new(source) })?;
+    block_store::put_block(txn, key.root, &header, &body)?;
+    block_store::put_canonical(txn, key.slot, key.root)?;
+    prepared.put(txn)?;
+    Ok(prepared.stored().base(key.root))
+}
+
+/// Where the chain begins and ends, and that it has no proofs. Upholds P1 and P2: the target is finalized, and its proof
+/// counts as one that nobody has checked, as a checkpoint's does.
+fn put_ends(database: &Database, target: SlotRoot) -> Result<(), RestoreError> {
+    let mut txn = database.write()?;
+    let first = txn.scan::<Canonical>(0)?.next().transpose()?;
+    let Some((slot, root)) = first else {
+        return Err(RestoreError::NotAtTarget { reached: None, target });
+    };
+    let oldest = SlotRoot::new(slot, root);
+    let header = block_store::header_at(&txn, &oldest)?;
+    let parent_root = header.map(|header| header.parent_root).unwrap_or_default();
+    let mut extent = Extent::begin(oldest, parent_root);
+    extent.set_floor(SignatureFloor { key: target, finalized_slot: target.slot });
+    extent.put(&mut txn)?;
+    block_store::put_signature(&mut txn, &target, &MultiMessageAggregate::default())?;
+    UncheckedProofs::of(target).put(&mut txn)?;
+    Ok(txn.commit()?)
+}
+
+fn give_name(unfinished: &Path, path: &Path) -> Result<(), RestoreError> {
+    let io = |source| RestoreError::Io { path: unfinished.to_owned(), source };
+    beside::rename(unfinished, path).map_err(io)
+}
+
+/// A restoration under way is what we go on with.
+fn unless_restoring(error: crate::ChainOpenError) -> Result<(), RestoreError> {
+    match error {
+        crate::ChainOpenError::Restoring { .. } => Ok(()),
+        other => Err(other.into()),
+    }
+}

@@ -1,0 +1,129 @@
+//! What in an archive can go: objects that are not what their names say.
+//!
+//! The hard idea: an archive is never deleted from to save room, since its segments are what it is for. What can go is what
+//! nobody can use and what stands in the way: a put that was torn and stays visible takes the name of the object that
+//! should be there, and objects are never replaced. Each candidate is fetched and judged now, not looked up in a list of
+//! failures. Names that say nothing are not ours, and stay.
+
+use std::ops::ControlFlow;
+
+use lamella_archive::{
+    ArchiveError, Fault, Frontier, Network, ObjectName, SegmentFile, decode_registry,
+};
+use lamella_chain::Progress;
+use lamella_types::Validators;
+
+use crate::{
+    error::ShippingError,
+    remote::{Inventory, Remote},
+    store::StoreError,
+};
+
+/// An object that is not what its name says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// Its path in the store.
+    pub path: String,
+    /// Its bytes, as listed.
+    pub bytes: u64,
+    /// Why.
+    pub why: String,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Objects fetched and judged.
+    pub judged: u64,
+    /// Those that are not what their names say.
+    pub unusable: Vec<Unusable>,
+    /// Objects that were not judged: of a kind that is never deleted here, or with names that say nothing.
+    pub left: u64,
+    /// Whether the unusable ones were deleted.
+    pub deleted: bool,
+}
+
+/// Finds the objects that are not what their names say, and deletes them if told to.
+///
+/// # Errors
+/// The store does not answer. What was deleted before was unusable.
+pub fn clean(
+    remote: &Remote,
+    delete: bool,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Cleaned, ShippingError> {
+    let inventory = remote.inventory()?;
+    let mut cleaned = Cleaned { deleted: delete, ..Cleaned::default() };
+    cleaned.left = inventory.unknown.len() as u64;
+    let network = network(remote, &inventory)?;
+    let total = inventory.objects.len() as u64;
+    for (done, (name, listed)) in (0..).zip(&inventory.objects) {
+        if progress(Progress { stage: "objects", done, total }).is_break() {
+            return Err(ShippingError::Stopped);
+        }
+        let path = remote.path(name);
+        let unusable = |why: String| Unusable { path: path.clone(), bytes: listed.bytes, why };
+        let bytes = match remote.get(name) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => continue,
+            Err(ShippingError::Store(error @ StoreError::TooLong { .. })) => {
+                cleaned.unusable.push(unusable(error.to_string()));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        match judge(&path, name, &bytes, network.as_ref()) {
+            None => cleaned.left += 1,
+            Some(Ok(())) => cleaned.judged += 1,
+            Some(Err(error)) => {
+                cleaned.judged += 1;
+                cleaned.unusable.push(unusable(error.to_string()));
+            }
+        }
+    }
+    if delete {
+        for unusable in &cleaned.unusable {
+            remote.store().delete(&unusable.path)?;
+        }
+    }
+    Ok(cleaned)
+}
+
+/// The network, if registry and a frontier say it: without it a segment is judged by its digest alone.
+fn network(remote: &Remote, inventory: &Inventory) -> Result<Option<Network>, ShippingError> {
+    for block in inventory.frontiers() {
+        let read = remote.read_frontier(block).and_then(|frontier| {
+            remote.read_network(frontier.genesis_time(), frontier.registry_root())
+        });
+        match read {
+            Ok(network) => return Ok(Some(network)),
+            Err(ShippingError::Damaged { .. } | ShippingError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether an object is what its name says; `None` where nobody can tell here.
+fn judge(
+    path: &str,
+    name: &ObjectName,
+    bytes: &[u8],
+    network: Option<&Network>,
+) -> Option<Result<(), ArchiveError>> {
+    match name {
+        ObjectName::Registry { root } => Some(decode_registry(path, bytes, root).map(|_| ())),
+        ObjectName::Frontier { root, .. } => Some(Frontier::verify(path, bytes, root).map(|_| ())),
+        ObjectName::Segment { .. } => {
+            // What is torn or flipped shows by the container alone, whatever the network.
+            let unknown = Network::new(0, Validators::default());
+            let found = SegmentFile::decode(path, bytes, network.unwrap_or(&unknown));
+            let judged = found.and_then(|found| found.check_name(name));
+            let is_of_another =
+                |error: &ArchiveError| matches!(*error.fault, Fault::OtherNetwork { .. });
+            let is_open = network.is_none() && judged.as_ref().is_err_and(is_of_another);
+            (!is_open).then_some(judged)
+        }
+        ObjectName::Format | ObjectName::Proofs { .. } | ObjectName::Tail { .. } => None,
+    }
+}

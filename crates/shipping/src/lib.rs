@@ -1,0 +1,30 @@
+//! History as files: an archive written from a chain, verified, and made into a directory again.
+//!
+//! What the files are is `lamella-archive`'s; where they lie is a folder or a bucket, which only this crate knows; what a
+//! directory holds and how one is made is `lamella-chain`'s. Here the three meet, in jobs that can be killed at any instant:
+//! each leaves confirmed objects, or whole segments beside a directory's place, and goes on from there.
+//!
+//! | question | module |
+//! |---|---|
+//! | put if absent, read whole, list; what a failed put means | [`store`] |
+//! | what lies where; names held to contents; two chains | [`remote`] |
+//! | a segment of a chain, read in short transactions | [`seal`] |
+//! | shipping, and when an upload counts | [`archiver`] |
+//! | the frontier, and what it proves | [`proven`] |
+//! | verifying all of it | [`verifier`] |
+//! | a directory made of it | [`restorer`] |
+//! | objects that nobody can use | [`cleaner`] |
+//!
+//! Absent on purpose: a manifest, a cursor beside the database, an overwrite, a thread or a runtime that a caller sees.
+
+pub mod archiver;
+pub mod cleaner;
+mod error;
+pub mod proven;
+pub mod remote;
+pub mod restorer;
+pub mod seal;
+pub mod store;
+pub mod verifier;
+
+pub use error::ShippingError;

@@ -1,0 +1,175 @@
+//! The restorer: a directory made of an archive, up to a block, or none.
+//!
+//! The hard idea: everything is proven before it is written, and checked again after. The target is a block that the
+//! frontier proves; each segment is held to its root and each state to its header while the rows are made; the database
+//! grows beside its place with a cursor in every commit, and gets its name when all of its invariants hold and its head is
+//! the target. So what is there in the end is whole, and what is there before is nobody's directory.
+
+use std::{ops::ControlFlow, path::Path, sync::Arc};
+
+use lamella_chain::{
+    Identity, Progress,
+    restore::{Begun, Restoration, RestoreError, RestoredBlock},
+};
+use lamella_tables::SlotRoot;
+use lamella_types::{BlockBody, BlockHashes, Root, Slot};
+
+use crate::{
+    error::ShippingError,
+    proven::Proven,
+    remote::{Remote, SEGMENT_SLOTS},
+};
+
+/// Where the restored chain is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The block at this slot.
+    Slot(Slot),
+    /// The block of this root.
+    Root(Root),
+    /// The newest block of the sealed segments, all of which are finalized.
+    Finalized,
+}
+
+/// How a directory is to be made.
+#[derive(Debug, Clone)]
+pub struct Restore<'a> {
+    /// Where the database is to be.
+    pub database: &'a Path,
+    /// Its last block.
+    pub target: Target,
+    /// The root under which everything is proven, if the caller has one.
+    pub trusted: Option<Root>,
+    /// Milliseconds of a slot, which no archive holds.
+    pub slot_ms: u64,
+    /// Name of the proof scheme, which no archive holds.
+    pub proof_scheme: &'a str,
+}
+
+/// What was restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// The last block: the target.
+    pub target: SlotRoot,
+    /// The block whose root everything was proven under.
+    pub frontier: SlotRoot,
+    /// Segments read by this run.
+    pub segments: u64,
+    /// Blocks in the directory.
+    pub blocks: u64,
+    /// Whether an earlier run had begun it.
+    pub resumed: bool,
+}
+
+impl Restore<'_> {
+    /// Makes the directory, or goes on with making it. `progress` is called for each segment, and may stop it.
+    ///
+    /// # Errors
+    /// [`ShippingError`]; there is no directory then, and the same call goes on.
+    pub fn run(
+        &self,
+        remote: &Remote,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Restored, ShippingError> {
+        if self.database.exists() {
+            // Before anything is fetched.
+            return Err(RestoreError::InTheWay { path: self.database.to_owned() }.into());
+        }
+        let proven = Proven::find(remote, self.trusted)?;
+        let target = match self.target {
+            Target::Slot(slot) => proven.block_at(slot)?,
+            Target::Root(root) => proven.block_of(root)?,
+            Target::Finalized => proven.newest()?,
+        };
+        let block = proven.block();
+        if let Some(trusted) = self.trusted.filter(|trusted| *trusted != block.root) {
+            self.check_trusted(&proven, trusted, target)?;
+        }
+        let identity = Identity {
+            genesis_time: proven.network().genesis_time(),
+            registry_root: proven.network().registry_root(),
+            slot_ms: self.slot_ms,
+            proof_scheme: self.proof_scheme.to_owned(),
+        };
+        let begun = Restoration::begin(self.database, &identity, target)?;
+        let frontier = SlotRoot::new(block.slot, block.root);
+        let Begun::Unfinished(mut restoration) = begun else {
+            return Ok(Restored { target, frontier, segments: 0, blocks: 0, resumed: true });
+        };
+        let resumed = restoration.cursor().segments > 0;
+        let mut segments = 0;
+        let end = target.slot / SEGMENT_SLOTS + 1;
+        while restoration.cursor().segments < end {
+            let done = restoration.cursor().segments;
+            if progress(Progress { stage: "segments", done, total: end }).is_break() {
+                return Err(ShippingError::Stopped);
+            }
+            put_segment(&mut restoration, &proven, target)?;
+            segments += 1;
+        }
+        let blocks = restoration.cursor().blocks;
+        restoration.finish(progress)?;
+        Ok(Restored { target, frontier, segments, blocks, resumed })
+    }
+
+    /// A trusted root within the segments proves what is before it, if its own state says so: the state's history is what
+    /// the restorer rebuilds and hashes. So it must be at the target or after it, where it is rebuilt.
+    fn check_trusted(
+        &self,
+        proven: &Proven<'_>,
+        trusted: Root,
+        target: SlotRoot,
+    ) -> Result<(), ShippingError> {
+        let block = proven.block_of(trusted)?;
+        if block == target {
+            return Ok(());
+        }
+        let what = format!(
+            "the trusted root is block {block}: it proves what is before it if it is the target itself; give --root {trusted} alone, or the root of a frontier"
+        );
+        Err(ShippingError::NoTarget { url: proven.remote.url(), what })
+    }
+}
+
+/// The rows of the next segment, up to the target.
+fn put_segment(
+    restoration: &mut Restoration,
+    proven: &Proven<'_>,
+    target: SlotRoot,
+) -> Result<(), ShippingError> {
+    let cursor = restoration.cursor();
+    let none = |_| ShippingError::Zero { url: proven.remote.url(), what: "no such segment".into() };
+    let index = u32::try_from(cursor.segments).map_err(none)?;
+    let segment = proven.segment(index)?;
+    let damaged = |error| proven.remote.damaged(error);
+    let mut blocks = Vec::new();
+    let mut history = match restoration.newest_state() {
+        Some(state) => state.historical_block_hashes.clone(),
+        None => BlockHashes::default(),
+    };
+    let mut newest = cursor.newest;
+    if index == 0 {
+        let (header, state) = proven.network().genesis();
+        newest = Some(SlotRoot::new(0, header.root()));
+        blocks.push(RestoredBlock { header, body: BlockBody::default(), state: Arc::new(state) });
+    }
+    if segment.block_count() > 0 {
+        let mut replay = segment.replay(proven.before(index)).map_err(damaged)?;
+        while let Some(block) = replay.advance().map_err(damaged)? {
+            let (header, body) = (block.header, block.body.clone());
+            if header.slot > target.slot {
+                break;
+            }
+            let parent_slot = newest.map_or(0, |newest| newest.slot);
+            let key = SlotRoot::new(header.slot, block.root);
+            let gap = || RestoreError::Gap { block: key, after: newest };
+            let skipped = header.slot.checked_sub(parent_slot + 1).ok_or_else(gap)?;
+            history.push_parent(header.parent_root, skipped).map_err(|_| gap())?;
+            let state = Arc::new(replay.state(&history).ok_or_else(gap)?);
+            blocks.push(RestoredBlock { header, body, state });
+            newest = Some(key);
+        }
+    }
+    restoration.put_segment(cursor.segments, blocks)?;
+    Ok(())
+}

@@ -1,0 +1,343 @@
+//! A store of objects, as an archive needs it: put if absent, read whole, list, delete.
+//!
+//! The hard idea: the outcome of a put that failed is unknown. It may have happened, and its answer been lost; it may
+//! happen later. So a put that fails is tried again as it is, and what it then finds there is for the caller to compare
+//! with what it meant: an object is never replaced, and never believed to be ours because we sent one like it.
+//!
+//! Every size is judged before the bytes are taken, every list is bounded, every wait ends. Waiting is what the threads
+//! of callers do here: no runtime and no future leave this crate.
+
+mod error;
+
+use std::{fs, future::Future, path::PathBuf, sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::{
+    Attributes, ClientOptions, Error, GetOptions, GetResult, ObjectStore, ObjectStoreExt as _,
+    PutMode, PutOptions, PutPayload, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    local::LocalFileSystem,
+    path::Path,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::{sleep, timeout},
+};
+
+pub use error::StoreError;
+
+/// How often an operation is tried. What the store says the last time is what the caller hears.
+pub const ATTEMPTS_MAX: u32 = 4;
+
+/// Wait before the second attempt; before each further one it is twice as long: 1.4 s in all.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest that one attempt may take, whatever the store's own client thinks: our objects are under a few MB.
+const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Longest that a client retries below one of our attempts. Its own default is three minutes.
+const CLIENT_RETRY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Whether objects will be put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// They are read: a folder that is not there is an error.
+    Read,
+    /// They are put: a folder is made.
+    Write,
+}
+
+/// What a put found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// Nothing; the object is there now.
+    New,
+    /// An object of this name, which is as it was: perhaps ours, put by an attempt whose answer was lost.
+    Exists,
+}
+
+/// An object of a list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// Its name, from the store's prefix on.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Seconds since it was last changed, by the store's clock and ours; zero if that lies ahead.
+    pub age_s: u64,
+}
+
+/// Where the objects of an archive are.
+pub struct Store {
+    url: String,
+    prefix: Path,
+    objects: Arc<dyn ObjectStore>,
+    runtime: Runtime,
+    first_pause: Duration,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the store at an address: a folder, `file://` and a folder, or `s3://bucket/prefix`, which takes its keys,
+    /// region and endpoint from `AWS_*` as other tools do.
+    ///
+    /// # Errors
+    /// [`StoreError::Address`]. A bucket is not asked for anything yet.
+    pub fn open(url: &str, access: Access) -> Result<Self, StoreError> {
+        let bad = |reason: String| StoreError::Address { url: url.to_owned(), reason };
+        let (scheme, rest) = url.split_once("://").unwrap_or(("file", url));
+        match scheme {
+            "file" if rest.is_empty() => Err(bad("no folder".to_owned())),
+            "file" => {
+                let folder = PathBuf::from(rest);
+                if access == Access::Write {
+                    fs::create_dir_all(&folder).map_err(|error| bad(error.to_string()))?;
+                }
+                let objects = LocalFileSystem::new_with_prefix(&folder);
+                // Without the flush an object that was acknowledged could be gone after a power cut.
+                let objects = objects.map_err(|error| bad(error.to_string()))?.with_fsync(true);
+                Self::over(Arc::new(objects), url, "", FIRST_PAUSE)
+            }
+            "s3" => Self::in_bucket(url, &[]),
+            other => Err(bad(format!("{other}:// is not known"))),
+        }
+    }
+
+    /// A bucket, with settings beside those of the environment: `aws_endpoint` and the like.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn in_bucket(url: &str, settings: &[(&str, &str)]) -> Result<Self, StoreError> {
+        let bad = |reason: String| StoreError::Address { url: url.to_owned(), reason };
+        let rest = url.strip_prefix("s3://").unwrap_or_default();
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() {
+            return Err(bad("no bucket".to_owned()));
+        }
+        let objects = s3(bucket, settings).map_err(|error| bad(error.to_string()))?;
+        Self::over(objects, url, prefix, FIRST_PAUSE)
+    }
+
+    /// A store over objects that somebody else made, for tests: with no pause between attempts.
+    ///
+    /// # Errors
+    /// [`StoreError::Address`] if the system gives no timer.
+    #[doc(hidden)]
+    pub fn of_objects(objects: Arc<dyn ObjectStore>, url: &str) -> Result<Self, StoreError> {
+        Self::over(objects, url, "", Duration::ZERO)
+    }
+
+    fn over(
+        objects: Arc<dyn ObjectStore>,
+        url: &str,
+        prefix: &str,
+        first_pause: Duration,
+    ) -> Result<Self, StoreError> {
+        let bad = |reason: String| StoreError::Address { url: url.to_owned(), reason };
+        let prefix = Path::parse(prefix).map_err(|error| bad(error.to_string()))?;
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| bad(error.to_string()))?;
+        Ok(Self { url: url.to_owned(), prefix, objects, runtime, first_pause })
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Puts an object, if there is none of its name.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]: whether it is there is not known.
+    pub fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        let path = self.path(name);
+        let payload = PutPayload::from(bytes.to_vec());
+        let put = || async {
+            let mode = PutMode::Create;
+            let options = PutOptions { mode, attributes: Attributes::new(), ..Default::default() };
+            match self.objects.put_opts(&path, payload.clone(), options).await {
+                Ok(_) => Ok(Put::New),
+                Err(Error::AlreadyExists { .. }) => Ok(Put::Exists),
+                Err(error) => Err(error),
+            }
+        };
+        self.attempt("put", name, put)
+    }
+
+    /// The whole of an object; `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`] before its bytes are taken; [`StoreError::Failed`], which is not an absence.
+    pub fn get(&self, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.path(name);
+        let get = || async {
+            match self.objects.get_opts(&path, GetOptions::default()).await {
+                Ok(found) => read(found, bytes_max).await,
+                Err(Error::NotFound { .. }) => Ok(Read::Absent),
+                Err(error) => Err(error),
+            }
+        };
+        match self.attempt("read", name, get)? {
+            Read::Whole(bytes) => Ok(Some(bytes)),
+            Read::Absent => Ok(None),
+            Read::TooLong(bytes) => {
+                let (url, name) = (self.url.clone(), name.to_owned());
+                Err(StoreError::TooLong { url, name, bytes, bytes_max })
+            }
+        }
+    }
+
+    /// The objects of a folder and the folders in it, by name; none if it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::TooMany`] if there are more than `objects_max`.
+    pub fn list(&self, folder: &str, objects_max: usize) -> Result<Vec<Listed>, StoreError> {
+        let path = self.path(folder);
+        let list = || async {
+            let found = self.objects.list(Some(&path)).take(objects_max + 1);
+            found.try_collect::<Vec<_>>().await
+        };
+        let found = self.attempt("list", folder, list)?;
+        if found.len() > objects_max {
+            let (url, name) = (self.url.clone(), folder.to_owned());
+            return Err(StoreError::TooMany { url, name, objects_max });
+        }
+        let now = std::time::SystemTime::now();
+        let listed = found.into_iter().filter_map(|meta| {
+            let parts = meta.location.prefix_match(&self.prefix)?;
+            let name = parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
+            let age = now.duration_since(meta.last_modified.into()).unwrap_or_default();
+            Some(Listed { name, bytes: meta.size, age_s: age.as_secs() })
+        });
+        let mut listed: Vec<Listed> = listed.collect();
+        listed.sort_unstable();
+        Ok(listed)
+    }
+
+    /// Names of the folders right below the prefix; none if it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::TooMany`] if there are more than `folders_max`.
+    pub fn folders(&self, folders_max: usize) -> Result<Vec<String>, StoreError> {
+        let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
+        let list = || async { self.objects.list_with_delimiter(prefix).await };
+        let found = self.attempt("list", "/", list)?.common_prefixes;
+        if found.len() > folders_max {
+            let (url, objects_max) = (self.url.clone(), folders_max);
+            return Err(StoreError::TooMany { url, name: "/".to_owned(), objects_max });
+        }
+        let names = found.iter().filter_map(|path| path.filename().map(ToOwned::to_owned));
+        Ok(names.collect())
+    }
+
+    /// Deletes an object. That there is none of its name is no error.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn delete(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path(name);
+        let delete = || async {
+            match self.objects.delete(&path).await {
+                Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        self.attempt("delete", name, delete)
+    }
+
+    /// Waits as between two attempts.
+    pub(crate) fn pause(&self) {
+        std::thread::sleep(self.first_pause);
+    }
+
+    fn path(&self, name: &str) -> Path {
+        name.split('/').filter(|part| !part.is_empty()).fold(self.prefix.clone(), Path::join)
+    }
+
+    /// Does it until it succeeds, [`ATTEMPTS_MAX`] times at most, each within [`ATTEMPT_TIME_MAX`].
+    fn attempt<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        work: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
+        self.runtime.block_on(async {
+            let (mut reason, mut pause) = (String::new(), self.first_pause);
+            for attempt in 1..=ATTEMPTS_MAX {
+                match timeout(ATTEMPT_TIME_MAX, work()).await {
+                    Ok(Ok(done)) => return Ok(done),
+                    Ok(Err(error)) => reason = said(&error),
+                    Err(_) => reason = format!("no answer in {} s", ATTEMPT_TIME_MAX.as_secs()),
+                }
+                if attempt < ATTEMPTS_MAX {
+                    sleep(pause).await;
+                    pause *= 2;
+                }
+            }
+            let (url, name, attempts) = (self.url.clone(), name.to_owned(), ATTEMPTS_MAX);
+            Err(StoreError::Failed { url, name, operation, attempts, reason })
+        })
+    }
+}
+
+/// What a reading found.
+enum Read {
+    Whole(Vec<u8>),
+    Absent,
+    /// Too long, with so many bytes at least.
+    TooLong(u64),
+}
+
+/// The bytes of an object: what it says of its length is judged first, and not believed after.
+async fn read(found: GetResult, bytes_max: u64) -> Result<Read, Error> {
+    if found.meta.size > bytes_max {
+        return Ok(Read::TooLong(found.meta.size));
+    }
+    let expected = found.meta.size;
+    let mut bytes = Vec::new();
+    let mut parts = found.into_stream();
+    while let Some(part) = parts.try_next().await? {
+        bytes.extend_from_slice(&part);
+        if bytes.len() as u64 > bytes_max {
+            return Ok(Read::TooLong(bytes.len() as u64));
+        }
+    }
+    if bytes.len() as u64 != expected {
+        let cut = format!("{} bytes came of {expected}", bytes.len());
+        return Err(Error::Generic { store: "archive", source: cut.into() });
+    }
+    Ok(Read::Whole(bytes))
+}
+
+/// An error with what is behind it, on one line and not longer than a line should be.
+fn said(error: &Error) -> String {
+    const CHARS_MAX: usize = 400;
+    let text = error.to_string();
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(CHARS_MAX).collect()
+}
+
+fn s3(bucket: &str, settings: &[(&str, &str)]) -> Result<Arc<dyn ObjectStore>, Error> {
+    let retry = RetryConfig {
+        max_retries: 3,
+        retry_timeout: CLIENT_RETRY_TIME_MAX,
+        ..RetryConfig::default()
+    };
+    let mut builder = AmazonS3Builder::from_env();
+    for (name, value) in settings {
+        builder = builder.with_config(name.parse()?, *value);
+    }
+    // An endpoint that is not encrypted was asked for by its own name.
+    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint).unwrap_or_default();
+    let options = ClientOptions::new()
+        .with_allow_http(endpoint.starts_with("http://"))
+        .with_timeout(ATTEMPT_TIME_MAX);
+    let builder = builder.with_bucket_name(bucket).with_retry(retry).with_client_options(options);
+    Ok(Arc::new(builder.build()?))
+}

@@ -1,0 +1,11 @@
+//! Archives of real chains: shipped, verified and restored by the production code, over stores that work and stores that
+//! fail. All of it is test code, in `tests/it`; nothing is exported.
+//!
+//! | question | file |
+//! |---|---|
+//! | a chain of some segments, with forks, skipped slots, a stall and an empty segment | `grown` |
+//! | a restored directory is the original, row by row; and goes on | `restore` |
+//! | killed at every step, and run again | `resume` |
+//! | each lesson that other archives taught | `lessons` |
+//! | a store that fails by a seed | `faulty` |
+//! | the archiver and the restorer over it, with crashes | `simulation` |

@@ -1,0 +1,279 @@
+//! Chains as a node has them: forks, skipped slots, a stall of finality, a segment without a block. Made once, and never
+//! changed: tests ship them, or copy them.
+
+use std::{
+    collections::BTreeMap,
+    ops::{ControlFlow, Range},
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use lamella::import::{BATCH_BLOCKS_MAX, Importer};
+use lamella_archive::{Network, NetworkId};
+use lamella_benches::{BlockSource, Finality, SMALL, registry};
+use lamella_chain::{Bootstrap, Chain, Identity, Progress, ReadOnlyChain, Settings};
+use lamella_shipping::{
+    ShippingError,
+    archiver::{self, Known, Shipment},
+    remote::Remote,
+    restorer::{Restore, Restored, Target},
+    seal::Shipped,
+    store::{Access, Store},
+};
+use lamella_state_transition::compute_post_state;
+use lamella_tables::{
+    Anchors, Bodies, Canonical, DatabaseView, Diffs, Durability, Headers, History, Key, Read as _,
+    Registries, SegmentKey, SlotRoot, Slots, Table,
+};
+use lamella_types::{
+    Block, BlockBody, MultiMessageAggregate, Root, SignedBlock, Slot, State, genesis_state,
+    hash_tree_root, latest_block_root, limits::SLOT_MS,
+};
+use lamella_xmss::scheme::{ProofScheme as _, Trust};
+use tempfile::TempDir;
+
+/// Segments that the large chain's finalized part seals.
+pub const SEGMENTS: u64 = 4;
+
+/// The large chain's last slot. The blocks after the fourth segment finalize it.
+pub const LAST: Slot = 4_096 + 700;
+
+/// Segments that the small chain's finalized part seals.
+pub const SMALL_SEGMENTS: u64 = 2;
+
+/// Which slots of a chain have blocks, and how many vote.
+struct Script {
+    /// Slots in which too few validators vote for anything to be justified.
+    stall: Range<Slot>,
+    /// Slots without a block: the first, and the first after them.
+    empty: &'static [(Slot, Slot)],
+    /// Every so many slots one is empty.
+    skip_every: Slot,
+    /// Every so many slots a block has a brother that nobody builds on.
+    fork_every: Slot,
+    last: Slot,
+}
+
+/// Segment 2 is empty, and some slots before and after.
+const LARGE: Script = Script {
+    stall: 1_300..1_420,
+    empty: &[(2_000, 3_100)],
+    skip_every: 37,
+    fork_every: 101,
+    last: LAST,
+};
+
+/// Some 500 blocks over two segments: quick to ship a few hundred times.
+const LITTLE: Script = Script {
+    stall: 0..0,
+    empty: &[(30, 1_000), (1_200, 2_030)],
+    skip_every: 37,
+    fork_every: 19,
+    last: 2_300,
+};
+
+/// As [`LITTLE`] up to slot 10, and then another chain.
+const OTHER: Script = Script { empty: &[(11, 13), (30, 1_000), (1_200, 2_030)], ..LITTLE };
+
+/// The chain, and the blocks that were imported, in order.
+pub struct Grown {
+    /// Open for as long as the process lives: the engine opens a file once.
+    pub chain: ReadOnlyChain,
+    _directory: TempDir,
+    pub genesis: State,
+    pub blocks: Vec<SignedBlock>,
+}
+
+/// The large chain, made by the first test that wants it.
+pub static GROWN: LazyLock<Grown> = LazyLock::new(|| grow(&LARGE));
+
+/// The small one.
+pub static SMALL_CHAIN: LazyLock<Grown> = LazyLock::new(|| grow(&LITTLE));
+
+/// Another small one of the same network.
+pub static OTHER_CHAIN: LazyLock<Grown> = LazyLock::new(|| grow(&OTHER));
+
+pub fn settings() -> Settings {
+    Settings { durability: Durability::Lazy, ..Settings::default() }
+}
+
+fn unproved(block: Block) -> SignedBlock {
+    SignedBlock { block, proof: MultiMessageAggregate::default() }
+}
+
+/// A child without votes, and its post-state.
+fn child(parent: &State, slot: Slot) -> (Block, State) {
+    let mut block = Block {
+        slot,
+        proposer_index: slot % parent.validators.len() as u64,
+        parent_root: latest_block_root(parent),
+        state_root: Root::ZERO,
+        body: BlockBody::default(),
+    };
+    let (post_state, state_root) = compute_post_state(parent, &block).unwrap();
+    block.state_root = state_root;
+    (block, post_state)
+}
+
+fn blocks(script: &Script, genesis: &State) -> Vec<SignedBlock> {
+    let mut finality = Finality::Healthy;
+    let mut source = BlockSource::new(genesis, finality);
+    let mut blocks = Vec::new();
+    while source.state().slot < script.last {
+        let parent = source.state().slot;
+        let wanted =
+            if script.stall.contains(&parent) { Finality::Stalled(0) } else { Finality::Healthy };
+        if finality != wanted {
+            finality = wanted;
+            source = BlockSource::new(&source.state().clone(), finality);
+        }
+        let mut slot = parent + 1;
+        if let Some((_, end)) =
+            script.empty.iter().find(|(first, end)| (*first..*end).contains(&slot))
+        {
+            slot = *end;
+        } else if slot.is_multiple_of(script.skip_every) {
+            slot += 1;
+        }
+        if slot.is_multiple_of(script.fork_every) {
+            blocks.push(unproved(child(source.state(), slot + 1).0));
+        }
+        let block = if slot > parent + 1 || parent < 2 {
+            let (block, post_state) = child(source.state(), slot);
+            source = BlockSource::new(&post_state, finality);
+            block
+        } else {
+            source.next_block()
+        };
+        blocks.push(unproved(block));
+    }
+    blocks
+}
+
+fn grow(script: &Script) -> Grown {
+    let genesis = genesis_state(1_700_000_000, registry(SMALL));
+    let blocks = blocks(script, &genesis);
+    let directory = tempfile::tempdir().unwrap();
+    let bootstrap = Bootstrap::genesis(genesis.clone());
+    let path = directory.path().join("db");
+    let (chain, _) = Chain::create(&path, bootstrap, Trust.name(), settings()).unwrap();
+    let importer = Importer::new(Arc::new(chain), Arc::new(Trust));
+    import(&importer, &blocks);
+    drop(importer);
+    let chain = ReadOnlyChain::open(&path).unwrap();
+    Grown { chain, _directory: directory, genesis, blocks }
+}
+
+/// Imports blocks in order; those that are a chain together.
+pub fn import(importer: &Importer, blocks: &[SignedBlock]) {
+    let is_run = |one: &SignedBlock, next: &SignedBlock| {
+        next.block.parent_root == hash_tree_root(&one.block)
+    };
+    for run in blocks.chunk_by(is_run) {
+        for batch in run.chunks(BATCH_BLOCKS_MAX) {
+            importer.import_batch(batch.to_vec()).unwrap();
+        }
+    }
+}
+
+impl Grown {
+    pub fn identity(&self) -> Identity {
+        Identity::of(&self.genesis, Trust.name(), SLOT_MS)
+    }
+
+    pub fn network(&self) -> NetworkId {
+        Network::new(self.genesis.config.genesis_time, self.genesis.validators.clone()).id()
+    }
+
+    /// Its rows up to a slot, as [`rows`].
+    pub fn rows(&self, end: Slot) -> Rows {
+        rows_of(self.chain.database(), end)
+    }
+
+    /// The canonical root of a slot.
+    pub fn root_at(&self, slot: Slot) -> Option<Root> {
+        let txn = self.chain.database().read().unwrap();
+        txn.get::<Canonical>(&slot).unwrap()
+    }
+}
+
+pub fn go_on(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// Ships a chain into a store.
+pub fn ship(chain: &ReadOnlyChain, store: Store) -> Result<(Remote, Shipment), ShippingError> {
+    let shipped = Shipped::new(chain.database(), chain.states(), chain.identity());
+    archiver::ship(shipped, store, Known::default(), &mut go_on, &mut |_| Ok(()))
+}
+
+/// Ships a chain into a new folder.
+fn in_folder(grown: &Grown) -> (TempDir, Remote, Shipment) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().to_str().unwrap(), Access::Write).unwrap();
+    let (remote, shipment) = ship(&grown.chain, store).unwrap();
+    (folder, remote, shipment)
+}
+
+/// The large chain, shipped into a new folder.
+pub fn shipped() -> (TempDir, Remote, Shipment) {
+    in_folder(&GROWN)
+}
+
+/// The small one.
+pub fn small() -> (TempDir, Remote, Shipment) {
+    in_folder(&SMALL_CHAIN)
+}
+
+pub fn restore_to(database: &Path, target: Target) -> Restore<'_> {
+    Restore { database, target, trusted: None, slot_ms: SLOT_MS, proof_scheme: Trust.name() }
+}
+
+pub fn restore(
+    remote: &Remote,
+    database: &Path,
+    target: Target,
+) -> Result<Restored, ShippingError> {
+    restore_to(database, target).run(remote, &mut go_on)
+}
+
+pub type Rows = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
+
+/// Rows, as stored, of the tables that an archive restores, for the canonical chain up to `end`.
+pub fn rows(database: &Path, end: Slot) -> Rows {
+    rows_of(&DatabaseView::open(database).unwrap(), end)
+}
+
+fn rows_of(view: &DatabaseView, end: Slot) -> Rows {
+    let txn = view.read().unwrap();
+    let canonical: BTreeMap<Slot, Root> = txn
+        .scan::<Canonical>(0)
+        .unwrap()
+        .map(Result::unwrap)
+        .take_while(|row| row.0 <= end)
+        .collect();
+    let is_canonical = |key: &SlotRoot| canonical.get(&key.slot) == Some(&key.root);
+    let mut rows = Rows::new();
+    let mut take = |name: &'static str, keep: &dyn Fn(&[u8]) -> bool| {
+        for row in txn.raw_rows(name).unwrap().unwrap().map(Result::unwrap) {
+            if keep(&row.key) {
+                rows.insert((name, row.key), row.stored);
+            }
+        }
+    };
+    for name in [Headers::NAME, Bodies::NAME, Anchors::NAME, Diffs::NAME] {
+        take(name, &|key| is_canonical(&SlotRoot::decode(key).unwrap()));
+    }
+    let roots: Vec<&Root> = canonical.values().collect();
+    take(Slots::NAME, &|key| roots.contains(&&Root::decode(key).unwrap()));
+    take(Canonical::NAME, &|key| Slot::decode(key).unwrap() <= end);
+    take(Registries::NAME, &|_| true);
+    // Those that anchors of the canonical chain name; a fork across a segment's end has one of its own.
+    let anchors = canonical.iter().map(|(slot, root)| SlotRoot::new(*slot, *root));
+    let links = anchors
+        .filter_map(|key| lamella_state_store::anchor_links(&txn, &key).unwrap())
+        .flat_map(|links| links.segments);
+    let segments: Vec<SegmentKey> = links.collect();
+    take(History::NAME, &|key| segments.contains(&SegmentKey::decode(key).unwrap()));
+    rows
+}

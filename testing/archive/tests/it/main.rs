@@ -1,0 +1,16 @@
+//! Archives: written, verified, restored.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
+
+mod faulty;
+mod grown;
+mod lessons;
+mod restore;
+mod resume;
+mod s3;
+mod simulation;

@@ -1,0 +1,214 @@
+//! A real S3 endpoint over HTTP, in this process, and between it and us a proxy that breaks one request in a given way.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+};
+use lamella_shipping::{
+    ShippingError, remote::Remote, restorer::Target, store::Store, verifier::verify,
+};
+use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
+use s3s_fs::FileSystem;
+use tempfile::TempDir;
+
+use crate::grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore, rows, ship};
+
+const BUCKET: &str = "history";
+
+/// A server of S3 with one bucket.
+struct Server {
+    address: SocketAddr,
+    _folder: TempDir,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
+        let mut service = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
+        service.set_auth(SimpleAuth::from_single("lamella", "secret of a test"));
+        let service = service.build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = service.clone();
+                tokio::spawn(async move {
+                    let builder = Builder::new(TokioExecutor::new());
+                    drop(builder.serve_connection(TokioIo::new(stream), service).await);
+                });
+            }
+        });
+        Self { address, _folder: folder, _runtime: runtime }
+    }
+}
+
+/// The archive's store, at an endpoint.
+fn store(endpoint: SocketAddr) -> Store {
+    let endpoint = format!("http://{endpoint}");
+    let settings = [
+        ("aws_endpoint", endpoint.as_str()),
+        ("aws_region", "us-east-1"),
+        ("aws_access_key_id", "lamella"),
+        ("aws_secret_access_key", "secret of a test"),
+    ];
+    Store::in_bucket(&format!("s3://{BUCKET}/a/prefix"), &settings).unwrap()
+}
+
+/// What is done to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Break {
+    /// 500, without an effect.
+    Error,
+    /// 503, without an effect.
+    Busy,
+    /// The connection is reset before the server hears of it.
+    ResetBefore,
+    /// The server does it, and the answer is lost.
+    ResetAfter,
+    /// Half of the answer comes.
+    Cut,
+    /// The server does it twice, and the second answer comes.
+    Twice,
+}
+
+const BREAKS: [Break; 6] =
+    [Break::Error, Break::Busy, Break::ResetBefore, Break::ResetAfter, Break::Cut, Break::Twice];
+
+/// A proxy that breaks the request of this number. Its thread ends with the process.
+fn proxy(server: SocketAddr, broken: u64, how: Break) -> (SocketAddr, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&requests);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let counted = Arc::clone(&counted);
+            thread::spawn(move || {
+                if let Some(request) = read_request(&stream) {
+                    let number = counted.fetch_add(1, Ordering::Relaxed);
+                    let how = (number == broken).then_some(how);
+                    drop(answer(stream, server, &request, how));
+                }
+            });
+        }
+    });
+    (address, requests)
+}
+
+/// A whole request; `None` if the client has closed.
+fn read_request(mut stream: &TcpStream) -> Option<Vec<u8>> {
+    let (mut request, mut chunk) = (Vec::new(), [0; 16 << 10]);
+    loop {
+        if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+            let length = length.map_or(0, |length| length.trim().parse().unwrap());
+            if request.len() >= end + 4 + length {
+                return Some(request);
+            }
+        }
+        match stream.read(&mut chunk).ok()? {
+            0 => return None,
+            count => request.extend_from_slice(&chunk[..count]),
+        }
+    }
+}
+
+/// Says in the head of a message that the connection ends with it.
+fn closing(message: &[u8]) -> Vec<u8> {
+    let line = message.windows(2).position(|two| two == b"\r\n").unwrap_or(message.len());
+    [&message[..line], b"\r\nconnection: close", &message[line..]].concat()
+}
+
+fn answer(
+    mut client: TcpStream,
+    server: SocketAddr,
+    request: &[u8],
+    how: Option<Break>,
+) -> std::io::Result<()> {
+    let refused = match how {
+        Some(Break::Error) => Some("500 Internal Server Error"),
+        Some(Break::Busy) => Some("503 Slow Down"),
+        Some(Break::ResetBefore) => return Ok(()),
+        _ => None,
+    };
+    if let Some(status) = refused {
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        return client.write_all(head.as_bytes());
+    }
+    let ask = || {
+        let (mut server, mut response) = (TcpStream::connect(server)?, Vec::new());
+        server.write_all(&closing(request))?;
+        server.read_to_end(&mut response)?;
+        std::io::Result::Ok(response)
+    };
+    let mut response = ask()?;
+    match how {
+        Some(Break::ResetAfter) => return Ok(()),
+        Some(Break::Twice) => response = ask()?,
+        Some(Break::Cut) => response.truncate(response.len() / 2),
+        _ => {}
+    }
+    client.write_all(&if response.starts_with(b"HTTP/1.1") { closing(&response) } else { response })
+}
+
+#[test]
+fn an_archive_in_a_bucket_is_shipped_verified_and_restored_over_http() {
+    let server = Server::start();
+    let (remote, shipment) = ship(&SMALL_CHAIN.chain, store(server.address)).unwrap();
+    assert_eq!((shipment.segments, shipment.put), (SMALL_SEGMENTS, SMALL_SEGMENTS));
+    assert_eq!(remote.inventory().unwrap().segments().count() as u64, SMALL_SEGMENTS);
+    let remote = Remote::find(store(server.address), None).unwrap();
+    let root = shipment.frontier.unwrap().root;
+    let verified = verify(&remote, Some(root), true, &mut go_on).unwrap();
+    assert_eq!((verified.segments, verified.is_trusted), (SMALL_SEGMENTS, true));
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("db");
+    restore(&remote, &database, Target::Finalized).unwrap();
+    assert!(rows(&database, u64::MAX) == SMALL_CHAIN.rows(SMALL_SEGMENTS * 1024 - 1));
+    let (_, again) = ship(&SMALL_CHAIN.chain, store(server.address)).unwrap();
+    assert_eq!((again.put, again.verified), (0, SMALL_SEGMENTS));
+}
+
+/// Each request that a shipment makes, broken in each way: it is shipped all the same, or fails by name and is shipped by the
+/// next run; and what is there then is whole.
+#[test]
+fn whatever_breaks_a_request_over_http_the_archive_ends_whole() {
+    for how in BREAKS {
+        let server = Server::start();
+        for broken in 0.. {
+            let (endpoint, requests) = proxy(server.address, broken, how);
+            match ship(&SMALL_CHAIN.chain, store(endpoint)) {
+                Ok((_, shipment)) => assert_eq!(shipment.segments, SMALL_SEGMENTS),
+                Err(ShippingError::Store(_)) => {}
+                Err(other) => panic!("{how:?} of request {broken}: {other}"),
+            }
+            if requests.load(Ordering::Relaxed) <= broken {
+                assert!(broken > 6, "{broken} requests");
+                break;
+            }
+        }
+        let (_, shipment) = ship(&SMALL_CHAIN.chain, store(server.address)).unwrap();
+        assert_eq!(shipment.segments, SMALL_SEGMENTS);
+        let remote = Remote::find(store(server.address), None).unwrap();
+        let verified = verify(&remote, None, true, &mut go_on).unwrap();
+        assert_eq!(verified.segments, SMALL_SEGMENTS, "{how:?}");
+    }
+}
