@@ -58,6 +58,7 @@ pub fn node(
         lead_s: 2,
         ports: None,
         key_slots: KEY_SLOTS,
+        slot_ms: SLOT_MS,
     };
     let genesis_time = create(&options, &|_| {}).unwrap().genesis_time;
     fs::create_dir_all(&root).unwrap();
