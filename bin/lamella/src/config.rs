@@ -52,6 +52,9 @@ pub struct NodeConfig {
     pub checkpoint_urls: Vec<String>,
     /// Root of the only block that it may begin at there; any that two thirds of the validators voted for if `None`.
     pub checkpoint_root: Option<Root>,
+    /// Address of the archive that it ships finalized history into.
+    #[cfg(feature = "archive")]
+    pub archive: Option<String>,
     /// How many lines the log has lost, which it counts.
     pub lost_log_lines: Arc<AtomicU64>,
 }

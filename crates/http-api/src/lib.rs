@@ -36,6 +36,7 @@ mod facts;
 mod fork_choice;
 mod limits;
 mod node;
+mod proofs;
 mod ready;
 mod routes;
 mod server;

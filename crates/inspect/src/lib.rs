@@ -15,6 +15,7 @@
 //! | head and checkpoints, where the chain begins and ends, what can be served | [`ends`] |
 //! | the blocks of a range, proven to be all of it | [`walk`] |
 //! | what is stored of a block | [`stored`] |
+//! | one block or state, proven under another | [`proof`] |
 //! | the chain of a running node, for its servers | [`served`] |
 //! | one block, state or diff for a person; containers as JSON | [`get`], [`json`] |
 //! | one digest over a stretch of the chain | [`checksum`] |
@@ -31,6 +32,7 @@ mod error;
 pub mod get;
 pub mod info;
 pub mod json;
+pub mod proof;
 pub mod rows;
 pub mod served;
 pub mod stats;

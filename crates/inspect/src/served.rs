@@ -12,6 +12,7 @@ use super::{
     block_id::BlockId,
     ends::{Servable, servable},
     error::LookupError,
+    proof::{self, HistoryProof},
     stored,
     which::{Located, locate},
 };
@@ -61,6 +62,18 @@ impl Snapshot<'_> {
     /// [`LookupError::Pruned`], or damage.
     pub fn signed_block(&self, located: &Located) -> Result<SignedBlock, LookupError> {
         stored::signed_block(&self.txn, located)
+    }
+
+    /// What the chain before a block has at a slot, proven; `None` for a slot after it.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn prove(
+        &self,
+        trusted: &Located,
+        slot: Slot,
+    ) -> Result<Option<HistoryProof>, LookupError> {
+        proof::prove(self.chain.states(), &self.txn, trusted, slot)
     }
 
     /// The block's post-state.

@@ -15,10 +15,12 @@
 //! | state transition, validators | `duties` |
 //! | peers, gossip, signatures | `network` |
 //! | the store | `storage` |
+//! | what is archived | `archive` |
 //! | clocks, logs, readers, guards, keys | `watch` |
 //! | what is counted, and the text of a scrape | `metrics` |
 //! | buckets, and making a metric | `register` |
 
+mod archive;
 mod coverage;
 mod duties;
 mod fork_choice;
@@ -28,6 +30,7 @@ mod register;
 mod storage;
 mod watch;
 
+pub use archive::ArchiveMetrics;
 pub use coverage::CoverageMetrics;
 pub use duties::{TransitionMetrics, ValidatorMetrics};
 pub use fork_choice::ForkChoiceMetrics;

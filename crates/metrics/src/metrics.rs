@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use prometheus::{Registry, TextEncoder};
 
 use super::{
+    archive::ArchiveMetrics,
     coverage::CoverageMetrics,
     duties::{TransitionMetrics, ValidatorMetrics},
     fork_choice::ForkChoiceMetrics,
@@ -39,6 +40,8 @@ pub struct Metrics {
     pub signatures: SignatureMetrics,
     /// The store.
     pub storage: StorageMetrics,
+    /// What is archived.
+    pub archive: ArchiveMetrics,
     /// What goes wrong quietly.
     pub watch: WatchMetrics,
 }
@@ -77,6 +80,7 @@ impl Metrics {
             network: NetworkMetrics::new(&r),
             signatures: SignatureMetrics::new(&r),
             storage: StorageMetrics::new(&r),
+            archive: ArchiveMetrics::new(&r),
             watch: WatchMetrics::new(&r),
             registry,
             scraping: Mutex::new(()),

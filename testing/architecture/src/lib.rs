@@ -50,7 +50,16 @@ pub const LAYERS: &[Layer] = &[
     layer("http-api", &["inspect", "metrics", "network", "types"], false),
     layer(
         "inspect",
-        &["chain", "fork-choice", "block-store", "state-store", "state-diff", "tables", "types"],
+        &[
+            "archive",
+            "chain",
+            "fork-choice",
+            "block-store",
+            "state-store",
+            "state-diff",
+            "tables",
+            "types",
+        ],
         false,
     ),
     layer(

@@ -6,6 +6,8 @@
 //! | a chain of some segments, with forks, skipped slots, a stall and an empty segment | `grown` |
 //! | a restored directory is the original, row by row; and goes on | `restore` |
 //! | killed at every step, and run again | `resume` |
+//! | a node that ships while it runs, and one that starts on what was restored | `node` |
+//! | over HTTP, with broken requests | `s3` |
 //! | each lesson that other archives taught | `lessons` |
 //! | a store that fails by a seed | `faulty` |
 //! | the archiver and the restorer over it, with crashes | `simulation` |

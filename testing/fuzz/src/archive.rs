@@ -61,6 +61,14 @@ pub fn segment_seeds() -> Vec<Vec<u8>> {
     whole.into_iter().chain(empty).map(|sealed| without_digest(sealed.bytes)).collect()
 }
 
+/// Whether a seed is a segment, with blocks or without, and its states those of its blocks.
+#[cfg(test)]
+pub fn is_segment(seed: &[u8]) -> bool {
+    let file = SegmentFile::decode("segment", &with_digest(seed), &network()).unwrap();
+    let count = file.block_count();
+    file.verify_states(&[Root::ZERO; 3]).unwrap() == count && [0, 5].contains(&count)
+}
+
 /// Frontier, tail, proof sidecar, or the name of any object.
 pub fn archive(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes)

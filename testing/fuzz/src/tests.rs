@@ -70,6 +70,7 @@ fn seeds_are_valid_inputs() {
     assert!(rows::is_our_schema(schema));
     assert!(lamella_block_store::Extent::decode(extent).is_some());
     assert_eq!((seeds("segment").len(), seeds("archive").len()), (2, 4));
+    assert!(seeds("segment").iter().all(|seed| super::archive::is_segment(seed)));
     assert_eq!(seeds("stream").len(), 5);
     let record = String::from_utf8(seeds("record").remove(0)).unwrap();
     assert!(lamella_network_dir::Bootnode::parse(&record).is_ok());

@@ -159,6 +159,11 @@ pub struct NodeArgs {
     #[arg(long)]
     lazy_commits: bool,
 
+    /// Ship finalized history into this archive, in the background: a folder, or s3://bucket/prefix. See docs/archive.md.
+    #[cfg(feature = "archive")]
+    #[arg(long, value_name = "URL")]
+    archive: Option<String>,
+
     /// Stop when standard input closes, so that no node outlives the program that started it.
     #[arg(long, hide = true)]
     exit_with_parent: bool,

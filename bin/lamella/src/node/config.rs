@@ -14,6 +14,8 @@ use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{info, warn};
 
+#[cfg(feature = "archive")]
+use super::shipper::Shipper;
 use super::{
     Inbox, Node,
     audit::Audit,
@@ -85,7 +87,11 @@ impl Node {
         let server = api.map(serving).transpose()?;
         let employer: Arc<dyn Employer> = Arc::new(inbox.sender());
         let workers = Workers::start(&employer).map_err(NodeError::Workers)?;
+        #[cfg(feature = "archive")]
+        let shipper = config.archive.clone().map(|to| Shipper::start(&chain, to, &metrics));
         Ok(Self {
+            #[cfg(feature = "archive")]
+            _shipper: shipper.transpose().map_err(NodeError::Archiver)?,
             catch_up: CatchUp::new(config, &chain, &clock),
             audit: Audit::default(),
             mend: Mend::default(),

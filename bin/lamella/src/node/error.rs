@@ -42,6 +42,10 @@ pub enum NodeError {
     /// The keys' thread cannot be started.
     #[error("cannot start the thread that prepares keys: {0}")]
     Preparer(io::Error),
+    /// The archiver's thread cannot be started.
+    #[cfg(feature = "archive")]
+    #[error("cannot start the thread that archives: {0}")]
+    Archiver(io::Error),
     /// A thread of the node is over, by a fault of ours that the log has.
     #[error("the {0} thread has ended: a fault of lamella, see the log; start the node again")]
     ThreadEnded(&'static str),

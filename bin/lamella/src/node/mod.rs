@@ -19,6 +19,7 @@
 //! | catching up; checking what that left unchecked; what was bad | `catch_up`, `audit`, `mend` |
 //! | what peers are served, and what they are counted for | `link` |
 //! | what a failure of our store means | `failure` |
+//! | shipping history into an archive | `shipper` |
 //! | who else holds pages of the database | `readers` |
 //! | what the log says | `report` |
 //! | the last slot that the protocol allows | `chain_end` |
@@ -42,6 +43,8 @@ mod mend;
 mod pace;
 mod readers;
 mod report;
+#[cfg(feature = "archive")]
+mod shipper;
 mod wall;
 mod workers;
 
@@ -111,6 +114,9 @@ pub struct Node {
     in_flight: InFlight,
     pause: Pause,
     workers: Workers,
+    /// Ships until the node ends.
+    #[cfg(feature = "archive")]
+    _shipper: Option<shipper::Shipper>,
     /// Runs until the node ends.
     network: Network,
     /// Serves until the node ends.

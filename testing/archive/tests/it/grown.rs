@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     ops::{ControlFlow, Range},
     path::Path,
     sync::{Arc, LazyLock},
@@ -79,7 +80,7 @@ const OTHER: Script = Script { empty: &[(11, 13), (30, 1_000), (1_200, 2_030)], 
 pub struct Grown {
     /// Open for as long as the process lives: the engine opens a file once.
     pub chain: ReadOnlyChain,
-    _directory: TempDir,
+    directory: TempDir,
     pub genesis: State,
     pub blocks: Vec<SignedBlock>,
 }
@@ -161,7 +162,7 @@ fn grow(script: &Script) -> Grown {
     import(&importer, &blocks);
     drop(importer);
     let chain = ReadOnlyChain::open(&path).unwrap();
-    Grown { chain, _directory: directory, genesis, blocks }
+    Grown { chain, directory, genesis, blocks }
 }
 
 /// Imports blocks in order; those that are a chain together.
@@ -177,6 +178,13 @@ pub fn import(importer: &Importer, blocks: &[SignedBlock]) {
 }
 
 impl Grown {
+    /// Copies the database, which nobody writes to.
+    pub fn copy_to(&self, database: &Path) {
+        fs::create_dir_all(database).unwrap();
+        let data = self.directory.path().join("db").join("mdbx.dat");
+        fs::copy(data, database.join("mdbx.dat")).unwrap();
+    }
+
     pub fn identity(&self) -> Identity {
         Identity::of(&self.genesis, Trust.name(), SLOT_MS)
     }

@@ -10,6 +10,7 @@
 mod faulty;
 mod grown;
 mod lessons;
+mod node;
 mod restore;
 mod resume;
 mod s3;

@@ -145,6 +145,8 @@ impl NodeArgs {
             api: self.api(entry),
             checkpoint_urls: self.checkpoint_urls()?,
             checkpoint_root: self.checkpoint_root,
+            #[cfg(feature = "archive")]
+            archive: self.archive.clone(),
             lost_log_lines: Arc::default(),
         })
     }

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use lamella_types::{Decode as _, Root, State, to_ssz};
+use lamella_inspect::json::Json;
+use lamella_types::{BlockHeader, Decode as _, Root, State, merkle::hash_pair, to_ssz};
 use serde_json::{Value, json};
 
 use super::support::{Node, get, get_as};
@@ -127,4 +128,62 @@ fn both_header_routes_answer_the_same() {
 
 fn header(server: SocketAddr, path: &str) -> Value {
     get(server, path).json()
+}
+
+/// A client needs a root that it trusts and SHA-256, and nobody's word: what it is told of each slot climbs to that root's state.
+#[test]
+fn a_branch_of_23_hashes_proves_each_slot_under_a_trusted_root() {
+    let (node, side) = Node::with_chain();
+    let server = node.serve();
+    let head = node.canonical(8);
+    let root = |value: &Value| value.as_str().unwrap().parse::<Root>().unwrap();
+    for (trusted, slots) in [(head, 0..9), (side, 0..8), (node.canonical(1), 0..2)] {
+        let trusted_header = node.made[&trusted].signed.block.header();
+        for (slot, kind) in slots.flat_map(|slot| [(slot, "block"), (slot, "state")]) {
+            let path = format!("/lean/v0/proof/{kind}/{slot}?root={trusted}");
+            let answer = get(server.api_address(), &path);
+            assert_eq!(answer.header("x-block-root"), Some(trusted.to_string().as_str()));
+            let proof = answer.json();
+            assert_eq!(proof["trusted_header"], to_json(&trusted_header));
+            let branch: Vec<Root> = proof["branch"].as_array().unwrap().iter().map(root).collect();
+            let index = proof["generalized_index"].as_u64().unwrap();
+            assert_eq!(index, (42 << 18) + slot);
+            let leaf = root(&proof["root"]);
+            if slot == trusted_header.slot {
+                assert_eq!((leaf, branch.len()), (trusted, 0));
+            } else {
+                assert_eq!(branch.len(), 23);
+                let climbed = branch.iter().enumerate().fold(leaf, |node, (height, sibling)| {
+                    let is_right = index >> height & 1 == 1;
+                    if is_right { hash_pair(sibling, &node) } else { hash_pair(&node, sibling) }
+                });
+                assert_eq!(climbed, trusted_header.state_root, "slot {slot} under {trusted}");
+            }
+            if slot == 4 {
+                assert_eq!((leaf, &proof["header"]), (Root::ZERO, &Value::Null), "proven empty");
+                continue;
+            }
+            let expected = if slot == 7 && trusted == side { side } else { node.canonical(slot) };
+            assert_eq!(leaf, expected);
+            assert_eq!(proof["header"], to_json(&node.made[&leaf].signed.block.header()));
+        }
+    }
+    let by_default = get(server.api_address(), "/lean/v0/proof/block/2");
+    let finalized = node.chain.fork_choice().latest_finalized().root.to_string();
+    assert_eq!(by_default.header("x-block-root"), Some(finalized.as_str()));
+    for (path, refusal) in [
+        (format!("9?root={head}"), (400, "invalid_request")),
+        ("18446744073709551615?root=head".to_owned(), (400, "invalid_request")),
+        ("head".to_owned(), (400, "invalid_request")),
+        ("1?root=0x12".to_owned(), (400, "invalid_id")),
+        ("1?root=a&root=b".to_owned(), (400, "invalid_request")),
+        (format!("1?root={}", Root::new([7; 32])), (404, "unknown")),
+    ] {
+        let answer = get(server.api_address(), &format!("/lean/v0/proof/block/{path}"));
+        assert_eq!(answer.refusal(), (refusal.0, refusal.1.to_owned()), "{path}");
+    }
+}
+
+fn to_json(header: &BlockHeader) -> Value {
+    serde_json::to_value(Json(header)).unwrap()
 }

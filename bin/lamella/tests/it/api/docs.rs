@@ -167,7 +167,9 @@ fn every_route_of_the_table_is_shown() {
             let (asked, routed) = (path.split('/'), route.split('/'));
             let same = asked.clone().count() == routed.clone().count();
             let mut pairs = asked.zip(routed);
-            self::method(command) == method && same && pairs.all(|(a, b)| a == b || b == "{id}")
+            self::method(command) == method
+                && same
+                && pairs.all(|(a, b)| a == b || b.starts_with('{'))
         })
     };
     let mut missing = Vec::new();
