@@ -1,6 +1,6 @@
 # Two commands do everything: `make devnet` and `make test`. `make help` lists the rest.
 
-.PHONY: help deps build devnet test soak fuzz lint bench bench-report bench-compare clean-devnet
+.PHONY: help deps build devnet test torture soak fuzz lint bench bench-report bench-compare clean-devnet
 .DEFAULT_GOAL := help
 
 # The local network: its folder, milliseconds of a slot (4000 unless the network has others), slots to run before it is
@@ -9,6 +9,9 @@ DEVNET ?= devnet
 SLOT_MS ?=
 SLOTS ?=
 DEVNET_FLAGS ?=
+# Hours of make torture, and the seed that it begins with.
+HOURS ?= 8
+SEED ?= 12
 # Seconds of each fuzz target: fifteen of them, two at a time, take eight minutes.
 FUZZ_SECONDS ?= 60
 LAMELLA := target/release/lamella
@@ -38,10 +41,14 @@ devnet: build ## Run four nodes and watch them until Ctrl-C; SLOTS=30 ends with 
 clean-devnet: ## Delete the local network, its keys and its nodes' data
 	rm -rf "$(DEVNET)"
 
-test: ## Run every test; official vectors where LEANSPEC_VECTORS names them; wants python3-zstandard too
+test: ## Run every test; official vectors where LEANSPEC_VECTORS names them; wants strace and python3-zstandard too
 	@sh .ci/deps test
 	cargo test --workspace --doc
 	cargo test --workspace --lib --bins --tests
+
+torture: ## Judge crash images of recorded runs, a new seed each time, for HOURS=8; SEED repeats from one on
+	@sh .ci/deps test
+	LAMELLA_CRASH_HOURS=$(HOURS) LAMELLA_CRASH_SEED=$(SEED) $(RELEASE_CARGO) test --release -p lamella-testing-crash --test crash torture -- --ignored --nocapture
 
 fuzz: ## Fuzz what reads bytes of peers and disk, FUZZ_SECONDS a target, two at a time; wants a C++ compiler too
 	@sh .ci/deps fuzz

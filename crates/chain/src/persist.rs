@@ -166,7 +166,9 @@ impl Chain {
         let pruned = after.prune_tree(PRUNED_NODES_MAX);
         let fork_choice = started.elapsed();
 
-        let mut txn = self.database.write()?;
+        let proof_bytes =
+            blocks.iter().map(|block| block.block.proof.proof.as_bytes().len() as u64);
+        let mut txn = self.database.write_values(proof_bytes.sum())?;
         for block in &blocks {
             block.put(&mut txn)?;
         }

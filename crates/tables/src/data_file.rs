@@ -51,6 +51,14 @@ pub(crate) fn open_same(path: &Path, opened: FileIdentity) -> Result<File, Engin
     require_same(Ok(identity_of(&found)), opened, Operation::Stat).map(|()| data)
 }
 
+/// Flushes the data file.
+pub(crate) fn flush(data: &File) -> Result<(), EngineError> {
+    data.sync_data().map_err(|error| {
+        let code = error.raw_os_error().unwrap_or_default();
+        EngineError::new(Operation::Commit, "-", libmdbx::Error::Other(code))
+    })
+}
+
 fn require_same(
     found: io::Result<FileIdentity>,
     opened: FileIdentity,

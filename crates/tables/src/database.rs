@@ -4,11 +4,12 @@ use std::{ops::Deref, path::Path};
 
 use crate::{
     create,
-    data_file::{Found, find, judge, must_exist},
+    data_file::{Found, find, flush, judge, must_exist, open_same},
     elsewhere::has_room,
     error::{EngineError, OpenError, Operation},
+    lazy::{self, Flushes},
     lock::{Access, WriterLock, check_readers_file, has_readers_file},
-    options::{OpenMode, Options},
+    options::{Durability, OpenMode, Options},
     page_check::PageCheck,
     pages::require_whole_file,
     transaction::WriteTxn,
@@ -20,6 +21,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Database {
     view: DatabaseView,
+    durability: Durability,
+    flushes: Flushes,
     check: PageCheck,
     /// Held while this process may write.
     _lock: WriterLock,
@@ -56,6 +59,9 @@ impl Database {
             create::create(path, &options, &lock)?;
         }
         let view = DatabaseView::open_engine(path, Some(&options))?;
+        // What a killed process wrote and did not flush is what this one goes on from.
+        let flushed = open_same(path, view.file).and_then(|data| flush(&data));
+        flushed.map_err(|source| OpenError::Engine { path: path.to_owned(), source })?;
         // Before any write transaction: it could take pages that are in use for free ones.
         let check = view.require_sound_pages()?;
         match view.recognise() {
@@ -67,7 +73,13 @@ impl Database {
         if options.mode == OpenMode::Create {
             create::create_tables(&view)?;
         }
-        Ok(Self { view, check, _lock: lock })
+        Ok(Self {
+            view,
+            durability: options.durability,
+            flushes: Flushes::default(),
+            check,
+            _lock: lock,
+        })
     }
 
     /// Creates the tables that are missing: one transaction, or none if there is nothing to do.
@@ -89,17 +101,36 @@ impl Database {
     /// # Errors
     /// When the engine fails.
     pub fn write(&self) -> Result<WriteTxn<'_>, EngineError> {
-        let begin = |error| EngineError::new(Operation::Begin, "-", error);
-        self.view.begin_write().map_err(begin)
+        self.write_values(0)
+    }
+
+    /// Starts a write transaction that is going to write values of so many bytes in all, rows of a few hundred bytes not
+    /// counted. See [`Database::write`].
+    ///
+    /// # Errors
+    /// When the engine fails.
+    ///
+    /// # Cost
+    /// Under lazy commits a flush, where the file may have no room for it.
+    pub fn write_values(&self, value_bytes: u64) -> Result<WriteTxn<'_>, EngineError> {
+        let begin = |error| judge(self.path(), EngineError::new(Operation::Begin, "-", error));
+        match self.durability {
+            Durability::Durable => self.view.begin_write().map_err(begin),
+            Durability::Lazy => {
+                let txn =
+                    lazy::begin(&self.view.engine, &self.flushes, value_bytes).map_err(begin)?;
+                Ok(self.view.write_txn(txn))
+            }
+        }
     }
 
     /// Flushes what lazy commits have left to the system.
     ///
     /// # Errors
-    /// When the flush fails.
+    /// When the flush fails, or one has failed before.
     pub fn flush(&self) -> Result<(), EngineError> {
         let failed = |error| EngineError::new(Operation::Commit, "-", error);
-        self.engine.sync(true).map(|_| ()).map_err(|error| judge(self.path(), failed(error)))
+        self.flushes.flush(&self.engine).map_err(|error| judge(self.path(), failed(error)))
     }
 }
 

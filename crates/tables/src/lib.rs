@@ -15,6 +15,7 @@ mod elsewhere;
 mod error;
 mod fault;
 mod key;
+mod lazy;
 mod lock;
 mod many;
 mod options;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use libmdbx::NoWriteMap;
+use libmdbx::{NoWriteMap, RW};
 
 use crate::{
     data_file::{FileIdentity, identity, must_exist},
@@ -144,8 +144,14 @@ impl DatabaseView {
     }
 
     pub(crate) fn begin_write(&self) -> libmdbx::Result<WriteTxn<'_>> {
-        let txn = self.engine.begin_rw_txn()?;
-        Ok(WriteTxn::new(txn, &self.path, self.file))
+        Ok(self.write_txn(self.engine.begin_rw_txn()?))
+    }
+
+    pub(crate) fn write_txn<'a>(
+        &'a self,
+        txn: libmdbx::Transaction<'a, RW, NoWriteMap>,
+    ) -> WriteTxn<'a> {
+        WriteTxn::new(txn, &self.path, self.file)
     }
 
     /// Refuses files that are not ours, before anything is written to them.

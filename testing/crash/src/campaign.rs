@@ -1,0 +1,459 @@
+//! One recorded run, all its images, and what each must show.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError, mpsc::sync_channel},
+    thread,
+};
+
+use rand_xoshiro::rand_core::Rng as _;
+
+use crate::{
+    disk::Disk,
+    enumerate::{self, Choice, choices, random},
+    image::Image,
+    judge::{Request, Subject, Verdict},
+    record::Recording,
+    trace::{Event, Trace},
+    workers::Worker,
+};
+
+/// One image in so many is opened, and then takes the rest of its run's steps.
+const FINISHED_EVERY: usize = 40;
+
+/// Findings that are told in full, and whose images are kept.
+const KEPT_MAX: usize = 3;
+
+/// What a run promises, and what it had at each point when nothing crashed.
+#[derive(Debug, Clone)]
+pub enum Promise {
+    /// Steps that the run counts aloud.
+    Steps {
+        /// Digest of all rows after so many steps, from a run of its own.
+        reference: Vec<String>,
+        /// Steps that were durable before the recording; `None` if not even the directory was.
+        from: Option<usize>,
+    },
+    /// A node's log.
+    Node {
+        /// Digest of all rows after so many commits.
+        reference: Vec<String>,
+        /// Whether an imported block is promised, or only what was signed.
+        is_durable: bool,
+        /// Validators of the node.
+        validators: u64,
+    },
+}
+
+/// A recorded run with its promise.
+pub struct Campaign {
+    /// Its name.
+    pub name: String,
+    /// What happened.
+    pub recording: Recording,
+    /// Whose directory it is.
+    pub subject: Subject,
+    /// What its images must show.
+    pub promise: Promise,
+}
+
+/// How much is tried.
+#[derive(Debug, Clone)]
+pub struct Effort {
+    /// The program that judges.
+    pub program: PathBuf,
+    /// Folder for images under judgement: in memory, if it can be.
+    pub scratch: PathBuf,
+    /// Folder for images that somebody is to open.
+    pub kept: PathBuf,
+    /// Most images that are judged; of more, all without a torn write first, then a sample.
+    pub images_max: usize,
+    /// What the sample and all garbage follow from.
+    pub seed: u64,
+    /// Threads, each with a judging process.
+    pub threads: usize,
+    /// The number of an image to write down instead of judging anything.
+    pub image: Option<usize>,
+    /// Whether writes are torn, which is most of all images.
+    pub tears: bool,
+}
+
+/// Images as they follow from the trace: which, and between which events a crash leaves them.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    number: usize,
+    at: usize,
+    choice: Choice,
+    /// Up to here everything said was said before some crash that leaves this image.
+    said_before: usize,
+}
+
+/// What a campaign came to.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Images made, with those that are equal to others.
+    pub made: usize,
+    /// Distinct ones.
+    pub distinct: usize,
+    /// Distinct ones that were judged.
+    pub judged: usize,
+    /// Of these, how many then took the other steps of their run.
+    pub finished: usize,
+    /// Images with a finding.
+    pub failed: usize,
+    /// Findings by the check that made them.
+    pub by_check: BTreeMap<&'static str, usize>,
+    /// The first findings, in words.
+    pub first: Vec<String>,
+}
+
+impl Outcome {
+    /// Adds another campaign's.
+    pub fn add(&mut self, other: &Self) {
+        self.made += other.made;
+        self.distinct += other.distinct;
+        self.judged += other.judged;
+        self.finished += other.finished;
+        self.failed += other.failed;
+        for (check, count) in &other.by_check {
+            *self.by_check.entry(check).or_default() += count;
+        }
+        self.first.extend(other.first.iter().cloned());
+    }
+}
+
+impl Campaign {
+    /// Judges the images of every crash of this run.
+    #[must_use]
+    pub fn run(&self, effort: &Effort) -> Outcome {
+        let (entries, made) = self.entries(effort);
+        let mut outcome = Outcome { made, distinct: entries.len(), ..Outcome::default() };
+        if let Some(number) = effort.image {
+            self.keep(effort, &entries, number);
+            return outcome;
+        }
+        let chosen = choose(entries, effort);
+        outcome.judged = chosen.len();
+        let shared = Mutex::new(outcome);
+        let (sender, receiver) = sync_channel::<(Entry, Image)>(8);
+        let receiver = Mutex::new(receiver);
+        thread::scope(|scope| {
+            for thread in 0..effort.threads {
+                let (shared, receiver) = (&shared, &receiver);
+                scope.spawn(move || {
+                    let mut worker = Worker::new(&effort.program, self.subject.clone());
+                    let folder = effort.scratch.join(format!("{}-{thread}", self.name));
+                    loop {
+                        let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                        let Ok((entry, image)) = next else { break };
+                        let found = self.judge(&mut worker, &folder, entry, &image, shared);
+                        self.note(effort, entry, &image, found, shared);
+                    }
+                    let _ = std::fs::remove_dir_all(folder);
+                });
+            }
+            self.images(&chosen, effort.seed, |entry, image| sender.send((entry, image)).is_ok());
+            drop(sender);
+        });
+        shared.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(
+        &self,
+        effort: &Effort,
+        entry: Entry,
+        image: &Image,
+        found: Vec<(&'static str, String)>,
+        shared: &Mutex<Outcome>,
+    ) {
+        if found.is_empty() {
+            return;
+        }
+        let mut outcome = lock(shared);
+        outcome.failed += 1;
+        for (check, _) in &found {
+            *outcome.by_check.entry(check).or_default() += 1;
+        }
+        if outcome.first.len() < KEPT_MAX {
+            let folder = effort.kept.join(format!("{}-{}", self.name, entry.number));
+            image.write(&folder);
+            outcome.first.push(format!(
+                "{} image {} (after event {}, {:?}), kept in {}: {found:?}",
+                self.name,
+                entry.number,
+                entry.at,
+                entry.choice,
+                folder.display()
+            ));
+        }
+    }
+
+    /// Every distinct image, and how many there were with repetitions.
+    fn entries(&self, effort: &Effort) -> (Vec<Entry>, usize) {
+        let (trace, seed) = (&self.recording.trace, effort.seed);
+        let (mut entries, mut known, mut made) = (Vec::<Entry>::new(), HashMap::new(), 0);
+        walk(&self.recording, |at, disk| {
+            let said_before = said_until(trace, at);
+            let choices = choices(disk, seed).into_iter();
+            for choice in choices.filter(|choice| effort.tears || !choice.is_torn()) {
+                made += 1;
+                let hash = enumerate::image(disk, choice, &self.recording.last, seed).hash();
+                let number = *known.entry(hash).or_insert(entries.len());
+                match entries.get_mut(number) {
+                    Some(entry) => entry.said_before = entry.said_before.max(said_before),
+                    None => entries.push(Entry { number, at, choice, said_before }),
+                }
+            }
+            true
+        });
+        (entries, made)
+    }
+
+    /// Makes the images of these entries, which are in the order of their events.
+    fn images(&self, entries: &[Entry], seed: u64, mut take: impl FnMut(Entry, Image) -> bool) {
+        let mut rest = entries.iter().copied().peekable();
+        walk(&self.recording, |at, disk| {
+            while let Some(entry) = rest.next_if(|entry| entry.at == at) {
+                let image = enumerate::image(disk, entry.choice, &self.recording.last, seed);
+                if !take(entry, image) {
+                    return false;
+                }
+            }
+            rest.peek().is_some()
+        });
+    }
+
+    fn keep(&self, effort: &Effort, entries: &[Entry], number: usize) {
+        let Some(entry) = entries.get(number) else {
+            panic!("{} has {} images", self.name, entries.len())
+        };
+        self.images(&[*entry], effort.seed, |entry, image| {
+            let folder = effort.kept.join(format!("{}-{number}", self.name));
+            image.write(&folder);
+            println!("after event {}, {:?}: {}", entry.at, entry.choice, folder.display());
+            println!("{}", self.recording.trace.told(entry.at));
+            false
+        });
+    }
+
+    fn judge(
+        &self,
+        worker: &mut Worker,
+        folder: &Path,
+        entry: Entry,
+        image: &Image,
+        shared: &Mutex<Outcome>,
+    ) -> Vec<(&'static str, String)> {
+        image.write(folder);
+        let verdict = worker.judge(&Request { folder: folder.to_owned(), finish_from: None });
+        let mut found = self.check(&verdict, entry.at, entry.said_before);
+        let Promise::Steps { reference, .. } = &self.promise else { return found };
+        let step = reference.iter().position(|rows| *rows == verdict.rows);
+        if let Some(step) = step
+            && entry.number.is_multiple_of(FINISHED_EVERY)
+        {
+            image.write(folder);
+            let request = Request { folder: folder.to_owned(), finish_from: Some(step) };
+            let verdict = worker.judge(&request);
+            lock(shared).finished += 1;
+            if verdict.rows_at_end.as_ref() != reference.last() {
+                found.push(("finishes", format!("from step {step} on: {:?}", verdict.error)));
+            }
+        }
+        found
+    }
+
+    /// What is wrong with an image that a crash leaves after this event, when this much had been said.
+    #[must_use]
+    pub fn check(
+        &self,
+        verdict: &Verdict,
+        at: usize,
+        said_before: usize,
+    ) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        if let Some(error) = &verdict.error {
+            found.push(("opens", error.clone()));
+            return found;
+        }
+        if !verdict.findings.is_empty() {
+            found.push(("invariants", verdict.findings.join("; ")));
+        }
+        if verdict.is_derived {
+            found.push(("nothing derived", "rows had to be derived again".to_owned()));
+        }
+        if verdict.rows != verdict.rows_again {
+            found.push(("opens twice", "opening it changed rows".to_owned()));
+        }
+        match &self.promise {
+            Promise::Steps { reference, from } => {
+                found.extend(self.check_steps(verdict, at, said_before, reference, *from));
+            }
+            Promise::Node { reference, is_durable, validators } => {
+                found.extend(self.check_node(
+                    verdict,
+                    (at, said_before),
+                    reference,
+                    *is_durable,
+                    *validators,
+                ));
+            }
+        }
+        found
+    }
+
+    fn check_steps(
+        &self,
+        verdict: &Verdict,
+        at: usize,
+        said_before: usize,
+        reference: &[String],
+        from: Option<usize>,
+    ) -> Vec<(&'static str, String)> {
+        let trace = &self.recording.trace;
+        let numbers = |before, word: &'static str| {
+            trace
+                .said(before)
+                .filter_map(move |(_, line)| line.strip_prefix(word)?.trim().parse::<usize>().ok())
+        };
+        let acknowledged = numbers(said_before, "acknowledged").max().or(from);
+        let begun = numbers(at, "begin").max().or(from).unwrap_or(0);
+        let mut found = Vec::new();
+        if !verdict.is_chain && acknowledged.is_some() {
+            found.push(("acknowledged", format!("no chain, but step {acknowledged:?} was said")));
+        }
+        let steps: Vec<usize> =
+            (0..reference.len()).filter(|step| reference[*step] == verdict.rows).collect();
+        if steps.is_empty() {
+            found.push(("reference", "rows that the run never had".to_owned()));
+        } else if steps.iter().all(|step| Some(*step) < acknowledged) {
+            let what = format!("{acknowledged:?} was acknowledged, recovered {steps:?}");
+            found.push(("acknowledged", what));
+        } else if steps.iter().all(|step| *step > begun) {
+            found.push(("begun", format!("{begun} was begun, recovered {steps:?}")));
+        }
+        found
+    }
+
+    fn check_node(
+        &self,
+        verdict: &Verdict,
+        (at, said_before): (usize, usize),
+        reference: &[String],
+        is_durable: bool,
+        validators: u64,
+    ) -> Vec<(&'static str, String)> {
+        let said = said_by_node(&self.recording.trace, said_before, validators);
+        let mut found = Vec::new();
+        if is_durable
+            && (said.head_slot > Some(verdict.head_slot)
+                || (said.head_slot.is_some() && !verdict.is_chain))
+        {
+            let what = format!("{said:?} was acknowledged, recovered {}", verdict.head_slot);
+            found.push(("acknowledged", what));
+        }
+        let commits: Vec<usize> =
+            (0..reference.len()).filter(|commit| reference[*commit] == verdict.rows).collect();
+        let begun = self.recording.trace.commits_begun(at);
+        if commits.is_empty() {
+            found.push(("reference", "rows that the run never had".to_owned()));
+        } else if commits.iter().all(|commit| *commit > begun) {
+            found.push(("begun", format!("commits {commits:?}, {begun} were begun")));
+        }
+        for (key, slot) in &said.signed {
+            let has = |guard: &BTreeMap<String, u64>| guard.get(key) >= Some(slot);
+            if !has(&verdict.guard) {
+                found.push(("guard", format!("{key} signed {slot}, the rows do not say so")));
+            }
+            if !verdict.copy.as_ref().is_some_and(has) {
+                found.push(("guard's copy", format!("{key} signed {slot}, it does not say so")));
+            }
+        }
+        if verdict.copy.is_none() {
+            found.push(("guard's copy", "it is damaged".to_owned()));
+        }
+        found
+    }
+}
+
+fn lock(shared: &Mutex<Outcome>) -> std::sync::MutexGuard<'_, Outcome> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Shows the disk before the first event, and after each that changes it, while `look` wants to go on.
+pub fn walk(recording: &Recording, mut look: impl FnMut(usize, &Disk) -> bool) {
+    let mut disk = Disk::of(&recording.before);
+    if !look(0, &disk) {
+        return;
+    }
+    for (at, event) in recording.trace.events.iter().enumerate() {
+        disk.step(&recording.trace, event);
+        if !matches!(event, Event::Said(_)) && !look(at + 1, &disk) {
+            return;
+        }
+    }
+}
+
+/// Up to which event things are only said: the disk is as it was before.
+fn said_until(trace: &Trace, at: usize) -> usize {
+    let rest = &trace.events[at..];
+    at + rest.iter().take_while(|event| matches!(event, Event::Said(_))).count()
+}
+
+/// All images without a torn write, and of the others a sample.
+fn choose(mut entries: Vec<Entry>, effort: &Effort) -> Vec<Entry> {
+    if entries.len() > effort.images_max {
+        let mut random = random(effort.seed, entries.len() as u64);
+        let mut drawn: Vec<(bool, u64, Entry)> = entries
+            .into_iter()
+            .map(|entry| (entry.choice.is_torn(), random.next_u64(), entry))
+            .collect();
+        drawn.sort_unstable_by_key(|(is_torn, number, _)| (*is_torn, *number));
+        drawn.truncate(effort.images_max);
+        entries = drawn.into_iter().map(|(_, _, entry)| entry).collect();
+    }
+    entries.sort_unstable_by_key(|entry| (entry.at, entry.number));
+    entries
+}
+
+/// What a node's log acknowledges.
+#[derive(Debug, Default)]
+struct SaidByNode {
+    head_slot: Option<u64>,
+    /// The highest slot that each key signed for.
+    signed: BTreeMap<String, u64>,
+}
+
+fn said_by_node(trace: &Trace, before: usize, validators: u64) -> SaidByNode {
+    let mut said = SaidByNode::default();
+    for (_, line) in trace.said(before) {
+        let number = |name| field(line, name)?.parse::<u64>().ok();
+        let mut sign = |key: String, slot: u64| {
+            let highest = said.signed.entry(key).or_default();
+            *highest = slot.max(*highest);
+        };
+        if line.contains(" Block imported ") {
+            let slot = number("slot").unwrap();
+            sign(format!("{} proposal", number("proposer").unwrap()), slot);
+            said.head_slot = said.head_slot.max(number("head_slot"));
+        } else if line.contains(" Attested ") && number("validators") == Some(validators) {
+            let slot = number("slot").unwrap();
+            (0..validators).for_each(|index| sign(format!("{index} attestation"), slot));
+        } else if line.contains(" Signing begins after this slot ") {
+            let slot = number("slot").unwrap();
+            for index in 0..validators {
+                sign(format!("{index} attestation"), slot);
+                sign(format!("{index} proposal"), slot);
+            }
+        }
+    }
+    said
+}
+
+/// The value of `name=value` in a line.
+#[must_use]
+pub fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let start = line.find(&format!(" {name}="))? + name.len() + 2;
+    line[start..].split_whitespace().next()
+}

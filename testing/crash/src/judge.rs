@@ -1,0 +1,219 @@
+//! What an image holds, found out by the production path: run in a process of its own, so that one image's signal, hang
+//! or panic is that image's finding.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use lamella_chain::{Bootstrap, Chain, Settings, verify};
+use lamella_network_dir::GenesisConfig;
+use lamella_tables::{DatabaseView, Durability, DutyKey, KeyKind, Read as _, SignGuard, TABLES};
+use lamella_types::genesis_state;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use crate::scenario::Scenario;
+
+/// Whose directory it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Subject {
+    /// A scenario's, below `db`.
+    Scenario(String),
+    /// A node's, below `data/db`, with its guard's copy below `keys`.
+    Node {
+        /// `config.yaml` of its network.
+        config: PathBuf,
+        /// Milliseconds of a slot.
+        slot_ms: u64,
+        /// Whether its commits are lazy.
+        is_lazy: bool,
+        /// Name of the guard's copy.
+        guard: String,
+    },
+}
+
+/// One image to judge.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// Whether to take the scenario's other steps, after as many as this.
+    pub finish_from: Option<usize>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Why it could not be opened, or something else that must not be.
+    pub error: Option<String>,
+    /// Whether there was a chain, before one was made.
+    pub is_chain: bool,
+    /// Findings of the checks of every invariant.
+    pub findings: Vec<String>,
+    /// Digest of every row of every table.
+    pub rows: String,
+    /// Whether something had to be derived again.
+    pub is_derived: bool,
+    /// The same after it was closed and opened again.
+    pub rows_again: String,
+    /// Slot of the head.
+    pub head_slot: u64,
+    /// The guard's rows: `0 attestation` and the slot.
+    pub guard: BTreeMap<String, u64>,
+    /// The same of the copy beside the keys; `None` if it is not whole.
+    pub copy: Option<BTreeMap<String, u64>>,
+    /// Digest of every row after the other steps.
+    pub rows_at_end: Option<String>,
+}
+
+/// How to open a subject's directory.
+pub struct Judge {
+    subject: Subject,
+    scenario: Option<Scenario>,
+    bootstrap: Bootstrap,
+    scheme: &'static str,
+    settings: Settings,
+}
+
+impl Judge {
+    /// A judge of this subject's images.
+    ///
+    /// # Panics
+    /// When its files are not there.
+    #[must_use]
+    pub fn new(subject: Subject) -> Self {
+        match &subject {
+            Subject::Scenario(name) => {
+                let scenario = Scenario::named(name);
+                let (bootstrap, settings) = (scenario.bootstrap.clone(), scenario.settings);
+                Self { subject, scenario: Some(scenario), bootstrap, scheme: "trust", settings }
+            }
+            Subject::Node { config, slot_ms, is_lazy, .. } => {
+                let config = GenesisConfig::load(config).unwrap();
+                let bootstrap =
+                    Bootstrap::genesis(genesis_state(config.genesis_time, config.validators));
+                let durability = if *is_lazy { Durability::Lazy } else { Durability::Durable };
+                let settings = Settings { slot_ms: *slot_ms, durability, ..Settings::default() };
+                Self { subject, scenario: None, bootstrap, scheme: "raw", settings }
+            }
+        }
+    }
+
+    /// Judges one image. It changes the folder.
+    #[must_use]
+    pub fn judge(&self, request: &Request) -> Verdict {
+        let mut verdict = Verdict::default();
+        if let Err(error) = self.open_twice(request, &mut verdict) {
+            verdict.error = Some(error);
+        }
+        verdict
+    }
+
+    fn open_twice(&self, request: &Request, verdict: &mut Verdict) -> Result<(), String> {
+        let path = request.folder.join(match &self.subject {
+            Subject::Scenario(_) => "db",
+            Subject::Node { .. } => "data/db",
+        });
+        if let Subject::Node { guard, .. } = &self.subject {
+            verdict.copy = read_copy(&request.folder.join("keys").join(guard));
+        }
+        let found = Chain::find(&path);
+        // What only a writer can recover, it finds itself.
+        verdict.is_chain = !matches!(found, Ok(lamella_chain::Found::Nothing));
+        let open = || {
+            let bootstrap = self.bootstrap.clone();
+            Chain::open(&path, bootstrap, self.scheme, self.settings).map_err(text)
+        };
+        let (chain, opened) = open()?;
+        verdict.is_derived = opened.recovered.is_something();
+        verdict.head_slot = opened.head_slot;
+        let report = verify(chain.database(), &mut |_| ControlFlow::Continue(())).map_err(text)?;
+        verdict.findings = report.findings.iter().map(ToString::to_string).collect();
+        if report.check_count() == 0 {
+            verdict.findings.push("nothing was checked".to_owned());
+        }
+        verdict.rows = rows(chain.database())?;
+        verdict.guard = guard(chain.database())?;
+        drop(chain);
+        let (chain, opened) = open()?;
+        if opened.created || opened.recovered.is_something() {
+            verdict.findings.push(format!("opened again, it was changed again: {opened:?}"));
+        }
+        verdict.rows_again = rows(chain.database())?;
+        if let (Some(from), Some(scenario)) = (request.finish_from, &self.scenario) {
+            let chain = Arc::new(chain);
+            scenario.run(&chain, from, |_, _| {})?;
+            verdict.rows_at_end = Some(rows(chain.database())?);
+        }
+        Ok(())
+    }
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+/// Digest of every row of every table.
+///
+/// # Errors
+/// What cannot be read, in words.
+pub fn rows(database: &DatabaseView) -> Result<String, String> {
+    let txn = database.read().map_err(text)?;
+    let mut hasher = Xxh3::new();
+    for table in TABLES {
+        hasher.update(table.name.as_bytes());
+        let rows = txn.raw_rows(table.name).map_err(text)?.ok_or("no such table")?;
+        for row in rows {
+            let row = row.map_err(text)?;
+            for part in [&row.key, &row.stored] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
+        }
+    }
+    Ok(format!("{:032x}", hasher.digest128()))
+}
+
+fn guard(database: &DatabaseView) -> Result<BTreeMap<String, u64>, String> {
+    let txn = database.read().map_err(text)?;
+    let mut guard = BTreeMap::new();
+    let first = DutyKey { validator_index: 0, kind: KeyKind::Attestation };
+    for row in txn.scan::<SignGuard>(first).map_err(text)? {
+        let (key, slot) = row.map_err(text)?;
+        let kind = match key.kind {
+            KeyKind::Attestation => "attestation",
+            KeyKind::Proposal => "proposal",
+        };
+        guard.insert(format!("{} {kind}", key.validator_index), slot);
+    }
+    Ok(guard)
+}
+
+/// The copy of the guard, read as the layout describes it: `None` if it is damaged, empty if there is none.
+fn read_copy(path: &Path) -> Option<BTreeMap<String, u64>> {
+    let Ok(text) = fs::read_to_string(path) else {
+        return if path.exists() { None } else { Some(BTreeMap::new()) };
+    };
+    let name = path.file_stem()?.to_str()?;
+    let genesis_time = name.rsplit('-').next()?;
+    let mut slots = BTreeMap::new();
+    let mut is_whole = text.ends_with('\n');
+    let lines: Vec<&str> = text.lines().collect();
+    let (last, rows) = lines.split_last()?;
+    for line in lines.iter() {
+        let (said, sum) = line.rsplit_once(' ')?;
+        let expected = xxh3_64(format!("lamella sign guard {genesis_time} {said}").as_bytes());
+        is_whole &= sum == format!("{expected:016x}");
+    }
+    for line in rows {
+        let mut words = line.split(' ');
+        let key = format!("{} {}", words.next()?, words.next()?);
+        slots.insert(key, words.next()?.parse().ok()?);
+    }
+    is_whole &= last.starts_with(&format!("end {} ", rows.len()));
+    is_whole.then_some(slots)
+}

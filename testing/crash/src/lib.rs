@@ -1,0 +1,38 @@
+//! Every directory that a power cut can leave of a recorded run, opened and judged.
+//!
+//! The hard idea: what is tested is what runs. The unmodified program runs under `strace` ([`record`]), which writes down
+//! each call that changes files or flushes them, and each line that the program says, in their order ([`trace`]). From
+//! that list follows what a disk may hold at any instant ([`disk`]): what was flushed for certain, and of the rest any
+//! part. Each such image ([`image`], [`enumerate`]) is written into a folder and opened by the production path in a
+//! process of its own ([`judge`]), so that a signal or a hang is a finding too and not the end of the test.
+//!
+//! What an image must show ([`campaign`]): it opens, no invariant is broken, it holds at least what the program had said
+//! by then and at most what it had begun, row for row what the run without a crash had at that point.
+//!
+//! A harness that finds nothing proves nothing, so faults are planted ([`plants`]), and each must be found.
+//!
+//! Not here: what a disk does that acknowledges a flush and does not keep it, sectors smaller than 512 bytes, and files
+//! changed through a map; the engine changes `mdbx.lck` so, which therefore is tried absent, old and as garbage.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    reason = "a harness fails its test by panicking, on a 64-bit machine"
+)]
+
+pub mod campaign;
+pub mod contents;
+pub mod disk;
+pub mod enumerate;
+pub mod failing;
+pub mod image;
+pub mod judge;
+pub mod network;
+pub mod plants;
+pub mod record;
+pub mod scenario;
+pub mod strace;
+pub mod trace;
+pub mod workers;

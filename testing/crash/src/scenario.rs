@@ -1,0 +1,298 @@
+//! Runs of the import path that a small program drives, always the same blocks: what a node would need hours or peers for.
+//! What only a node does (its start, its duties, its orderly stop) the node itself does, in [`crate::network`].
+
+use std::{path::Path, sync::Arc};
+
+use lamella::import::{Imported, Importer};
+use lamella_benches::{BlockSource, Finality, SMALL, registry};
+use lamella_chain::{Bootstrap, Chain, Settings};
+use lamella_state_transition::compute_post_state;
+use lamella_tables::{Durability, DutyKey, KeyKind};
+use lamella_types::{
+    Block, BlockBody, MultiMessageAggregate, ProofBytes, Root, SignedBlock, Slot, State,
+    genesis_state, latest_block_root,
+};
+use lamella_xmss::scheme::{ProofScheme as _, Trust};
+
+/// Bytes of a proof where nothing depends on them.
+const PROOF_BYTES: usize = 3_000;
+
+/// Bytes of a proof where the file is to grow.
+const LARGE_PROOF_BYTES: usize = 300_000;
+
+/// Slots of proofs kept where proofs are to be pruned.
+const SHORT_WINDOW_SLOTS: u64 = 3;
+
+/// What a run does next.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Imports one block, as from gossip.
+    Import(Box<SignedBlock>),
+    /// Imports a run of blocks in one transaction, as in catch-up.
+    Batch(Vec<SignedBlock>),
+    /// Reserves a slot for some keys.
+    Reserve(Slot),
+    /// A planted fault: promises a block and a reservation as one step, and makes them durable one after the other.
+    Two(Box<SignedBlock>),
+}
+
+/// A run.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// What the directory begins with.
+    pub bootstrap: Bootstrap,
+    /// How it is kept.
+    pub settings: Settings,
+    /// What happens.
+    pub steps: Vec<Step>,
+    /// The steps before this one are done before recording begins; `None` records the making of the directory too.
+    pub recorded_from: Option<usize>,
+}
+
+/// The scenario whose driver is wrong.
+pub const TWO: &str = "two";
+
+/// The scenario whose calls fail.
+pub const SIXTY: &str = "sixty";
+
+/// Every scenario that must survive.
+pub const NAMES: &[&str] =
+    &["create", "head", "batch", "reorg", "prune", "anchor", "growth", "lazy", "checkpoint"];
+
+impl Scenario {
+    /// The scenario of this name.
+    ///
+    /// # Panics
+    /// For any other.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let mut known = NAMES.iter().chain([&TWO, &SIXTY]);
+        let name = known.find(|known| **known == name).expect("a scenario of NAMES");
+        let genesis = genesis_state(1_700_000_000, registry(SMALL));
+        let mut chain = Blocks::new(genesis.clone());
+        let mut settings = Settings::default();
+        let mut bootstrap = Bootstrap::genesis(genesis);
+        let (steps, recorded_from) = match *name {
+            "create" => (chain.singles(2), None),
+            "head" => (chain.singles(16), Some(4)),
+            "batch" => {
+                let runs = [3, 8, 24, 40];
+                (runs.map(|run| Step::Batch(chain.take(run, PROOF_BYTES))).into(), Some(1))
+            }
+            "reorg" => (chain.reorg(), Some(4)),
+            "prune" => {
+                settings.signature_window_slots = SHORT_WINDOW_SLOTS;
+                settings.prune_rows_max = 2;
+                (chain.singles(16), Some(4))
+            }
+            "anchor" => (chain.anchor(), Some(5)),
+            "growth" => {
+                let blocks = chain.take(16, LARGE_PROOF_BYTES);
+                (blocks.into_iter().map(Box::new).map(Step::Import).collect(), Some(11))
+            }
+            "lazy" => {
+                settings.durability = Durability::Lazy;
+                (chain.with_duties(), Some(4))
+            }
+            "checkpoint" => {
+                bootstrap = chain.checkpoint();
+                (chain.singles(3), None)
+            }
+            SIXTY => (chain.singles(61), Some(1)),
+            TWO => {
+                let blocks = chain.take(6, PROOF_BYTES).into_iter().map(Box::new);
+                (blocks.map(Step::Two).collect(), Some(2))
+            }
+            _ => panic!("{name} has no steps"),
+        };
+        Self { name, bootstrap, settings, steps, recorded_from }
+    }
+
+    /// Opens its directory, and makes it where there is none.
+    ///
+    /// # Errors
+    /// As [`Chain::open`], in words.
+    pub fn open(&self, path: &Path) -> Result<Chain, String> {
+        let opened = Chain::open(path, self.bootstrap.clone(), Trust.name(), self.settings);
+        opened.map(|(chain, _)| chain).map_err(|error| error.to_string())
+    }
+
+    /// Takes the steps from this one on, and says each before and after.
+    ///
+    /// # Errors
+    /// The first step that failed, in words.
+    pub fn run(
+        &self,
+        chain: &Arc<Chain>,
+        from: usize,
+        mut say: impl FnMut(Said, usize),
+    ) -> Result<(), String> {
+        let importer = Importer::new(Arc::clone(chain), Arc::new(Trust));
+        for (at, step) in self.steps.iter().enumerate().skip(from) {
+            say(Said::Begin, at + 1);
+            // As a node does, what failed is tried once more by the same process.
+            if take(chain, &importer, step).is_err() {
+                say(Said::Failed, at + 1);
+                take(chain, &importer, step)
+                    .map_err(|error| format!("step {}: {error}", at + 1))?;
+            }
+            // A lazy commit promises nothing, but a reservation is flushed, and all that came before it.
+            let is_durable =
+                self.settings.durability == Durability::Durable || matches!(step, Step::Reserve(_));
+            say(if is_durable { Said::Acknowledged } else { Said::Done }, at + 1);
+        }
+        Ok(())
+    }
+}
+
+/// What a run says of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// It begins.
+    Begin,
+    /// It is done, and durable.
+    Acknowledged,
+    /// It is done, and a crash may undo it.
+    Done,
+    /// It failed, and is tried once more.
+    Failed,
+}
+
+impl Said {
+    /// The word in a line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Acknowledged => "acknowledged",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+fn take(chain: &Chain, importer: &Importer, step: &Step) -> Result<(), String> {
+    match step {
+        Step::Import(block) => match importer.import(SignedBlock::clone(block)) {
+            Ok(Imported::New(new)) => new.persisted.pruned_signatures.map(drop).map_err(text),
+            Ok(Imported::Known(root)) => Err(format!("{root} is known")),
+            Err(error) => Err(error.to_string()),
+        },
+        Step::Batch(blocks) => {
+            importer.import_batch(blocks.clone()).map_err(text)?.map(drop).ok_or("all known".into())
+        }
+        Step::Two(block) => {
+            let slot = block.block.slot;
+            take(chain, importer, &Step::Import(block.clone()))?;
+            take(chain, importer, &Step::Reserve(slot))
+        }
+        Step::Reserve(slot) => {
+            let keys = (0..SMALL).flat_map(|validator_index| {
+                [KeyKind::Attestation, KeyKind::Proposal]
+                    .map(|kind| DutyKey { validator_index, kind })
+            });
+            let keys: Vec<_> = keys.collect();
+            let reserved = chain.reserve_slot(*slot, &keys).map_err(text)?;
+            if reserved.allowed == keys { Ok(()) } else { Err(format!("{reserved:?}")) }
+        }
+    }
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+/// Makes blocks.
+struct Blocks {
+    state: State,
+}
+
+impl Blocks {
+    const fn new(genesis: State) -> Self {
+        Self { state: genesis }
+    }
+
+    /// The next blocks, one a slot; the first two have nothing to vote for.
+    fn take(&mut self, count: usize, proof_bytes: usize) -> Vec<SignedBlock> {
+        let mut source = None;
+        (0..count)
+            .map(|_| {
+                if self.state.slot < 2 {
+                    return signed(self.child(self.state.slot + 1), proof_bytes);
+                }
+                let source =
+                    source.get_or_insert_with(|| BlockSource::new(&self.state, Finality::Healthy));
+                let block = source.next_block();
+                self.state = source.state().clone();
+                signed(block, proof_bytes)
+            })
+            .collect()
+    }
+
+    fn singles(&mut self, count: usize) -> Vec<Step> {
+        self.take(count, PROOF_BYTES).into_iter().map(Box::new).map(Step::Import).collect()
+    }
+
+    /// A block without votes.
+    fn child(&mut self, slot: Slot) -> Block {
+        let mut block = Block {
+            slot,
+            proposer_index: slot % SMALL,
+            parent_root: latest_block_root(&self.state),
+            state_root: Root::ZERO,
+            body: BlockBody::default(),
+        };
+        (self.state, block.state_root) = compute_post_state(&self.state, &block).unwrap();
+        block
+    }
+
+    /// Two blocks, and then a branch beside them that everybody votes for.
+    fn reorg(&mut self) -> Vec<Step> {
+        let mut steps = self.singles(5);
+        let fork = self.state.clone();
+        steps.extend(self.singles(3));
+        self.state = fork;
+        let empty = [9, 10].map(|slot| signed(self.child(slot), PROOF_BYTES));
+        steps.extend(empty.map(Box::new).map(Step::Import));
+        steps.extend(self.singles(4));
+        steps
+    }
+
+    /// Over a multiple of 1,024 slots, most of which are empty: an anchor, and a history segment that is full.
+    fn anchor(&mut self) -> Vec<Step> {
+        let mut steps = self.singles(4);
+        let far = [1_021, 1_022].map(|slot| signed(self.child(slot), PROOF_BYTES));
+        steps.extend(far.map(Box::new).map(Step::Import));
+        steps.extend(self.singles(5));
+        steps
+    }
+
+    /// A block, then both duties of its slot.
+    fn with_duties(&mut self) -> Vec<Step> {
+        let blocks = self.take(24, PROOF_BYTES);
+        let mut steps = Vec::new();
+        for (at, block) in blocks.into_iter().enumerate() {
+            let slot = block.block.slot;
+            steps.push(Step::Import(Box::new(block)));
+            // Every third slot, so that some lazy commits stand between two reservations.
+            if at % 3 == 2 {
+                steps.push(Step::Reserve(slot));
+            }
+        }
+        steps
+    }
+
+    /// Begins at a block that is not the first.
+    fn checkpoint(&mut self) -> Bootstrap {
+        let block = self.take(12, PROOF_BYTES).pop().unwrap();
+        Bootstrap { block, state: Arc::new(self.state.clone()) }
+    }
+}
+
+fn signed(block: Block, proof_bytes: usize) -> SignedBlock {
+    let byte = |at: usize| (at as u64 * 7 + block.slot * 13) as u8;
+    let proof = ProofBytes::new((0..proof_bytes).map(byte).collect::<Vec<_>>()).unwrap();
+    SignedBlock { block, proof: MultiMessageAggregate { proof } }
+}

@@ -1,0 +1,54 @@
+//! The score: each planted fault is found, and what is planted into a run without one finds nothing.
+
+use std::collections::BTreeMap;
+
+use lamella_testing_crash::{
+    campaign::{Campaign, Effort},
+    network::node,
+    plants::PLANTS,
+    record::Recording,
+};
+
+use crate::support::{disk, effort, programs, scenario, scratch};
+
+/// Images of each run with a fault that are judged.
+const IMAGES: usize = 200;
+
+#[test]
+fn every_planted_fault_is_found() {
+    let (disk, scratch) = (disk(), scratch());
+    let mut runs: BTreeMap<&str, Campaign> = BTreeMap::new();
+    let (mut table, mut missed) = (String::new(), Vec::new());
+    for plant in PLANTS {
+        let folder = disk.path().join(plant.run);
+        let run = runs.entry(plant.run).or_insert_with(|| match plant.run {
+            "node" => node("node", &programs(), &folder, 6, false),
+            name => scenario(name, &folder),
+        });
+        let recording =
+            Recording { trace: plant.into_run(&run.recording.trace), ..run.recording.clone() };
+        let campaign = Campaign {
+            name: format!("planted-{}", plant.run),
+            recording,
+            subject: run.subject.clone(),
+            promise: run.promise.clone(),
+        };
+        let effort = effort(&campaign.name, scratch.path());
+        let effort = Effort { images_max: IMAGES, tears: false, ..effort };
+        let outcome = campaign.run(&effort);
+        let checks: Vec<String> =
+            outcome.by_check.iter().map(|(check, count)| format!("{check} {count}")).collect();
+        let (name, failed) = (plant.name, outcome.failed);
+        table.push_str(&format!(
+            "| {name} | {} | {failed} of {} | {} |\n",
+            plant.run,
+            outcome.judged,
+            checks.join(", ")
+        ));
+        if failed == 0 {
+            missed.push(name);
+        }
+    }
+    println!("{table}");
+    assert_eq!(missed, [""; 0], "{table}");
+}

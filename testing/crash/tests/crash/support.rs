@@ -1,0 +1,111 @@
+//! What every test here needs: where things lie, and how much is tried.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use lamella_testing_crash::{
+    campaign::{Campaign, Effort, Outcome, Promise},
+    judge::Subject,
+    network::Programs,
+    record::Recorder,
+    scenario::Scenario,
+};
+use tempfile::TempDir;
+
+/// Images of each run that are judged, unless told otherwise.
+const IMAGES: usize = 2_500;
+
+/// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills.
+const SLOW: &[&str] = &["lazy", "node-lazy"];
+
+/// The seed, unless told otherwise.
+const SEED: u64 = 12;
+
+/// Where files are in memory, if there is such a place.
+const MEMORY: &str = "/dev/shm";
+
+pub fn programs() -> Programs {
+    Programs {
+        lamella: env!("CARGO_BIN_EXE_lamella-under-crash").into(),
+        driver: env!("CARGO_BIN_EXE_crash-driver").into(),
+    }
+}
+
+pub fn number(name: &str, otherwise: u64) -> u64 {
+    let text = env::var(name).ok().filter(|text| !text.is_empty());
+    text.map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}")))
+}
+
+/// A folder for recordings, on a disk: on a file system in memory the engine leaves flushes out.
+pub fn disk() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// A folder for images, in memory if it can be.
+pub fn scratch() -> TempDir {
+    let builder = tempfile::Builder::new().prefix("lamella-crash-").tempdir_in(MEMORY);
+    builder.or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+pub fn effort(name: &str, scratch: &Path) -> Effort {
+    let image = env::var("LAMELLA_CRASH_IMAGE").ok();
+    let images = number("LAMELLA_CRASH_IMAGES", IMAGES as u64) as usize;
+    let image = image.as_deref().and_then(|image| image.split_once(':'));
+    Effort {
+        program: programs().driver,
+        scratch: scratch.to_owned(),
+        kept: Path::new(env!("CARGO_TARGET_TMPDIR")).join("crash"),
+        images_max: if SLOW.contains(&name) { images / 4 } else { images },
+        seed: number("LAMELLA_CRASH_SEED", SEED),
+        threads: 2,
+        image: image.filter(|(run, _)| *run == name).map(|(_, number)| number.parse().unwrap()),
+        tears: true,
+    }
+}
+
+pub fn run(command: &mut Command) -> String {
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Records a scenario.
+pub fn scenario(name: &str, folder: &Path) -> Campaign {
+    let driver = programs().driver;
+    let [root, reference]: [PathBuf; 2] = ["root", "reference"].map(|name| folder.join(name));
+    fs::create_dir_all(&root).unwrap();
+    let prepare = |what, folder: &Path| run(Command::new(&driver).args([what, name]).arg(folder));
+    prepare("prepare", &root);
+    let recorder = Recorder::begin(&root, &folder.join("strace.log"));
+    run(recorder.command(&driver).args(["drive", name]).arg(&root));
+    let reference = prepare("reference", &reference).lines().map(str::to_owned).collect();
+    Campaign {
+        name: name.to_owned(),
+        recording: recorder.end(),
+        subject: Subject::Scenario(name.to_owned()),
+        promise: Promise::Steps { reference, from: Scenario::named(name).recorded_from },
+    }
+}
+
+/// Judges a run's images and says what came of it; no finding.
+pub fn survives(campaign: &Campaign, scratch: &Path) -> Outcome {
+    let started = Instant::now();
+    let outcome = campaign.run(&effort(&campaign.name, scratch));
+    println!(
+        "{}: {} images made, {} distinct, {} judged, {} finished, in {:.1?}; {} calls",
+        campaign.name,
+        outcome.made,
+        outcome.distinct,
+        outcome.judged,
+        outcome.finished,
+        started.elapsed(),
+        campaign.recording.trace.operations.len()
+    );
+    assert_eq!(outcome.failed, 0, "{:#?}", outcome.first);
+    outcome
+}
