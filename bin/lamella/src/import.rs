@@ -14,7 +14,7 @@ use lamella_tables::EngineError;
 use lamella_types::{Block, RejectionReason, Root, SignedBlock, hash_tree_root};
 use lamella_xmss::scheme::ProofScheme;
 
-use crate::proofs;
+use crate::{heavy, proofs};
 
 /// Blocks of one catch-up transaction. Together they hold at most 32 MiB of proofs in memory.
 pub const BATCH_BLOCKS_MAX: usize = 64;
@@ -125,6 +125,7 @@ impl Importer {
         root: &Root,
         block: SignedBlock,
     ) -> Result<(PreparedBlock, Effort), ImportError> {
+        heavy::begins("checking and executing a block");
         let started = Instant::now();
         // 1. The parent, captured before the state transition.
         let base = self.base(root, &block)?;

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | flags, messages, exit codes | [`cli`], [`config`] |
 //! | importing a block | [`import`], [`proofs`] |
+//! | what the consensus thread must not do | `heavy` |
 //! | running; beginning elsewhere than at genesis | [`node`]; [`checkpoint`] |
 
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
+mod heavy;
 pub mod import;
 pub mod node;
 pub mod proofs;

@@ -10,6 +10,8 @@ use lamella_types::{
 };
 use lamella_xmss::scheme::{Component, ProofScheme};
 
+use crate::heavy;
+
 /// Checks the proof of the block of this root over its votes and its proposer's signature: leanSpec
 /// `verify_signatures`.
 ///
@@ -22,6 +24,7 @@ pub fn verify_block(
     signed: &SignedBlock,
     block_root: Root,
 ) -> Result<(), RejectionReason> {
+    heavy::begins("checking a block");
     let block = &signed.block;
     let mut components = Vec::with_capacity(block.attestations().len() + 1);
     for AggregatedAttestation { aggregation_bits, data } in block.attestations() {
@@ -117,6 +120,7 @@ pub fn verify_proposer(
     signed: &SignedBlock,
     block_root: Root,
 ) -> Result<(), RejectionReason> {
+    heavy::begins("checking a proposer");
     let proposer = validators.get(signed.block.proposer_index);
     let proposer = proposer.ok_or(RejectionReason::ProposerIndexOutOfRange)?.proposal_public_key;
     let component = component(vec![&proposer.0], block_root, signed.block.slot);
@@ -135,6 +139,7 @@ pub fn verify_votes(
     validators: &Validators,
     votes: &[&SignedAttestation],
 ) -> Vec<Result<(), RejectionReason>> {
+    heavy::begins("checking votes");
     let mut verdicts = vec![Err(RejectionReason::ValidatorNotInState); votes.len()];
     let (mut signatures, mut places) = (Vec::new(), Vec::new());
     for (place, vote) in votes.iter().enumerate() {
@@ -178,6 +183,7 @@ pub fn verify_aggregate(
     data: &AttestationData,
     aggregate: &SingleMessageAggregate,
 ) -> Result<(), RejectionReason> {
+    heavy::begins("checking an aggregate");
     let public_keys = attestation_keys(validators, &aggregate.participants);
     let public_keys = public_keys.map_err(|reason| match reason {
         RejectionReason::ValidatorIndexOutOfRange => RejectionReason::ValidatorNotInState,

@@ -216,6 +216,20 @@ impl Network {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
+    /// Processor time of a running node's consensus thread, and of all its threads, in the system's ticks.
+    #[must_use]
+    pub fn processor_ticks(&self, index: usize) -> (u64, u64) {
+        let id = self.members[index].process.as_ref().unwrap().id();
+        let ticks = |stat: String| -> u64 {
+            // In user and system mode; the name before the last bracket may have blanks.
+            let text = fs::read_to_string(stat).unwrap();
+            let fields = text.rsplit(") ").next().unwrap().split(' ');
+            fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+        };
+        // The consensus runs on the thread that the process began with.
+        (ticks(format!("/proc/{id}/task/{id}/stat")), ticks(format!("/proc/{id}/stat")))
+    }
+
     /// The node's data directory.
     #[must_use]
     pub fn data_dir(&self, index: usize) -> &Path {

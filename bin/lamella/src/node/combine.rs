@@ -11,7 +11,7 @@ use lamella_types::{
 use lamella_xmss::scheme::{Child, ProofScheme, RawSignature};
 use tracing::warn;
 
-use crate::proofs::attestation_keys;
+use crate::{heavy, proofs::attestation_keys};
 
 /// Combines by a proof scheme, with keys from one registry.
 pub(super) struct Prover {
@@ -22,6 +22,7 @@ pub(super) struct Prover {
 
 impl Combine for Prover {
     fn combine(&mut self, task: &AggregationTask) -> Option<SingleMessageAggregate> {
+        heavy::begins("folding votes");
         self.fold(&task.data, &task.children, &task.raw)
     }
 }

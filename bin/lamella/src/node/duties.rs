@@ -28,7 +28,10 @@ use rayon::prelude::*;
 use tracing::{debug, error, info, warn};
 
 use super::{Node, StoreFailure, combine::Prover, report, unix_ms, workers::Urgency};
-use crate::import::{Effort, ImportError, Imported, NewBlock};
+use crate::{
+    heavy,
+    import::{Effort, ImportError, Imported, NewBlock},
+};
 
 /// Why a block was not proposed.
 #[derive(Debug, thiserror::Error)]
@@ -343,6 +346,7 @@ struct Proposal {
 impl Proposal {
     /// Builds and signs it. Its slot is reserved.
     fn make(self) -> Result<SignedBlock, ProposalError> {
+        heavy::begins("building a block");
         let built = self.build()?;
         let keys = self.keys.get(self.proposer);
         let keys = keys.ok_or(ProposalError::AlreadySigned(self.proposer))?;
@@ -398,6 +402,7 @@ fn sign_votes(
     allowed: &[DutyKey],
     metrics: &Metrics,
 ) -> Vec<Signed> {
+    heavy::begins("signing votes");
     let _production = metrics.validator.attestations_production.start_timer();
     let message = *hash_tree_root(data).as_bytes();
     let sign_one = |key: &DutyKey| {

@@ -67,7 +67,7 @@ use lamella_types::{Root, SlotClock, Validators, limits::INTERVALS_PER_SLOT};
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{error, info, warn};
 
-use crate::import::Importer;
+use crate::{heavy::Consensus, import::Importer};
 
 use audit::Audit;
 use catch_up::CatchUp;
@@ -129,6 +129,7 @@ impl Node {
     /// # Errors
     /// [`NodeError::Store`] if going on would need a store that cannot be trusted.
     pub fn run(&mut self, inbox: &Inbox) -> Result<(), NodeError> {
+        let _here = Consensus::begin();
         self.wait_for_genesis();
         let mut pace = self.start_pace();
         chain_end::report(&self.clock, None, self.clock.current_slot(unix_ms()));
