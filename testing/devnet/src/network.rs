@@ -41,7 +41,7 @@ static TURN: Mutex<()> = Mutex::new(());
 pub struct NetworkPlan {
     /// The `lamella` binary.
     pub program: &'static str,
-    /// Nodes with validators; the first two aggregate.
+    /// Nodes with validators; the first one aggregates, of three or more the first two.
     pub nodes: u64,
     /// Validators, dealt to the nodes in turn.
     pub validators: u64,

@@ -21,7 +21,7 @@ pub(super) const LONG_ABOUT: &str = "\
 Make a network for development: validator keys, node identities and their configuration.
 
 Writes config.yaml, validators.yaml, annotated_validators.yaml, validator-config.yaml, nodes.yaml, one key file per \
-node and hash-sig-keys/, as lean-quickstart lays them out. All nodes listen on 127.0.0.1; the first two aggregate.
+node and hash-sig-keys/, as lean-quickstart lays them out. All nodes listen on 127.0.0.1; the first one aggregates, of three or more the first two.
 
 The validator keys are development keys: real one-time keys for the first --key-slots slots, none after them. At \
 4 s a slot the default of 4096 slots lasts 4 h 33 min from genesis; then make a new network.
@@ -102,7 +102,8 @@ fn print(out: &mut impl Write, summary: &GenesisSummary) -> io::Result<()> {
     let (hours, minutes) = (minutes / 60, minutes % 60);
     let nodes = summary.nodes.len();
     writeln!(out, "Network written to {}", summary.network_dir.display())?;
-    let who = if nodes == 1 { "it aggregates" } else { "the first two aggregate" };
+    let one = genesis::aggregators(nodes) == 1;
+    let who = if one { "the first one aggregates" } else { "the first two aggregate" };
     writeln!(out, "  nodes       {nodes}; {who} signatures")?;
     writeln!(out, "  validators  {}", summary.validators)?;
     writeln!(out, "  genesis     {} (Unix seconds)", summary.genesis_time)?;

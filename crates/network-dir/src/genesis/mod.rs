@@ -23,6 +23,7 @@ use serde::Serialize;
 
 pub use error::GenesisError;
 pub use node::NodePorts;
+pub use render::aggregators;
 
 use crate::{NetworkDir, config::SLOT_MS_RANGE, whole_file::Access};
 use directory::{Directory, write};

@@ -11,9 +11,12 @@ use crate::{
     node_entry::ValidatorConfigFile,
 };
 
-/// Nodes that aggregate: lean-quickstart chooses one, and finality ends with it. Any one of two may die. What the other
-/// one says is nothing new then, and costs a look.
-const AGGREGATORS: usize = 2;
+/// How many of so many nodes aggregate. lean-quickstart chooses one, and finality ends with it; of two any one may die. In
+/// a network of two nodes finality ends with either anyway, so there the second one would only cost.
+#[must_use]
+pub const fn aggregators(nodes: usize) -> usize {
+    if nodes < 3 { 1 } else { 2 }
+}
 
 /// What the texts are made from.
 pub(super) struct Network<'a> {
@@ -50,7 +53,7 @@ impl Network<'_> {
             enr_fields: EnrFields { ip: Some(Node::IP.to_string()), quic: Some(node.ports.quic) },
             metrics_port: Some(node.ports.metrics),
             api_port: Some(node.ports.api),
-            is_aggregator: number < AGGREGATORS,
+            is_aggregator: number < aggregators(self.nodes.len()),
             count: Some(self.validators_of(number).count() as u64),
         });
         yaml(&ValidatorConfigFile::new(nodes.collect(), self.log_slots()))
