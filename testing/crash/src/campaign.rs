@@ -14,7 +14,7 @@ use crate::{
     enumerate::{self, Choice, choices, random},
     image::Image,
     judge::{Request, Subject, Verdict},
-    record::Recording,
+    record::{Recorder, Recording},
     trace::{Event, Trace},
     workers::Worker,
 };
@@ -159,6 +159,40 @@ impl Campaign {
         shared.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Opens some of the images, recorded, so that a crash may come while it is opened: campaigns of their own, with what this
+    /// run had said by then. `open` is what opens the folder that it is given, and `disk` a folder on a disk.
+    #[must_use]
+    pub fn recoveries(
+        &self,
+        effort: &Effort,
+        disk: &Path,
+        count: usize,
+        mut open: impl FnMut(&Recorder, &Path),
+    ) -> Vec<Self> {
+        let entries = self.entries(&Effort { tears: false, ..effort.clone() }).0;
+        let apart = entries.len().div_ceil(count).max(1);
+        let chosen: Vec<Entry> = entries.into_iter().step_by(apart).collect();
+        let mut campaigns = Vec::new();
+        self.images(&chosen, effort.seed, |entry, image| {
+            let (root, log) = (disk.join("root"), disk.join("strace.log"));
+            image.write(&root);
+            let recorder = Recorder::begin(&root, &log);
+            open(&recorder, &root);
+            let mut recording = recorder.end();
+            let said = self.recording.trace.said(entry.said_before);
+            let said = said.map(|(_, line)| Event::Said(line.to_owned()));
+            recording.trace.events = said.chain(recording.trace.events).collect();
+            campaigns.push(Self {
+                name: format!("{}-{}-recovery", self.name, entry.number),
+                recording,
+                subject: self.subject.clone(),
+                promise: self.promise.clone(),
+            });
+            true
+        });
+        campaigns
+    }
+
     fn note(
         &self,
         effort: &Effort,
@@ -247,7 +281,9 @@ impl Campaign {
     ) -> Vec<(&'static str, String)> {
         image.write(folder);
         let verdict = worker.judge(&Request { folder: folder.to_owned(), finish_from: None });
-        let mut found = self.check(&verdict, entry.at, entry.said_before);
+        // What was said before the first call was said before some crash that leaves the first image.
+        let at = entry.at.max(said_until(&self.recording.trace, 0));
+        let mut found = self.check(&verdict, at, entry.said_before);
         let Promise::Steps { reference, .. } = &self.promise else { return found };
         let step = reference.iter().position(|rows| *rows == verdict.rows);
         if let Some(step) = step

@@ -91,7 +91,7 @@ impl Image {
                 let mut page = *page;
                 let (magic, at) = META_MAGIC;
                 if path.ends_with("mdbx.dat") && page[at..at + magic.len()] == magic {
-                    page[BOOT_ID].iter_mut().for_each(|byte| *byte ^= 0x55);
+                    page[BOOT_ID].fill(0x55);
                 }
                 file.write_all_at(&page[..end], offset).unwrap();
             }

@@ -19,10 +19,12 @@ fn main() -> ExitCode {
     let outcome = match arguments[..] {
         ["prepare", name, folder] => prepare(&Scenario::named(name), Path::new(folder)),
         ["drive", name, folder] => drive(&Scenario::named(name), Path::new(folder)),
+        ["open", name, folder] => open(&Scenario::named(name), Path::new(folder)),
         ["reference", name, folder] => reference(&Scenario::named(name), Path::new(folder)),
         ["judge", subject] => judge(subject),
         _ => {
-            Err("usage: crash-driver prepare|drive|reference NAME FOLDER, or judge SUBJECT".into())
+            Err("usage: crash-driver prepare|drive|open|reference NAME FOLDER, or judge SUBJECT"
+                .into())
         }
     };
     match outcome {
@@ -54,6 +56,11 @@ fn drive(scenario: &Scenario, folder: &Path) -> Result<(), String> {
     say(&format!("{} {from}", Said::Acknowledged.word()));
     scenario.run(&chain, from, |said, step| say(&format!("{} {step}", said.word())))?;
     std::process::exit(0)
+}
+
+/// Opens the directory and closes it again.
+fn open(scenario: &Scenario, folder: &Path) -> Result<(), String> {
+    scenario.open(&folder.join("db")).map(drop)
 }
 
 /// Writes the digest of all rows after each step, one a line.

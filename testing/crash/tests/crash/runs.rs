@@ -1,8 +1,17 @@
 //! The runs whose images are judged.
 
-use lamella_testing_crash::{network::node, plants::SIGN, scenario::NAMES, trace::Operation};
+use std::path::Path;
 
-use crate::support::{disk, programs, scenario, scratch, survives};
+use lamella_testing_crash::{
+    campaign::{Effort, Outcome},
+    network::node,
+    plants::SIGN,
+    record::Recorder,
+    scenario::NAMES,
+    trace::Operation,
+};
+
+use crate::support::{disk, effort, programs, run, scenario, scratch, survives};
 
 /// The data file of a scenario.
 const DATA: &str = "db/mdbx.dat";
@@ -14,6 +23,29 @@ fn every_image_of_every_scenario_holds_what_was_acknowledged() {
         let (disk, scratch) = (disk(), scratch());
         let campaign = scenario(name, disk.path());
         survives(&campaign, scratch.path());
+    }
+}
+
+/// Images of each run that are opened with a crash meanwhile.
+const RECOVERIES: usize = 12;
+
+#[test]
+fn a_crash_while_an_image_is_opened_loses_nothing_either() {
+    for name in ["create", "head", "lazy"] {
+        let (disk, scratch) = (disk(), scratch());
+        let effort = effort(name, scratch.path());
+        let effort = Effort { images_max: 100, tears: false, image: None, ..effort };
+        let open = |recorder: &Recorder, root: &Path| {
+            run(recorder.command(&programs().driver).args(["open", name]).arg(root));
+        };
+        let campaign = scenario(name, disk.path());
+        let mut all = Outcome::default();
+        for recovery in campaign.recoveries(&effort, &disk.path().join("open"), RECOVERIES, open) {
+            all.add(&recovery.run(&effort));
+        }
+        println!("{name}, opened: {} distinct, {} judged", all.distinct, all.judged);
+        assert_eq!(all.failed, 0, "{:#?}", all.first);
+        assert!(all.judged > RECOVERIES, "{all:?}");
     }
 }
 
