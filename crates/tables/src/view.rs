@@ -14,7 +14,7 @@ use crate::{
     elsewhere::{Elsewhere, has_room},
     error::{EngineError, OpenError, Operation},
     lock::{Access, DATA_FILE, WriterLock, check_readers_file, has_readers_file},
-    options::{OpenMode, Options, SIZE_BYTES_MAX, engine_options},
+    options::{Durability, OpenMode, Options, SIZE_BYTES_MAX, engine_options},
     pages::require_whole_file,
     reader_table::{self, OpenReader},
     readers::Readers,
@@ -317,7 +317,8 @@ fn refused(path: &Path, error: libmdbx::Error) -> OpenError {
 /// # Errors
 /// [`OpenError::Unrecovered`] where this process may not write.
 fn recover(path: &Path) -> Result<(), OpenError> {
-    let options = Options::new(OpenMode::Existing);
+    // Of the lazy writer's steps of growth: with others the engine cuts the file below what its newest meta page says.
+    let options = Options { durability: Durability::Lazy, ..Options::new(OpenMode::Existing) };
     let recovered = WriterLock::take(path).and_then(|_lock| {
         require_whole_file(path)?;
         let view = DatabaseView::open_engine(path, Some(&options))?;
