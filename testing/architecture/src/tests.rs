@@ -54,8 +54,9 @@ fn only_chain_commits() {
 #[test]
 fn only_tables_names_the_engine() {
     assert_eq!(engine_dependencies(&packages().unwrap()), none());
-    let is_held =
-        |package: &Package| !matches!(package.short_name(), "tables" | "testing-architecture");
+    // testing/crash plays the disk below the engine, so it knows the engine's files; it links no engine of its own.
+    let may_name = ["tables", "testing-architecture", "testing-crash"];
+    let is_held = |package: &Package| !may_name.contains(&package.short_name());
     assert_eq!(violations(is_held, engine_names), none());
 }
 
