@@ -17,7 +17,7 @@ use lamella_testing_crash::{
 use tempfile::TempDir;
 
 /// Images of each run that are judged, unless told otherwise.
-const IMAGES: usize = 2_500;
+const IMAGES: usize = 1_000;
 
 /// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills.
 const SLOW: &[&str] = &["lazy", "node-lazy"];
