@@ -1,7 +1,11 @@
 //! A node that ships while it runs.
 
 use std::{
-    fs, thread,
+    fs,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -10,6 +14,7 @@ use lamella::{
     node::{Inbox, Node},
 };
 use lamella_chain::Archived;
+use lamella_http_api::ServerConfig;
 use lamella_network_dir::GenesisConfig;
 use lamella_shipping::{
     restorer::Target,
@@ -25,7 +30,16 @@ use crate::grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore, settings, ship, 
 /// Longer than any shipment here; nothing waits for it unless it is broken.
 const FOREVER: Duration = Duration::from_secs(300);
 
-fn open(data: &TempDir, archive: Option<&TempDir>, inbox: &Inbox) -> Node {
+fn open(data: &TempDir, archive: Option<&Path>, inbox: &Inbox) -> Node {
+    open_serving(data, archive, None, inbox)
+}
+
+fn open_serving(
+    data: &TempDir,
+    archive: Option<&Path>,
+    api: Option<ServerConfig>,
+    inbox: &Inbox,
+) -> Node {
     let genesis = &SMALL_CHAIN.genesis;
     let config = NodeConfig {
         node_id: "archiver".to_owned(),
@@ -50,10 +64,10 @@ fn open(data: &TempDir, archive: Option<&TempDir>, inbox: &Inbox) -> Node {
             committee_count: 1,
             subnets: Vec::new(),
         },
-        api: None,
+        api,
         checkpoint_urls: Vec::new(),
         checkpoint_root: None,
-        archive: archive.map(|folder| folder.path().to_str().unwrap().to_owned()),
+        archive: archive.map(|folder| folder.to_str().unwrap().to_owned()),
         lost_log_lines: Default::default(),
     };
     Node::open(&config, None, inbox).unwrap()
@@ -69,7 +83,7 @@ fn a_node_ships_what_is_finalized_and_keeps_how_far_it_is() {
     let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     SMALL_CHAIN.copy_to(&data.path().join("db"));
     let inbox = Inbox::default();
-    let node = open(&data, Some(&folder), &inbox);
+    let node = open(&data, Some(folder.path()), &inbox);
     let begun = Instant::now();
     while confirmed(&node) < SMALL_SEGMENTS {
         assert!(begun.elapsed() < FOREVER, "{} segments", confirmed(&node));
@@ -82,6 +96,45 @@ fn a_node_ships_what_is_finalized_and_keeps_how_far_it_is() {
     assert_eq!((shipment.put, shipment.verified), (0, SMALL_SEGMENTS));
     let verified = verify(&remote, None, true, &mut go_on).unwrap();
     assert_eq!(verified.segments, SMALL_SEGMENTS);
+}
+
+/// The value of a metric that a node serves.
+fn metric(api: SocketAddr, name: &str) -> u64 {
+    let mut stream = TcpStream::connect(api).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap().parse().unwrap()
+}
+
+/// Each metric of archiving moves: of a store that fails, and of one that takes everything.
+#[test]
+fn what_a_shipping_node_counts_is_what_it_shipped() {
+    let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    SMALL_CHAIN.copy_to(&data.path().join("db"));
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = ServerConfig::new(Ipv4Addr::LOCALHOST.into(), port, None);
+    let api = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let until = |archive: &Path, shipped: u64, is_done: &dyn Fn() -> bool| {
+        let inbox = Inbox::default();
+        let node = open_serving(&data, Some(archive), Some(config.clone()), &inbox);
+        let begun = Instant::now();
+        while !is_done() {
+            assert!(begun.elapsed() < FOREVER, "{} segments", confirmed(&node));
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(metric(api, "lean_archive_segments_sealed"), SMALL_SEGMENTS);
+        assert_eq!(metric(api, "lean_archive_segments_shipped"), shipped);
+        assert_eq!(metric(api, "lean_archive_lag_segments"), SMALL_SEGMENTS - shipped);
+    };
+    let file = folder.path().join("no folder");
+    fs::write(&file, "").unwrap();
+    until(&file, 0, &|| {
+        metric(api, "lean_archive_failures_total") > 0 && metric(api, "lean_archive_failing") == 1
+    });
+    until(folder.path(), SMALL_SEGMENTS, &|| metric(api, "lean_archive_bytes_total") > 0);
 }
 
 #[test]
