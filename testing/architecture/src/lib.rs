@@ -76,6 +76,11 @@ pub const LAYERS: &[Layer] = &[
         ],
         false,
     ),
+    layer(
+        "store",
+        &["chain", "fork-choice", "inspect", "state-store", "state-transition", "tables", "types"],
+        false,
+    ),
     layer("interrupt", &[], false),
     layer("xmss", &["types"], false),
     layer("network", &["types"], false),

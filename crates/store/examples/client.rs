@@ -1,0 +1,54 @@
+//! A client that keeps its chain in this store: it creates it, imports blocks, opens it again, reads, checks a proof by
+//! itself, and verifies the directory.
+//!
+//!     cargo run -p lamella-store --example client -- /tmp/a-new-directory
+
+use std::{env, error::Error, ops::ControlFlow, path::PathBuf};
+
+use lamella_store::{Answer, BlockId, Options, PostState, Start, Store};
+
+// What stands here for a client's own block production.
+#[path = "../tests/it/client.rs"]
+#[expect(clippy::unwrap_used, reason = "as in tests")]
+mod client;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let directory = PathBuf::from(env::args_os().nth(1).ok_or("give a directory")?);
+    let mut client = client::Client::genesis(4);
+    let genesis = client.state();
+
+    let store = Store::create(&directory, Start::Genesis { state: &genesis }, &Options::default())?;
+    for _ in 0..32 {
+        let signed_block = client.next(0);
+        store.import(&signed_block, PostState::Given(&client.state()))?;
+    }
+    let heads = store.reader().heads();
+    assert_eq!(heads.head.root, client.root(), "a chain without forks");
+    println!(
+        "imported 32 blocks: head at slot {}, finalized {}",
+        heads.head.slot, heads.finalized.slot
+    );
+    drop(store);
+
+    let store = Store::open(&directory, &Options::default())?;
+    let reader = store.reader();
+    match reader.state(BlockId::Slot(20))? {
+        Answer::Found(state) => println!("the state of slot 20 has {} bytes", state.ssz.len()),
+        absent => println!("the state of slot 20 is not here: {absent:?}"),
+    }
+
+    // Whoever trusts the head's root can check any slot before it.
+    let proof = reader.proof(heads.head.root, 7)?.found().ok_or("slot 7 is before the head")?;
+    let block = reader.block(BlockId::Slot(7))?.found().ok_or("slot 7 has a block")?;
+    if proof.root != block.block.root {
+        return Err("the proof is of another block".into());
+    }
+    println!("the proof of slot 7 holds {} hashes", proof.branch.len());
+
+    let checked = store.verify(&mut |_, _, _| ControlFlow::Continue(()))?;
+    match checked.finding_count {
+        0 => println!("{} checks, no finding", checked.checks),
+        found => return Err(format!("{found} findings: {:?}", checked.findings).into()),
+    }
+    Ok(())
+}
