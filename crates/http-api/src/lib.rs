@@ -14,6 +14,7 @@
 //! | whether the node does what it is for | `standing`, `ready` |
 //! | SSZ or JSON | `accept`, `answer` |
 //! | blocks and headers, states, fork choice | `blocks`, `states`, `fork_choice` |
+//! | fork trees, participation, changes of states | `history` |
 //! | the node itself, the aggregator role | `node`, `admin` |
 //! | server-sent events: published, streamed | `events`, `stream` |
 //! | unknown, pruned, corrupt, busy | `error` |
@@ -34,6 +35,7 @@ mod error;
 mod events;
 mod facts;
 mod fork_choice;
+mod history;
 mod limits;
 mod node;
 mod proofs;

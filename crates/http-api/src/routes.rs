@@ -18,7 +18,7 @@ use super::{
     admin, blocks,
     context::ApiContext,
     error::ApiError,
-    fork_choice, node, proofs, ready, states, stream,
+    fork_choice, history, node, proofs, ready, states, stream,
 };
 
 /// Bytes of a request body: the only one taken is `{"enabled":true}`.
@@ -44,6 +44,9 @@ pub(super) fn router(context: Arc<ApiContext>, access: Access) -> Router {
         .route("/lean/v0/blocks/{id}/header", get(blocks::header))
         .route("/lean/v0/headers/{id}", get(blocks::header))
         .route("/lean/v0/states/{id}", get(states::state))
+        .route("/lean/v0/states/{id}/change", get(history::change))
+        .route("/lean/v0/tree/{slot}", get(history::tree))
+        .route("/lean/v0/participation/{slot}", get(history::participation))
         .route("/lean/v0/proof/block/{slot}", get(proofs::proof))
         .route("/lean/v0/proof/state/{slot}", get(proofs::proof))
         .route("/lean/v0/checkpoints/justified", get(fork_choice::justified))
