@@ -60,8 +60,9 @@ pub(super) fn router(context: Arc<ApiContext>, access: Access) -> Router {
         .merge(admin)
         // Before the layer, which answers a browser's OPTIONS.
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(access, access::check));
-    finish(routes.merge(monitored()), context)
+        .layer(from_fn_with_state(Arc::clone(&access), access::check));
+    let monitored = monitored().layer(from_fn_with_state(access, access::allow_origin));
+    finish(routes.merge(monitored), context)
 }
 
 /// The routes of a metrics port of its own.
