@@ -229,8 +229,16 @@ pub struct NodeArgs {
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',', help_heading = "Ports")]
     http_allow_origin: Vec<String>,
 
+    /// Serve pages for people at /explorer/ of the API's port: chain, forks, validators, database, proofs.
+    #[arg(long, help_heading = "Ports")]
+    explorer: bool,
+
+    /// A node that those pages show together with the others so named, and whose pages may use this API.
+    #[arg(long, value_name = "NAME=ORIGIN", requires = "explorer", hide = true)]
+    explorer_node: Vec<lamella_explorer::Node>,
+
     /// Serve neither API nor metrics.
-    #[arg(long, conflicts_with_all = ["api_port", "metrics_port", "metrics_address"], help_heading = "Ports")]
+    #[arg(long, conflicts_with_all = ["api_port", "metrics_port", "metrics_address", "explorer"], help_heading = "Ports")]
     no_api: bool,
 
     #[command(flatten)]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use lamella_chain::Settings;
-use lamella_http_api::ServerConfig;
+use lamella_http_api::{Page, ServerConfig};
 use lamella_network::service::Dial;
 use lamella_network_dir::{
     Assignments, Bootnode, GenesisConfig, NetworkDir, NetworkFileError, NodeEntry, NodeKey,
@@ -268,9 +268,18 @@ impl NodeArgs {
             )),
             admin: self.http_admin,
             allowed_hosts: self.http_allow_host.clone(),
-            allowed_origins: self.http_allow_origin.clone(),
+            allowed_origins: self.allowed_origins(),
+            pages: if self.explorer { pages(&self.explorer_node) } else { Vec::new() },
         };
         (!self.no_api).then(server)
+    }
+
+    /// Pages of the nodes that are shown together read each other's, by whichever name this machine was opened.
+    fn allowed_origins(&self) -> Vec<String> {
+        let shown = self.explorer_node.iter().map(|node| &node.origin);
+        let twins = shown
+            .flat_map(|origin| [origin.clone(), origin.replace("//127.0.0.1:", "//localhost:")]);
+        self.http_allow_origin.iter().cloned().chain(twins).collect()
     }
 
     fn settings(&self, slot_ms: u64) -> Settings {
@@ -289,6 +298,14 @@ impl NodeArgs {
         // Scripts pass the flag with nothing in it to mean none.
         given.filter(|url| !url.is_empty()).map(base_url).collect()
     }
+}
+
+fn pages(nodes: &[lamella_explorer::Node]) -> Vec<Page> {
+    let page = |file| {
+        let lamella_explorer::File { path, content_type, etag, policy, bytes } = file;
+        Page { path, content_type, etag, policy, bytes }
+    };
+    lamella_explorer::files(nodes).into_iter().map(page).collect()
 }
 
 /// The URL without trailing slashes and the path that older scripts add.

@@ -1,0 +1,3 @@
+//! The explorer, over real chains.
+
+mod routes;
