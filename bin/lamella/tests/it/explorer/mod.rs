@@ -1,3 +1,5 @@
-//! The explorer, over real chains.
+//! The explorer in a browser, over real chains and nodes. Without a Chromium these tests say that they were skipped.
 
+mod browser;
+mod pages;
 mod routes;
