@@ -10,7 +10,7 @@ function extent(facts) {
   const { first_slot: first, head_slot: head, proofs_from_slot: proofs } = facts;
   const pruned = Math.min(proofs, head + 1) - first;
   return [
-    el("meter", { min: 0, max: Math.max(1, head - first + 1), value: head - first + 1 - pruned, "aria-label": "Slots whose proofs are kept" }),
+    el("meter", { min: 0, max: Math.max(1, head - first + 1), value: head - first + 1 - pruned, class: "newest", "aria-label": "Slots whose proofs are kept" }),
     el("ul", { class: "plain" },
       first > 0 && el("li", {}, mark("before_bootstrap", `slots 0 to ${first - 1}: before this node began`)),
       el("li", {}, mark("kept", `slots ${first} to ${head}: blocks and states`)),

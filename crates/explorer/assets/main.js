@@ -36,7 +36,9 @@ function frameOf(signal) {
       } catch (error) {
         if (error.name === "AbortError" || signal.aborted) return undefined;
         if (error.code === undefined) throw error;
-        fill(where, absence(error));
+        // What is shown stays: that the node does not answer stands above it.
+        const isShown = error.code === "unreachable" && where.childElementCount > 0;
+        if (!isShown) fill(where, absence(error));
         return undefined;
       }
     },
