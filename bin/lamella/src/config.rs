@@ -55,6 +55,12 @@ pub struct NodeConfig {
     /// Address of the archive that it ships finalized history into.
     #[cfg(feature = "archive")]
     pub archive: Option<String>,
+    /// Whether block proofs go there too.
+    #[cfg(feature = "archive")]
+    pub archive_proofs: bool,
+    /// Whether proofs are kept beyond their window while the archive lacks them.
+    #[cfg(feature = "archive")]
+    pub archive_required: bool,
     /// How many lines the log has lost, which it counts.
     pub lost_log_lines: Arc<AtomicU64>,
 }
