@@ -11,6 +11,7 @@ mod faulty;
 mod grown;
 mod lessons;
 mod node;
+mod repair;
 mod restore;
 mod resume;
 mod s3;
