@@ -68,6 +68,7 @@ fn open_serving(
         checkpoint_urls: Vec::new(),
         checkpoint_root: None,
         archive: archive.map(|folder| folder.to_str().unwrap().to_owned()),
+        scrub: None,
         lost_log_lines: Default::default(),
     };
     Node::open(&config, None, inbox).unwrap()

@@ -15,6 +15,7 @@ mod many;
 mod mend;
 mod metrics;
 mod partition;
+mod scrub;
 mod soak;
 mod strangers;
 mod window;
