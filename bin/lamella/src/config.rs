@@ -57,6 +57,12 @@ pub struct NodeConfig {
     /// Address of the archive that it ships finalized history into.
     #[cfg(feature = "archive")]
     pub archive: Option<String>,
+    /// Whether block proofs go there too.
+    #[cfg(feature = "archive")]
+    pub archive_proofs: bool,
+    /// Whether proofs are kept beyond their window while the archive lacks them.
+    #[cfg(feature = "archive")]
+    pub archive_required: bool,
     /// How its store is read whole, time and again; never if `None`.
     pub scrub: Option<ScrubConfig>,
     /// How many lines the log has lost, which it counts.

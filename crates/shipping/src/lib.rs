@@ -10,6 +10,7 @@
 //! | what lies where; names held to contents; two chains | [`remote`] |
 //! | a segment of a chain, read in short transactions | [`seal`] |
 //! | shipping, and when an upload counts | [`archiver`] |
+//! | block proofs beside the segments | [`proofs`], `sidecar` |
 //! | the frontier, and what it proves | [`proven`] |
 //! | verifying all of it | [`verifier`] |
 //! | a directory made of it | [`restorer`] |
@@ -22,10 +23,12 @@ pub mod archiver;
 pub mod cleaner;
 mod error;
 pub mod parts;
+pub mod proofs;
 pub mod proven;
 pub mod remote;
 pub mod restorer;
 pub mod seal;
+mod sidecar;
 pub mod store;
 pub mod verifier;
 

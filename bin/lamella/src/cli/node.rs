@@ -173,6 +173,17 @@ pub struct NodeArgs {
     #[arg(long, value_name = "URL")]
     archive: Option<String>,
 
+    /// Ship block proofs beside it: some dozen KB a block, and up to 512.
+    #[cfg(feature = "archive")]
+    #[arg(long, requires = "archive")]
+    archive_proofs: bool,
+
+    /// Keep proofs beyond --signature-window while the archive lacks them, 21,600 slots at most, and say in readiness, log
+    /// and metrics that it does.
+    #[cfg(feature = "archive")]
+    #[arg(long, requires = "archive_proofs")]
+    archive_required: bool,
+
     /// Stop when standard input closes, so that no node outlives the program that started it.
     #[arg(long, hide = true)]
     exit_with_parent: bool,

@@ -151,6 +151,10 @@ impl NodeArgs {
             checkpoint_root: self.checkpoint_root,
             #[cfg(feature = "archive")]
             archive: self.archive.clone(),
+            #[cfg(feature = "archive")]
+            archive_proofs: self.archive_proofs,
+            #[cfg(feature = "archive")]
+            archive_required: self.archive_required,
             scrub: self.scrub(),
             lost_log_lines: Arc::default(),
         })
