@@ -18,7 +18,6 @@ mod full;
 #[path = "../../../../crates/chain/tests/golden/schema2/unpack.rs"]
 mod golden_directory;
 mod guard;
-mod keys;
 mod log;
 mod migrate;
 mod node;

@@ -7,9 +7,11 @@
     reason = "a drill fails by panicking"
 )]
 
+mod answers;
 mod clock;
 mod foreign;
 mod join;
+mod keys;
 mod kills;
 mod many;
 mod mend;
