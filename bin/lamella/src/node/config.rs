@@ -15,7 +15,7 @@ use lamella_xmss::scheme::ProofScheme;
 use tracing::{info, warn};
 
 #[cfg(feature = "archive")]
-use super::shipper::Shipper;
+use super::shipper::{Shipper, Ships};
 use super::{
     Inbox, Node,
     audit::Audit,
@@ -29,7 +29,9 @@ use super::{
     keys::{self, Preparer},
     link::{ChainSource, Ear},
     mend::Mend,
-    report, unix_ms,
+    report,
+    scrub::Scrubber,
+    unix_ms,
     workers::{Employer, Workers},
 };
 use crate::{config::NodeConfig, import::Importer};
@@ -88,13 +90,25 @@ impl Node {
         let employer: Arc<dyn Employer> = Arc::new(inbox.sender());
         let workers = Workers::start(&employer).map_err(NodeError::Workers)?;
         #[cfg(feature = "archive")]
-        let shipper = config.archive.clone().map(|to| Shipper::start(&chain, to, &metrics));
+        let shipper = config
+            .archive
+            .clone()
+            .map(|to| Shipper::start(&chain, to, Ships::of(config), &metrics));
+        let mend = Mend::default();
+        let scrub = config.scrub.clone().map(|scrub| {
+            Scrubber::start(&chain, scrub, config.archive(), mend.wanted().clone(), &metrics)
+        });
         Ok(Self {
+            _scrubber: scrub.transpose().map_err(NodeError::Scrubber)?,
+            #[cfg(feature = "archive")]
+            is_archive_required: config.archive_required,
+            #[cfg(not(feature = "archive"))]
+            is_archive_required: false,
             #[cfg(feature = "archive")]
             _shipper: shipper.transpose().map_err(NodeError::Archiver)?,
             catch_up: CatchUp::new(config, &chain, &clock),
             audit: Audit::default(),
-            mend: Mend::default(),
+            mend,
             early: Early::default(),
             in_flight: InFlight::default(),
             workers,

@@ -20,6 +20,7 @@
 //! | what peers are served, and what they are counted for | `link` |
 //! | what a failure of our store means | `failure` |
 //! | shipping history into an archive | `shipper` |
+//! | reading the whole store, and repairing what rotted | `scrub`, `mend` |
 //! | who else holds pages of the database | `readers` |
 //! | what the log says | `report` |
 //! | the last slot that the protocol allows | `chain_end` |
@@ -43,6 +44,7 @@ mod mend;
 mod pace;
 mod readers;
 mod report;
+mod scrub;
 #[cfg(feature = "archive")]
 mod shipper;
 mod wall;
@@ -80,11 +82,13 @@ use inbox::Received;
 use keys::Preparer;
 use mend::Mend;
 use pace::{Pace, Reading};
+use scrub::Scrubber;
 use wall::unix_ms;
 use workers::Workers;
 
 pub use error::{GuardCopyError, NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
+pub use scrub::ScrubConfig;
 pub(crate) use wall::skew_by;
 
 /// Events heard before the clock and sync have their turn again.
@@ -114,9 +118,13 @@ pub struct Node {
     in_flight: InFlight,
     pause: Pause,
     workers: Workers,
+    /// Whether proofs are kept while the archive lacks them.
+    is_archive_required: bool,
     /// Ships until the node ends.
     #[cfg(feature = "archive")]
     _shipper: Option<shipper::Shipper>,
+    /// Reads the store until the node ends.
+    _scrubber: Option<Scrubber>,
     /// Runs until the node ends.
     network: Network,
     /// Serves until the node ends.
@@ -297,7 +305,12 @@ impl Node {
         let slot = interval / INTERVALS_PER_SLOT;
         self.preparer.at(slot);
         let keys = self.preparer.standing(slot);
+        let archive_lacks = self.is_archive_required.then(|| {
+            let held = self.chain.held_proofs();
+            (held.slots, held.lost)
+        });
         self.facts.tell(|standing| {
+            standing.archive_lacks = archive_lacks;
             standing.ticked = Some((interval, Instant::now()));
             standing.guard_failure = guard_failure;
             standing.silenced_keys = self.guard.silenced();

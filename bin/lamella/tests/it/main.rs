@@ -19,12 +19,12 @@ mod full;
 #[path = "../../../../crates/chain/tests/golden/schema2/unpack.rs"]
 mod golden_directory;
 mod guard;
-mod keys;
 mod log;
 mod migrate;
 mod node;
 mod opening;
 mod pages;
+mod repair;
 mod unusable;
 mod wait;
 mod which;
