@@ -6,13 +6,13 @@ import { bytes, el, facts, fill, heading, number, plural, prose } from "./dom.js
 import { helps, parse } from "./metrics.js";
 
 const SEGMENT_SLOTS = 1024;
-const KNOWN = ["segments_sealed", "segments_shipped", "lag_segments", "failures_total", "failing", "bytes_total"];
+const KNOWN = ["segments_sealed", "segments_shipped", "proofs_shipped", "held_slots", "lag_segments", "failures_total", "failing", "bytes_total"];
 
 export const page = {
   title: "Archive",
   async open(main, _, { signal, read }) {
     const show = () => read(async () => {
-      const [text, sync] = await Promise.all([getMetrics({ signal }), get("/node/syncing", { signal })]);
+      const [text, sync, ready] = await Promise.all([getMetrics({ signal }), get("/node/syncing", { signal }), get("/node/ready", { signal })]);
       const series = parse(text).filter((one) => one.name.startsWith("lean_archive_"));
       const help = helps(text);
       const of = (name) => series.find((one) => one.name === `lean_archive_${name}`)?.value ?? 0;
@@ -28,11 +28,13 @@ export const page = {
         facts([
           ["sealed", plural(sealed, "segment")],
           ["in the archive", plural(shipped, "segment"), shipped > 0 && `, up to slot ${number(shipped * SEGMENT_SLOTS - 1)}`],
+          ["proofs", `of ${plural(of("proofs_shipped"), "segment")}`, of("held_slots") > 0 && `; those of ${plural(of("held_slots"), "slot")} are kept beyond their window for it`],
+          ["required", mark(ready.archive.is_ok ? "canonical" : "corrupt", ready.archive.reason)],
           ["lag", lag === 0 ? mark("canonical", "none") : mark("unchecked", plural(lag, "segment"))],
           ["frontier", `slot ${number(Math.min(shipped, sealed) * SEGMENT_SLOTS)}, finality is at ${number(sync.finalized_slot)}`],
           ["shipping", of("failing") === 1 ? mark("corrupt", "failing, tried again") : mark("canonical", "well"), `, ${plural(of("failures_total"), "failure")} since the start`],
           ["put", bytes(of("bytes_total"))],
-          ...others.map((one) => [help.get(one.name) ?? one.name, `${number(one.value)}${one.labels ? ` (${one.labels})` : ""}`]),
+          ...others.map((one) => [el("span", { title: help.get(one.name) }, one.name.slice("lean_archive_".length).replaceAll("_", " ")), `${number(one.value)}${one.labels ? ` (${one.labels})` : ""}`]),
         ]));
     });
     await show();

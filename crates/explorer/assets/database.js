@@ -1,9 +1,9 @@
-// What the node keeps and how large it is: tables, growth, readers, what was pruned, and the last look for rot.
+// What the node keeps and how large it is: tables, growth, readers, what was pruned, and the last whole reading.
 
 import { mark } from "./absence.js";
 import { get, getMetrics } from "./api.js";
-import { bytes, cell, el, facts, fill, heading, number, plural, prose, table } from "./dom.js";
-import { helps, parse, value } from "./metrics.js";
+import { bytes, cell, duration, el, facts, fill, heading, number, plural, prose, table } from "./dom.js";
+import { parse, value } from "./metrics.js";
 
 /** A bar of the chain's slots: which have their proofs, and which no longer. */
 function extent(facts) {
@@ -19,13 +19,22 @@ function extent(facts) {
   ];
 }
 
-/** What the node says of its looks for rot; its names are shown as they are. */
-function scrub(series, help) {
-  const found = series.filter((one) => one.name.startsWith("lean_scrub_") && !/_bucket$/.test(one.name));
-  if (found.length === 0) return el("p", { class: "dim" }, prose("This node does not look for rot by itself. `lamella db verify` looks now."));
-  const shown = (one) => (/_time(stamp)?_seconds$/.test(one.name) ? (one.value === 0 ? "never" : new Date(one.value * 1000).toLocaleString("en")) : number(one.value));
-  return table("Looks for rot", ["what", "", " #"], found.map((one) =>
-    el("tr", {}, cell(help.get(one.name) ?? one.name), cell(el("code", {}, `${one.name.slice(5)}${one.labels ? ` ${one.labels}` : ""}`)), el("td", { class: "right" }, shown(one)))));
+/** When the node last read all of its store, and what it found. */
+function scrub(series) {
+  const of = (name) => value(series, `lean_scrub_${name}`) ?? 0;
+  if (value(series, "lean_scrub_runs_total") === undefined) {
+    return el("p", { class: "dim" }, prose("This node does not read its store by itself. `lamella db verify` does."));
+  }
+  const ended = of("last_end_time_seconds");
+  const found = of("findings");
+  const last = new Date(ended * 1000).toLocaleString("en");
+  return facts([
+    ["last whole reading", ended === 0 ? el("span", { class: "dim" }, "none since the start") : mark(found === 0 ? "canonical" : "corrupt", `${last}, ${plural(found, "finding")}`)],
+    ended > 0 && ["it took", duration(of("last_duration_seconds"))],
+    ["now", of("running") === 1 ? "reading" : "not reading"],
+    ["readings", `${plural(of("runs_total"), "reading")}, ${plural(of("checks_total"), "check")}, ${plural(of("findings_total"), "finding")}`],
+    ["repaired", `${plural(of("repaired_rows_total"), "row")}, ${number(of("unrepaired_rows"))} not`],
+  ]);
 }
 
 export const page = {
@@ -57,7 +66,7 @@ export const page = {
         table("Tables", ["table", "rows #", "bytes #", "of all", "depth #"], database.tables.map((one) =>
           el("tr", {}, cell(one.name), cell(one.rows), el("td", { class: "right" }, bytes(one.bytes)),
             cell(el("meter", { min: 0, max: 100, value: (100 * one.bytes) / total, "aria-label": `${one.name}: share of all bytes` })), cell(one.depth)))),
-        el("h2", {}, "Looks for rot"), scrub(series, helps(text)));
+        el("h2", {}, "Whole readings"), scrub(series));
     });
     await show();
     return { told: (topic) => topic === "head" && show() };
