@@ -162,6 +162,7 @@ pub fn judge(
     let report = verify(chain.database(), &mut |_| ControlFlow::Continue(())).map_err(text)?;
     verdict.findings = report.findings.iter().map(ToString::to_string).collect();
     let now = rows(chain.database())?;
+    verdict.rows_at_end = Some(now.clone());
     if now != expected {
         verdict.findings.push("other rows than those of a restoration without a crash".to_owned());
     }
