@@ -14,6 +14,8 @@ use lamella_types::{
 };
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
 
+use crate::archiving;
+
 /// Bytes of a proof where nothing depends on them.
 const PROOF_BYTES: usize = 3_000;
 
@@ -22,6 +24,9 @@ const LARGE_PROOF_BYTES: usize = 300_000;
 
 /// Slots of proofs kept where proofs are to be pruned.
 const SHORT_WINDOW_SLOTS: u64 = 3;
+
+/// Blocks after a gap of a thousand slots by which what is before it is finalized.
+const SETTLED_BLOCKS: usize = 40;
 
 /// What a run does next.
 #[derive(Debug, Clone)]
@@ -32,6 +37,8 @@ pub enum Step {
     Batch(Vec<SignedBlock>),
     /// Reserves a slot for some keys.
     Reserve(Slot),
+    /// Ships the next segment into the folder beside the database.
+    Ship,
     /// A planted fault: promises a block and a reservation as one step, and makes them durable one after the other.
     Two(Box<SignedBlock>),
 }
@@ -51,6 +58,9 @@ pub struct Scenario {
     pub recorded_from: Option<usize>,
 }
 
+/// The scenario that ships.
+pub const SHIP: &str = "ship";
+
 /// The scenario whose driver is wrong.
 pub const TWO: &str = "two";
 
@@ -59,7 +69,7 @@ pub const SIXTY: &str = "sixty";
 
 /// Every scenario that must survive.
 pub const NAMES: &[&str] =
-    &["create", "head", "batch", "reorg", "prune", "anchor", "growth", "lazy", "checkpoint"];
+    &["create", "head", "batch", "reorg", "prune", "anchor", "growth", "lazy", "checkpoint", SHIP];
 
 impl Scenario {
     /// The scenario of this name.
@@ -100,6 +110,7 @@ impl Scenario {
                 bootstrap = chain.checkpoint();
                 (chain.singles(3), None)
             }
+            SHIP => chain.shipped(),
             SIXTY => (chain.singles(61), Some(1)),
             TWO => {
                 let blocks = chain.take(6, PROOF_BYTES).into_iter().map(Box::new);
@@ -183,6 +194,7 @@ fn take(chain: &Chain, importer: &Importer, step: &Step) -> Result<(), String> {
         Step::Batch(blocks) => {
             importer.import_batch(blocks.clone()).map_err(text)?.map(drop).ok_or("all known".into())
         }
+        Step::Ship => archiving::ship(chain, &archiving::beside(chain.database().path())),
         Step::Two(block) => {
             let slot = block.block.slot;
             take(chain, importer, &Step::Import(block.clone()))?;
@@ -267,6 +279,20 @@ impl Blocks {
         steps.extend(far.map(Box::new).map(Step::Import));
         steps.extend(self.singles(5));
         steps
+    }
+
+    /// Two segments of a few blocks each, shipped one after the other.
+    fn shipped(&mut self) -> (Vec<Step>, Option<usize>) {
+        let mut steps = Vec::new();
+        for end in [1_022, 2_046] {
+            steps.extend(self.singles(4));
+            let far = [end - 1, end].map(|slot| signed(self.child(slot), PROOF_BYTES));
+            steps.extend(far.map(Box::new).map(Step::Import));
+            steps.extend(self.singles(SETTLED_BLOCKS));
+        }
+        let recorded_from = steps.len();
+        steps.extend([Step::Ship, Step::Ship]);
+        (steps, Some(recorded_from))
     }
 
     /// A block, then both duties of its slot.

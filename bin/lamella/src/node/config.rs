@@ -1,6 +1,6 @@
 //! From a [`NodeConfig`] to a node that can run: keys, database, servers.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use lamella_chain::{Bootstrap, Chain};
 use lamella_http_api::{
@@ -8,7 +8,7 @@ use lamella_http_api::{
 };
 use lamella_inspect::StoreError;
 use lamella_metrics::Metrics;
-use lamella_network::service::{Network, NetworkConfig, NetworkError};
+use lamella_network::service::{BlockSource, Listener, Network, NetworkConfig, NetworkError};
 use lamella_network_dir::ValidatorKeys;
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::scheme::ProofScheme;
@@ -42,6 +42,16 @@ const REDIAL_SLOTS: u64 = 3;
 /// What the node calls itself in metrics.
 const NAME: &str = "lamella";
 
+/// What runs beside the node's thread, and how it is started.
+pub(super) struct Host<'a> {
+    pub(super) network: &'a mut StartNetwork<'a>,
+    pub(super) workers: &'a mut dyn FnMut(&Arc<dyn Employer>) -> io::Result<Workers>,
+    pub(super) preparer: &'a mut dyn FnMut(Arc<ValidatorKeys>) -> io::Result<Preparer>,
+}
+
+type StartNetwork<'a> = dyn FnMut(&NetworkConfig, Arc<dyn BlockSource>, Arc<dyn Listener>) -> Result<Network, NetworkError>
+    + 'a;
+
 impl Node {
     /// Loads the validators' keys, opens or creates the data directory, recovers fork choice from it, and takes its
     /// place among its peers. An empty directory begins at `bootstrap`, or at genesis without one.
@@ -52,6 +62,21 @@ impl Node {
         config: &NodeConfig,
         bootstrap: Option<Bootstrap>,
         inbox: &Inbox,
+    ) -> Result<Self, NodeError> {
+        let mut host = Host {
+            network: &mut Network::start,
+            workers: &mut Workers::start,
+            preparer: &mut Preparer::start,
+        };
+        Self::open_on(config, bootstrap, inbox, &mut host)
+    }
+
+    /// [`Self::open`], with what runs beside it started so.
+    pub(super) fn open_on(
+        config: &NodeConfig,
+        bootstrap: Option<Bootstrap>,
+        inbox: &Inbox,
+        host: &mut Host<'_>,
     ) -> Result<Self, NodeError> {
         let genesis = &config.genesis;
         let scheme = config.proof_scheme.scheme();
@@ -76,7 +101,7 @@ impl Node {
             gate: Arc::clone(&gate),
             metrics: Arc::clone(&metrics),
         };
-        let network = start_network(config, &chain, ear, inbox)?;
+        let network = start_network(config, &chain, ear, inbox, &mut *host.network)?;
         let peer_id = Some(network.peer_id().to_string());
         let facts = NodeFacts::new(&config.node_id, peer_id, clock, config.is_aggregator);
         let facts = Arc::new(facts.with_now(unix_ms));
@@ -88,7 +113,7 @@ impl Node {
         let serving = |api| start_server(api, &chain, &facts, &metrics, &events, inbox);
         let server = api.map(serving).transpose()?;
         let employer: Arc<dyn Employer> = Arc::new(inbox.sender());
-        let workers = Workers::start(&employer).map_err(NodeError::Workers)?;
+        let workers = (host.workers)(&employer).map_err(NodeError::Workers)?;
         #[cfg(feature = "archive")]
         let shipper = config
             .archive
@@ -118,7 +143,7 @@ impl Node {
             importer,
             scheme,
             validators: genesis.validators.clone(),
-            preparer: Preparer::start(Arc::clone(&keys)).map_err(NodeError::Preparer)?,
+            preparer: (host.preparer)(Arc::clone(&keys)).map_err(NodeError::Preparer)?,
             keys,
             guard,
             clock,
@@ -167,10 +192,11 @@ fn start_network(
     chain: &Arc<Chain>,
     ear: Ear,
     inbox: &Inbox,
+    start: &mut StartNetwork<'_>,
 ) -> Result<Network, NetworkError> {
     let gossip = &config.gossip;
     ear.metrics.observe_subnets(gossip.committee_count, &gossip.subnets);
-    let network = Network::start(
+    let network = start(
         &NetworkConfig {
             listen: gossip.listen,
             secret_key: *gossip.identity.key.as_bytes(),

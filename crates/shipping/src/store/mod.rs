@@ -9,7 +9,7 @@
 
 mod error;
 
-use std::{fs, future::Future, ops::Range, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, future::Future, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{
@@ -103,7 +103,7 @@ impl Store {
             "file" => {
                 let folder = PathBuf::from(rest);
                 if access == Access::Write {
-                    fs::create_dir_all(&folder).map_err(|error| bad(error.to_string()))?;
+                    make_folder(&folder).map_err(|error| bad(error.to_string()))?;
                 }
                 let objects = LocalFileSystem::new_with_prefix(&folder);
                 // Without the flush an object that was acknowledged could be gone after a power cut.
@@ -347,6 +347,20 @@ impl Store {
             Err(StoreError::Failed { url, name, operation, attempts, reason })
         })
     }
+}
+
+/// Makes a folder, and its name durable with every name on the way to it, which a run may have made that was killed since.
+fn make_folder(folder: &std::path::Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for above in folder.canonicalize()?.ancestors().skip(1) {
+        match fs::File::open(above) {
+            Ok(above) => above.sync_all()?,
+            // Nobody like us has made anything in it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// What a reading found.
