@@ -36,7 +36,7 @@ pub enum ApiError {
     NotStored(#[from] NotStored),
     /// The block is here, its proof was pruned.
     #[error(
-        "the proof of block {root} at slot {slot} was pruned, proofs are kept from slot {floor}; its application/json needs none"
+        "the proof of block {root} at slot {slot} {how}, proofs are kept from slot {floor}; its application/json needs none"
     )]
     Pruned {
         /// The block.
@@ -45,6 +45,8 @@ pub enum ApiError {
         slot: Slot,
         /// The first slot whose proofs are all here.
         floor: Slot,
+        /// Why it is not here.
+        how: &'static str,
     },
     /// The block's proof was not checked yet, or is bad.
     #[error(
@@ -112,7 +114,9 @@ impl From<LookupError> for ApiError {
         match error.into_store_error() {
             Ok(error) => Self::Store(error),
             Err(LookupError::NotStored(reason)) => Self::NotStored(reason),
-            Err(LookupError::Pruned { root, slot, floor }) => Self::Pruned { root, slot, floor },
+            Err(LookupError::Pruned { root, slot, floor, how }) => {
+                Self::Pruned { root, slot, floor, how }
+            }
             Err(LookupError::Unchecked { root, slot }) => Self::Unchecked { root, slot },
             Err(damage) => Self::Corrupt(damage.to_string()),
         }

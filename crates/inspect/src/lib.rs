@@ -12,7 +12,7 @@
 //! | opening a data directory | `directory` |
 //! | which chain, how far, how large | [`info`], [`stats`] |
 //! | `head`, `0x12..`, `17`: which block is that, for a tool, a client and a peer | [`block_id`], [`which`] |
-//! | head and checkpoints, where the chain begins and ends, what can be served | [`ends`] |
+//! | head and checkpoints, where the chain begins and ends, what can be served | [`ends`], [`held`] |
 //! | the blocks of a range, proven to be all of it | [`walk`] |
 //! | what is stored of a block | [`stored`] |
 //! | one block or state, proven under another | [`proof`] |
@@ -30,6 +30,7 @@ mod directory;
 pub mod ends;
 mod error;
 pub mod get;
+pub mod held;
 pub mod info;
 pub mod json;
 pub mod proof;

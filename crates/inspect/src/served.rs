@@ -10,8 +10,9 @@ use lamella_types::{Block, Checkpoint, Root, SignedBlock, Slot, State, Validator
 
 use super::{
     block_id::BlockId,
-    ends::{Servable, servable},
+    ends::{Servable, held_slots, servable},
     error::LookupError,
+    held::HeldSlots,
     proof::{self, HistoryProof},
     stored,
     which::{Located, locate},
@@ -139,6 +140,8 @@ pub struct DatabaseFacts {
     pub proof_scheme: String,
     /// What can be served.
     pub servable: Servable,
+    /// Slots of which every block is here, with its state.
+    pub held: Vec<HeldSlots>,
     /// Sizes of the file, before this look at it.
     pub file: DatabaseStats,
     /// Sizes of the trees.
@@ -217,6 +220,7 @@ impl Served {
             registry_root: identity.registry_root,
             proof_scheme: identity.proof_scheme.clone(),
             servable: servable(&txn)?,
+            held: held_slots(&txn)?,
             file,
             trees: txn.table_stats()?,
             cached_states: cache.states,
