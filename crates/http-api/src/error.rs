@@ -34,6 +34,14 @@ pub enum ApiError {
     /// No such block is stored.
     #[error(transparent)]
     NotStored(#[from] NotStored),
+    /// The archive has no such object, or its segment cannot be made here.
+    #[error("{text}")]
+    NoObject {
+        /// What a program looks at.
+        code: &'static str,
+        /// What a person reads.
+        text: String,
+    },
     /// The block is here, its proof was pruned.
     #[error(
         "the proof of block {root} at slot {slot} {how}, proofs are kept from slot {floor}; its application/json needs none"
@@ -94,6 +102,7 @@ impl ApiError {
             Self::NoRoute => (StatusCode::NOT_FOUND, "no_route"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::NotStored(reason) => (StatusCode::NOT_FOUND, absence(reason)),
+            Self::NoObject { code, .. } => (StatusCode::NOT_FOUND, *code),
             Self::Pruned { .. } => (StatusCode::GONE, "pruned"),
             Self::Unchecked { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unchecked"),
             Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),

@@ -14,6 +14,7 @@
 //! | whether the node does what it is for | `standing`, `ready` |
 //! | SSZ or JSON | `accept`, `answer` |
 //! | blocks and headers, states, fork choice | `blocks`, `states`, `fork_choice` |
+//! | one block or state proven under another; the chain as an archive | `proofs`, `archive`, `sealed` |
 //! | the node itself, the aggregator role | `node`, `admin` |
 //! | server-sent events: published, streamed | `events`, `stream` |
 //! | unknown, pruned, corrupt, busy | `error` |
@@ -26,6 +27,7 @@ mod accept;
 mod access;
 mod admin;
 mod answer;
+mod archive;
 mod blocks;
 mod clients;
 mod config;
@@ -39,6 +41,7 @@ mod node;
 mod proofs;
 mod ready;
 mod routes;
+mod sealed;
 mod server;
 mod stall;
 mod standing;

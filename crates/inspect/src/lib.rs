@@ -16,6 +16,8 @@
 //! | the blocks of a range, proven to be all of it | [`walk`] |
 //! | what is stored of a block | [`stored`] |
 //! | one block or state, proven under another | [`proof`] |
+//! | a finalized segment, read in short transactions and encoded | [`seal`] |
+//! | the objects of an archive, made when they are asked for | [`objects`] |
 //! | the chain of a running node, for its servers | [`served`] |
 //! | one block, state or diff for a person; containers as JSON | [`get`], [`json`] |
 //! | one digest over a stretch of the chain | [`checksum`] |
@@ -33,8 +35,10 @@ pub mod get;
 pub mod held;
 pub mod info;
 pub mod json;
+pub mod objects;
 pub mod proof;
 pub mod rows;
+pub mod seal;
 pub mod served;
 pub mod stats;
 pub mod stored;

@@ -13,6 +13,7 @@ use super::{
     ends::{Servable, held_slots, servable},
     error::LookupError,
     held::HeldSlots,
+    objects::Objects,
     proof::{self, HistoryProof},
     stored,
     which::{Located, locate},
@@ -159,6 +160,12 @@ impl Served {
     /// When the engine has no reader slot left.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, LookupError> {
         Ok(Snapshot { chain: &self.0, txn: self.0.read()? })
+    }
+
+    /// The objects of an archive that the chain can give.
+    #[must_use]
+    pub fn objects(&self) -> Objects<'_> {
+        Objects::of(&self.0)
     }
 
     /// The chain, for who samples its sizes.

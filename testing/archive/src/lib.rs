@@ -8,6 +8,7 @@
 //! | killed at every step, and run again | `resume` |
 //! | a node that ships while it runs, and one that starts on what was restored | `node` |
 //! | over HTTP, with broken requests | `s3` |
+//! | a node as an archive | `http` |
 //! | each lesson that other archives taught | `lessons` |
 //! | a store that fails by a seed | `faulty` |
 //! | the archiver and the restorer over it, with crashes | `simulation` |

@@ -9,6 +9,7 @@
 
 mod faulty;
 mod grown;
+mod http;
 mod lessons;
 mod node;
 mod restore;

@@ -34,7 +34,7 @@ fn open(data: &TempDir, archive: Option<&Path>, inbox: &Inbox) -> Node {
     open_serving(data, archive, None, inbox)
 }
 
-fn open_serving(
+pub fn open_serving(
     data: &TempDir,
     archive: Option<&Path>,
     api: Option<ServerConfig>,

@@ -55,7 +55,8 @@ const fn of_shipping(error: &ShippingError) -> u8 {
         | ShippingError::Damaged { .. }
         | ShippingError::Seal { .. }
         | ShippingError::Diff { .. } => ExitCode::Damaged,
-        ShippingError::Nothing { .. }
+        ShippingError::Store(StoreError::NotHeld { .. })
+        | ShippingError::Nothing { .. }
         | ShippingError::Missing { .. }
         | ShippingError::UnknownRoot { .. }
         | ShippingError::NoTarget { .. }
