@@ -55,6 +55,9 @@ pub struct NodeConfig {
     /// Address of the archive that it ships finalized history into.
     #[cfg(feature = "archive")]
     pub archive: Option<String>,
+    /// Where to fetch the history before the block that the directory began with, tried in order.
+    #[cfg(feature = "archive")]
+    pub history: Vec<String>,
     /// How many lines the log has lost, which it counts.
     pub lost_log_lines: Arc<AtomicU64>,
 }

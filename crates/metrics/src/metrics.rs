@@ -14,6 +14,7 @@ use super::{
     coverage::CoverageMetrics,
     duties::{TransitionMetrics, ValidatorMetrics},
     fork_choice::ForkChoiceMetrics,
+    history::HistoryMetrics,
     network::{NetworkMetrics, SignatureMetrics},
     register::{Register, gauge},
     storage::{StorageMetrics, StorageSample},
@@ -42,6 +43,8 @@ pub struct Metrics {
     pub storage: StorageMetrics,
     /// What is archived.
     pub archive: ArchiveMetrics,
+    /// What is fetched of the history before a checkpoint.
+    pub history: HistoryMetrics,
     /// What goes wrong quietly.
     pub watch: WatchMetrics,
 }
@@ -81,6 +84,7 @@ impl Metrics {
             signatures: SignatureMetrics::new(&r),
             storage: StorageMetrics::new(&r),
             archive: ArchiveMetrics::new(&r),
+            history: HistoryMetrics::new(&r),
             watch: WatchMetrics::new(&r),
             registry,
             scraping: Mutex::new(()),

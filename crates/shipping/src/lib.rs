@@ -12,11 +12,13 @@
 //! | the frontier, and what it proves | [`proven`] |
 //! | verifying all of it | [`verifier`] |
 //! | a directory made of it | [`restorer`] |
+//! | what a directory lacks before its checkpoint | [`backfill`] |
 //! | objects that nobody can use | [`cleaner`] |
 //!
 //! Absent on purpose: a manifest, a cursor beside the database, an overwrite, a thread or a runtime that a caller sees.
 
 pub mod archiver;
+pub mod backfill;
 pub mod cleaner;
 mod error;
 pub mod proven;

@@ -9,6 +9,7 @@
 //! | a node that ships while it runs, and one that starts on what was restored | `node` |
 //! | over HTTP, with broken requests | `s3` |
 //! | a node as an archive | `http` |
+//! | history fetched below a checkpoint, killed at each commit, lied to; two processes | `backfill`, `processes` |
 //! | each lesson that other archives taught | `lessons` |
 //! | a store that fails by a seed | `faulty` |
 //! | the archiver and the restorer over it, with crashes | `simulation` |

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lamella_chain::{Bootstrap, Chain};
+use lamella_block_store::Extent;
+use lamella_chain::{Bootstrap, Chain, ChainOpenError};
 use lamella_http_api::{
     ApiContext, ApiServer, Events, Limits, NodeFacts, ServeError, ServerConfig, serve, version,
 };
@@ -10,12 +11,11 @@ use lamella_inspect::StoreError;
 use lamella_metrics::Metrics;
 use lamella_network::service::{Network, NetworkConfig, NetworkError};
 use lamella_network_dir::ValidatorKeys;
+use lamella_tables::ReadError;
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{info, warn};
 
-#[cfg(feature = "archive")]
-use super::shipper::Shipper;
 use super::{
     Inbox, Node,
     audit::Audit,
@@ -32,6 +32,8 @@ use super::{
     report, unix_ms,
     workers::{Employer, Workers},
 };
+#[cfg(feature = "archive")]
+use super::{historian::Historian, shipper::Shipper};
 use crate::{config::NodeConfig, import::Importer};
 
 /// Slots between two attempts to dial: 12 s on the lean network.
@@ -79,6 +81,9 @@ impl Node {
         let facts = NodeFacts::new(&config.node_id, peer_id, clock, config.is_aggregator);
         let facts = Arc::new(facts.with_now(unix_ms));
         facts.tell(|standing| standing.dials_nobody = config.gossip.dial.is_empty());
+        let extent = chain.read().map_err(ReadError::from).and_then(|txn| Extent::read(&txn));
+        let missing_slots = extent.map_err(ChainOpenError::from)?.missing_slots();
+        metrics.history.observe_missing(missing_slots);
         metrics.watch.observe_recovered(&opened.recovered);
         metrics.watch.observe_silenced_keys(guard.silenced());
         let events = Events::new();
@@ -89,7 +94,12 @@ impl Node {
         let workers = Workers::start(&employer).map_err(NodeError::Workers)?;
         #[cfg(feature = "archive")]
         let shipper = config.archive.clone().map(|to| Shipper::start(&chain, to, &metrics));
+        #[cfg(feature = "archive")]
+        let historian = (missing_slots > 0 && !config.history.is_empty())
+            .then(|| Historian::start(&chain, config.history.clone(), &facts, &metrics));
         Ok(Self {
+            #[cfg(feature = "archive")]
+            _historian: historian.transpose().map_err(NodeError::Historian)?,
             #[cfg(feature = "archive")]
             _shipper: shipper.transpose().map_err(NodeError::Archiver)?,
             catch_up: CatchUp::new(config, &chain, &clock),

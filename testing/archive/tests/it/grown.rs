@@ -236,7 +236,7 @@ pub fn ship(chain: &ReadOnlyChain, store: Store) -> Result<(Remote, Shipment), S
 }
 
 /// Ships a chain into a new folder.
-fn in_folder(grown: &Grown) -> (TempDir, Remote, Shipment) {
+pub fn in_folder(grown: &Grown) -> (TempDir, Remote, Shipment) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().to_str().unwrap(), Access::Write).unwrap();
     let (remote, shipment) = ship(&grown.chain, store).unwrap();

@@ -7,11 +7,13 @@
     reason = "a test fails by panicking, and its numbers are small"
 )]
 
+mod backfill;
 mod faulty;
 mod grown;
 mod http;
 mod lessons;
 mod node;
+mod processes;
 mod restore;
 mod resume;
 mod s3;

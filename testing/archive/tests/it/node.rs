@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use crate::grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore, settings, ship, small};
 
 /// Longer than any shipment here; nothing waits for it unless it is broken.
-const FOREVER: Duration = Duration::from_secs(300);
+pub const FOREVER: Duration = Duration::from_secs(300);
 
 fn open(data: &TempDir, archive: Option<&Path>, inbox: &Inbox) -> Node {
     open_serving(data, archive, None, inbox)
@@ -40,8 +40,15 @@ pub fn open_serving(
     api: Option<ServerConfig>,
     inbox: &Inbox,
 ) -> Node {
+    let archive = archive.map(|folder| folder.to_str().unwrap().to_owned());
+    let config = NodeConfig { archive, api, ..config(data) };
+    Node::open(&config, None, inbox).unwrap()
+}
+
+/// A node of the small chain's network, without validators, peers or servers.
+pub fn config(data: &TempDir) -> NodeConfig {
     let genesis = &SMALL_CHAIN.genesis;
-    let config = NodeConfig {
+    NodeConfig {
         node_id: "archiver".to_owned(),
         data_dir: data.path().to_owned(),
         genesis: GenesisConfig {
@@ -64,13 +71,13 @@ pub fn open_serving(
             committee_count: 1,
             subnets: Vec::new(),
         },
-        api,
+        api: None,
         checkpoint_urls: Vec::new(),
         checkpoint_root: None,
-        archive: archive.map(|folder| folder.to_str().unwrap().to_owned()),
+        history: Vec::new(),
+        archive: None,
         lost_log_lines: Default::default(),
-    };
-    Node::open(&config, None, inbox).unwrap()
+    }
 }
 
 /// How many segments the directory has confirmed.
@@ -99,7 +106,7 @@ fn a_node_ships_what_is_finalized_and_keeps_how_far_it_is() {
 }
 
 /// The value of a metric that a node serves.
-fn metric(api: SocketAddr, name: &str) -> u64 {
+pub fn metric(api: SocketAddr, name: &str) -> u64 {
     let mut stream = TcpStream::connect(api).unwrap();
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .unwrap();

@@ -147,6 +147,8 @@ impl NodeArgs {
             checkpoint_root: self.checkpoint_root,
             #[cfg(feature = "archive")]
             archive: self.archive.clone(),
+            #[cfg(feature = "archive")]
+            history: self.history.clone(),
             lost_log_lines: Arc::default(),
         })
     }
