@@ -46,8 +46,9 @@ test: ## Run every test; official vectors where LEANSPEC_VECTORS names them; wan
 	cargo test --workspace --doc
 	cargo test --workspace --lib --bins --tests
 
-torture: ## Judge crash images of recorded runs, a new seed each time, for HOURS=8; SEED repeats from one on
+torture: ## Ship and restore the longest chain; then judge crash images, a new seed each time, for HOURS=8; SEED repeats from one on
 	@sh .ci/deps test
+	$(RELEASE_CARGO) test --release -p lamella-testing-long-chain -- --ignored --nocapture
 	LAMELLA_CRASH_HOURS=$(HOURS) LAMELLA_CRASH_SEED=$(SEED) $(RELEASE_CARGO) test --release -p lamella-testing-crash --test crash torture -- --ignored --nocapture
 
 fuzz: ## Fuzz what reads bytes of peers and disk, FUZZ_SECONDS a target, two at a time; wants a C++ compiler too

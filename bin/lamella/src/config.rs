@@ -55,6 +55,12 @@ pub struct NodeConfig {
     /// Address of the archive that it ships finalized history into.
     #[cfg(feature = "archive")]
     pub archive: Option<String>,
+    /// Whether block proofs go there too.
+    #[cfg(feature = "archive")]
+    pub archive_proofs: bool,
+    /// Whether proofs are kept beyond their window while the archive lacks them.
+    #[cfg(feature = "archive")]
+    pub archive_required: bool,
     /// Where to fetch the history before the block that the directory began with, tried in order.
     #[cfg(feature = "archive")]
     pub history: Vec<String>,

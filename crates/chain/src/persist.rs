@@ -204,8 +204,8 @@ impl Chain {
         view: &ForkChoice,
     ) -> Result<Result<PruneStep, ReadError>, PersistError> {
         let (tip, finalized) = (view.head_summary().slot, view.latest_finalized().slot);
-        let (window, rows_max) =
-            (self.settings.signature_window_slots, self.settings.prune_rows_max);
+        let window = self.hold.window(self.settings.signature_window_slots, tip);
+        let rows_max = self.settings.prune_rows_max;
         match block_store::prune_signatures(txn, tip, finalized, window, rows_max) {
             Err(error @ ReadError::Engine(_)) => Err(error.into()),
             outcome => Ok(outcome),

@@ -13,7 +13,10 @@ use lamella_state_store::{StateReadError, StateStore};
 use lamella_tables::{
     Bytes, DatabaseView, Diffs, EngineError, Read as _, ReadError, ReadTxn, Registries, SlotRoot,
 };
-use lamella_types::{BlockHeader, Checkpoint, Root, Slot, State, limits::SEGMENT_ROOTS};
+use lamella_types::{
+    BlockHeader, Checkpoint, Root, Slot, State,
+    limits::{CHAIN_LAST_SLOT, SEGMENT_ROOTS},
+};
 
 use super::{
     InspectError, LookupError, ends,
@@ -84,6 +87,8 @@ pub struct Shipped<'a> {
     database: &'a DatabaseView,
     states: &'a StateStore,
     identity: &'a Identity,
+    /// The block that it ends at, if not at the finalized one.
+    end: Option<Root>,
 }
 
 /// What of a chain is finalized.
@@ -127,7 +132,14 @@ impl<'a> Shipped<'a> {
         states: &'a StateStore,
         identity: &'a Identity,
     ) -> Self {
-        Self { database, states, identity }
+        Self { database, states, identity, end: None }
+    }
+
+    /// The same, up to this block of it instead of the finalized one: an older one, or the last that a chain can have,
+    /// which nothing finalizes and which alone proves the last segment.
+    #[must_use]
+    pub const fn ending_at(self, root: Option<Root>) -> Self {
+        Self { end: root, ..self }
     }
 
     /// Its network.
@@ -143,19 +155,33 @@ impl<'a> Shipped<'a> {
         Ok(Network::new(self.identity.genesis_time, validators.ok_or_else(lost)?))
     }
 
-    /// The newest finalized block, on the head's chain.
+    /// The newest finalized block, on the head's chain, or the block that was named.
     ///
     /// # Errors
-    /// Damage, or a finalized block that is not canonical.
+    /// Damage, or a block that is not canonical, not finalized or not here.
     pub fn settled(&self) -> Result<Settled, SealError> {
+        let not = |what| Err(SealError::NotSealable(what));
         let txn = self.database.read()?;
         let finalized = ends::fork_choice_row(&txn)?.finalized;
-        let header = ends::named(&txn, "finalized", finalized.root)?;
-        if block_store::canonical_root(&txn, finalized.slot)? != Some(finalized.root) {
-            let what = format!("the finalized block at slot {} is not canonical", finalized.slot);
-            return Err(SealError::NotSealable(what));
+        let root = self.end.unwrap_or(finalized.root);
+        let header = match self.end {
+            None => Some(ends::named(&txn, "finalized", root)?),
+            Some(named) => block_store::header(&txn, &named)?,
+        };
+        let Some(header) = header else {
+            return not(format!("block {root} is not in this directory"));
+        };
+        let slot = header.slot;
+        if block_store::canonical_root(&txn, slot)? != Some(root) {
+            return not(format!("block {root} at slot {slot} is not canonical"));
         }
-        Ok(Settled { header, state: self.state(&txn, finalized.root)? })
+        if slot > finalized.slot && slot != CHAIN_LAST_SLOT {
+            return not(format!(
+                "block {root} at slot {slot} is not finalized, slot {} is; only the last block that a chain can have, at slot {CHAIN_LAST_SLOT}, may be named before it is",
+                finalized.slot
+            ));
+        }
+        Ok(Settled { header, state: self.state(&txn, root)? })
     }
 
     /// What of the chain is here, which says what of it can be sealed.

@@ -9,6 +9,7 @@
 //! | put if absent, read whole, list; what a failed put means | [`store`] |
 //! | what lies where; names held to contents; two chains | [`remote`] |
 //! | shipping, and when an upload counts | [`archiver`] |
+//! | block proofs beside the segments | [`proofs`], `sidecar` |
 //! | the frontier, and what it proves | [`proven`] |
 //! | verifying all of it | [`verifier`] |
 //! | a directory made of it | [`restorer`] |
@@ -21,9 +22,11 @@ pub mod archiver;
 pub mod backfill;
 pub mod cleaner;
 mod error;
+pub mod proofs;
 pub mod proven;
 pub mod remote;
 pub mod restorer;
+mod sidecar;
 pub mod store;
 pub mod verifier;
 

@@ -71,6 +71,7 @@ pub const LAYERS: &[Layer] = &[
             "block-store",
             "state-diff",
             "state-store",
+            "state-transition",
             "tables",
             "types",
         ],

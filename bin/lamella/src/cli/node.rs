@@ -164,6 +164,17 @@ pub struct NodeArgs {
     #[arg(long, value_name = "URL")]
     archive: Option<String>,
 
+    /// Ship block proofs beside it: some dozen KB a block, and up to 512.
+    #[cfg(feature = "archive")]
+    #[arg(long, requires = "archive")]
+    archive_proofs: bool,
+
+    /// Keep proofs beyond --signature-window while the archive lacks them, 21,600 slots at most, and say in readiness, log
+    /// and metrics that it does.
+    #[cfg(feature = "archive")]
+    #[arg(long, requires = "archive_proofs")]
+    archive_required: bool,
+
     /// Fetch the history before the block that this directory began with, in the background, until all of it is here: from
     /// an archive (a folder, s3://bucket/prefix) or from another node (http://host:port). This node's own finalized state
     /// proves it. Tried in order. Repeatable, or a comma list. See docs/archive.md.

@@ -33,7 +33,10 @@ use super::{
     workers::{Employer, Workers},
 };
 #[cfg(feature = "archive")]
-use super::{historian::Historian, shipper::Shipper};
+use super::{
+    historian::Historian,
+    shipper::{Shipper, Ships},
+};
 use crate::{config::NodeConfig, import::Importer};
 
 /// Slots between two attempts to dial: 12 s on the lean network.
@@ -93,11 +96,18 @@ impl Node {
         let employer: Arc<dyn Employer> = Arc::new(inbox.sender());
         let workers = Workers::start(&employer).map_err(NodeError::Workers)?;
         #[cfg(feature = "archive")]
-        let shipper = config.archive.clone().map(|to| Shipper::start(&chain, to, &metrics));
+        let shipper = config
+            .archive
+            .clone()
+            .map(|to| Shipper::start(&chain, to, Ships::of(config), &metrics));
         #[cfg(feature = "archive")]
         let historian = (missing_slots > 0 && !config.history.is_empty())
             .then(|| Historian::start(&chain, config.history.clone(), &facts, &metrics));
         Ok(Self {
+            #[cfg(feature = "archive")]
+            is_archive_required: config.archive_required,
+            #[cfg(not(feature = "archive"))]
+            is_archive_required: false,
             #[cfg(feature = "archive")]
             _historian: historian.transpose().map_err(NodeError::Historian)?,
             #[cfg(feature = "archive")]

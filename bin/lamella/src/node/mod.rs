@@ -116,6 +116,8 @@ pub struct Node {
     in_flight: InFlight,
     pause: Pause,
     workers: Workers,
+    /// Whether proofs are kept while the archive lacks them.
+    is_archive_required: bool,
     /// Ships until the node ends.
     #[cfg(feature = "archive")]
     _shipper: Option<shipper::Shipper>,
@@ -302,7 +304,12 @@ impl Node {
         let slot = interval / INTERVALS_PER_SLOT;
         self.preparer.at(slot);
         let keys = self.preparer.standing(slot);
+        let archive_lacks = self.is_archive_required.then(|| {
+            let held = self.chain.held_proofs();
+            (held.slots, held.lost)
+        });
         self.facts.tell(|standing| {
+            standing.archive_lacks = archive_lacks;
             standing.ticked = Some((interval, Instant::now()));
             standing.guard_failure = guard_failure;
             standing.silenced_keys = self.guard.silenced();

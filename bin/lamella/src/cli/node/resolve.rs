@@ -148,6 +148,10 @@ impl NodeArgs {
             #[cfg(feature = "archive")]
             archive: self.archive.clone(),
             #[cfg(feature = "archive")]
+            archive_proofs: self.archive_proofs,
+            #[cfg(feature = "archive")]
+            archive_required: self.archive_required,
+            #[cfg(feature = "archive")]
             history: self.history.clone(),
             lost_log_lines: Arc::default(),
         })
