@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lamella_types::{SEGMENT_ROOTS, Slot};
 
-use crate::open::Chain;
-
 /// Slots of proofs kept beyond the window at most: one more day at 4 s per slot, 5.6 GB at 0.26 MB a proof.
 pub const HELD_SLOTS_MAX: u64 = 21_600;
 
@@ -41,29 +39,21 @@ impl Hold {
         window_slots.saturating_add(self.held(window_slots, tip).slots)
     }
 
-    fn held(&self, window_slots: u64, tip: Slot) -> Held {
+    /// Keeps proofs from this slot on.
+    pub(crate) fn from(&self, slot: Slot) {
+        self.0.store(slot, Ordering::Relaxed);
+    }
+
+    /// Whether a whole segment of what is held is finalized, and so could be elsewhere.
+    pub(crate) fn is_shippable(&self, finalized: Slot) -> bool {
+        finalized / SEGMENT_SLOTS > self.0.load(Ordering::Relaxed) / SEGMENT_SLOTS
+    }
+
+    pub(crate) fn held(&self, window_slots: u64, tip: Slot) -> Held {
         let needed = tip.saturating_sub(self.0.load(Ordering::Relaxed));
         let beyond = needed.saturating_sub(window_slots);
         let slots = beyond.min(HELD_SLOTS_MAX);
         Held { slots, lost: beyond - slots }
-    }
-}
-
-impl Chain {
-    /// Keeps proofs from this slot on, as far as [`HELD_SLOTS_MAX`] allows, until another slot is said.
-    pub fn hold_proofs_from(&self, slot: Slot) {
-        self.hold.0.store(slot, Ordering::Relaxed);
-    }
-
-    /// What is kept beyond the window now, although a whole segment of it is finalized and could be elsewhere.
-    #[must_use]
-    pub fn held_proofs(&self) -> Held {
-        let view = self.fork_choice();
-        let from = self.hold.0.load(Ordering::Relaxed);
-        if view.latest_finalized().slot / SEGMENT_SLOTS <= from / SEGMENT_SLOTS {
-            return Held::default();
-        }
-        self.hold.held(self.settings.signature_window_slots, view.head_summary().slot)
     }
 }
 
@@ -75,9 +65,9 @@ mod tests {
     fn a_window_grows_back_to_what_is_needed_and_no_further_than_its_limit() {
         let hold = Hold::default();
         assert_eq!((hold.window(100, 1_000), hold.held(100, 1_000)), (100, Held::default()));
-        hold.0.store(950, Ordering::Relaxed);
+        hold.from(950);
         assert_eq!(hold.window(100, 1_000), 100, "it has them anyway");
-        hold.0.store(700, Ordering::Relaxed);
+        hold.from(700);
         assert_eq!((hold.window(100, 1_000), hold.held(100, 1_000).slots), (300, 200));
         let tip = 1_000 + 2 * HELD_SLOTS_MAX;
         let held = Held { slots: HELD_SLOTS_MAX, lost: 200 + HELD_SLOTS_MAX };

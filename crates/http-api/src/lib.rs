@@ -15,6 +15,8 @@
 //! | SSZ or JSON | `accept`, `answer` |
 //! | blocks and headers, states, fork choice | `blocks`, `states`, `fork_choice` |
 //! | one block or state proven under another; the chain as an archive | `proofs`, `archive`, `sealed` |
+//! | fork trees, participation, changes of states | `history` |
+//! | pages for people, which it is handed | `pages` |
 //! | the node itself, the aggregator role | `node`, `admin` |
 //! | server-sent events: published, streamed | `events`, `stream` |
 //! | unknown, pruned, corrupt, busy | `error` |
@@ -36,8 +38,10 @@ mod error;
 mod events;
 mod facts;
 mod fork_choice;
+mod history;
 mod limits;
 mod node;
+mod pages;
 mod proofs;
 mod ready;
 mod routes;
@@ -55,5 +59,6 @@ pub use events::{EVENT_CAPACITY, Events};
 pub use facts::NodeFacts;
 pub use limits::Limits;
 pub use node::version;
+pub use pages::Page;
 pub use server::{ApiServer, ServeError, serve};
 pub use standing::{HELD_BYTES_MAX, KeysStanding, Standing};

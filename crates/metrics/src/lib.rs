@@ -28,6 +28,7 @@ mod history;
 mod metrics;
 mod network;
 mod register;
+mod scrub;
 mod storage;
 mod watch;
 

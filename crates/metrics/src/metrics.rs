@@ -17,6 +17,7 @@ use super::{
     history::HistoryMetrics,
     network::{NetworkMetrics, SignatureMetrics},
     register::{Register, gauge},
+    scrub::ScrubMetrics,
     storage::{StorageMetrics, StorageSample},
     watch::WatchMetrics,
 };
@@ -45,6 +46,8 @@ pub struct Metrics {
     pub archive: ArchiveMetrics,
     /// What is fetched of the history before a checkpoint.
     pub history: HistoryMetrics,
+    /// Whole readings of the store.
+    pub scrub: ScrubMetrics,
     /// What goes wrong quietly.
     pub watch: WatchMetrics,
 }
@@ -85,6 +88,7 @@ impl Metrics {
             storage: StorageMetrics::new(&r),
             archive: ArchiveMetrics::new(&r),
             history: HistoryMetrics::new(&r),
+            scrub: ScrubMetrics::new(&r),
             watch: WatchMetrics::new(&r),
             registry,
             scraping: Mutex::new(()),

@@ -14,6 +14,7 @@
 //! | verifying all of it | [`verifier`] |
 //! | a directory made of it | [`restorer`] |
 //! | what a directory lacks before its checkpoint | [`backfill`] |
+//! | parts of it, for a repair | [`parts`] |
 //! | objects that nobody can use | [`cleaner`] |
 //!
 //! Absent on purpose: a manifest, a cursor beside the database, an overwrite, a thread or a runtime that a caller sees.
@@ -22,6 +23,7 @@ pub mod archiver;
 pub mod backfill;
 pub mod cleaner;
 mod error;
+pub mod parts;
 pub mod proofs;
 pub mod proven;
 pub mod remote;

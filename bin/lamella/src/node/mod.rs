@@ -20,6 +20,7 @@
 //! | what peers are served, and what they are counted for | `link` |
 //! | what a failure of our store means | `failure` |
 //! | shipping history into an archive; fetching what is before a checkpoint | `shipper`, `historian` |
+//! | reading the whole store, and repairing what rotted | `scrub`, `mend` |
 //! | who else holds pages of the database | `readers` |
 //! | what the log says | `report` |
 //! | the last slot that the protocol allows | `chain_end` |
@@ -45,6 +46,7 @@ mod mend;
 mod pace;
 mod readers;
 mod report;
+mod scrub;
 #[cfg(feature = "archive")]
 mod shipper;
 mod wall;
@@ -82,11 +84,13 @@ use inbox::Received;
 use keys::Preparer;
 use mend::Mend;
 use pace::{Pace, Reading};
+use scrub::Scrubber;
 use wall::unix_ms;
 use workers::Workers;
 
 pub use error::{GuardCopyError, NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
+pub use scrub::ScrubConfig;
 pub(crate) use wall::skew_by;
 
 /// Events heard before the clock and sync have their turn again.
@@ -124,6 +128,8 @@ pub struct Node {
     /// Fetches until all is here, or the node ends.
     #[cfg(feature = "archive")]
     _historian: Option<historian::Historian>,
+    /// Reads the store until the node ends.
+    _scrubber: Option<Scrubber>,
     /// Runs until the node ends.
     network: Network,
     /// Serves until the node ends.

@@ -16,6 +16,7 @@ mod moto;
 mod node;
 mod processes;
 mod proofs;
+mod repair;
 mod restore;
 mod resume;
 mod s3;
