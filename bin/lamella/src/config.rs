@@ -63,6 +63,9 @@ pub struct NodeConfig {
     /// Whether proofs are kept beyond their window while the archive lacks them.
     #[cfg(feature = "archive")]
     pub archive_required: bool,
+    /// Where to fetch the history before the block that the directory began with, tried in order.
+    #[cfg(feature = "archive")]
+    pub history: Vec<String>,
     /// How its store is read whole, time and again; never if `None`.
     pub scrub: Option<ScrubConfig>,
     /// How many lines the log has lost, which it counts.

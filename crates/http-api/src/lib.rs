@@ -14,6 +14,7 @@
 //! | whether the node does what it is for | `standing`, `ready` |
 //! | SSZ or JSON | `accept`, `answer` |
 //! | blocks and headers, states, fork choice | `blocks`, `states`, `fork_choice` |
+//! | one block or state proven under another; the chain as an archive | `proofs`, `archive`, `sealed` |
 //! | fork trees, participation, changes of states | `history` |
 //! | pages for people, which it is handed | `pages` |
 //! | the node itself, the aggregator role | `node`, `admin` |
@@ -28,6 +29,7 @@ mod accept;
 mod access;
 mod admin;
 mod answer;
+mod archive;
 mod blocks;
 mod clients;
 mod config;
@@ -43,6 +45,7 @@ mod pages;
 mod proofs;
 mod ready;
 mod routes;
+mod sealed;
 mod server;
 mod stall;
 mod standing;

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::{
     access::{self, Access},
-    admin, blocks,
+    admin, archive, blocks,
     context::ApiContext,
     error::ApiError,
     fork_choice, history, node,
@@ -51,6 +51,9 @@ pub(super) fn router(context: Arc<ApiContext>, access: Access, pages: &[Page]) -
         .route("/lean/v0/participation/{slot}", get(history::participation))
         .route("/lean/v0/proof/block/{slot}", get(proofs::proof))
         .route("/lean/v0/proof/state/{slot}", get(proofs::proof))
+        .route("/lean/v0/archive", get(archive::networks))
+        .route("/lean/v0/archive/{network}", get(archive::list))
+        .route("/lean/v0/archive/{network}/{*name}", get(archive::object))
         .route("/lean/v0/checkpoints/justified", get(fork_choice::justified))
         .route("/lean/v0/fork_choice", get(fork_choice::fork_choice))
         .route("/lean/v0/node/identity", get(node::identity))

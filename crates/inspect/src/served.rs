@@ -11,8 +11,10 @@ use lamella_types::{Block, Checkpoint, Root, SignedBlock, Slot, State, Validator
 use super::{
     block_id::BlockId,
     change::StateChange,
-    ends::{Servable, servable},
+    ends::{Servable, held_slots, servable},
     error::LookupError,
+    held::HeldSlots,
+    objects::Objects,
     participation::{Participation, participation},
     proof::{self, HistoryProof},
     stored,
@@ -167,6 +169,8 @@ pub struct DatabaseFacts {
     pub proof_scheme: String,
     /// What can be served.
     pub servable: Servable,
+    /// Slots of which every block is here, with its state.
+    pub held: Vec<HeldSlots>,
     /// Sizes of the file, before this look at it.
     pub file: DatabaseStats,
     /// Sizes of the trees.
@@ -184,6 +188,12 @@ impl Served {
     /// When the engine has no reader slot left.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, LookupError> {
         Ok(Snapshot { chain: &self.0, txn: self.0.read()? })
+    }
+
+    /// The objects of an archive that the chain can give.
+    #[must_use]
+    pub fn objects(&self) -> Objects<'_> {
+        Objects::of(&self.0)
     }
 
     /// The chain, for who samples its sizes.
@@ -245,6 +255,7 @@ impl Served {
             registry_root: identity.registry_root,
             proof_scheme: identity.proof_scheme.clone(),
             servable: servable(&txn)?,
+            held: held_slots(&txn)?,
             file,
             trees: txn.table_stats()?,
             cached_states: cache.states,

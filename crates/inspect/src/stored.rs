@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lamella_block_store::{self as block_store, SignedBlockRead};
+use lamella_block_store::{self as block_store, Extent, SignedBlockRead};
 use lamella_state_diff::StateDiff;
 use lamella_state_store::StateStore;
 use lamella_tables::{Bytes, Diffs, Read as _, ReadTxn, Slots};
@@ -13,6 +13,9 @@ use super::{
     error::{LookupError, contradiction},
     which::Located,
 };
+
+/// Why a block before the one that the directory began with has no proof.
+const CAME_WITHOUT: &str = "did not come with its history";
 
 /// The block: header and votes.
 ///
@@ -33,7 +36,12 @@ pub fn signed_block(txn: &ReadTxn<'_>, located: &Located) -> Result<SignedBlock,
         SignedBlockRead::Found(signed) => Ok(*signed),
         SignedBlockRead::Pruned(header) => {
             let floor = ends::servable(txn)?.proofs_from;
-            Err(LookupError::Pruned { root, slot: header.slot, floor })
+            let slot = header.slot;
+            let how = match slot < Extent::read(txn)?.bootstrap.slot {
+                true => CAME_WITHOUT,
+                false => "was pruned",
+            };
+            Err(LookupError::Pruned { root, slot, floor, how })
         }
         SignedBlockRead::Unchecked(header) => {
             Err(LookupError::Unchecked { root, slot: header.slot })

@@ -83,7 +83,7 @@ pub fn stored_tree(txn: &ReadTxn<'_>, from: Slot, slots: u64) -> Result<StoredTr
     let (begin, end) = (from.max(served.oldest.slot), to.min(ends.head.slot));
     // What was found already would be found again.
     if damage.is_empty() && begin <= end {
-        let walked = Walk::new(begin, end).step(txn, &ends, TREE_BLOCKS_MAX);
+        let walked = Walk::new(begin, end).step(txn, &ends.newest(), TREE_BLOCKS_MAX);
         if let Err(error) = walked {
             note(error, None, &mut damage)?;
         }

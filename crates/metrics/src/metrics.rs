@@ -14,6 +14,7 @@ use super::{
     coverage::CoverageMetrics,
     duties::{TransitionMetrics, ValidatorMetrics},
     fork_choice::ForkChoiceMetrics,
+    history::HistoryMetrics,
     network::{NetworkMetrics, SignatureMetrics},
     register::{Register, gauge},
     scrub::ScrubMetrics,
@@ -43,6 +44,8 @@ pub struct Metrics {
     pub storage: StorageMetrics,
     /// What is archived.
     pub archive: ArchiveMetrics,
+    /// What is fetched of the history before a checkpoint.
+    pub history: HistoryMetrics,
     /// Whole readings of the store.
     pub scrub: ScrubMetrics,
     /// What goes wrong quietly.
@@ -84,6 +87,7 @@ impl Metrics {
             signatures: SignatureMetrics::new(&r),
             storage: StorageMetrics::new(&r),
             archive: ArchiveMetrics::new(&r),
+            history: HistoryMetrics::new(&r),
             scrub: ScrubMetrics::new(&r),
             watch: WatchMetrics::new(&r),
             registry,

@@ -2,7 +2,7 @@
 
 use lamella_archive::{ArchiveError, BuildError, ObjectName};
 use lamella_chain::restore::RestoreError;
-use lamella_inspect::{InspectError, LookupError};
+use lamella_inspect::{InspectError, LookupError, seal::SealError};
 use lamella_state_store::StateReadError;
 use lamella_tables::{EngineError, ReadError, SlotRoot};
 use lamella_types::{RejectionReason, Root, Slot};
@@ -167,6 +167,19 @@ impl From<StateReadError> for ShippingError {
 impl From<RestoreError> for ShippingError {
     fn from(error: RestoreError) -> Self {
         Self::Restore(Box::new(error))
+    }
+}
+
+impl From<SealError> for ShippingError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Inspect(error) => error.into(),
+            SealError::State(error) => error.into(),
+            SealError::Build { index, source } => Self::Seal { index, source: Box::new(source) },
+            SealError::Diff { block, what } => Self::Diff { block, what },
+            SealError::NotSealable(what) => Self::NotShippable { what },
+            SealError::Stopped => Self::Stopped,
+        }
     }
 }
 

@@ -65,7 +65,7 @@ pub fn ship_proofs(
 ) -> Result<ProofShipment, ShippingError> {
     let mut shipment = ProofShipment { segments: done, ..ProofShipment::default() };
     let settled = shipped.settled()?;
-    let first_sealable = shipped.first_sealable()?;
+    let held = shipped.held()?;
     let history = &settled.state.historical_block_hashes;
     for (index, segment) in (0..).zip(history.segments()) {
         let (told, total) = (u64::from(index), segments);
@@ -82,7 +82,7 @@ pub fn ship_proofs(
         let is_block = |slot: &Slot| history.get(*slot).is_some_and(|root| !root.is_zero());
         let blocks = slots.filter(is_block).count() as u64;
         let job = Job { database, remote, history, index, root: segment.root() };
-        let can_seal = told >= first_sealable;
+        let can_seal = held.can_seal(told);
         match job.ship(can_seal, &mut go_on)? {
             Outcome::Waits => {
                 shipment.waits = Some(told);

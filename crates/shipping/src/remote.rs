@@ -7,15 +7,14 @@
 use std::collections::BTreeMap;
 
 use lamella_archive::{Frontier, Network, NetworkId, ObjectName, SegmentFile, decode_registry};
-use lamella_types::{Checkpoint, Root, Slot, limits::SEGMENT_ROOTS};
+use lamella_types::{Checkpoint, Root};
 
 use crate::{
     error::ShippingError,
     store::{Listed, Store},
 };
 
-/// Slots of a segment.
-pub(crate) const SEGMENT_SLOTS: u64 = SEGMENT_ROOTS as u64;
+pub(crate) use lamella_inspect::seal::{SEGMENT_SLOTS, first_slot};
 
 /// Objects that are listed at most: one of each kind for each of 256 segments, a frontier for each time that each of some
 /// hundred nodes sealed one, and a tail object for each slot that there can be.
@@ -259,9 +258,4 @@ impl Inventory {
         }
         Ok(())
     }
-}
-
-/// First slot of a segment.
-pub(crate) fn first_slot(index: u64) -> Slot {
-    index * SEGMENT_SLOTS
 }

@@ -30,7 +30,8 @@ pub use error::ArchiveCommandError;
 pub(super) const EXIT_CODES: &str = "\
 An archive lies in a folder (/mnt/archive, file:///mnt/archive) or in a bucket
 (s3://bucket/prefix, with AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID and
-AWS_SECRET_ACCESS_KEY as other tools know them). Every command here can be killed at any
+AWS_SECRET_ACCESS_KEY as other tools know them). Every node is one too, to be read
+(http://host:port, its API). Every command here can be killed at any
 instant and run again: it goes on. Objects are put once and never replaced.
 
 Exit codes:

@@ -184,6 +184,13 @@ pub struct NodeArgs {
     #[arg(long, requires = "archive_proofs")]
     archive_required: bool,
 
+    /// Fetch the history before the block that this directory began with, in the background, until all of it is here: from
+    /// an archive (a folder, s3://bucket/prefix) or from another node (http://host:port). This node's own finalized state
+    /// proves it. Tried in order. Repeatable, or a comma list. See docs/archive.md.
+    #[cfg(feature = "archive")]
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    history: Vec<String>,
+
     /// Stop when standard input closes, so that no node outlives the program that started it.
     #[arg(long, hide = true)]
     exit_with_parent: bool,

@@ -2,7 +2,8 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use lamella_chain::{Bootstrap, Chain};
+use lamella_block_store::Extent;
+use lamella_chain::{Bootstrap, Chain, ChainOpenError};
 use lamella_http_api::{
     ApiContext, ApiServer, Events, Limits, NodeFacts, ServeError, ServerConfig, serve, version,
 };
@@ -10,12 +11,11 @@ use lamella_inspect::StoreError;
 use lamella_metrics::Metrics;
 use lamella_network::service::{BlockSource, Listener, Network, NetworkConfig, NetworkError};
 use lamella_network_dir::ValidatorKeys;
+use lamella_tables::ReadError;
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{info, warn};
 
-#[cfg(feature = "archive")]
-use super::shipper::{Shipper, Ships};
 use super::{
     Inbox, Node,
     audit::Audit,
@@ -33,6 +33,11 @@ use super::{
     scrub::Scrubber,
     unix_ms,
     workers::{Employer, Workers},
+};
+#[cfg(feature = "archive")]
+use super::{
+    historian::Historian,
+    shipper::{Shipper, Ships},
 };
 use crate::{config::NodeConfig, import::Importer};
 
@@ -106,6 +111,9 @@ impl Node {
         let facts = NodeFacts::new(&config.node_id, peer_id, clock, config.is_aggregator);
         let facts = Arc::new(facts.with_now(unix_ms));
         facts.tell(|standing| standing.dials_nobody = config.gossip.dial.is_empty());
+        let extent = chain.read().map_err(ReadError::from).and_then(|txn| Extent::read(&txn));
+        let missing_slots = extent.map_err(ChainOpenError::from)?.missing_slots();
+        metrics.history.observe_missing(missing_slots);
         metrics.watch.observe_recovered(&opened.recovered);
         metrics.watch.observe_silenced_keys(guard.silenced());
         let events = Events::new();
@@ -119,6 +127,9 @@ impl Node {
             .archive
             .clone()
             .map(|to| Shipper::start(&chain, to, Ships::of(config), &metrics));
+        #[cfg(feature = "archive")]
+        let historian = (missing_slots > 0 && !config.history.is_empty())
+            .then(|| Historian::start(&chain, config.history.clone(), &facts, &metrics));
         let mend = Mend::default();
         let scrub = config.scrub.clone().map(|scrub| {
             Scrubber::start(&chain, scrub, config.archive(), mend.wanted().clone(), &metrics)
@@ -129,6 +140,8 @@ impl Node {
             is_archive_required: config.archive_required,
             #[cfg(not(feature = "archive"))]
             is_archive_required: false,
+            #[cfg(feature = "archive")]
+            _historian: historian.transpose().map_err(NodeError::Historian)?,
             #[cfg(feature = "archive")]
             _shipper: shipper.transpose().map_err(NodeError::Archiver)?,
             catch_up: CatchUp::new(config, &chain, &clock),

@@ -46,6 +46,10 @@ pub enum NodeError {
     #[cfg(feature = "archive")]
     #[error("cannot start the thread that archives: {0}")]
     Archiver(io::Error),
+    /// The threads that fetch history cannot be started.
+    #[cfg(feature = "archive")]
+    #[error("cannot start the threads that fetch history: {0}")]
+    Historian(io::Error),
     /// The scrubber's thread cannot be started.
     #[error("cannot start the thread that reads the store whole: {0}")]
     Scrubber(io::Error),

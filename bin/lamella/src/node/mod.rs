@@ -19,7 +19,7 @@
 //! | catching up; checking what that left unchecked; what was bad | `catch_up`, `audit`, `mend` |
 //! | what peers are served, and what they are counted for | `link` |
 //! | what a failure of our store means | `failure` |
-//! | shipping history into an archive | `shipper` |
+//! | shipping history into an archive; fetching what is before a checkpoint | `shipper`, `historian` |
 //! | reading the whole store, and repairing what rotted | `scrub`, `mend` |
 //! | who else holds pages of the database | `readers` |
 //! | what the log says | `report` |
@@ -37,6 +37,8 @@ mod failure;
 mod gate;
 mod gossip;
 mod guard;
+#[cfg(feature = "archive")]
+mod historian;
 mod inbox;
 mod keys;
 mod link;
@@ -128,6 +130,9 @@ pub struct Node {
     /// Ships until the node ends.
     #[cfg(feature = "archive")]
     _shipper: Option<shipper::Shipper>,
+    /// Fetches until all is here, or the node ends.
+    #[cfg(feature = "archive")]
+    _historian: Option<historian::Historian>,
     /// Reads the store until the node ends.
     _scrubber: Option<Scrubber>,
     /// Runs until the node ends.

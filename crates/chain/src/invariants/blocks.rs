@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, time::Instant};
 
-use lamella_block_store::{self as block_store, Extent};
+use lamella_block_store::{self as block_store, Extent, Range};
 use lamella_state_store::{
     self as state_store, DiffLinks, StateReadError, StateStore, TALLY_DELTAS_MAX,
 };
@@ -29,10 +29,13 @@ impl Check<'_> {
         self.report.check("F1", row != Some(None), || "Meta has no fork choice row".to_owned());
         if let Some(extent) = self.report.check_read("P1", Extent::read(&txn))? {
             // S2 finds the state of each block, so from no later slot on are there states.
-            let (oldest, states_from) = (extent.oldest(), extent.newest().states_from);
-            self.report.check("S2", states_from == oldest.slot, || {
-                format!("the extent has states from slot {states_from} on, blocks from {oldest}")
-            });
+            for Range { oldest, states_from, .. } in extent.ranges() {
+                self.report.check("S2", *states_from == oldest.slot, || {
+                    format!(
+                        "the extent has states from slot {states_from} on, blocks from {oldest}"
+                    )
+                });
+            }
         }
         let counted = self.report.check_read("S1", block_count(&txn))?.flatten();
         let rows =

@@ -8,6 +8,7 @@
 //! of callers do here: no runtime and no future leave this crate.
 
 mod error;
+mod node;
 
 use std::{fs, future::Future, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
@@ -68,7 +69,7 @@ pub enum Put {
 pub struct Listed {
     /// Its name, from the store's prefix on.
     pub name: String,
-    /// Its bytes.
+    /// Its bytes; 0 of a segment that a node makes only when it is asked for.
     pub bytes: u64,
     /// Seconds since it was last changed, by the store's clock and ours; zero if that lies ahead.
     pub age_s: u64,
@@ -90,8 +91,8 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store at an address: a folder, `file://` and a folder, or `s3://bucket/prefix`, which takes its keys,
-    /// region and endpoint from `AWS_*` as other tools do.
+    /// Opens the store at an address: a folder, `file://` and a folder, `s3://bucket/prefix`, which takes its keys,
+    /// region and endpoint from `AWS_*` as other tools do, or `http://host:port` of a node, which is only read.
     ///
     /// # Errors
     /// [`StoreError::Address`]. A bucket is not asked for anything yet.
@@ -111,6 +112,13 @@ impl Store {
                 Self::over(Arc::new(objects), url, "", FIRST_PAUSE)
             }
             "s3" => Self::in_bucket(url, &[]),
+            "http" | "https" if access == Access::Write => {
+                Err(bad("a node's archive is only read".to_owned()))
+            }
+            "http" | "https" => {
+                let node = node::Node::new(url, ATTEMPT_TIME_MAX);
+                Self::over(Arc::new(node), url, "", FIRST_PAUSE)
+            }
             other => Err(bad(format!("{other}:// is not known"))),
         }
     }
@@ -226,19 +234,27 @@ impl Store {
     /// The whole of an object; `None` if there is none of this name.
     ///
     /// # Errors
-    /// [`StoreError::TooLong`] before its bytes are taken; [`StoreError::Failed`], which is not an absence.
+    /// [`StoreError::TooLong`] before its bytes are taken; [`StoreError::Failed`], which is not an absence;
+    /// [`StoreError::NotHeld`], which no waiting helps.
     pub fn get(&self, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(name);
         let get = || async {
             match self.objects.get_opts(&path, GetOptions::default()).await {
                 Ok(found) => read(found, bytes_max).await,
-                Err(Error::NotFound { .. }) => Ok(Read::Absent),
+                Err(Error::NotFound { source, .. }) => {
+                    let said = source.downcast_ref::<node::NotHeld>();
+                    Ok(said.map_or(Read::Absent, |said| Read::NotHeld(said.to_string())))
+                }
                 Err(error) => Err(error),
             }
         };
         match self.attempt("read", name, get)? {
             Read::Whole(bytes) => Ok(Some(bytes)),
             Read::Absent => Ok(None),
+            Read::NotHeld(reason) => {
+                let (url, name) = (self.url.clone(), name.to_owned());
+                Err(StoreError::NotHeld { url, name, reason })
+            }
             Read::TooLong(bytes) => {
                 let (url, name) = (self.url.clone(), name.to_owned());
                 Err(StoreError::TooLong { url, name, bytes, bytes_max })
@@ -367,6 +383,8 @@ fn make_folder(folder: &std::path::Path) -> io::Result<()> {
 enum Read {
     Whole(Vec<u8>),
     Absent,
+    /// Absent, and why that will not change.
+    NotHeld(String),
     /// Too long, with so many bytes at least.
     TooLong(u64),
 }

@@ -208,6 +208,26 @@ impl Grown {
     }
 }
 
+/// A data directory that began at the canonical block of this slot, and imported all that came after.
+pub fn from_checkpoint(grown: &Grown, slot: Slot) -> TempDir {
+    let data = tempfile::tempdir().unwrap();
+    let root = grown.root_at(slot).unwrap();
+    let txn = grown.chain.database().read().unwrap();
+    let state = grown.chain.states().state(&txn, &root).unwrap().unwrap();
+    let at = grown.blocks.iter().position(|signed| hash_tree_root(&signed.block) == root).unwrap();
+    let bootstrap = Bootstrap { block: grown.blocks[at].clone(), state };
+    let path = data.path().join("db");
+    let (chain, _) = Chain::create(&path, bootstrap, Trust.name(), settings()).unwrap();
+    let importer = Importer::new(Arc::new(chain), Arc::new(Trust));
+    // Without the brothers that are not its descendants.
+    let known = |signed: &&SignedBlock| {
+        signed.block.slot > slot && signed.block.parent_root != grown.blocks[at].block.parent_root
+    };
+    let after: Vec<SignedBlock> = grown.blocks[at + 1..].iter().filter(known).cloned().collect();
+    import(&importer, &after);
+    data
+}
+
 pub fn go_on(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
@@ -219,7 +239,7 @@ pub fn ship(chain: &ReadOnlyChain, store: Store) -> Result<(Remote, Shipment), S
 }
 
 /// Ships a chain into a new folder.
-fn in_folder(grown: &Grown) -> (TempDir, Remote, Shipment) {
+pub fn in_folder(grown: &Grown) -> (TempDir, Remote, Shipment) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().to_str().unwrap(), Access::Write).unwrap();
     let (remote, shipment) = ship(&grown.chain, store).unwrap();

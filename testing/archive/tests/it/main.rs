@@ -7,11 +7,14 @@
     reason = "a test fails by panicking, and its numbers are small"
 )]
 
+mod backfill;
 mod faulty;
 mod grown;
+mod http;
 mod lessons;
 mod moto;
 mod node;
+mod processes;
 mod proofs;
 mod repair;
 mod restore;

@@ -56,7 +56,8 @@ const fn of_shipping(error: &ShippingError) -> u8 {
         | ShippingError::Seal { .. }
         | ShippingError::Transition { .. }
         | ShippingError::Diff { .. } => ExitCode::Damaged,
-        ShippingError::Nothing { .. }
+        ShippingError::Store(StoreError::NotHeld { .. })
+        | ShippingError::Nothing { .. }
         | ShippingError::Missing { .. }
         | ShippingError::UnknownRoot { .. }
         | ShippingError::NoTarget { .. }

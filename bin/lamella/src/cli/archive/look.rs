@@ -28,7 +28,8 @@ pub(super) fn list(archive: ArchiveFlags, json: bool) -> Result<(), CommandError
     let Inventory { objects, unknown } = inventory;
     if json {
         let objects = objects.iter().map(|(name, listed)| {
-            json!({ "name": name.to_string(), "kind": kind(name), "bytes": listed.bytes })
+            let bytes = (listed.bytes > 0).then_some(listed.bytes);
+            json!({ "name": name.to_string(), "kind": kind(name), "bytes": bytes })
         });
         return print_line(&json!({
             "network": network.to_string(),
@@ -38,7 +39,9 @@ pub(super) fn list(archive: ArchiveFlags, json: bool) -> Result<(), CommandError
     }
     let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for (name, listed) in &objects {
-        print_line(&format!("{:>10}  {name}", listed.bytes))?;
+        // A node does not know how long a segment is before it makes it.
+        let bytes = if listed.bytes > 0 { listed.bytes.to_string() } else { "?".to_owned() };
+        print_line(&format!("{bytes:>10}  {name}"))?;
         let sum = sums.entry(kind(name)).or_default();
         *sum = (sum.0 + 1, sum.1 + listed.bytes);
     }
