@@ -21,10 +21,9 @@ fn within<T>(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     check: impl FnOnce(&mut Check<'_>) -> T,
 ) -> (T, Report) {
-    let (states, time_max) = (StateStore::default(), Duration::ZERO);
+    let time_max = Duration::ZERO;
     let mut bounded = Check {
         database,
-        states: &states,
         report: Report::default(),
         read_identity: |txn| Identity::read(txn),
         identity: None,
