@@ -15,9 +15,6 @@ use lamella_tables::{Bytes, Meta, MetaName, Read, ReadError};
 
 use crate::{error::PersistError, identity::bad_row, open::Chain};
 
-/// Name of the row.
-const ARCHIVED: &str = "archived";
-
 const FORMAT: u8 = 1;
 
 /// Longest address that is kept: a path or a bucket's name is far shorter.
@@ -35,12 +32,15 @@ pub struct Archived {
 }
 
 impl Archived {
+    /// Name of the row.
+    pub(crate) const NAME: &str = "archived";
+
     /// What was confirmed last; `None` if this directory was never shipped.
     ///
     /// # Errors
     /// A damaged row, or the engine.
     pub fn read(txn: &impl Read) -> Result<Option<Self>, ReadError> {
-        let name = MetaName::new(ARCHIVED);
+        let name = MetaName::new(Self::NAME);
         let Some(Bytes(bytes)) = txn.get::<Meta>(&name)? else { return Ok(None) };
         Self::decode(&bytes).map(Some).ok_or_else(|| bad_row(&name))
     }
@@ -77,7 +77,7 @@ impl Chain {
     pub fn put_archived(&self, archived: &Archived) -> Result<(), PersistError> {
         let _writer = self.writer.lock();
         let mut txn = self.database.write()?;
-        txn.put::<Meta>(&MetaName::new(ARCHIVED), &Bytes(archived.encode()))?;
+        txn.put::<Meta>(&MetaName::new(Archived::NAME), &Bytes(archived.encode()))?;
         Ok(txn.commit()?)
     }
 }

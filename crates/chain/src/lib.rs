@@ -40,6 +40,7 @@ pub mod migrate;
 mod open;
 mod persist;
 mod recover;
+pub mod repair;
 pub mod restore;
 #[doc(hidden)]
 pub mod rows;

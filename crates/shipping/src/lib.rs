@@ -14,6 +14,7 @@
 //! | the frontier, and what it proves | [`proven`] |
 //! | verifying all of it | [`verifier`] |
 //! | a directory made of it | [`restorer`] |
+//! | parts of it, for a repair | [`parts`] |
 //! | objects that nobody can use | [`cleaner`] |
 //!
 //! Absent on purpose: a manifest, a cursor beside the database, an overwrite, a thread or a runtime that a caller sees.
@@ -21,6 +22,7 @@
 pub mod archiver;
 pub mod cleaner;
 mod error;
+pub mod parts;
 pub mod proofs;
 pub mod proven;
 pub mod remote;

@@ -159,6 +159,15 @@ pub struct NodeArgs {
     #[arg(long)]
     lazy_commits: bool,
 
+    /// Read the whole store every so many hours, slowly and in the background, and repair what rotted and can be proven,
+    /// from other rows, the archive and peers. 0: never.
+    #[arg(long, value_name = "HOURS", default_value_t = 24.0, value_parser = hours)]
+    scrub_hours: f64,
+
+    /// Only tell what the reading of the whole store finds.
+    #[arg(long)]
+    no_scrub_repair: bool,
+
     /// Ship finalized history into this archive, in the background: a folder, or s3://bucket/prefix. See docs/archive.md.
     #[cfg(feature = "archive")]
     #[arg(long, value_name = "URL")]
@@ -246,6 +255,12 @@ pub struct NodeArgs {
 
     #[command(flatten)]
     ignored: IgnoredArgs,
+}
+
+/// Hours, or a part of one.
+fn hours(text: &str) -> Result<f64, String> {
+    let hours: f64 = text.parse().map_err(|_| "a number of hours")?;
+    if (0.0..=10_000.0).contains(&hours) { Ok(hours) } else { Err("0 to 10000".to_owned()) }
 }
 
 impl NodeArgs {

@@ -29,7 +29,9 @@ use super::{
     keys::{self, Preparer},
     link::{ChainSource, Ear},
     mend::Mend,
-    report, unix_ms,
+    report,
+    scrub::Scrubber,
+    unix_ms,
     workers::{Employer, Workers},
 };
 use crate::{config::NodeConfig, import::Importer};
@@ -92,7 +94,12 @@ impl Node {
             .archive
             .clone()
             .map(|to| Shipper::start(&chain, to, Ships::of(config), &metrics));
+        let mend = Mend::default();
+        let scrub = config.scrub.clone().map(|scrub| {
+            Scrubber::start(&chain, scrub, config.archive(), mend.wanted().clone(), &metrics)
+        });
         Ok(Self {
+            _scrubber: scrub.transpose().map_err(NodeError::Scrubber)?,
             #[cfg(feature = "archive")]
             is_archive_required: config.archive_required,
             #[cfg(not(feature = "archive"))]
@@ -101,7 +108,7 @@ impl Node {
             _shipper: shipper.transpose().map_err(NodeError::Archiver)?,
             catch_up: CatchUp::new(config, &chain, &clock),
             audit: Audit::default(),
-            mend: Mend::default(),
+            mend,
             early: Early::default(),
             in_flight: InFlight::default(),
             workers,

@@ -20,6 +20,7 @@
 //! | what peers are served, and what they are counted for | `link` |
 //! | what a failure of our store means | `failure` |
 //! | shipping history into an archive | `shipper` |
+//! | reading the whole store, and repairing what rotted | `scrub`, `mend` |
 //! | who else holds pages of the database | `readers` |
 //! | what the log says | `report` |
 //! | the last slot that the protocol allows | `chain_end` |
@@ -43,6 +44,7 @@ mod mend;
 mod pace;
 mod readers;
 mod report;
+mod scrub;
 #[cfg(feature = "archive")]
 mod shipper;
 mod wall;
@@ -80,11 +82,13 @@ use inbox::Received;
 use keys::Preparer;
 use mend::Mend;
 use pace::{Pace, Reading};
+use scrub::Scrubber;
 use wall::unix_ms;
 use workers::Workers;
 
 pub use error::{GuardCopyError, NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
+pub use scrub::ScrubConfig;
 pub(crate) use wall::skew_by;
 
 /// Events heard before the clock and sync have their turn again.
@@ -119,6 +123,8 @@ pub struct Node {
     /// Ships until the node ends.
     #[cfg(feature = "archive")]
     _shipper: Option<shipper::Shipper>,
+    /// Reads the store until the node ends.
+    _scrubber: Option<Scrubber>,
     /// Runs until the node ends.
     network: Network,
     /// Serves until the node ends.

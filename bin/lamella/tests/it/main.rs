@@ -23,6 +23,7 @@ mod migrate;
 mod node;
 mod opening;
 mod pages;
+mod repair;
 mod unusable;
 mod wait;
 mod which;

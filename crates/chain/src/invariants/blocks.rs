@@ -1,9 +1,7 @@
 //! What the directory says of itself, and its blocks, which lanes check.
 
 use std::{
-    num::NonZero,
     ops::{ControlFlow, Range},
-    thread::available_parallelism,
     time::Instant,
 };
 
@@ -14,8 +12,8 @@ use lamella_tables::{
 use lamella_types::Slot;
 
 use super::{
-    CHUNK_ROWS, Check, DERIVABLE, FINDINGS_MAX, LANES_MAX, Progress, SHARD_SLOTS, Stage,
-    lane::{self, Lane, join},
+    CHUNK_ROWS, Check, DERIVABLE, FINDINGS_MAX, Progress, SHARD_SLOTS, Stage,
+    lane::{self, Lane, check_all},
 };
 use crate::meta::{ForkChoiceRow, META_NAMES, block_count};
 
@@ -54,23 +52,16 @@ impl Check<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// S1, S2 and S3, in slot order, on all processors: blocks of different anchors have nothing to do with each other.
+    /// S1, S2 and S3, in slot order, in lanes: blocks of different anchors have nothing to do with each other.
     pub(super) fn check_blocks(&mut self) -> Stage {
         let total = self.rows_of("Headers")?;
-        let lanes = available_parallelism().map_or(1, NonZero::get).min(LANES_MAX);
-        let lanes: Vec<Lane<'_>> = (0..lanes)
-            .map(|_| Lane::new(self.database, self.identity.clone(), self.chunk_time_max))
-            .collect();
-        let (mut lanes, mut done, mut next) = (lanes, 0, Some(0));
+        let lane = |_| Lane::new(self.database, self.identity.clone(), self.chunk_time_max);
+        let mut lanes: Vec<Lane<'_>> = (0..self.lanes).map(lane).collect();
+        let (mut done, mut next) = (0, Some(0));
         while let Some(from) = next {
             let shards: Vec<Range<Slot>> = self.shards(from, lanes.len())?;
             next = shards.last().map(|last| last.end);
-            let checked = std::thread::scope(|scope| {
-                let work = lanes.iter_mut().zip(shards);
-                let threads = work.map(|(lane, slots)| scope.spawn(move || lane.check(slots)));
-                threads.collect::<Vec<_>>().into_iter().map(join).collect::<Vec<_>>()
-            });
-            for checked in checked {
+            for checked in check_all(&mut lanes, shards) {
                 let (rows, report) = checked?;
                 done += rows;
                 self.report.join(report);

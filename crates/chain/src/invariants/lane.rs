@@ -7,7 +7,7 @@
 
 use std::{
     ops::Range,
-    thread::ScopedJoinHandle,
+    thread::{self, ScopedJoinHandle},
     time::{Duration, Instant},
 };
 
@@ -39,9 +39,20 @@ pub(super) struct Lane<'a> {
 /// Rows that were looked at, and what was found.
 type Checked = Result<(u64, Report), EngineError>;
 
-/// What a lane's thread found.
-pub(super) fn join(thread: ScopedJoinHandle<'_, Checked>) -> Checked {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+/// Checks a shard in each lane: in threads of their own, but for a lane that is alone.
+pub(super) fn check_all(lanes: &mut [Lane<'_>], shards: Vec<Range<Slot>>) -> Vec<Checked> {
+    let work = lanes.iter_mut().zip(shards);
+    if work.len() == 1 {
+        return work.map(|(lane, slots)| lane.check(slots)).collect();
+    }
+    thread::scope(|scope| {
+        let threads = work.map(|(lane, slots)| scope.spawn(move || lane.check(slots)));
+        let threads: Vec<_> = threads.collect();
+        let join = |thread: ScopedJoinHandle<'_, Checked>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
+    })
 }
 
 /// The slot of a header's row, whether or not it can be read.
@@ -147,7 +158,12 @@ impl<'a> Lane<'a> {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(format!("no state for {key}")),
             Err(StateReadError::Read(ReadError::Engine(error))) => return Err(error),
-            Err(error) => Err(format!("block {key}: {error}")),
+            Err(error) => {
+                if let StateReadError::Read(ReadError::Damaged(damage)) = &error {
+                    self.report.damaged(damage);
+                }
+                Err(format!("block {key}: {error}"))
+            }
         };
         let is_read = found.is_ok();
         self.report.check("S3", is_read, || found.err().unwrap_or_default());

@@ -15,9 +15,14 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt, ops::ControlFlow, time::Duration};
+use std::{
+    collections::BTreeMap, fmt, num::NonZero, ops::ControlFlow, thread::available_parallelism,
+    time::Duration,
+};
 
-use lamella_tables::{Canonical, DatabaseView, EngineError, ReadError, ReadTxn, Slots, Table as _};
+use lamella_tables::{
+    Canonical, Damage, DatabaseView, EngineError, ReadError, ReadTxn, Slots, Table as _,
+};
 use lamella_types::SEGMENT_ROOTS;
 
 use crate::{error::ChainOpenError, identity::Identity};
@@ -31,7 +36,7 @@ const CHUNK_ROWS: usize = 1_024;
 /// Slots whose blocks are checked together: each begins with an anchor, so none needs a state of another.
 const SHARD_SLOTS: u64 = SEGMENT_ROOTS as u64;
 
-/// Shards that are checked at the same time: one for each processor, up to so many.
+/// Shards that are checked at the same time at most.
 const LANES_MAX: usize = 16;
 
 /// States that a lane keeps in memory: a block needs its parent's, and its anchor's.
@@ -68,6 +73,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Findings in all.
     pub finding_count: u64,
+    /// Rows that cannot be read, each once, up to [`FINDINGS_MAX`].
+    pub damaged: Vec<Damage>,
     /// Names in Meta that this version does not know: tolerated, up to [`FINDINGS_MAX`].
     pub unknown_meta: Vec<String>,
     /// Whether it was stopped before the end.
@@ -111,6 +118,15 @@ impl Report {
         self.finding_count += later.finding_count;
         let room = FINDINGS_MAX.saturating_sub(self.findings.len());
         self.findings.extend(later.findings.into_iter().take(room));
+        later.damaged.iter().for_each(|damage| self.damaged(damage));
+    }
+
+    /// Keeps a row that cannot be read, for whoever can repair it.
+    pub(crate) fn damaged(&mut self, damage: &Damage) {
+        let is_new = |kept: &Damage| (kept.table, &kept.key) != (damage.table, &damage.key);
+        if self.damaged.len() < FINDINGS_MAX && self.damaged.iter().all(is_new) {
+            self.damaged.push(damage.clone());
+        }
     }
 
     /// Counts checks that were made elsewhere, `found` of them in vain.
@@ -140,6 +156,7 @@ impl Report {
                 Ok(Some(value))
             }
             Err(ReadError::Damaged(damage)) => {
+                self.damaged(&damage);
                 let is_derivable = [Slots::NAME, Canonical::NAME].contains(&damage.table);
                 let remedy = if is_derivable { DERIVABLE } else { "" };
                 self.check(invariant, false, || format!("{damage}{remedy}"));
@@ -171,18 +188,24 @@ pub struct Progress {
 /// ([`TookTooLong`](lamella_tables::TookTooLong)). Damage is a finding, not an error.
 ///
 /// # Cost
-/// Every row is read, every state reconstructed and hashed once, 1,024 slots to a processor at a time.
+/// Every row is read, every state reconstructed and hashed once, on this thread.
 pub fn verify(
     database: &DatabaseView,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report, EngineError> {
-    check(database, |txn| Identity::read(txn), progress)
+    check(database, |txn| Identity::read(txn), 1, progress)
 }
 
-/// As [`verify`], of a directory whose identity is read so.
+/// As many lanes as there are processors, for a directory that no node has yet.
+pub(crate) fn all_lanes() -> usize {
+    available_parallelism().map_or(1, NonZero::get).min(LANES_MAX)
+}
+
+/// As [`verify`], of a directory whose identity is read so, with blocks checked in so many lanes.
 pub(crate) fn check(
     database: &DatabaseView,
     read_identity: ReadIdentity,
+    lanes: usize,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report, EngineError> {
     let (report, identity) = (Report::default(), None);
@@ -191,6 +214,7 @@ pub(crate) fn check(
         database,
         report,
         read_identity,
+        lanes,
         identity,
         progress,
         chunk_time_max,
@@ -224,6 +248,8 @@ pub(crate) struct Check<'a> {
     database: &'a DatabaseView,
     report: Report,
     read_identity: ReadIdentity,
+    /// How many threads check blocks.
+    lanes: usize,
     /// What the directory says it holds, once `check_meta` has read it.
     identity: Option<Identity>,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,

@@ -26,6 +26,7 @@ fn within<T>(
         database,
         report: Report::default(),
         read_identity: |txn| Identity::read(txn),
+        lanes: 1,
         identity: None,
         progress,
         chunk_time_max: time_max,

@@ -13,6 +13,7 @@ mod lessons;
 mod moto;
 mod node;
 mod proofs;
+mod repair;
 mod restore;
 mod resume;
 mod s3;

@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use lamella_chain::Settings;
@@ -20,7 +21,10 @@ use lamella_types::SlotClock;
 use tracing::warn;
 
 use super::NodeArgs;
-use crate::config::{GossipConfig, IdentityKey, IdentityKeyError, KeySource, NodeConfig};
+use crate::{
+    config::{GossipConfig, IdentityKey, IdentityKeyError, KeySource, NodeConfig},
+    node::ScrubConfig,
+};
 
 /// Ports where neither flag nor file says one: ethlambda's.
 const GOSSIPSUB_PORT: u16 = 9000;
@@ -151,8 +155,15 @@ impl NodeArgs {
             archive_proofs: self.archive_proofs,
             #[cfg(feature = "archive")]
             archive_required: self.archive_required,
+            scrub: self.scrub(),
             lost_log_lines: Arc::default(),
         })
+    }
+
+    /// How often the store is read whole; never for 0 hours.
+    fn scrub(&self) -> Option<ScrubConfig> {
+        let every = Duration::try_from_secs_f64(self.scrub_hours * 3_600.0).ok()?;
+        (!every.is_zero()).then_some(ScrubConfig { every, repairs: !self.no_scrub_repair })
     }
 
     /// Where the network's files are.
