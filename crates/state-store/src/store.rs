@@ -43,8 +43,8 @@ impl StateStore {
     /// [`StateReadError`]: engine, damage, or a state that does not hash to its block's `state_root`.
     ///
     /// # Cost
-    /// Cached: a lookup. Otherwise one header, one diff, one anchor (cached as a rule), one scan of up to 1,024
-    /// canonical rows, at most 31 more diffs, two hashes for each root scanned.
+    /// Cached: a lookup. Otherwise one header, one diff, one anchor (cached as a rule), and where the parent's state is not
+    /// cached one scan of up to 1,024 canonical rows, at most 31 more diffs, two hashes for each root scanned.
     pub fn state(
         &self,
         txn: &impl Read,
@@ -158,8 +158,8 @@ impl Ancestors for StateStore {
         Ok(stored.state)
     }
 
-    fn cached(&self, root: &Root) -> Option<Arc<State>> {
-        self.caches.peek(root).map(|stored| stored.state)
+    fn cached(&self, root: &Root) -> Option<StoredState> {
+        self.caches.peek(root)
     }
 
     fn count_replay(&self, rows: usize) {

@@ -290,7 +290,7 @@ impl Restoration {
         put_ends(&database, row.target, proofs_from)?;
         recover::derive(&database)?;
         let identity = |txn: &lamella_tables::ReadTxn<'_>| Identity::read_row(txn).map(Some);
-        let report = invariants::check(&database, identity, progress)?;
+        let report = invariants::check(&database, identity, invariants::all_lanes(), progress)?;
         match report.findings.into_iter().next() {
             None if report.stopped => return Err(RestoreError::Stopped),
             None => {}
