@@ -36,29 +36,34 @@ async function ask(url, accept, signal) {
   }
 }
 
-/** The JSON of a route. */
-export async function get(route, { signal, origin = "" } = {}) {
-  const response = await ask(`${origin}${BASE}${route}`, "application/json", signal);
-  return response.json().catch((error) => {
+/** An answer up to its end: a node that dies in the middle of one has not answered. */
+function whole(body) {
+  return body.catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new Refusal("unreachable", "The node's answer broke off.");
   });
 }
 
+/** The JSON of a route. */
+export async function get(route, { signal, origin = "" } = {}) {
+  const response = await ask(`${origin}${BASE}${route}`, "application/json", signal);
+  return whole(response.json());
+}
+
 /** The JSON of a route that is about one block, and that block's root. */
 export async function getOf(route, { signal } = {}) {
   const response = await ask(`${BASE}${route}`, "application/json", signal);
-  return { root: response.headers.get("x-block-root"), value: await response.json() };
+  return { root: response.headers.get("x-block-root"), value: await whole(response.json()) };
 }
 
 /** The bytes of a route. */
 export async function getBytes(route, { signal } = {}) {
   const response = await ask(`${BASE}${route}`, "application/octet-stream", signal);
-  return new Uint8Array(await response.arrayBuffer());
+  return new Uint8Array(await whole(response.arrayBuffer()));
 }
 
 /** The text of the metrics. */
 export async function getMetrics({ signal, origin = "" } = {}) {
   const response = await ask(`${origin}/metrics`, "text/plain", signal);
-  return response.text();
+  return whole(response.text());
 }
