@@ -20,7 +20,7 @@ use tempfile::TempDir;
 const IMAGES: usize = 1_000;
 
 /// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills.
-const SLOW: &[&str] = &["lazy", "node-lazy"];
+const SLOW: &[&str] = &["lazy", "lazy-long", "lazy-full", "node-lazy"];
 
 /// The seed, unless told otherwise.
 const SEED: u64 = 12;
