@@ -19,6 +19,8 @@ use lamella_network_dir::{AssignedValidator, GenesisConfig};
 use lamella_types::Root;
 use lamella_xmss::scheme::SchemeName;
 
+use crate::node::ScrubConfig;
+
 pub use identity_key::{IdentityKey, IdentityKeyError, KeySource};
 
 /// What a node is to be. Every file but the validators' keys and the database has been read.
@@ -55,6 +57,14 @@ pub struct NodeConfig {
     /// Address of the archive that it ships finalized history into.
     #[cfg(feature = "archive")]
     pub archive: Option<String>,
+    /// Whether block proofs go there too.
+    #[cfg(feature = "archive")]
+    pub archive_proofs: bool,
+    /// Whether proofs are kept beyond their window while the archive lacks them.
+    #[cfg(feature = "archive")]
+    pub archive_required: bool,
+    /// How its store is read whole, time and again; never if `None`.
+    pub scrub: Option<ScrubConfig>,
     /// How many lines the log has lost, which it counts.
     pub lost_log_lines: Arc<AtomicU64>,
 }
@@ -64,6 +74,15 @@ impl NodeConfig {
     #[must_use]
     pub fn database(&self) -> PathBuf {
         database_path(&self.data_dir)
+    }
+
+    /// Address of the archive that it ships into, if this build can.
+    #[must_use]
+    pub fn archive(&self) -> Option<String> {
+        #[cfg(feature = "archive")]
+        return self.archive.clone();
+        #[cfg(not(feature = "archive"))]
+        None
     }
 }
 

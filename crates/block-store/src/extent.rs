@@ -21,9 +21,6 @@ use lamella_types::{Root, Slot, root::ROOT_BYTES};
 
 use crate::contradiction;
 
-/// Name of the row.
-const EXTENT: &str = "extent";
-
 const FORMAT: u8 = 1;
 
 /// Bytes of a key.
@@ -75,6 +72,9 @@ impl SignatureFloor {
 }
 
 impl Extent {
+    /// Name of its row of `Meta`.
+    pub const NAME: &str = "extent";
+
     /// A directory that begins with this block.
     #[must_use]
     pub fn begin(bootstrap: SlotRoot, parent_root: Root) -> Self {
@@ -121,7 +121,7 @@ impl Extent {
     /// # Errors
     /// A damaged row, or the engine.
     pub fn find(txn: &impl Read) -> Result<Option<Self>, ReadError> {
-        let name = MetaName::new(EXTENT);
+        let name = MetaName::new(Self::NAME);
         let Some(Bytes(bytes)) = txn.get::<Meta>(&name)? else { return Ok(None) };
         let bad = || contradiction::<Meta>(&name, "not an extent".to_owned());
         Self::decode(&bytes).map(Some).ok_or_else(bad)
@@ -132,7 +132,7 @@ impl Extent {
     /// # Errors
     /// A damaged or missing row, or the engine.
     pub fn read(txn: &impl Read) -> Result<Self, ReadError> {
-        let missing = || contradiction::<Meta>(&MetaName::new(EXTENT), "no row".to_owned());
+        let missing = || contradiction::<Meta>(&MetaName::new(Self::NAME), "no row".to_owned());
         Self::find(txn)?.ok_or_else(missing)
     }
 
@@ -141,7 +141,7 @@ impl Extent {
     /// # Errors
     /// When the engine fails.
     pub fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), EngineError> {
-        txn.put::<Meta>(&MetaName::new(EXTENT), &Bytes(self.encode()))
+        txn.put::<Meta>(&MetaName::new(Self::NAME), &Bytes(self.encode()))
     }
 
     /// The bytes of the row.

@@ -16,6 +16,9 @@
 //! | the blocks of a range, proven to be all of it | [`walk`] |
 //! | what is stored of a block | [`stored`] |
 //! | one block or state, proven under another | [`proof`] |
+//! | every stored block of a stretch of slots, forks included | [`tree`] |
+//! | who voted in which slot | [`participation`] |
+//! | what a block changed in its parent's state | [`change`] |
 //! | the chain of a running node, for its servers | [`served`] |
 //! | one block, state or diff for a person; containers as JSON | [`get`], [`json`] |
 //! | one digest over a stretch of the chain | [`checksum`] |
@@ -25,6 +28,7 @@
 //! Absent on purpose: anything that writes.
 
 pub mod block_id;
+pub mod change;
 pub mod checksum;
 mod directory;
 pub mod ends;
@@ -32,11 +36,13 @@ mod error;
 pub mod get;
 pub mod info;
 pub mod json;
+pub mod participation;
 pub mod proof;
 pub mod rows;
 pub mod served;
 pub mod stats;
 pub mod stored;
+pub mod tree;
 pub mod verify;
 pub mod walk;
 pub mod which;

@@ -10,10 +10,13 @@ use lamella_types::{Block, Checkpoint, Root, SignedBlock, Slot, State, Validator
 
 use super::{
     block_id::BlockId,
+    change::StateChange,
     ends::{Servable, servable},
     error::LookupError,
+    participation::{Participation, participation},
     proof::{self, HistoryProof},
     stored,
+    tree::{StoredTree, stored_tree},
     which::{Located, locate},
 };
 
@@ -74,6 +77,31 @@ impl Snapshot<'_> {
         slot: Slot,
     ) -> Result<Option<HistoryProof>, LookupError> {
         proof::prove(self.chain.states(), &self.txn, trusted, slot)
+    }
+
+    /// Every stored block of a stretch of slots, forks included.
+    ///
+    /// # Errors
+    /// As [`stored_tree`].
+    pub fn tree(&self, from: Slot, slots: u64) -> Result<StoredTree, LookupError> {
+        stored_tree(&self.txn, from, slots)
+    }
+
+    /// Who voted in a stretch of slots.
+    ///
+    /// # Errors
+    /// As [`participation`].
+    pub fn participation(&self, from: Slot, slots: u64) -> Result<Participation, LookupError> {
+        let validators = self.chain.fork_choice().head_summary().validator_count;
+        participation(&self.txn, validators, from, slots)
+    }
+
+    /// What the block changed in its parent's state.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn change(&self, located: &Located) -> Result<StateChange, LookupError> {
+        StateChange::read(self.chain.states(), &self.txn, located)
     }
 
     /// The block's post-state.

@@ -1,10 +1,11 @@
-//! What is stored of a located block: its body, its proof, its state.
+//! What is stored of a located block: its body, its proof, its state, its diff.
 
 use std::sync::Arc;
 
 use lamella_block_store::{self as block_store, SignedBlockRead};
+use lamella_state_diff::StateDiff;
 use lamella_state_store::StateStore;
-use lamella_tables::{ReadTxn, Slots};
+use lamella_tables::{Bytes, Diffs, Read as _, ReadTxn, Slots};
 use lamella_types::{Block, SignedBlock, State};
 
 use super::{
@@ -51,6 +52,20 @@ pub fn state(
     located: &Located,
 ) -> Result<Arc<State>, LookupError> {
     states.state(txn, &located.key.root)?.ok_or_else(|| gone(located))
+}
+
+/// The block's diff and its bytes as they are stored; `None` if its state is stored whole.
+///
+/// # Errors
+/// Damage.
+pub fn diff(
+    txn: &ReadTxn<'_>,
+    located: &Located,
+) -> Result<Option<(Vec<u8>, StateDiff)>, LookupError> {
+    let Some(Bytes(bytes)) = txn.get::<Diffs>(&located.key)? else { return Ok(None) };
+    let diff = StateDiff::decode(&bytes, located.key.slot)
+        .map_err(|error| contradiction::<Diffs>(&located.key, error.to_string()))?;
+    Ok(Some((bytes, diff)))
 }
 
 /// What was found a moment ago in the same snapshot is not found by its root.

@@ -27,6 +27,7 @@ mod fork_choice;
 mod metrics;
 mod network;
 mod register;
+mod scrub;
 mod storage;
 mod watch;
 

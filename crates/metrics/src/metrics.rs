@@ -16,6 +16,7 @@ use super::{
     fork_choice::ForkChoiceMetrics,
     network::{NetworkMetrics, SignatureMetrics},
     register::{Register, gauge},
+    scrub::ScrubMetrics,
     storage::{StorageMetrics, StorageSample},
     watch::WatchMetrics,
 };
@@ -42,6 +43,8 @@ pub struct Metrics {
     pub storage: StorageMetrics,
     /// What is archived.
     pub archive: ArchiveMetrics,
+    /// Whole readings of the store.
+    pub scrub: ScrubMetrics,
     /// What goes wrong quietly.
     pub watch: WatchMetrics,
 }
@@ -81,6 +84,7 @@ impl Metrics {
             signatures: SignatureMetrics::new(&r),
             storage: StorageMetrics::new(&r),
             archive: ArchiveMetrics::new(&r),
+            scrub: ScrubMetrics::new(&r),
             watch: WatchMetrics::new(&r),
             registry,
             scraping: Mutex::new(()),

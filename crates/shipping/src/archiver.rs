@@ -21,10 +21,10 @@ use crate::{
 };
 
 /// How often an object that was put is looked for before it counts as not put: a store may show it late.
-const READ_BACK_ATTEMPTS: usize = 4;
+pub(crate) const READ_BACK_ATTEMPTS: usize = 4;
 
 /// What to do if an object that was put is not there.
-const NOT_SHOWN: &str = "the store acknowledged it and does not show it; run it again";
+pub(crate) const NOT_SHOWN: &str = "the store acknowledged it and does not show it; run it again";
 
 /// What was shipped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use lamella_chain::restore::RestoreError;
 use lamella_inspect::{InspectError, LookupError};
 use lamella_state_store::StateReadError;
 use lamella_tables::{EngineError, ReadError, SlotRoot};
-use lamella_types::{Root, Slot};
+use lamella_types::{RejectionReason, Root, Slot};
 
 use crate::store::StoreError;
 
@@ -131,6 +131,18 @@ pub enum ShippingError {
     NotShippable {
         /// What is wrong.
         what: String,
+    },
+    /// A block that the state transition does not take: the archive agrees with itself, and not with the protocol.
+    #[error(
+        "{url}: block {block} is of the proven chain, and the state transition says {reason}; one of both programs is wrong: keep the archive, and tell us"
+    )]
+    Transition {
+        /// The store.
+        url: String,
+        /// The block.
+        block: SlotRoot,
+        /// Why not.
+        reason: RejectionReason,
     },
     /// Whoever asked for it stopped it.
     #[error("stopped; nothing is lost: the same command goes on from here")]

@@ -10,9 +10,11 @@
 //! | what lies where; names held to contents; two chains | [`remote`] |
 //! | a segment of a chain, read in short transactions | [`seal`] |
 //! | shipping, and when an upload counts | [`archiver`] |
+//! | block proofs beside the segments | [`proofs`], `sidecar` |
 //! | the frontier, and what it proves | [`proven`] |
 //! | verifying all of it | [`verifier`] |
 //! | a directory made of it | [`restorer`] |
+//! | parts of it, for a repair | [`parts`] |
 //! | objects that nobody can use | [`cleaner`] |
 //!
 //! Absent on purpose: a manifest, a cursor beside the database, an overwrite, a thread or a runtime that a caller sees.
@@ -20,10 +22,13 @@
 pub mod archiver;
 pub mod cleaner;
 mod error;
+pub mod parts;
+pub mod proofs;
 pub mod proven;
 pub mod remote;
 pub mod restorer;
 pub mod seal;
+mod sidecar;
 pub mod store;
 pub mod verifier;
 

@@ -5,8 +5,9 @@
 //! grows beside its place with a cursor in every commit, and gets its name when all of its invariants hold and its head is
 //! the target. So what is there in the end is whole, and what is there before is nobody's directory.
 
-use std::{ops::ControlFlow, path::Path, sync::Arc};
+use std::{collections::BTreeSet, ops::ControlFlow, path::Path, sync::Arc};
 
+use lamella_archive::ObjectName;
 use lamella_chain::{
     Identity, Progress,
     restore::{Begun, Restoration, RestoreError, RestoredBlock},
@@ -17,7 +18,8 @@ use lamella_types::{BlockBody, BlockHashes, Root, Slot};
 use crate::{
     error::ShippingError,
     proven::Proven,
-    remote::{Remote, SEGMENT_SLOTS},
+    remote::{Remote, SEGMENT_SLOTS, first_slot},
+    sidecar::Sidecar,
 };
 
 /// Where the restored chain is to end.
@@ -59,6 +61,9 @@ pub struct Restored {
     pub blocks: u64,
     /// Whether an earlier run had begun it.
     pub resumed: bool,
+    /// The oldest block from which on up to the target every block has its proof; `None` if proofs were not asked for, or
+    /// the archive has none for the target.
+    pub proofs_from: Option<SlotRoot>,
 }
 
 impl Restore<'_> {
@@ -69,6 +74,29 @@ impl Restore<'_> {
     pub fn run(
         &self,
         remote: &Remote,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Restored, ShippingError> {
+        self.make(remote, false, progress)
+    }
+
+    /// As [`Restore::run`], with the proofs that the archive has of the target and, without a gap, of the blocks before it:
+    /// a directory has proofs from some block on. They are kept as unchecked, since nothing but their scheme says what
+    /// they prove: the node checks them before it serves them.
+    ///
+    /// # Errors
+    /// As [`Restore::run`].
+    pub fn run_with_proofs(
+        &self,
+        remote: &Remote,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Restored, ShippingError> {
+        self.make(remote, true, progress)
+    }
+
+    fn make(
+        &self,
+        remote: &Remote,
+        with_proofs: bool,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Restored, ShippingError> {
         if self.database.exists() {
@@ -94,7 +122,8 @@ impl Restore<'_> {
         let begun = Restoration::begin(self.database, &identity, target)?;
         let frontier = SlotRoot::new(block.slot, block.root);
         let Begun::Unfinished(mut restoration) = begun else {
-            return Ok(Restored { target, frontier, segments: 0, blocks: 0, resumed: true });
+            let (segments, blocks, proofs_from) = (0, 0, None);
+            return Ok(Restored { target, frontier, segments, blocks, resumed: true, proofs_from });
         };
         let resumed = restoration.cursor().segments > 0;
         let mut segments = 0;
@@ -107,9 +136,12 @@ impl Restore<'_> {
             put_segment(&mut restoration, &proven, target)?;
             segments += 1;
         }
-        let blocks = restoration.cursor().blocks;
+        if with_proofs {
+            put_proofs(&mut restoration, &proven, target, progress)?;
+        }
+        let (blocks, proofs_from) = (restoration.cursor().blocks, restoration.proofs_from()?);
         restoration.finish(progress)?;
-        Ok(Restored { target, frontier, segments, blocks, resumed })
+        Ok(Restored { target, frontier, segments, blocks, resumed, proofs_from })
     }
 
     /// A trusted root within the segments proves what is before it, if its own state says so: the state's history is what
@@ -171,5 +203,45 @@ fn put_segment(
         }
     }
     restoration.put_segment(cursor.segments, blocks)?;
+    Ok(())
+}
+
+/// The proofs of the target and of the blocks before it, newest first, up to the first that the archive does not have.
+fn put_proofs(
+    restoration: &mut Restoration,
+    proven: &Proven<'_>,
+    target: SlotRoot,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<(), ShippingError> {
+    let total = target.slot / SEGMENT_SLOTS + 1;
+    for done in 0..total {
+        if progress(Progress { stage: "proofs", done, total }).is_break() {
+            return Err(ShippingError::Stopped);
+        }
+        let index = total - 1 - done;
+        let (first, end) = (first_slot(index), first_slot(index + 1));
+        let end = restoration.proofs_from()?.map_or(target.slot + 1, |from| from.slot).min(end);
+        // Genesis has none and needs none.
+        let blocks = restoration.canonical(first.max(1)..end)?;
+        let none =
+            |_| ShippingError::Zero { url: proven.remote.url(), what: "no such segment".into() };
+        if blocks.is_empty() {
+            continue;
+        }
+        let index = u32::try_from(index).map_err(none)?;
+        let Some(root) = proven.frontier.segment_roots().get(index as usize) else { return Ok(()) };
+        let name = ObjectName::Proofs { index, root: *root };
+        let Some(sidecar) = Sidecar::open(proven.remote, &name)? else { return Ok(()) };
+        let held: BTreeSet<Slot> = sidecar.index().slots().collect();
+        let missing = blocks.iter().rposition(|block| !held.contains(&block.slot));
+        let wanted = &blocks[missing.map_or(0, |missing| missing + 1)..];
+        let slots: Vec<Slot> = wanted.iter().map(|block| block.slot).collect();
+        for run in sidecar.runs(&slots).into_iter().rev() {
+            restoration.put_proofs(sidecar.proofs(run)?)?;
+        }
+        if missing.is_some() {
+            return Ok(());
+        }
+    }
     Ok(())
 }

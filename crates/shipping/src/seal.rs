@@ -12,7 +12,7 @@ use lamella_inspect::{InspectError, ends, walk::Walk};
 use lamella_state_diff::StateDiff;
 use lamella_state_store::StateStore;
 use lamella_tables::{Bytes, DatabaseView, Diffs, Read as _, ReadTxn, Registries, SlotRoot};
-use lamella_types::{BlockHeader, Checkpoint, Root, State};
+use lamella_types::{BlockHeader, Checkpoint, Root, State, limits::CHAIN_LAST_SLOT};
 
 use crate::{
     error::ShippingError,
@@ -30,6 +30,8 @@ pub struct Shipped<'a> {
     database: &'a DatabaseView,
     states: &'a StateStore,
     identity: &'a Identity,
+    /// The block that it ends at, if not at the finalized one.
+    end: Option<Root>,
 }
 
 /// What of a chain is finalized.
@@ -66,7 +68,14 @@ impl<'a> Shipped<'a> {
         states: &'a StateStore,
         identity: &'a Identity,
     ) -> Self {
-        Self { database, states, identity }
+        Self { database, states, identity, end: None }
+    }
+
+    /// The same, up to this block of it instead of the finalized one: an older one, or the last that a chain can have,
+    /// which nothing finalizes and which alone proves the last segment.
+    #[must_use]
+    pub const fn ending_at(self, root: Option<Root>) -> Self {
+        Self { end: root, ..self }
     }
 
     /// Its network.
@@ -79,16 +88,30 @@ impl<'a> Shipped<'a> {
         Ok(Network::new(self.identity.genesis_time, validators.ok_or_else(lost)?))
     }
 
-    /// The newest finalized block, on the head's chain.
+    /// The newest finalized block, on the head's chain, or the block that was named.
     pub(crate) fn settled(&self) -> Result<Settled, ShippingError> {
+        let not = |what| Err(ShippingError::NotShippable { what });
         let txn = self.database.read()?;
         let finalized = ends::fork_choice_row(&txn)?.finalized;
-        let header = ends::named(&txn, "finalized", finalized.root)?;
-        if block_store::canonical_root(&txn, finalized.slot)? != Some(finalized.root) {
-            let what = format!("the finalized block at slot {} is not canonical", finalized.slot);
-            return Err(ShippingError::NotShippable { what });
+        let root = self.end.unwrap_or(finalized.root);
+        let header = match self.end {
+            None => Some(ends::named(&txn, "finalized", root)?),
+            Some(named) => block_store::header(&txn, &named)?,
+        };
+        let Some(header) = header else {
+            return not(format!("block {root} is not in this directory"));
+        };
+        let slot = header.slot;
+        if block_store::canonical_root(&txn, slot)? != Some(root) {
+            return not(format!("block {root} at slot {slot} is not canonical"));
         }
-        Ok(Settled { header, state: self.state(&txn, finalized.root)? })
+        if slot > finalized.slot && slot != CHAIN_LAST_SLOT {
+            return not(format!(
+                "block {root} at slot {slot} is not finalized, slot {} is; only the last block that a chain can have, at slot {CHAIN_LAST_SLOT}, may be named before it is",
+                finalized.slot
+            ));
+        }
+        Ok(Settled { header, state: self.state(&txn, root)? })
     }
 
     /// The first segment that it can seal: all of whose blocks, and the one before, it has.

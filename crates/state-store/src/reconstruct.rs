@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use lamella_state_diff::{StateDiff, TALLY_DELTAS_MAX};
-use lamella_tables::{Bytes, Canonical, Diffs, Headers, Read as _, ReadTxn, SlotRoot};
+use lamella_tables::{Bytes, Canonical, Diffs, Headers, Read, SlotRoot};
 use lamella_types::{BlockHashes, BlockHeader, Checkpoint, Justifications, Root, Slot, State};
 
 use crate::{ANCHOR_INTERVAL_SLOTS, error::StateReadError, stored_state::StoredState};
@@ -12,7 +12,7 @@ use crate::{ANCHOR_INTERVAL_SLOTS, error::StateReadError, stored_state::StoredSt
 /// What a reconstruction asks of the states that are there already.
 pub(crate) trait Ancestors {
     /// The state of an anchor block, cached or proved.
-    fn anchor(&self, txn: &ReadTxn<'_>, key: SlotRoot) -> Result<Arc<State>, StateReadError>;
+    fn anchor(&self, txn: &impl Read, key: SlotRoot) -> Result<Arc<State>, StateReadError>;
 
     /// A state that nothing has to be read for.
     fn cached(&self, root: &Root) -> Option<Arc<State>>;
@@ -24,7 +24,7 @@ pub(crate) trait Ancestors {
 /// The state of the block at `key`, not yet compared with its header's `state_root`.
 pub(crate) fn from_diff(
     store: &impl Ancestors,
-    txn: &ReadTxn<'_>,
+    txn: &impl Read,
     key: SlotRoot,
     header: &BlockHeader,
     bytes: &[u8],
@@ -67,7 +67,7 @@ struct Branch {
 
 /// Walks parents until it meets the canonical chain, which then says which block the anchor is.
 fn branch(
-    txn: &ReadTxn<'_>,
+    txn: &impl Read,
     key: SlotRoot,
     header: &BlockHeader,
     diff: &StateDiff,
@@ -98,7 +98,7 @@ fn branch(
 /// The block roots of the branch up to the block: the anchor's history, then one scan of the canonical index, then the
 /// blocks off it. And the number of rows read for them.
 fn history(
-    txn: &ReadTxn<'_>,
+    txn: &impl Read,
     key: SlotRoot,
     branch: &Branch,
     anchor: &State,
@@ -128,7 +128,7 @@ fn history(
 /// number of earlier diffs read for them.
 fn tally(
     store: &impl Ancestors,
-    txn: &ReadTxn<'_>,
+    txn: &impl Read,
     key: SlotRoot,
     diff: &StateDiff,
     anchor: &State,

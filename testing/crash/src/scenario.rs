@@ -14,6 +14,8 @@ use lamella_types::{
 };
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
 
+use crate::archiving;
+
 /// Bytes of a proof where nothing depends on them.
 const PROOF_BYTES: usize = 3_000;
 
@@ -30,6 +32,9 @@ const FULL_BLOCKS: usize = 240;
 /// Slots of proofs kept where proofs are to be pruned.
 const SHORT_WINDOW_SLOTS: u64 = 3;
 
+/// Blocks after a gap of a thousand slots by which what is before it is finalized.
+const SETTLED_BLOCKS: usize = 40;
+
 /// What a run does next.
 #[derive(Debug, Clone)]
 pub enum Step {
@@ -39,6 +44,8 @@ pub enum Step {
     Batch(Vec<SignedBlock>),
     /// Reserves a slot for some keys.
     Reserve(Slot),
+    /// Ships the next segment into the folder beside the database.
+    Ship,
     /// A planted fault: promises a block and a reservation as one step, and makes them durable one after the other.
     Two(Box<SignedBlock>),
 }
@@ -58,6 +65,9 @@ pub struct Scenario {
     pub recorded_from: Option<usize>,
 }
 
+/// The scenario that ships.
+pub const SHIP: &str = "ship";
+
 /// The scenario whose driver is wrong.
 pub const TWO: &str = "two";
 
@@ -72,7 +82,7 @@ pub const SIXTY: &str = "sixty";
 
 /// Every scenario that must survive.
 pub const NAMES: &[&str] =
-    &["create", "head", "batch", "reorg", "prune", "anchor", "growth", "lazy", "checkpoint"];
+    &["create", "head", "batch", "reorg", "prune", "anchor", "growth", "lazy", "checkpoint", SHIP];
 
 /// Scenarios that must, too, whose images are large: pages used again after flushes, and a full file that is made longer.
 pub const HEAVY: &[&str] = &[LONG, FULL];
@@ -128,6 +138,7 @@ impl Scenario {
                 let steps = blocks.into_iter().map(Box::new).map(Step::Import);
                 (steps.collect(), Some(FULL_BLOCKS))
             }
+            SHIP => chain.shipped(),
             SIXTY => (chain.singles(61), Some(1)),
             TWO => {
                 let blocks = chain.take(6, PROOF_BYTES).into_iter().map(Box::new);
@@ -211,6 +222,7 @@ fn take(chain: &Chain, importer: &Importer, step: &Step) -> Result<(), String> {
         Step::Batch(blocks) => {
             importer.import_batch(blocks.clone()).map_err(text)?.map(drop).ok_or("all known".into())
         }
+        Step::Ship => archiving::ship(chain, &archiving::beside(chain.database().path())),
         Step::Two(block) => {
             let slot = block.block.slot;
             take(chain, importer, &Step::Import(block.clone()))?;
@@ -295,6 +307,20 @@ impl Blocks {
         steps.extend(far.map(Box::new).map(Step::Import));
         steps.extend(self.singles(5));
         steps
+    }
+
+    /// Two segments of a few blocks each, shipped one after the other.
+    fn shipped(&mut self) -> (Vec<Step>, Option<usize>) {
+        let mut steps = Vec::new();
+        for end in [1_022, 2_046] {
+            steps.extend(self.singles(4));
+            let far = [end - 1, end].map(|slot| signed(self.child(slot), PROOF_BYTES));
+            steps.extend(far.map(Box::new).map(Step::Import));
+            steps.extend(self.singles(SETTLED_BLOCKS));
+        }
+        let recorded_from = steps.len();
+        steps.extend([Step::Ship, Step::Ship]);
+        (steps, Some(recorded_from))
     }
 
     /// A block, then both duties of its slot.

@@ -13,6 +13,7 @@ mod db;
 mod devnet;
 mod disk;
 mod dying;
+mod explorer;
 mod flags;
 mod full;
 #[path = "../../../../crates/chain/tests/golden/schema2/unpack.rs"]
@@ -23,6 +24,7 @@ mod migrate;
 mod node;
 mod opening;
 mod pages;
+mod repair;
 mod unusable;
 mod wait;
 mod which;

@@ -133,7 +133,12 @@ impl Check<'_> {
         match states.state(txn, &key.root) {
             Ok(state) => self.report.check("S3", state.is_some(), || format!("no state for {key}")),
             Err(StateReadError::Read(ReadError::Engine(error))) => return Err(error),
-            Err(error) => self.report.check("S3", false, || format!("block {key}: {error}")),
+            Err(error) => {
+                if let StateReadError::Read(ReadError::Damaged(damage)) = &error {
+                    self.report.damaged(damage);
+                }
+                self.report.check("S3", false, || format!("block {key}: {error}"));
+            }
         }
         Ok(())
     }

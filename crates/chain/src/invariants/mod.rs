@@ -17,7 +17,9 @@ mod tests;
 use std::{collections::BTreeMap, fmt, ops::ControlFlow, time::Duration};
 
 use lamella_state_store::StateStore;
-use lamella_tables::{Canonical, DatabaseView, EngineError, ReadError, ReadTxn, Slots, Table as _};
+use lamella_tables::{
+    Canonical, Damage, DatabaseView, EngineError, ReadError, ReadTxn, Slots, Table as _,
+};
 
 use crate::{error::ChainOpenError, identity::Identity};
 
@@ -58,6 +60,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Findings in all.
     pub finding_count: u64,
+    /// Rows that cannot be read, each once, up to [`FINDINGS_MAX`].
+    pub damaged: Vec<Damage>,
     /// Names in Meta that this version does not know: tolerated, up to [`FINDINGS_MAX`].
     pub unknown_meta: Vec<String>,
     /// Whether it was stopped before the end.
@@ -93,6 +97,14 @@ impl Report {
         }
     }
 
+    /// Keeps a row that cannot be read, for whoever can repair it.
+    pub(crate) fn damaged(&mut self, damage: &Damage) {
+        let is_new = |kept: &Damage| (kept.table, &kept.key) != (damage.table, &damage.key);
+        if self.damaged.len() < FINDINGS_MAX && self.damaged.iter().all(is_new) {
+            self.damaged.push(damage.clone());
+        }
+    }
+
     /// Counts checks that were made elsewhere, `found` of them in vain.
     pub(crate) fn add<T: fmt::Display>(
         &mut self,
@@ -120,6 +132,7 @@ impl Report {
                 Ok(Some(value))
             }
             Err(ReadError::Damaged(damage)) => {
+                self.damaged(&damage);
                 let is_derivable = [Slots::NAME, Canonical::NAME].contains(&damage.table);
                 let remedy = if is_derivable { DERIVABLE } else { "" };
                 self.check(invariant, false, || format!("{damage}{remedy}"));

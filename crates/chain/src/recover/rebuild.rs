@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Derives everything that follows from headers, states and votes, and writes what differs.
-pub(super) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered), ChainOpenError> {
+pub(crate) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered), ChainOpenError> {
     let stored = readable(ForkChoiceRow::read(txn))?.flatten();
     let counted = readable(block_count(txn))?.flatten();
     let slots = rebuild_slots(txn)?;

@@ -9,7 +9,7 @@
 
 mod error;
 
-use std::{fs, future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, future::Future, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{
@@ -32,8 +32,15 @@ pub const ATTEMPTS_MAX: u32 = 4;
 /// Wait before the second attempt; before each further one it is twice as long: 1.4 s in all.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// Longest that one attempt may take, whatever the store's own client thinks: our objects are under a few MB.
+/// Longest that one attempt may take, whatever the store's own client thinks: but for sidecars of proofs, which have
+/// [`BYTES_PER_SECOND_MIN`], our objects are under a few MB.
 const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What a store has to take of a large object: 1 MB/s, 8.5 minutes for the largest there can be.
+const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
+
+/// Longest that the store's own client waits for an answer: as long as an attempt with the largest object, 512 MiB.
+const CLIENT_TIME_MAX: Duration = Duration::from_secs(60 + 513);
 
 /// Longest that a client retries below one of our attempts. Its own default is three minutes.
 const CLIENT_RETRY_TIME_MAX: Duration = Duration::from_secs(10);
@@ -96,7 +103,7 @@ impl Store {
             "file" => {
                 let folder = PathBuf::from(rest);
                 if access == Access::Write {
-                    fs::create_dir_all(&folder).map_err(|error| bad(error.to_string()))?;
+                    make_folder(&folder).map_err(|error| bad(error.to_string()))?;
                 }
                 let objects = LocalFileSystem::new_with_prefix(&folder);
                 // Without the flush an object that was acknowledged could be gone after a power cut.
@@ -156,8 +163,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`]: whether it is there is not known.
     pub fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        self.put_new_parts(name, vec![bytes.to_vec()])
+    }
+
+    /// As [`Store::put_new`], of an object that is large and lies in parts: it is held once.
+    ///
+    /// # Errors
+    /// As [`Store::put_new`].
+    pub fn put_new_parts(&self, name: &str, parts: Vec<Vec<u8>>) -> Result<Put, StoreError> {
         let path = self.path(name);
-        let payload = PutPayload::from(bytes.to_vec());
+        let payload: PutPayload = parts.into_iter().flat_map(PutPayload::from).collect();
+        let seconds = payload.content_length() as u64 / BYTES_PER_SECOND_MIN;
+        let time_max = ATTEMPT_TIME_MAX + Duration::from_secs(seconds);
         let put = || async {
             let mode = PutMode::Create;
             let options = PutOptions { mode, attributes: Attributes::new(), ..Default::default() };
@@ -167,7 +184,43 @@ impl Store {
                 Err(error) => Err(error),
             }
         };
-        self.attempt("put", name, put)
+        self.attempt_within(time_max, "put", name, put)
+    }
+
+    /// Bytes of an object; `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], which is not an absence.
+    pub fn size(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        let path = self.path(name);
+        let head = || async {
+            match self.objects.head(&path).await {
+                Ok(meta) => Ok(Some(meta.size)),
+                Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.attempt("look for", name, head)
+    }
+
+    /// A part of an object, exactly these bytes of it; `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], which is not an absence; also where the object ends before.
+    pub fn range(&self, name: &str, range: Range<u64>) -> Result<Option<Vec<u8>>, StoreError> {
+        if range.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let path = self.path(name);
+        let get = || async {
+            let options = GetOptions::new().with_range(Some(range.clone()));
+            match self.objects.get_opts(&path, options).await {
+                Ok(found) => read_all(found, range.end - range.start).await.map(Some),
+                Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.attempt("read", name, get)
     }
 
     /// The whole of an object; `None` if there is none of this name.
@@ -267,13 +320,23 @@ impl Store {
         name: &str,
         work: impl Fn() -> F,
     ) -> Result<T, StoreError> {
+        self.attempt_within(ATTEMPT_TIME_MAX, operation, name, work)
+    }
+
+    fn attempt_within<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        time_max: Duration,
+        operation: &'static str,
+        name: &str,
+        work: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
         self.runtime.block_on(async {
             let (mut reason, mut pause) = (String::new(), self.first_pause);
             for attempt in 1..=ATTEMPTS_MAX {
-                match timeout(ATTEMPT_TIME_MAX, work()).await {
+                match timeout(time_max, work()).await {
                     Ok(Ok(done)) => return Ok(done),
                     Ok(Err(error)) => reason = said(&error),
-                    Err(_) => reason = format!("no answer in {} s", ATTEMPT_TIME_MAX.as_secs()),
+                    Err(_) => reason = format!("no answer in {} s", time_max.as_secs()),
                 }
                 if attempt < ATTEMPTS_MAX {
                     sleep(pause).await;
@@ -284,6 +347,20 @@ impl Store {
             Err(StoreError::Failed { url, name, operation, attempts, reason })
         })
     }
+}
+
+/// Makes a folder, and its name durable with every name on the way to it, which a run may have made that was killed since.
+fn make_folder(folder: &std::path::Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for above in folder.canonicalize()?.ancestors().skip(1) {
+        match fs::File::open(above) {
+            Ok(above) => above.sync_all()?,
+            // Nobody like us has made anything in it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// What a reading found.
@@ -315,6 +392,22 @@ async fn read(found: GetResult, bytes_max: u64) -> Result<Read, Error> {
     Ok(Read::Whole(bytes))
 }
 
+/// Exactly so many bytes.
+async fn read_all(found: GetResult, expected: u64) -> Result<Vec<u8>, Error> {
+    let (mut bytes, mut parts) = (Vec::new(), found.into_stream());
+    while let Some(part) = parts.try_next().await? {
+        bytes.extend_from_slice(&part);
+        if bytes.len() as u64 > expected {
+            break;
+        }
+    }
+    if bytes.len() as u64 == expected {
+        return Ok(bytes);
+    }
+    let other = format!("{} bytes came, {expected} were asked for", bytes.len());
+    Err(Error::Generic { store: "archive", source: other.into() })
+}
+
 /// An error with what is behind it, on one line and not longer than a line should be.
 fn said(error: &Error) -> String {
     const CHARS_MAX: usize = 400;
@@ -337,7 +430,7 @@ fn s3(bucket: &str, settings: &[(&str, &str)]) -> Result<Arc<dyn ObjectStore>, E
     let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint).unwrap_or_default();
     let options = ClientOptions::new()
         .with_allow_http(endpoint.starts_with("http://"))
-        .with_timeout(ATTEMPT_TIME_MAX);
+        .with_timeout(CLIENT_TIME_MAX);
     let builder = builder.with_bucket_name(bucket).with_retry(retry).with_client_options(options);
     Ok(Arc::new(builder.build()?))
 }

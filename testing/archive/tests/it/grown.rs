@@ -27,8 +27,8 @@ use lamella_tables::{
     Registries, SegmentKey, SlotRoot, Slots, Table,
 };
 use lamella_types::{
-    Block, BlockBody, MultiMessageAggregate, Root, SignedBlock, Slot, State, genesis_state,
-    hash_tree_root, latest_block_root, limits::SLOT_MS,
+    Block, BlockBody, MultiMessageAggregate, ProofBytes, Root, SignedBlock, Slot, State,
+    genesis_state, hash_tree_root, latest_block_root, limits::SLOT_MS,
 };
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
 use tempfile::TempDir;
@@ -98,8 +98,11 @@ pub fn settings() -> Settings {
     Settings { durability: Durability::Lazy, ..Settings::default() }
 }
 
+/// A block with some bytes where its proof should be: the scheme `trust` looks at none.
 fn unproved(block: Block) -> SignedBlock {
-    SignedBlock { block, proof: MultiMessageAggregate::default() }
+    let proof = vec![block.slot as u8; 40 + block.slot as usize % 60];
+    let proof = MultiMessageAggregate { proof: ProofBytes::new(proof).unwrap() };
+    SignedBlock { block, proof }
 }
 
 /// A child without votes, and its post-state.

@@ -10,8 +10,12 @@
 mod faulty;
 mod grown;
 mod lessons;
+mod moto;
 mod node;
+mod proofs;
+mod repair;
 mod restore;
 mod resume;
 mod s3;
 mod simulation;
+mod transition;

@@ -13,7 +13,7 @@ use lamella::{
     config::{GossipConfig, IdentityKey, NodeConfig},
     node::{Inbox, Node},
 };
-use lamella_chain::Archived;
+use lamella_chain::{Archived, Settings};
 use lamella_http_api::ServerConfig;
 use lamella_network_dir::GenesisConfig;
 use lamella_shipping::{
@@ -29,6 +29,9 @@ use crate::grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore, settings, ship, 
 
 /// Longer than any shipment here; nothing waits for it unless it is broken.
 const FOREVER: Duration = Duration::from_secs(300);
+
+/// Slots of proofs that the nodes here keep.
+const WINDOW: u64 = 100;
 
 fn open(data: &TempDir, archive: Option<&Path>, inbox: &Inbox) -> Node {
     open_serving(data, archive, None, inbox)
@@ -56,7 +59,8 @@ fn open_serving(
         is_aggregator: false,
         duty_sync_gate: true,
         proof_scheme: SchemeName::Trust,
-        settings: settings(),
+        // Short enough for proofs to be beyond it.
+        settings: Settings { signature_window_slots: WINDOW, ..settings() },
         gossip: GossipConfig {
             listen: ([127, 0, 0, 1], 0).into(),
             identity: IdentityKey::of_data_dir(data.path()).unwrap(),
@@ -68,6 +72,9 @@ fn open_serving(
         checkpoint_urls: Vec::new(),
         checkpoint_root: None,
         archive: archive.map(|folder| folder.to_str().unwrap().to_owned()),
+        archive_proofs: archive.is_some(),
+        archive_required: archive.is_some(),
+        scrub: None,
         lost_log_lines: Default::default(),
     };
     Node::open(&config, None, inbox).unwrap()
@@ -132,9 +139,15 @@ fn what_a_shipping_node_counts_is_what_it_shipped() {
     let file = folder.path().join("no folder");
     fs::write(&file, "").unwrap();
     until(&file, 0, &|| {
-        metric(api, "lean_archive_failures_total") > 0 && metric(api, "lean_archive_failing") == 1
+        metric(api, "lean_archive_failures_total") > 0
+            && metric(api, "lean_archive_failing") == 1
+            && metric(api, "lean_archive_held_slots") == 2_300 - WINDOW
     });
-    until(folder.path(), SMALL_SEGMENTS, &|| metric(api, "lean_archive_bytes_total") > 0);
+    until(folder.path(), SMALL_SEGMENTS, &|| {
+        metric(api, "lean_archive_bytes_total") > 0
+            && metric(api, "lean_archive_proofs_shipped") == SMALL_SEGMENTS
+            && metric(api, "lean_archive_held_slots") == 0
+    });
 }
 
 #[test]

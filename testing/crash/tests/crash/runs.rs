@@ -7,11 +7,11 @@ use lamella_testing_crash::{
     network::node,
     plants::SIGN,
     record::Recorder,
-    scenario::{FULL, HEAVY, NAMES},
+    scenario::{FULL, HEAVY, NAMES, SHIP},
     trace::Operation,
 };
 
-use crate::support::{disk, effort, programs, run, scenario, scratch, survives};
+use crate::support::{disk, effort, programs, restoration, run, scenario, scratch, survives};
 
 /// Bytes of a lazy run's data file, as it begins.
 const FULL_BYTES: u64 = 128 << 20;
@@ -60,6 +60,26 @@ fn a_crash_while_an_image_is_opened_loses_nothing_either() {
         assert_eq!(all.failed, 0, "{:#?}", all.first);
         assert!(all.judged > RECOVERIES, "{all:?}");
     }
+}
+
+/// Symptom: a directory said that a segment was in the archive, and after a power cut there was no archive.
+/// Mechanism: objects and the folders between were flushed, the archive's own folder never into the one above it.
+/// Fix: who opens an archive for writing flushes every folder on the way to it.
+#[test]
+fn the_name_of_an_archives_folder_is_flushed_before_a_segment_is_put() {
+    let disk = disk();
+    let trace = scenario(SHIP, disk.path()).recording.trace;
+    let at = |wanted: &dyn Fn(&Operation) -> bool| trace.operations.iter().position(wanted);
+    let made = at(&|it| matches!(it, Operation::MakeFolder { path } if path == "archive"));
+    let named = at(&|it| matches!(it, Operation::Flush { path } if path.is_empty()));
+    let put = at(&|it| matches!(it, Operation::Link { to, .. } if to.ends_with(".lseg")));
+    assert!(made.is_some() && made < named && named < put, "{made:?} {named:?} {put:?}");
+}
+
+#[test]
+fn a_restoration_leaves_a_whole_directory_or_none_and_the_same_command_makes_it_whole() {
+    let (disk, scratch) = (disk(), scratch());
+    survives(&restoration(disk.path()), scratch.path());
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod many;
 mod mend;
 mod metrics;
 mod partition;
+mod scrub;
 mod soak;
 mod strangers;
 mod window;

@@ -54,6 +54,7 @@ const fn of_shipping(error: &ShippingError) -> u8 {
         ShippingError::Store(StoreError::TooLong { .. })
         | ShippingError::Damaged { .. }
         | ShippingError::Seal { .. }
+        | ShippingError::Transition { .. }
         | ShippingError::Diff { .. } => ExitCode::Damaged,
         ShippingError::Nothing { .. }
         | ShippingError::Missing { .. }
@@ -80,9 +81,10 @@ const fn of_restore(error: &RestoreError) -> u8 {
         RestoreError::Gap { .. } | RestoreError::NotAtTarget { .. } => ExitCode::NotStored,
         RestoreError::OtherTarget { .. } | RestoreError::InTheWay { .. } => ExitCode::Usage,
         RestoreError::Stopped => ExitCode::Stopped,
-        RestoreError::Open(_) | RestoreError::NotNext { .. } | RestoreError::Io { .. } => {
-            ExitCode::Failed
-        }
+        RestoreError::Open(_)
+        | RestoreError::NotNext { .. }
+        | RestoreError::ProofsApart { .. }
+        | RestoreError::Io { .. } => ExitCode::Failed,
     };
     code as u8
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use lamella_archive::ObjectName;
-use lamella_shipping::{cleaner, remote::Inventory, verifier};
-use lamella_types::Root;
+use lamella_shipping::{cleaner, remote::Inventory, verifier::Verify};
 use serde_json::{Value, json};
 
 use super::{ArchiveCommandError, ArchiveFlags, CommandError, job, open, print_line};
@@ -53,15 +52,10 @@ pub(super) fn list(archive: ArchiveFlags, json: bool) -> Result<(), CommandError
     print_line(&format!("listed, not read: network {network}: {}", sums.join(", ")))
 }
 
-pub(super) fn verify(
-    archive: ArchiveFlags,
-    deep: bool,
-    root: Option<Root>,
-    json: bool,
-) -> Result<(), CommandError> {
+pub(super) fn verify(archive: ArchiveFlags, asked: Verify, json: bool) -> Result<(), CommandError> {
     let (network, verified) = job(move |tell| {
         let remote = open(&archive.url, archive.network.network)?;
-        let verified = verifier::verify(&remote, root, deep, tell)?;
+        let verified = asked.run(&remote, tell)?;
         Ok((remote.network(), verified))
     })?;
     if json {
@@ -74,6 +68,9 @@ pub(super) fn verify(
             "slots_below": verified.below,
             "blocks": verified.blocks,
             "states": verified.states,
+            "transitions": verified.transitions,
+            "proofs_undamaged": asked.proofs.then_some(verified.proofs),
+            "blocks_without_proof": asked.proofs.then_some(verified.without_proof),
             "bad_frontiers": verified.bad_frontiers,
             "segments_beyond": verified.beyond,
             "objects_unproven": verified.unproven,
@@ -89,16 +86,25 @@ pub(super) fn verify(
     };
     let states = match verified.states {
         0 => "not verified: states (--deep)".to_owned(),
+        states if verified.transitions > 0 => {
+            format!("{states} states, {} made again by the transition", verified.transitions)
+        }
         states => format!("{states} states"),
     };
+    let proofs = match asked.proofs {
+        false => format!("{} objects of proofs and tails", verified.unproven),
+        true => format!(
+            "proofs of {} blocks, which are undamaged ({} blocks have none), {} objects of proofs and tails",
+            verified.proofs, verified.without_proof, verified.unproven
+        ),
+    };
     print_line(&format!(
-        "verified: {} segments, {} slots, {} blocks, {states}; root {} at slot {} ({trust}); not proven: {} objects of proofs and tails, {} segments beyond the frontier, {} objects with names that say nothing",
+        "verified: {} segments, {} slots, {} blocks, {states}; root {} at slot {} ({trust}); not proven: {proofs}, {} segments beyond the frontier, {} objects with names that say nothing",
         verified.segments,
         verified.below,
         verified.blocks,
         verified.root.root,
         verified.root.slot,
-        verified.unproven,
         verified.beyond,
         verified.unknown,
     ))
