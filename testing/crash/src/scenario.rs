@@ -22,6 +22,13 @@ const PROOF_BYTES: usize = 3_000;
 /// Bytes of a proof where the file is to grow.
 const LARGE_PROOF_BYTES: usize = 300_000;
 
+/// Bytes of a proof, and blocks, with which a lazy run fills 4 MiB twice and is flushed for it.
+const LAZY_PROOF_BYTES: usize = 500_000;
+const LAZY_BLOCKS: usize = 20;
+
+/// Blocks with proofs of that size after which a lazy file of 128 MiB, as it begins, is about to have no room at its end.
+const FULL_BLOCKS: usize = 240;
+
 /// Slots of proofs kept where proofs are to be pruned.
 const SHORT_WINDOW_SLOTS: u64 = 3;
 
@@ -64,12 +71,21 @@ pub const SHIP: &str = "ship";
 /// The scenario whose driver is wrong.
 pub const TWO: &str = "two";
 
+/// The scenario of lazy commits that are flushed for what they wrote.
+const LONG: &str = "lazy-long";
+
+/// The scenario in which a full file is made longer. Its images are of 128 MiB each.
+pub const FULL: &str = "lazy-full";
+
 /// The scenario whose calls fail.
 pub const SIXTY: &str = "sixty";
 
 /// Every scenario that must survive.
 pub const NAMES: &[&str] =
     &["create", "head", "batch", "reorg", "prune", "anchor", "growth", "lazy", "checkpoint", SHIP];
+
+/// Scenarios that must, too, whose images are large: pages used again after flushes, and a full file that is made longer.
+pub const HEAVY: &[&str] = &[LONG, FULL];
 
 impl Scenario {
     /// The scenario of this name.
@@ -78,7 +94,7 @@ impl Scenario {
     /// For any other.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        let mut known = NAMES.iter().chain([&TWO, &SIXTY]);
+        let mut known = NAMES.iter().chain(HEAVY).chain([&TWO, &SIXTY]);
         let name = known.find(|known| **known == name).expect("a scenario of NAMES");
         let genesis = genesis_state(1_700_000_000, registry(SMALL));
         let mut chain = Blocks::new(genesis.clone());
@@ -106,9 +122,21 @@ impl Scenario {
                 settings.durability = Durability::Lazy;
                 (chain.with_duties(), Some(4))
             }
+            LONG => {
+                settings.durability = Durability::Lazy;
+                settings.signature_window_slots = SHORT_WINDOW_SLOTS;
+                let blocks = chain.take(LAZY_BLOCKS, LAZY_PROOF_BYTES);
+                (blocks.into_iter().map(Box::new).map(Step::Import).collect(), Some(2))
+            }
             "checkpoint" => {
                 bootstrap = chain.checkpoint();
                 (chain.singles(3), None)
+            }
+            FULL => {
+                settings.durability = Durability::Lazy;
+                let blocks = chain.take(FULL_BLOCKS + 16, LAZY_PROOF_BYTES);
+                let steps = blocks.into_iter().map(Box::new).map(Step::Import);
+                (steps.collect(), Some(FULL_BLOCKS))
             }
             SHIP => chain.shipped(),
             SIXTY => (chain.singles(61), Some(1)),
