@@ -114,6 +114,7 @@ impl Member {
             archive: None,
             archive_proofs: false,
             archive_required: false,
+            history: Vec::new(),
             scrub: None,
             lost_log_lines: Arc::default(),
         };
