@@ -9,6 +9,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
 use lamella_chain::Settings;
@@ -19,9 +20,16 @@ use lamella_network_dir::{AssignedValidator, GenesisConfig};
 use lamella_types::Root;
 use lamella_xmss::scheme::SchemeName;
 
-use crate::node::ScrubConfig;
-
 pub use identity_key::{IdentityKey, IdentityKeyError, KeySource};
+
+/// How the store is read whole, time and again.
+#[derive(Debug, Clone)]
+pub struct ScrubConfig {
+    /// From the end of one reading to the beginning of the next.
+    pub every: Duration,
+    /// Whether rows are repaired.
+    pub repairs: bool,
+}
 
 /// What a node is to be. Every file but the validators' keys and the database has been read.
 #[derive(Debug, Clone)]

@@ -93,7 +93,6 @@ use workers::Workers;
 
 pub use error::{GuardCopyError, NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
-pub use scrub::ScrubConfig;
 #[cfg(feature = "simulation")]
 pub use simulated::{Clocks, SimulatedNode};
 pub(crate) use wall::skew_by;

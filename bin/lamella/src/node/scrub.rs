@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
 use super::unix_ms;
-use crate::source;
+use crate::{config::ScrubConfig, source};
 
 /// Lowest priority that a thread can have.
 const NICE: i32 = 19;
@@ -44,15 +44,6 @@ const WANTED_MAX: usize = 64;
 
 /// Findings that are logged one by one.
 const LOGGED_MAX: usize = 20;
-
-/// How the store is scrubbed.
-#[derive(Debug, Clone)]
-pub struct ScrubConfig {
-    /// From the end of one reading to the beginning of the next.
-    pub every: Duration,
-    /// Whether rows are repaired.
-    pub repairs: bool,
-}
 
 /// Blocks whose header or body rotted, and that nobody here has: `mend` asks peers for them.
 #[derive(Debug, Clone, Default)]

@@ -21,9 +21,8 @@ use lamella_types::SlotClock;
 use tracing::warn;
 
 use super::NodeArgs;
-use crate::{
-    config::{GossipConfig, IdentityKey, IdentityKeyError, KeySource, NodeConfig},
-    node::ScrubConfig,
+use crate::config::{
+    GossipConfig, IdentityKey, IdentityKeyError, KeySource, NodeConfig, ScrubConfig,
 };
 
 /// Ports where neither flag nor file says one: ethlambda's.
