@@ -46,9 +46,13 @@ test: ## Run every test; official vectors where LEANSPEC_VECTORS names them; wan
 	cargo test --workspace --doc
 	cargo test --workspace --lib --bins --tests
 
-torture: ## Judge crash images of recorded runs, a new seed each time, for HOURS=8; SEED repeats from one on
+torture: ## Ship and restore the longest chain; then judge crash images and simulate networks, new seeds each time, for HOURS=8; SEED repeats from one on
 	@sh .ci/deps test
-	LAMELLA_CRASH_HOURS=$(HOURS) LAMELLA_CRASH_SEED=$(SEED) $(RELEASE_CARGO) test --release -p lamella-testing-crash --test crash torture -- --ignored --nocapture
+	$(RELEASE_CARGO) test --release -p lamella-testing-long-chain -- --ignored --nocapture
+	@export LAMELLA_CRASH_HOURS=$(HOURS) LAMELLA_CRASH_SEED=$(SEED); \
+	$(RELEASE_CARGO) test --release -p lamella-testing-crash --test crash torture -- --ignored --nocapture & images=$$!; \
+	$(RELEASE_CARGO) test --release -p lamella-testing-sim --test it torture -- --ignored --nocapture; seeds=$$?; \
+	wait $$images && exit $$seeds
 
 fuzz: ## Fuzz what reads bytes of peers and disk, FUZZ_SECONDS a target, two at a time; wants a C++ compiler too
 	@sh .ci/deps fuzz

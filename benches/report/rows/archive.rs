@@ -1,9 +1,9 @@
 //! History as files.
 
 use crate::{
-    format::bytes,
+    format::{bytes, rate, ratio},
     measured::Measured,
-    row::{Limit, Row, at_most, beside, per_second},
+    row::{Check, Limit, Row, at_most, beside, per_second, quotient, told},
 };
 
 /// Slots of a segment.
@@ -12,7 +12,8 @@ const SLOTS: f64 = 1024.0;
 pub fn rows(measured: &Measured) -> Vec<Row> {
     let sizes = [(8, 40.0), (400, 60.0), (4096, 200.0)];
     let sizes = sizes.into_iter().map(|(validators, limit)| size(measured, validators, limit));
-    sizes.chain([verify(measured)]).collect()
+    let whole = [verify(measured), export(measured), restore(measured), beside_import(measured)];
+    sizes.chain(whole).collect()
 }
 
 fn size(measured: &Measured, validators: u64, limit: f64) -> Row {
@@ -53,6 +54,63 @@ fn verify(measured: &Measured) -> Row {
             slots("V 4096", "archive/verify/V4096", Limit::None),
             slots("sealing, V 8", "archive/seal/V8", Limit::None),
             slots("sealing, V 4096", "archive/seal/V4096", Limit::None),
+        ],
+        baselines: Vec::new(),
+    }
+}
+
+/// Bytes of memory that an export may take beyond the node's.
+const EXPORT_MEMORY_MAX: f64 = (64 << 20) as f64;
+
+const fn at_least(of: &'static str, value: Option<f64>, limit: f64) -> Check {
+    Check { of, value, spread: None, limit: Limit::AtLeast(limit), show: rate }
+}
+
+fn export(measured: &Measured) -> Row {
+    let figure = |what: &str| measured.figure(&format!("whole/export/{what}"));
+    Row {
+        what: "export of 2^18 slots",
+        inside: "once, V 8, into a folder: segments read in short transactions, sealed, decoded and verified, put with a flush, read \
+                 back; memory beyond the node's by its allocator",
+        neighbour: "-",
+        checks: vec![
+            at_least("slots a second", figure("slots_a_second"), 50_000.0),
+            at_most("memory", figure("memory_bytes"), EXPORT_MEMORY_MAX, bytes),
+        ],
+        baselines: Vec::new(),
+    }
+}
+
+fn restore(measured: &Measured) -> Row {
+    let ours = measured.figure("whole/restore/blocks_a_second");
+    let other = measured.figure("whole/catch_up/blocks_a_second");
+    Row {
+        what: "restore of 2^18 slots, blocks a second",
+        inside: "once, V 8, from a folder, durable at the end: every state rebuilt, hashed and stored as its diff, and then every \
+                 invariant of the directory checked, states read back",
+        neighbour: "-",
+        checks: vec![at_least("", ours, 25_000.0)],
+        baselines: vec![beside(
+            "the same blocks imported, 64 to a durable commit, without proofs and network",
+            other,
+            ours,
+            rate,
+        )],
+    }
+}
+
+fn beside_import(measured: &Measured) -> Row {
+    let figure = |what: &str| measured.figure(&format!("whole/{what}"));
+    let (alone, beside) = (figure("import_alone/p99_us"), figure("import_beside/p99_us"));
+    let medians = quotient(figure("import_beside/median_us"), figure("import_alone/median_us"));
+    Row {
+        what: "import while an archiver seals, p99 over p99 alone",
+        inside: "once, V 8: 2,000 durable imports of a block each, then 2,000 while a thread of the lowest priority ships the whole \
+                 chain into a folder without a pause, which a node does for a moment each 68 minutes",
+        neighbour: "-",
+        checks: vec![
+            at_most("", quotient(beside, alone), 1.1, ratio),
+            told("medians", medians, ratio),
         ],
         baselines: Vec::new(),
     }

@@ -9,6 +9,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
 use lamella_chain::Settings;
@@ -20,6 +21,15 @@ use lamella_types::Root;
 use lamella_xmss::scheme::SchemeName;
 
 pub use identity_key::{IdentityKey, IdentityKeyError, KeySource};
+
+/// How the store is read whole, time and again.
+#[derive(Debug, Clone)]
+pub struct ScrubConfig {
+    /// From the end of one reading to the beginning of the next.
+    pub every: Duration,
+    /// Whether rows are repaired.
+    pub repairs: bool,
+}
 
 /// What a node is to be. Every file but the validators' keys and the database has been read.
 #[derive(Debug, Clone)]
@@ -55,6 +65,17 @@ pub struct NodeConfig {
     /// Address of the archive that it ships finalized history into.
     #[cfg(feature = "archive")]
     pub archive: Option<String>,
+    /// Whether block proofs go there too.
+    #[cfg(feature = "archive")]
+    pub archive_proofs: bool,
+    /// Whether proofs are kept beyond their window while the archive lacks them.
+    #[cfg(feature = "archive")]
+    pub archive_required: bool,
+    /// Where to fetch the history before the block that the directory began with, tried in order.
+    #[cfg(feature = "archive")]
+    pub history: Vec<String>,
+    /// How its store is read whole, time and again; never if `None`.
+    pub scrub: Option<ScrubConfig>,
     /// How many lines the log has lost, which it counts.
     pub lost_log_lines: Arc<AtomicU64>,
 }
@@ -64,6 +85,15 @@ impl NodeConfig {
     #[must_use]
     pub fn database(&self) -> PathBuf {
         database_path(&self.data_dir)
+    }
+
+    /// Address of the archive that it ships into, if this build can.
+    #[must_use]
+    pub fn archive(&self) -> Option<String> {
+        #[cfg(feature = "archive")]
+        return self.archive.clone();
+        #[cfg(not(feature = "archive"))]
+        None
     }
 }
 

@@ -5,6 +5,7 @@
 //! | flags, messages, exit codes | [`cli`], [`config`] |
 //! | importing a block | [`import`], [`proofs`] |
 //! | what the consensus thread must not do | `heavy` |
+//! | whom a repair asks | `source` |
 //! | running; beginning elsewhere than at genesis | [`node`]; [`checkpoint`] |
 
 pub mod checkpoint;
@@ -16,3 +17,4 @@ pub mod node;
 pub mod proofs;
 #[cfg(test)]
 mod signed_chain;
+mod source;

@@ -1,8 +1,8 @@
 //! What a directory holds: where it began, and from which block on it has blocks, states and proofs.
 //!
-//! One row of `Meta`, so that nobody has to guess it from the first row of some table. Today there is one range, from
-//! the block that the directory began with to the head; the row has room for more, so that history fetched later can
-//! stand beside a hole until both meet.
+//! One row of `Meta`, so that nobody has to guess it from the first row of some table. A directory that began at a
+//! checkpoint has one range, from there to the head. History that is fetched later grows from genesis up in a range of its
+//! own, with a hole between them until both meet and are one.
 //!
 //! ```text
 //! extent = format: u8 = 1 | bootstrap: key 40 | ranges: u16 BE | (bytes: u16 BE | range) each, ascending
@@ -20,9 +20,6 @@ use lamella_tables::{
 use lamella_types::{Root, Slot, root::ROOT_BYTES};
 
 use crate::contradiction;
-
-/// Name of the row.
-const EXTENT: &str = "extent";
 
 const FORMAT: u8 = 1;
 
@@ -57,6 +54,17 @@ pub struct Range {
     pub newest: Option<SlotRoot>,
 }
 
+/// What is missing before the oldest block of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hole {
+    /// The newest block before it; `None` where it begins with genesis.
+    pub after: Option<SlotRoot>,
+    /// The oldest block after it.
+    pub until: SlotRoot,
+    /// The parent of that one: the newest block that is missing.
+    pub parent_root: Root,
+}
+
 /// How far proofs have been pruned.
 ///
 /// leanSpec's finalized checkpoint follows the head and may move back in a reorg, so the floor keeps the
@@ -75,6 +83,9 @@ impl SignatureFloor {
 }
 
 impl Extent {
+    /// Name of its row of `Meta`.
+    pub const NAME: &str = "extent";
+
     /// A directory that begins with this block.
     #[must_use]
     pub fn begin(bootstrap: SlotRoot, parent_root: Root) -> Self {
@@ -109,6 +120,84 @@ impl Extent {
         self.newest().oldest
     }
 
+    /// The range that has this slot; the last one for slots after its oldest block.
+    #[must_use]
+    pub fn at(&self, slot: Slot) -> Option<&Range> {
+        let has = |range: &&Range| {
+            range.oldest.slot <= slot && range.newest.is_none_or(|newest| slot <= newest.slot)
+        };
+        self.ranges.iter().find(has)
+    }
+
+    /// The first hole: what is missing before the oldest block of a range.
+    #[must_use]
+    pub fn hole(&self) -> Option<Hole> {
+        let until = |range: &Range| (range.oldest, range.parent_root);
+        match &self.ranges[..] {
+            [first, ..] if first.oldest.slot > 0 => {
+                let (until, parent_root) = until(first);
+                Some(Hole { after: None, until, parent_root })
+            }
+            [first, second, ..] => {
+                let (until, parent_root) = until(second);
+                Some(Hole { after: first.newest, until, parent_root })
+            }
+            _ => None,
+        }
+    }
+
+    /// Slots before the head's range that no range has.
+    #[must_use]
+    pub fn missing_slots(&self) -> u64 {
+        let end = |range: &Range| range.newest.map_or(0, |newest| newest.slot + 1);
+        let held = self.ranges.iter().map(|range| end(range).saturating_sub(range.oldest.slot));
+        self.oldest().slot.saturating_sub(held.sum())
+    }
+
+    /// Blocks from the beginning of the first hole were put, without their proofs: all from `first`, whose parent this is,
+    /// to `last`. `false`, and nothing changes, if they do not belong there.
+    ///
+    /// Upholds P1: proofs below the head's range count as pruned from now on, which the finalized slot allows.
+    #[must_use]
+    pub fn fill(
+        &mut self,
+        first: SlotRoot,
+        parent_root: Root,
+        last: SlotRoot,
+        finalized_slot: Slot,
+    ) -> bool {
+        let Some(hole) = self.hole() else { return false };
+        let follows = match hole.after {
+            None => first.slot == 0 && self.ranges.len() < RANGES_MAX,
+            Some(after) => after.root == parent_root && after.slot < first.slot,
+        };
+        if !follows || last < first || last.slot >= hole.until.slot {
+            return false;
+        }
+        let floor = |key| SignatureFloor { key, finalized_slot };
+        let proofs = floor(SlotRoot::first_of(last.slot + 1));
+        match self.ranges.first_mut().filter(|_| hole.after.is_some()) {
+            Some(range) => (range.newest, range.proofs) = (Some(last), proofs),
+            None => {
+                let (oldest, states_from) = (first, first.slot);
+                let newest = Some(last);
+                self.ranges.insert(0, Range { oldest, parent_root, states_from, proofs, newest });
+            }
+        }
+        for range in &mut self.ranges[1..] {
+            if range.proofs.key < range.oldest {
+                range.proofs = floor(range.oldest);
+            }
+        }
+        if hole.parent_root == last.root {
+            let grown = self.ranges.remove(0);
+            let Range { oldest, parent_root, states_from, .. } = grown;
+            let next = &mut self.ranges[0];
+            *next = Range { oldest, parent_root, states_from, ..*next };
+        }
+        true
+    }
+
     /// Moves the floor of the proofs of the range that ends at the head.
     pub fn set_floor(&mut self, proofs: SignatureFloor) {
         if let Some(newest) = self.ranges.last_mut() {
@@ -121,7 +210,7 @@ impl Extent {
     /// # Errors
     /// A damaged row, or the engine.
     pub fn find(txn: &impl Read) -> Result<Option<Self>, ReadError> {
-        let name = MetaName::new(EXTENT);
+        let name = MetaName::new(Self::NAME);
         let Some(Bytes(bytes)) = txn.get::<Meta>(&name)? else { return Ok(None) };
         let bad = || contradiction::<Meta>(&name, "not an extent".to_owned());
         Self::decode(&bytes).map(Some).ok_or_else(bad)
@@ -132,7 +221,7 @@ impl Extent {
     /// # Errors
     /// A damaged or missing row, or the engine.
     pub fn read(txn: &impl Read) -> Result<Self, ReadError> {
-        let missing = || contradiction::<Meta>(&MetaName::new(EXTENT), "no row".to_owned());
+        let missing = || contradiction::<Meta>(&MetaName::new(Self::NAME), "no row".to_owned());
         Self::find(txn)?.ok_or_else(missing)
     }
 
@@ -141,7 +230,7 @@ impl Extent {
     /// # Errors
     /// When the engine fails.
     pub fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), EngineError> {
-        txn.put::<Meta>(&MetaName::new(EXTENT), &Bytes(self.encode()))
+        txn.put::<Meta>(&MetaName::new(Self::NAME), &Bytes(self.encode()))
     }
 
     /// The bytes of the row.
@@ -270,6 +359,52 @@ mod tests {
         let end = first + 2 + two().ranges[0].encode().len();
         bytes.splice(end..end, [1, 2, 3]);
         assert_eq!(Extent::decode(&bytes), Some(two()));
+    }
+
+    /// A directory that began at block 20, whose parent is 15.
+    fn later() -> Extent {
+        Extent::begin(at(20, 20), at(15, 15).root)
+    }
+
+    #[test]
+    fn history_grows_from_genesis_until_it_meets_what_came_after() {
+        let mut extent = later();
+        assert_eq!(extent.missing_slots(), 20);
+        assert!(extent.fill(at(0, 1), Root::ZERO, at(7, 7), 30));
+        assert_eq!((extent.ranges().len(), extent.missing_slots()), (2, 12));
+        assert_eq!(extent.newest().proofs.key, at(20, 20), "no proofs below");
+        let slots = |extent: &Extent| [0, 7, 8, 19, 20, 99].map(|slot| extent.at(slot).is_some());
+        assert_eq!(slots(&extent), [true, true, false, false, true, true]);
+        assert_eq!(Extent::decode(&extent.encode()).as_ref(), Some(&extent));
+        // The floor that pruning moved since then stays.
+        let floor = SignatureFloor { key: at(25, 25), finalized_slot: 28 };
+        extent.set_floor(floor);
+        assert!(extent.fill(at(9, 9), at(7, 7).root, at(15, 15), 30));
+        assert_eq!((extent.ranges().len(), extent.missing_slots()), (1, 0));
+        let Range { oldest, parent_root, states_from, proofs, newest } = *extent.newest();
+        assert_eq!((oldest, parent_root, states_from), (at(0, 1), Root::ZERO, 0));
+        assert_eq!((proofs, newest), (floor, None));
+        assert!(extent.hole().is_none() && slots(&extent) == [true; 6]);
+        assert_eq!(extent.bootstrap, at(20, 20), "where it began is not forgotten");
+    }
+
+    #[test]
+    fn blocks_that_do_not_belong_where_the_hole_begins_change_nothing() {
+        let mut begun = later();
+        assert!(begun.fill(at(0, 1), Root::ZERO, at(7, 7), 30));
+        let refused = [
+            (later(), at(1, 1), Root::ZERO, at(7, 7)),
+            (later(), at(0, 1), Root::ZERO, at(20, 20)),
+            (begun.clone(), at(0, 1), Root::ZERO, at(9, 9)),
+            (begun.clone(), at(9, 9), at(8, 8).root, at(9, 9)),
+            (begun.clone(), at(7, 7), at(7, 7).root, at(9, 9)),
+            (begun.clone(), at(9, 9), at(7, 7).root, at(8, 8)),
+            (Extent::begin(at(0, 1), Root::ZERO), at(0, 1), Root::ZERO, at(9, 9)),
+        ];
+        for (before, first, parent_root, last) in refused {
+            let mut extent = before.clone();
+            assert!(!extent.fill(first, parent_root, last, 30) && extent == before, "{first}");
+        }
     }
 
     #[test]

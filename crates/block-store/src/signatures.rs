@@ -87,6 +87,26 @@ pub fn signed_block(txn: &impl Read, root: &Root) -> Result<SignedBlockRead, Rea
     Ok(SignedBlockRead::Found(Box::new(whole(txn, &key, &header, proof)?)))
 }
 
+/// The proof of a stored block; `None` if it was pruned, or is one of those that nobody has checked.
+///
+/// # Errors
+/// A damaged row, or the engine; a proof that is missing at or above the floor is damage (P1).
+pub fn checked_proof(
+    txn: &impl Read,
+    unchecked: &UncheckedProofs,
+    key: &SlotRoot,
+) -> Result<Option<Vec<u8>>, ReadError> {
+    if let Some(Bytes(proof)) = txn.get::<Signatures>(key)? {
+        return Ok((!unchecked.contains(key)).then_some(proof));
+    }
+    let floor = signature_floor(txn)?.key;
+    if *key < floor {
+        return Ok(None);
+    }
+    let what = format!("no proof, yet proofs are pruned only below {floor}");
+    Err(contradiction::<Signatures>(key, what))
+}
+
 /// Signed blocks at these slots, of every branch and whatever is known of their proofs, in order: `blocks_max` or, at the
 /// last slot, some more. With the slot below which these are all.
 ///

@@ -21,9 +21,6 @@ use lamella_types::Slot;
 
 use crate::contradiction;
 
-/// Name of the row.
-const UNCHECKED: &str = "unchecked_proofs";
-
 const FORMAT: u8 = 1;
 
 /// Bytes of a key.
@@ -40,6 +37,9 @@ pub struct UncheckedProofs {
 }
 
 impl UncheckedProofs {
+    /// Name of its row of `Meta`.
+    pub const NAME: &str = "unchecked_proofs";
+
     /// One proof is not there, or bad, and no other.
     #[must_use]
     pub fn of(bad: SlotRoot) -> Self {
@@ -51,7 +51,7 @@ impl UncheckedProofs {
     /// # Errors
     /// A damaged row, or the engine.
     pub fn read(txn: &impl Read) -> Result<Self, ReadError> {
-        let name = MetaName::new(UNCHECKED);
+        let name = MetaName::new(Self::NAME);
         let Some(Bytes(bytes)) = txn.get::<Meta>(&name)? else { return Ok(Self::default()) };
         let bad = || contradiction::<Meta>(&name, "not a range of slots and keys".to_owned());
         Self::decode(&bytes).ok_or_else(bad)
@@ -62,7 +62,7 @@ impl UncheckedProofs {
     /// # Errors
     /// When the engine fails.
     pub fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), EngineError> {
-        let name = MetaName::new(UNCHECKED);
+        let name = MetaName::new(Self::NAME);
         if *self == Self::default() {
             return txn.delete::<Meta>(&name).map(|_| ());
         }
@@ -108,6 +108,19 @@ impl UncheckedProofs {
         self.bad.extend(new);
         self.slots = if next < self.slots.end { next..self.slots.end } else { 0..0 };
         true
+    }
+
+    /// A proof is missing or cannot be read. `false`, and nothing changes, if too many are.
+    #[must_use]
+    pub fn mark_bad(&mut self, key: SlotRoot) -> bool {
+        if self.contains(&key) {
+            return true;
+        }
+        let has_room = self.bad.len() < BAD_PROOFS_MAX;
+        if has_room {
+            self.bad.push(key);
+        }
+        has_room
     }
 
     /// Proofs that are known to be bad or missing.

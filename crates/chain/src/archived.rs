@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! format: u8 = 1 | segments confirmed: u64 BE | address of the archive: length u16 BE, UTF-8
+//! | segments whose proofs are confirmed: u64 BE; 0 without, as an earlier version wrote it
 //! ```
 //!
 //! Every segment below the number was put there and read back, or found there and verified. It is a claim about another
@@ -14,30 +15,32 @@ use lamella_tables::{Bytes, Meta, MetaName, Read, ReadError};
 
 use crate::{error::PersistError, identity::bad_row, open::Chain};
 
-/// Name of the row.
-const ARCHIVED: &str = "archived";
-
 const FORMAT: u8 = 1;
 
 /// Longest address that is kept: a path or a bucket's name is far shorter.
 pub const ADDRESS_BYTES_MAX: usize = 4_096;
 
 /// What an archive is known to hold of this directory's chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Archived {
     /// Its address.
     pub address: String,
     /// Segments confirmed there, from the first on.
     pub segments: u64,
+    /// Segments, from the first on, of which the archive has every block proof that it can get here.
+    pub proofs: u64,
 }
 
 impl Archived {
+    /// Name of the row.
+    pub(crate) const NAME: &str = "archived";
+
     /// What was confirmed last; `None` if this directory was never shipped.
     ///
     /// # Errors
     /// A damaged row, or the engine.
     pub fn read(txn: &impl Read) -> Result<Option<Self>, ReadError> {
-        let name = MetaName::new(ARCHIVED);
+        let name = MetaName::new(Self::NAME);
         let Some(Bytes(bytes)) = txn.get::<Meta>(&name)? else { return Ok(None) };
         Self::decode(&bytes).map(Some).ok_or_else(|| bad_row(&name))
     }
@@ -47,16 +50,21 @@ impl Archived {
         let address = &address[..address.len().min(ADDRESS_BYTES_MAX)];
         let length = u16::try_from(address.len()).unwrap_or(u16::MAX);
         let head = [&[FORMAT][..], &self.segments.to_be_bytes(), &length.to_be_bytes()];
-        [&head.concat(), address].concat()
+        [&head.concat(), address, &self.proofs.to_be_bytes()].concat()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (segments, rest) = bytes.strip_prefix(&[FORMAT])?.split_first_chunk()?;
         let (length, rest) = rest.split_first_chunk()?;
-        let address = rest.get(..usize::from(u16::from_be_bytes(*length)))?;
+        let (address, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        let proofs = match rest {
+            [] => 0,
+            rest => u64::from_be_bytes(*rest.first_chunk()?),
+        };
         Some(Self {
             address: String::from_utf8(address.to_vec()).ok()?,
             segments: u64::from_be_bytes(*segments),
+            proofs,
         })
     }
 }
@@ -69,7 +77,7 @@ impl Chain {
     pub fn put_archived(&self, archived: &Archived) -> Result<(), PersistError> {
         let _writer = self.writer.lock();
         let mut txn = self.database.write()?;
-        txn.put::<Meta>(&MetaName::new(ARCHIVED), &Bytes(archived.encode()))?;
+        txn.put::<Meta>(&MetaName::new(Archived::NAME), &Bytes(archived.encode()))?;
         Ok(txn.commit()?)
     }
 }
@@ -80,13 +88,17 @@ mod tests {
 
     #[test]
     fn a_row_has_these_bytes_and_comes_back_longer_too_and_cut_never() {
-        let archived = Archived { address: "s3://b/p".to_owned(), segments: 258 };
+        let archived = Archived { address: "s3://b/p".to_owned(), segments: 258, proofs: 3 };
         let bytes = archived.encode();
-        let expected = [&[1, 0, 0, 0, 0, 0, 0, 1, 2, 0, 8][..], b"s3://b/p"].concat();
+        let expected =
+            [&[1, 0, 0, 0, 0, 0, 0, 1, 2, 0, 8][..], b"s3://b/p", &[0; 7], &[3]].concat();
         assert_eq!(bytes, expected);
+        // As an earlier version wrote it.
+        let old = Archived { proofs: 0, ..archived.clone() };
+        assert_eq!(Archived::decode(&bytes[..19]), Some(old));
         assert_eq!(Archived::decode(&bytes).as_ref(), Some(&archived));
         assert_eq!(Archived::decode(&[&bytes[..], &[1, 2]].concat()), Some(archived));
-        for length in 0..bytes.len() {
+        for length in (0..bytes.len()).filter(|length| *length != 19) {
             assert_eq!(Archived::decode(&bytes[..length]), None);
         }
     }

@@ -4,7 +4,7 @@ use std::path::{self, Path, PathBuf};
 
 use lamella_fork_choice::RestoreError;
 use lamella_state_store::{StateReadError, StateWriteError};
-use lamella_tables::{Consequence, EngineError, OpenError, ReadError};
+use lamella_tables::{Consequence, EngineError, OpenError, ReadError, SlotRoot};
 use lamella_types::RejectionReason;
 
 /// Why a directory cannot be used. It is exactly as it was.
@@ -110,6 +110,14 @@ pub enum PersistError {
     /// The state is not what its block and parent make it: a fault of ours, kept off the disk.
     #[error(transparent)]
     State(#[from] StateWriteError),
+    /// Blocks that were put as history and do not belong where history is missing.
+    #[error("the blocks {first} to {last} are not where history is missing: nothing was written")]
+    NotHistory {
+        /// The first.
+        first: SlotRoot,
+        /// The last.
+        last: SlotRoot,
+    },
     /// A row that had to be read cannot be trusted.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -14,7 +14,7 @@
 //! | S2 | every block has exactly one of anchor or diff; a diff's base has one too, at a lower slot, within 1,024 slots of an anchor |
 //! | S3 | every reconstructed state hashes to its header's `state_root` |
 //! | S4 | every segment and registry hashes to its key; those that an anchor names exist |
-//! | C1 | Canonical, walked by parent links from the head, is exact and complete down to the oldest block of the extent |
+//! | C1 | Canonical, walked by parent links from the head, is exact and complete down to the oldest block of its range of the extent; so it is in the ranges before |
 //! | L1 | the live tree is its root, an ancestor of the finalized block, and all its stored descendants |
 //! | P1 | a missing proof lies below the signature floor, and the floor was finalized |
 //! | P2 | a stored proof that was not checked is one of the row of unchecked proofs, and is not served |
@@ -32,6 +32,8 @@ mod archived;
 mod beside;
 mod error;
 mod guard;
+mod history;
+mod hold;
 mod identity;
 pub mod invariants;
 mod meta;
@@ -39,6 +41,7 @@ pub mod migrate;
 mod open;
 mod persist;
 mod recover;
+pub mod repair;
 pub mod restore;
 #[doc(hidden)]
 pub mod rows;
@@ -52,6 +55,8 @@ pub use archived::{ADDRESS_BYTES_MAX, Archived};
 pub use beside::explain;
 pub use error::{ChainOpenError, PersistError};
 pub use guard::{GuardError, Reserved};
+pub use history::{HISTORY_BLOCKS_MAX, PastBlock};
+pub use hold::{HELD_SLOTS_MAX, Held};
 pub use identity::{Identity, SCHEMA_VERSION};
 pub use invariants::{Finding, Progress, Report, verify};
 pub use meta::{ForkChoiceRow, block_count};

@@ -78,11 +78,7 @@ impl ForkChoiceRow {
     /// Writes the row, and how many blocks there are with it.
     pub(crate) fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), ReadError> {
         txn.put::<Meta>(&MetaName::new(FORK_CHOICE), &Bytes(self.encode()))?;
-        let stats = txn.table_stats()?;
-        let blocks = stats.iter().find(|table| table.name == Slots::NAME).map(|table| table.rows);
-        let row = [&[FORMAT], &blocks.unwrap_or_default().to_be_bytes()[..]].concat();
-        txn.put::<Meta>(&MetaName::new(BLOCKS), &Bytes(row))?;
-        Ok(())
+        put_block_count(txn)
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -113,6 +109,14 @@ impl ForkChoiceRow {
             time: u64::from_le_bytes(*time),
         })
     }
+}
+
+/// Writes how many blocks there are now.
+pub(crate) fn put_block_count(txn: &mut WriteTxn<'_>) -> Result<(), ReadError> {
+    let stats = txn.table_stats()?;
+    let blocks = stats.iter().find(|table| table.name == Slots::NAME).map(|table| table.rows);
+    let row = [&[FORMAT], &blocks.unwrap_or_default().to_be_bytes()[..]].concat();
+    Ok(txn.put::<Meta>(&MetaName::new(BLOCKS), &Bytes(row))?)
 }
 
 /// How many blocks the last commit left; `None` if no row says.

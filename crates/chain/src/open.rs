@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::{
     beside,
     error::ChainOpenError,
+    hold::Hold,
     identity::Identity,
     meta::ForkChoiceRow,
     recover::{self, Recovered},
@@ -115,6 +116,8 @@ pub struct Chain {
     pub(crate) view: RwLock<Arc<ForkChoice>>,
     /// Held by whoever changes the view, from its copy to its publication.
     pub(crate) writer: Mutex<Writer>,
+    /// Proofs that somebody still needs.
+    pub(crate) hold: Hold,
     identity: Identity,
 }
 
@@ -269,6 +272,7 @@ impl Chain {
             settings,
             view: RwLock::new(Arc::new(view)),
             writer: Mutex::default(),
+            hold: Hold::default(),
             identity,
         };
         (chain, opened)

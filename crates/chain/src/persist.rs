@@ -13,6 +13,7 @@ use lamella_types::{AttestationData, Block, BlockHeader, Root, SignedBlock, Slot
 
 use crate::{
     error::PersistError,
+    hold::Held,
     open::Chain,
     settle::settle,
     unchecked,
@@ -197,6 +198,22 @@ impl Chain {
         })
     }
 
+    /// Keeps proofs from this slot on, as far as [`HELD_SLOTS_MAX`](crate::HELD_SLOTS_MAX) allows, until another slot is
+    /// said.
+    pub fn hold_proofs_from(&self, slot: Slot) {
+        self.hold.from(slot);
+    }
+
+    /// What is kept beyond the window now, although a whole segment of it is finalized and could be elsewhere.
+    #[must_use]
+    pub fn held_proofs(&self) -> Held {
+        let view = self.fork_choice();
+        if !self.hold.is_shippable(view.latest_finalized().slot) {
+            return Held::default();
+        }
+        self.hold.held(self.settings.signature_window_slots, view.head_summary().slot)
+    }
+
     /// One bounded step. An engine failure fails the import; a damaged row is reported and costs only the step.
     fn prune_signatures(
         &self,
@@ -204,8 +221,8 @@ impl Chain {
         view: &ForkChoice,
     ) -> Result<Result<PruneStep, ReadError>, PersistError> {
         let (tip, finalized) = (view.head_summary().slot, view.latest_finalized().slot);
-        let (window, rows_max) =
-            (self.settings.signature_window_slots, self.settings.prune_rows_max);
+        let window = self.hold.window(self.settings.signature_window_slots, tip);
+        let rows_max = self.settings.prune_rows_max;
         match block_store::prune_signatures(txn, tip, finalized, window, rows_max) {
             Err(error @ ReadError::Engine(_)) => Err(error.into()),
             outcome => Ok(outcome),

@@ -29,6 +29,8 @@ use crate::{
 mod rebuild;
 mod summaries;
 
+pub(crate) use rebuild::rebuild;
+
 /// Rows that a start wrote or dropped because they did not say what headers, states and votes say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recovered {
@@ -43,6 +45,12 @@ pub struct Recovered {
 }
 
 impl Recovered {
+    /// Rows in all.
+    #[must_use]
+    pub const fn row_count(&self) -> u64 {
+        self.votes + self.slots + self.canonical + self.fork_choice as u64
+    }
+
     /// Whether there was anything to derive again.
     #[must_use]
     pub fn is_something(&self) -> bool {

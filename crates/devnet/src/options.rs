@@ -72,4 +72,6 @@ pub struct Announced {
     pub slot: u64,
     /// The folder.
     pub dir: PathBuf,
+    /// Where a browser sees all nodes on one page.
+    pub pages: String,
 }

@@ -70,6 +70,23 @@ impl Ports {
         places.collect::<Result<_, _>>().map(Self)
     }
 
+    /// Flags with which each node serves pages that show all of them.
+    pub(super) fn page_flags(&self) -> Vec<String> {
+        let named = self.0.iter().flat_map(|place| {
+            let Place { node_id, ports, .. } = place;
+            let node = format!("{node_id}={}", origin(ports.api));
+            ["--explorer-node".to_owned(), node]
+        });
+        std::iter::once("--explorer".to_owned()).chain(named).collect()
+    }
+
+    /// Where the page of all nodes is; empty without a node.
+    pub(super) fn pages(&self) -> String {
+        let page =
+            |place: &Place| format!("{}{}", origin(place.ports.api), lamella_explorer::NETWORK);
+        self.0.first().map(page).unwrap_or_default()
+    }
+
     /// The ports alone, as [`lamella_network_dir::genesis`] takes them.
     #[must_use]
     pub fn numbers(&self) -> Vec<NodePorts> {
@@ -82,6 +99,10 @@ impl Place {
     pub fn release(&mut self) {
         self.held = None;
     }
+}
+
+fn origin(port: u16) -> String {
+    format!("http://{}:{port}", Ipv4Addr::LOCALHOST)
 }
 
 fn udp(port: u16) -> io::Result<UdpSocket> {

@@ -57,5 +57,6 @@ fn announced(options: &DevnetOptions, folder: &Folder) -> Announced {
         last_signable_slot: folder.record.last_signable_slot(),
         slot: folder.now(),
         dir: options.dir.clone(),
+        pages: folder.ports.pages(),
     }
 }

@@ -57,7 +57,8 @@ pub struct Lines;
 
 impl Show for Lines {
     fn announced(&mut self, network: &Announced) -> io::Result<()> {
-        line(&announcement(network))
+        line(&announcement(network))?;
+        line(&format!("pages at {}", network.pages))
     }
 
     fn slot(&mut self, picture: &Picture) -> io::Result<()> {

@@ -87,11 +87,13 @@ impl<'a> Watch<'a> {
         show: &'a mut dyn Show,
     ) -> Result<Self, DevnetError> {
         let mut nodes = Vec::new();
+        let pages = folder.ports.page_flags();
         let mut places = std::mem::take(&mut folder.ports.0);
         for place in &mut places {
             let node_id = place.node_id.clone();
             let window = options.signature_window.map(|slots| slots.to_string());
-            let flags = window.map(|slots| vec!["--signature-window".to_owned(), slots]);
+            let window = window.map(|slots| ["--signature-window".to_owned(), slots]);
+            let flags = pages.iter().cloned().chain(window.into_iter().flatten());
             let command = NodeCommand {
                 program: options.program.clone(),
                 network_dir: options.dir.clone(),
@@ -101,7 +103,7 @@ impl<'a> Watch<'a> {
                 slot_ms: folder.slot_ms,
                 ports: place.ports,
                 log_filter: None,
-                flags: flags.unwrap_or_default(),
+                flags: flags.collect(),
             };
             place.release();
             let process = NodeProcess::start(command)

@@ -132,14 +132,19 @@ const UNKNOWN_HOST: ApiError =
     ApiError::Forbidden("Host is a name that is not ours; --http-allow-host makes it known");
 
 /// Before each request of the API but for metrics and health, which monitors ask for by any name.
-pub(super) async fn check(
+pub(super) async fn check(access: State<Arc<Access>>, request: Request, next: Next) -> Response {
+    if access.is_local && !access.knows_host(request.headers()) {
+        return UNKNOWN_HOST.into_response();
+    }
+    allow_origin(access, request, next).await
+}
+
+/// Before each request of the API's port: tells a browser that the page may read the answer, if the operator allowed that.
+pub(super) async fn allow_origin(
     State(access): State<Arc<Access>>,
     request: Request,
     next: Next,
 ) -> Response {
-    if access.is_local && !access.knows_host(request.headers()) {
-        return UNKNOWN_HOST.into_response();
-    }
     let Some(origin) = access.allowed_origin(request.headers()) else {
         return next.run(request).await;
     };

@@ -21,6 +21,8 @@ pub(super) struct Share {
     /// In KiB, rounded up.
     answers: Arc<Semaphore>,
     event_streams: Arc<Semaphore>,
+    /// Segments of the archive that it waits for: one.
+    seals: Arc<Semaphore>,
 }
 
 /// A client, for the handlers of its requests.
@@ -31,6 +33,11 @@ impl Client {
     /// Room for an answer.
     pub(super) fn answer(&self, kib: u32) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0.answers).try_acquire_many_owned(kib).ok()
+    }
+
+    /// Its turn to have a segment made.
+    pub(super) async fn seal(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.seals).acquire_owned().await.ok()
     }
 
     /// A place for a stream of events.
@@ -76,6 +83,7 @@ impl Clients {
             connections: of(limits.connections),
             answers: of(limits.answer_bytes / 1024),
             event_streams: of(limits.event_streams),
+            seals: Arc::new(Semaphore::new(1)),
         }
     }
 }

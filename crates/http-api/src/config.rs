@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::Page;
+
 /// Where to listen.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -19,6 +21,8 @@ pub struct ServerConfig {
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may read answers, `*` for all; those that are named may ask for changes, too.
     pub allowed_origins: Vec<String>,
+    /// Pages for people that the API's port serves, too.
+    pub pages: Vec<Page>,
 }
 
 impl ServerConfig {
@@ -33,6 +37,7 @@ impl ServerConfig {
             admin: None,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            pages: Vec::new(),
         }
     }
 }

@@ -34,9 +34,17 @@ pub enum ApiError {
     /// No such block is stored.
     #[error(transparent)]
     NotStored(#[from] NotStored),
+    /// The archive has no such object, or its segment cannot be made here.
+    #[error("{text}")]
+    NoObject {
+        /// What a program looks at.
+        code: &'static str,
+        /// What a person reads.
+        text: String,
+    },
     /// The block is here, its proof was pruned.
     #[error(
-        "the proof of block {root} at slot {slot} was pruned, proofs are kept from slot {floor}; its application/json needs none"
+        "the proof of block {root} at slot {slot} {how}, proofs are kept from slot {floor}; its application/json needs none"
     )]
     Pruned {
         /// The block.
@@ -45,6 +53,8 @@ pub enum ApiError {
         slot: Slot,
         /// The first slot whose proofs are all here.
         floor: Slot,
+        /// Why it is not here.
+        how: &'static str,
     },
     /// The block's proof was not checked yet, or is bad.
     #[error(
@@ -92,6 +102,7 @@ impl ApiError {
             Self::NoRoute => (StatusCode::NOT_FOUND, "no_route"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::NotStored(reason) => (StatusCode::NOT_FOUND, absence(reason)),
+            Self::NoObject { code, .. } => (StatusCode::NOT_FOUND, *code),
             Self::Pruned { .. } => (StatusCode::GONE, "pruned"),
             Self::Unchecked { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unchecked"),
             Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
@@ -112,7 +123,9 @@ impl From<LookupError> for ApiError {
         match error.into_store_error() {
             Ok(error) => Self::Store(error),
             Err(LookupError::NotStored(reason)) => Self::NotStored(reason),
-            Err(LookupError::Pruned { root, slot, floor }) => Self::Pruned { root, slot, floor },
+            Err(LookupError::Pruned { root, slot, floor, how }) => {
+                Self::Pruned { root, slot, floor, how }
+            }
             Err(LookupError::Unchecked { root, slot }) => Self::Unchecked { root, slot },
             Err(damage) => Self::Corrupt(damage.to_string()),
         }

@@ -14,6 +14,9 @@
 //! | whether the node does what it is for | `standing`, `ready` |
 //! | SSZ or JSON | `accept`, `answer` |
 //! | blocks and headers, states, fork choice | `blocks`, `states`, `fork_choice` |
+//! | one block or state proven under another; the chain as an archive | `proofs`, `archive`, `sealed` |
+//! | fork trees, participation, changes of states | `history` |
+//! | pages for people, which it is handed | `pages` |
 //! | the node itself, the aggregator role | `node`, `admin` |
 //! | server-sent events: published, streamed | `events`, `stream` |
 //! | unknown, pruned, corrupt, busy | `error` |
@@ -26,6 +29,7 @@ mod accept;
 mod access;
 mod admin;
 mod answer;
+mod archive;
 mod blocks;
 mod clients;
 mod config;
@@ -34,11 +38,14 @@ mod error;
 mod events;
 mod facts;
 mod fork_choice;
+mod history;
 mod limits;
 mod node;
+mod pages;
 mod proofs;
 mod ready;
 mod routes;
+mod sealed;
 mod server;
 mod stall;
 mod standing;
@@ -52,5 +59,6 @@ pub use events::{EVENT_CAPACITY, Events};
 pub use facts::NodeFacts;
 pub use limits::Limits;
 pub use node::version;
+pub use pages::Page;
 pub use server::{ApiServer, ServeError, serve};
 pub use standing::{HELD_BYTES_MAX, KeysStanding, Standing};

@@ -12,6 +12,8 @@ pub struct Limits {
     pub read_wait: Duration,
     /// Bytes of finished answers that wait for their clients: six of the largest.
     pub answer_bytes: usize,
+    /// Longest wait for the turn to have a segment of the archive made, which takes tens of milliseconds.
+    pub seal_wait: Duration,
     /// Streams of events.
     pub event_streams: usize,
     /// Connections to each port. Further ones wait in the system's queue.
@@ -29,6 +31,7 @@ impl Default for Limits {
             reads: 8,
             read_wait: Duration::from_millis(500),
             answer_bytes: 128 << 20,
+            seal_wait: Duration::from_secs(5),
             event_streams: 64,
             connections: 256,
             address_part: 4,

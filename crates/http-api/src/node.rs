@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State, response::Response};
-use lamella_inspect::served::{DatabaseFacts, Served};
+use lamella_inspect::{
+    held::HeldSlots,
+    served::{DatabaseFacts, Served},
+};
 use lamella_network::{
     standing::{Peer, SyncStatus},
     wire::topic::GOSSIP_DIGEST,
@@ -146,9 +149,11 @@ struct DatabaseBody {
     genesis_time: u64,
     registry_root: String,
     proof_scheme: String,
-    /// Blocks and states are here from this slot on.
+    /// From this slot on blocks and states are here up to the head.
     first_slot: Slot,
     head_slot: Slot,
+    /// Slots of which every block and state is here; what lies between is missing.
+    held: Vec<HeldSlots>,
     /// Proofs are all here from this slot on.
     proofs_from_slot: Slot,
     file_bytes: u64,
@@ -180,7 +185,7 @@ pub(super) async fn database(
 
 fn database_body(chain: &Served) -> Result<Answer, ApiError> {
     let (facts, summary) = (chain.database()?, chain.summary());
-    let DatabaseFacts { servable, file, trees, .. } = facts;
+    let DatabaseFacts { servable, held, file, trees, .. } = facts;
     let tables = trees.into_iter().map(|table| TableBody {
         name: table.name,
         rows: table.rows,
@@ -194,6 +199,7 @@ fn database_body(chain: &Served) -> Result<Answer, ApiError> {
         proof_scheme: facts.proof_scheme,
         first_slot: servable.oldest.slot,
         head_slot: summary.head_slot,
+        held,
         proofs_from_slot: servable.proofs_from,
         file_bytes: file.file_bytes,
         used_bytes: file.used_bytes,

@@ -46,6 +46,7 @@ struct Readiness {
     peers: Check,
     readers: Check,
     keys: Check,
+    archive: Check,
 }
 
 /// `GET /lean/v0/node/ready`: 200 if all is as it should be, else 503, and the reasons in any case.
@@ -70,9 +71,11 @@ impl Readiness {
             },
             readers: readers(&standing),
             keys: keys(&standing, slot),
+            archive: archive(&standing),
         };
-        let Self { ticks, clock, sync, peers, readers, keys, .. } = &readiness;
-        let is_ready = [ticks, clock, sync, peers, readers, keys].iter().all(|check| check.is_ok);
+        let Self { ticks, clock, sync, peers, readers, keys, archive, .. } = &readiness;
+        let checks = [ticks, clock, sync, peers, readers, keys, archive];
+        let is_ready = checks.iter().all(|check| check.is_ok);
         readiness.is_ready = is_ready;
         readiness
     }
@@ -162,6 +165,24 @@ fn keys(standing: &Standing, slot: Slot) -> Check {
     Check::new(true, until)
 }
 
+/// An archive that is required and lacks what would have been pruned is away for longer than the window.
+fn archive(standing: &Standing) -> Check {
+    match standing.archive_lacks {
+        None => Check::new(true, "none is required"),
+        Some((0, _)) => Check::new(true, "nothing is kept beyond its window for it"),
+        Some((slots, 0)) => Check::new(
+            false,
+            format!("proofs of {slots} slots beyond the window are kept until it has them"),
+        ),
+        Some((slots, lost)) => Check::new(
+            false,
+            format!(
+                "it lacks the proofs of {lost} slots that are pruned, and of {slots} more beyond the window"
+            ),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
@@ -185,10 +206,11 @@ mod tests {
     }
 
     fn refused(facts: &NodeFacts, head_slot: Slot) -> Vec<&'static str> {
-        let Readiness { is_ready, ticks, clock, sync, peers, readers, keys } =
+        let Readiness { is_ready, ticks, clock, sync, peers, readers, keys, archive } =
             Readiness::of(facts, head_slot);
         let checks = [("ticks", ticks), ("clock", clock), ("sync", sync), ("peers", peers)];
-        let checks = checks.into_iter().chain([("readers", readers), ("keys", keys)]);
+        let more = [("readers", readers), ("keys", keys), ("archive", archive)];
+        let checks = checks.into_iter().chain(more);
         let refused: Vec<_> =
             checks.filter(|(_, check)| !check.is_ok).map(|(name, _)| name).collect();
         assert_eq!(is_ready, refused.is_empty());
@@ -200,7 +222,9 @@ mod tests {
     #[test]
     fn each_thing_that_is_wrong_is_told_by_its_name() {
         type Change = fn(&mut Standing);
-        let wrong: [(&str, Change); 8] = [
+        let wrong: [(&str, Change); 10] = [
+            ("archive", |standing| standing.archive_lacks = Some((9, 0))),
+            ("archive", |standing| standing.archive_lacks = Some((9, 7))),
             ("ticks", |standing| standing.ticked = None),
             ("ticks", |standing| {
                 let long_ago = Instant::now().checked_sub(Duration::from_millis(3 * SLOT_MS));

@@ -15,10 +15,12 @@ use tokio::time::timeout;
 
 use super::{
     access::{self, Access},
-    admin, blocks,
+    admin, archive, blocks,
     context::ApiContext,
     error::ApiError,
-    fork_choice, node, proofs, ready, states, stream,
+    fork_choice, history, node,
+    pages::{self, Page},
+    proofs, ready, states, stream,
 };
 
 /// Bytes of a request body: the only one taken is `{"enabled":true}`.
@@ -31,8 +33,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Prometheus' text format. leanSpec `METRICS_CONTENT_TYPE`.
 const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Every route of the API port, `/metrics` included as in leanSpec.
-pub(super) fn router(context: Arc<ApiContext>, access: Access) -> Router {
+/// Every route of the API port, `/metrics` included as in leanSpec, and these pages.
+pub(super) fn router(context: Arc<ApiContext>, access: Access, pages: &[Page]) -> Router {
     let access = Arc::new(access);
     let admin = Router::new()
         .route("/lean/v0/admin/aggregator", get(admin::aggregator).post(admin::set_aggregator))
@@ -44,8 +46,14 @@ pub(super) fn router(context: Arc<ApiContext>, access: Access) -> Router {
         .route("/lean/v0/blocks/{id}/header", get(blocks::header))
         .route("/lean/v0/headers/{id}", get(blocks::header))
         .route("/lean/v0/states/{id}", get(states::state))
+        .route("/lean/v0/states/{id}/change", get(history::change))
+        .route("/lean/v0/tree/{slot}", get(history::tree))
+        .route("/lean/v0/participation/{slot}", get(history::participation))
         .route("/lean/v0/proof/block/{slot}", get(proofs::proof))
         .route("/lean/v0/proof/state/{slot}", get(proofs::proof))
+        .route("/lean/v0/archive", get(archive::networks))
+        .route("/lean/v0/archive/{network}", get(archive::list))
+        .route("/lean/v0/archive/{network}/{*name}", get(archive::object))
         .route("/lean/v0/checkpoints/justified", get(fork_choice::justified))
         .route("/lean/v0/fork_choice", get(fork_choice::fork_choice))
         .route("/lean/v0/node/identity", get(node::identity))
@@ -55,10 +63,12 @@ pub(super) fn router(context: Arc<ApiContext>, access: Access) -> Router {
         .route("/lean/v0/node/ready", get(ready::ready))
         .route("/lean/v0/events", get(stream::events))
         .merge(admin)
+        .merge(pages::routes(pages))
         // Before the layer, which answers a browser's OPTIONS.
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(access, access::check));
-    finish(routes.merge(monitored()), context)
+        .layer(from_fn_with_state(Arc::clone(&access), access::check));
+    let monitored = monitored().layer(from_fn_with_state(access, access::allow_origin));
+    finish(routes.merge(monitored), context)
 }
 
 /// The routes of a metrics port of its own.

@@ -91,7 +91,7 @@ pub fn serve(config: &ServerConfig, context: Arc<ApiContext>) -> Result<ApiServe
     let own_port = config.metrics_port.filter(is_own);
     let metrics = own_port.map(|port| bind("--metrics-port", metrics_ip, port)).transpose()?;
     let metrics_address = metrics.as_ref().map(|(_, address)| *address);
-    let mut ports = vec![(api, router(Arc::clone(&context), Access::new(config)))];
+    let mut ports = vec![(api, router(Arc::clone(&context), Access::new(config), &config.pages))];
     if let Some((listener, _)) = metrics {
         ports.push((listener, metrics_router(Arc::clone(&context))));
     }

@@ -24,6 +24,9 @@ pub struct Standing {
     pub silenced_keys: usize,
     /// What the keys of the node's validators can sign; `None` without keys.
     pub keys: Option<KeysStanding>,
+    /// Slots of block proofs that are kept beyond their window since a required archive lacks them, and those that are
+    /// pruned although it does; `None` if none is required.
+    pub archive_lacks: Option<(u64, u64)>,
 }
 
 /// What a node's keys can sign.

@@ -1,11 +1,14 @@
-//! What a snapshot says of itself: its head and checkpoints, where its chain begins and ends, what of it can be served.
+//! What a snapshot says of itself: its head and checkpoints, which slots of its chain it has, what of it can be served.
 
 use lamella_block_store::{self as block_store, Extent, Range};
 use lamella_chain::ForkChoiceRow;
 use lamella_tables::{Meta, MetaName, ReadError, ReadTxn, SlotRoot};
 use lamella_types::{BlockHeader, Checkpoint, Root, Slot};
 
-use super::error::{LookupError, NotStored, contradiction};
+use super::{
+    error::{LookupError, NotStored, contradiction},
+    held::HeldSlots,
+};
 
 /// What can be served of the chain, by what the directory says that it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,13 +62,33 @@ fn not_there(what: &str, root: Root) -> ReadError {
     contradiction::<Meta>(&name, format!("the {what} block {root} is not stored"))
 }
 
-/// Where the head's chain begins and ends, as one snapshot has it.
-#[derive(Debug, Clone, Copy)]
+/// Which slots of the head's chain are stored, ascending.
+///
+/// # Errors
+/// A damaged or missing row.
+pub fn held_slots(txn: &ReadTxn<'_>) -> Result<Vec<HeldSlots>, ReadError> {
+    Ok(Ends::read(txn)?.held())
+}
+
+/// Where the head's chain begins and ends, as one snapshot has it, and what of it is stored.
+#[derive(Debug, Clone)]
 pub(crate) struct Ends {
-    /// The range that ends at the head.
-    pub(crate) range: Range,
+    extent: Extent,
     /// The head.
     pub(crate) head: SlotRoot,
+}
+
+/// A stretch of the head's chain without holes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// Its oldest block.
+    pub(crate) oldest: SlotRoot,
+    /// Parent of that one.
+    pub(crate) parent_root: Root,
+    /// Its newest block.
+    pub(crate) newest: SlotRoot,
+    /// Whether that is the head.
+    pub(crate) is_open: bool,
 }
 
 impl Ends {
@@ -76,19 +99,42 @@ impl Ends {
         let head = block_store::slot(txn, &stored.head)?;
         let head = head.ok_or_else(|| not_there("head", stored.head))?;
         let head = SlotRoot::new(head, stored.head);
-        Ok(Self { range: *Extent::read(txn)?.newest(), head })
+        Ok(Self { extent: Extent::read(txn)?, head })
+    }
+
+    /// The stretch that ends at the head.
+    pub(crate) fn newest(&self) -> Stretch {
+        self.stretch(self.extent.newest())
+    }
+
+    fn stretch(&self, range: &Range) -> Stretch {
+        let Range { oldest, parent_root, newest, .. } = *range;
+        let is_open = newest.is_none();
+        Stretch { oldest, parent_root, newest: newest.unwrap_or(self.head), is_open }
+    }
+
+    pub(crate) fn held(&self) -> Vec<HeldSlots> {
+        let stretches = self.extent.ranges().iter().map(|range| self.stretch(range));
+        let slots = |stretch: Stretch| HeldSlots {
+            from_slot: stretch.oldest.slot,
+            to_slot: stretch.newest.slot,
+        };
+        stretches.map(slots).collect()
+    }
+
+    /// That a slot is in none of the stretches.
+    pub(crate) fn not_held(&self, slot: Slot) -> NotStored {
+        NotStored::BeforeOldest { slot, oldest: self.extent.oldest().slot, held: self.held() }
     }
 }
 
-/// That the slot lies on the stored part of the head's chain.
-pub(crate) fn within(txn: &ReadTxn<'_>, slot: Slot, ends: &Ends) -> Result<(), LookupError> {
-    let (oldest, head_slot) = (ends.range.oldest.slot, ends.head.slot);
-    if slot < oldest {
-        return Err(NotStored::BeforeOldest { slot, oldest }.into());
-    }
+/// The stored stretch of the head's chain that the slot lies in.
+pub(crate) fn within(txn: &ReadTxn<'_>, slot: Slot, ends: &Ends) -> Result<Stretch, LookupError> {
+    let head_slot = ends.head.slot;
     if slot > head_slot {
         let forks = block_store::roots_at(txn, slot)?;
         return Err(NotStored::BeyondHead { slot, head_slot, forks }.into());
     }
-    Ok(())
+    let range = ends.extent.at(slot).ok_or_else(|| ends.not_held(slot))?;
+    Ok(ends.stretch(range))
 }

@@ -5,6 +5,8 @@ use lamella_state_store::StateReadError;
 use lamella_tables::{Consequence, Damage, EngineError, Fault, Key, OpenError, ReadError, Table};
 use lamella_types::{Root, Slot};
 
+use super::held::{HeldSlots, HeldText};
+
 /// Why a block, or a part of it, is not given.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
@@ -13,7 +15,7 @@ pub enum LookupError {
     NotStored(#[from] NotStored),
     /// The proof of the block was pruned.
     #[error(
-        "the proof of block {root} at slot {slot} was pruned, proofs are kept from slot {floor} on; leave out --signed to get the block without it"
+        "the proof of block {root} at slot {slot} {how}, proofs are kept from slot {floor} on; leave out --signed to get the block without it"
     )]
     Pruned {
         /// The block.
@@ -22,6 +24,8 @@ pub enum LookupError {
         slot: Slot,
         /// The oldest slot whose proofs are all kept.
         floor: Slot,
+        /// Why it is not there.
+        how: &'static str,
     },
     /// Later votes prove the block; its own proof is stored as it came, and was not checked or is bad.
     #[error(
@@ -144,15 +148,17 @@ pub enum NotStored {
         /// Blocks of other branches at the slot.
         forks: Vec<Root>,
     },
-    /// The database begins later.
+    /// The slot is before the blocks that the database has without a hole up to the head, and not in what history it has.
     #[error(
-        "slot {slot} was never here: this directory began at slot {oldest}; ask a node that began earlier"
+        "slot {slot} is not here: this directory has slots {}; ask a node that began earlier, or begin this one with --history", HeldText(.held)
     )]
     BeforeOldest {
         /// The slot.
         slot: Slot,
-        /// Where the database begins.
+        /// From where on nothing is missing up to the head.
         oldest: Slot,
+        /// All that it has.
+        held: Vec<HeldSlots>,
     },
     /// No block has this root.
     #[error("no block has root {root}")]

@@ -2,14 +2,15 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use lamella_state_diff::{BranchCheckpoint, StateDiff, TallyDiff};
-use lamella_tables::{Bytes, Damage, Diffs, Fault, Key as _, Read as _, ReadError, ReadTxn};
+use lamella_state_diff::BranchCheckpoint;
+use lamella_tables::ReadTxn;
 use lamella_types::{BlockHeader, State, to_ssz};
 use serde_json::{Value, json};
 
 use super::{
     InspectError,
     block_id::BlockId,
+    change::TallyChange,
     json::Json,
     open_chain, stored,
     which::{Located, Standing, locate, standing},
@@ -135,19 +136,10 @@ fn checkpoint(named: BranchCheckpoint) -> serde_json::Value {
 
 fn get_diff(heading: String, txn: &ReadTxn<'_>, block: &Located) -> Result<Got, InspectError> {
     let (root, slot) = (block.key.root, block.header.slot);
-    let Some(Bytes(bytes)) = txn.get::<Diffs>(&block.key)? else {
+    let Some((bytes, diff)) = stored::diff(txn, block)? else {
         return Err(InspectError::NoDiff { root, slot });
     };
-    let diff = StateDiff::decode(&bytes, slot).map_err(|error| {
-        let fault = Fault::Content(error.to_string());
-        ReadError::from(Damage::new::<Diffs>(block.key.encode(), fault))
-    })?;
-    let (kind, added, removed, changed) = match &diff.tally {
-        TallyDiff::Full(roots) => ("full", roots.len(), 0, 0),
-        TallyDiff::Delta { added, removed, changed, .. } => {
-            ("delta", added.len(), removed.len(), changed.len())
-        }
-    };
+    let TallyChange { kind, added, removed, changed, .. } = TallyChange::of(&diff.tally);
     let text = format!(
         "{heading}base         slot {}  {}\nanchor       slot {}\njustified    slot {}\nfinalized    slot {}\n\
          tally        {kind} {}: {added} roots added, {removed} removed, {changed} with new votes\nbytes        {}",
@@ -167,13 +159,7 @@ fn get_diff(heading: String, txn: &ReadTxn<'_>, block: &Located) -> Result<Got, 
         "latest_justified": checkpoint(diff.latest_justified),
         "latest_finalized": checkpoint(diff.latest_finalized),
         "justified_slots": Json(&diff.justified_slots),
-        "tally": {
-            "kind": kind,
-            "number": diff.tally.number(),
-            "added": added,
-            "removed": removed,
-            "changed": changed,
-        },
+        "tally": TallyChange::of(&diff.tally),
         "bytes": bytes.len(),
     });
     Ok(Got { text, json, ssz: bytes })

@@ -7,7 +7,12 @@ use lamella_tables::{Meta, MetaName, Read as _, Registries};
 use lamella_types::{Root, Slot};
 use serde::Serialize;
 
-use super::{InspectError, database_path, ends, error::contradiction, open_chain};
+use super::{
+    InspectError, database_path, ends,
+    error::contradiction,
+    held::{HeldSlots, HeldText},
+    open_chain,
+};
 
 /// A block by slot and root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,6 +60,8 @@ pub struct Info {
     pub safe_target: String,
     /// The oldest block from which on none is missing up to the head.
     pub oldest: BlockName,
+    /// Slots of which every block is here, with its state.
+    pub held: Vec<HeldSlots>,
     /// Slot from which on every block has its state.
     pub states_from_slot: Slot,
     /// Slot from which on every signed block can be served; older ones have lost their proofs.
@@ -102,6 +109,7 @@ pub fn read(data_dir: &Path) -> Result<Info, InspectError> {
         justified: block("justified", row.justified.root)?,
         finalized: block("finalized", row.finalized.root)?,
         safe_target: row.safe_target.to_string(),
+        held: ends::held_slots(&txn)?,
         oldest: BlockName::new(servable.oldest.slot, servable.oldest.root),
         states_from_slot: servable.states_from,
         signatures_from_slot: servable.proofs_from,
@@ -122,6 +130,7 @@ impl fmt::Display for Info {
         writeln!(f, "justified    {}", self.justified)?;
         writeln!(f, "finalized    {}", self.finalized)?;
         writeln!(f, "oldest       {}", self.oldest)?;
+        writeln!(f, "slots        {}", HeldText(&self.held))?;
         writeln!(f, "states       from slot {} on", self.states_from_slot)?;
         writeln!(f, "signatures   from slot {} on", self.signatures_from_slot)?;
         writeln!(f, "blocks       {} stored, {} in fork choice", self.blocks, self.live_blocks)?;

@@ -107,6 +107,14 @@ impl Serialize for Json<'_, State> {
     }
 }
 
+/// A field of a struct of ours that is a container, for `serialize_with`.
+pub(crate) fn field<'a, T, S: Serializer>(value: &'a T, serializer: S) -> Result<S::Ok, S::Error>
+where
+    Json<'a, T>: Serialize,
+{
+    Json(value).serialize(serializer)
+}
+
 /// Bytes of a root as JSON, and of the comma before it.
 const ROOT_JSON_BYTES: usize = 1 + 2 + 2 + 2 * 32;
 

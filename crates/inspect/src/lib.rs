@@ -12,10 +12,15 @@
 //! | opening a data directory | `directory` |
 //! | which chain, how far, how large | [`info`], [`stats`] |
 //! | `head`, `0x12..`, `17`: which block is that, for a tool, a client and a peer | [`block_id`], [`which`] |
-//! | head and checkpoints, where the chain begins and ends, what can be served | [`ends`] |
+//! | head and checkpoints, where the chain begins and ends, what can be served | [`ends`], [`held`] |
 //! | the blocks of a range, proven to be all of it | [`walk`] |
 //! | what is stored of a block | [`stored`] |
 //! | one block or state, proven under another | [`proof`] |
+//! | a finalized segment, read in short transactions and encoded | [`seal`] |
+//! | the objects of an archive, made when they are asked for | [`objects`] |
+//! | every stored block of a stretch of slots, forks included | [`tree`] |
+//! | who voted in which slot | [`participation`] |
+//! | what a block changed in its parent's state | [`change`] |
 //! | the chain of a running node, for its servers | [`served`] |
 //! | one block, state or diff for a person; containers as JSON | [`get`], [`json`] |
 //! | one digest over a stretch of the chain | [`checksum`] |
@@ -25,18 +30,24 @@
 //! Absent on purpose: anything that writes.
 
 pub mod block_id;
+pub mod change;
 pub mod checksum;
 mod directory;
 pub mod ends;
 mod error;
 pub mod get;
+pub mod held;
 pub mod info;
 pub mod json;
+pub mod objects;
+pub mod participation;
 pub mod proof;
 pub mod rows;
+pub mod seal;
 pub mod served;
 pub mod stats;
 pub mod stored;
+pub mod tree;
 pub mod verify;
 pub mod walk;
 pub mod which;

@@ -10,10 +10,15 @@ use lamella_types::{Block, Checkpoint, Root, SignedBlock, Slot, State, Validator
 
 use super::{
     block_id::BlockId,
-    ends::{Servable, servable},
+    change::StateChange,
+    ends::{Servable, held_slots, servable},
     error::LookupError,
+    held::HeldSlots,
+    objects::Objects,
+    participation::{Participation, participation},
     proof::{self, HistoryProof},
     stored,
+    tree::{StoredTree, stored_tree},
     which::{Located, locate},
 };
 
@@ -74,6 +79,31 @@ impl Snapshot<'_> {
         slot: Slot,
     ) -> Result<Option<HistoryProof>, LookupError> {
         proof::prove(self.chain.states(), &self.txn, trusted, slot)
+    }
+
+    /// Every stored block of a stretch of slots, forks included.
+    ///
+    /// # Errors
+    /// As [`stored_tree`].
+    pub fn tree(&self, from: Slot, slots: u64) -> Result<StoredTree, LookupError> {
+        stored_tree(&self.txn, from, slots)
+    }
+
+    /// Who voted in a stretch of slots.
+    ///
+    /// # Errors
+    /// As [`participation`].
+    pub fn participation(&self, from: Slot, slots: u64) -> Result<Participation, LookupError> {
+        let validators = self.chain.fork_choice().head_summary().validator_count;
+        participation(&self.txn, validators, from, slots)
+    }
+
+    /// What the block changed in its parent's state.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn change(&self, located: &Located) -> Result<StateChange, LookupError> {
+        StateChange::read(self.chain.states(), &self.txn, located)
     }
 
     /// The block's post-state.
@@ -139,6 +169,8 @@ pub struct DatabaseFacts {
     pub proof_scheme: String,
     /// What can be served.
     pub servable: Servable,
+    /// Slots of which every block is here, with its state.
+    pub held: Vec<HeldSlots>,
     /// Sizes of the file, before this look at it.
     pub file: DatabaseStats,
     /// Sizes of the trees.
@@ -156,6 +188,12 @@ impl Served {
     /// When the engine has no reader slot left.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, LookupError> {
         Ok(Snapshot { chain: &self.0, txn: self.0.read()? })
+    }
+
+    /// The objects of an archive that the chain can give.
+    #[must_use]
+    pub fn objects(&self) -> Objects<'_> {
+        Objects::of(&self.0)
     }
 
     /// The chain, for who samples its sizes.
@@ -217,6 +255,7 @@ impl Served {
             registry_root: identity.registry_root,
             proof_scheme: identity.proof_scheme.clone(),
             servable: servable(&txn)?,
+            held: held_slots(&txn)?,
             file,
             trees: txn.table_stats()?,
             cached_states: cache.states,

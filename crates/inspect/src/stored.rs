@@ -1,10 +1,11 @@
-//! What is stored of a located block: its body, its proof, its state.
+//! What is stored of a located block: its body, its proof, its state, its diff.
 
 use std::sync::Arc;
 
-use lamella_block_store::{self as block_store, SignedBlockRead};
+use lamella_block_store::{self as block_store, Extent, SignedBlockRead};
+use lamella_state_diff::StateDiff;
 use lamella_state_store::StateStore;
-use lamella_tables::{ReadTxn, Slots};
+use lamella_tables::{Bytes, Diffs, Read as _, ReadTxn, Slots};
 use lamella_types::{Block, SignedBlock, State};
 
 use super::{
@@ -12,6 +13,9 @@ use super::{
     error::{LookupError, contradiction},
     which::Located,
 };
+
+/// Why a block before the one that the directory began with has no proof.
+const CAME_WITHOUT: &str = "did not come with its history";
 
 /// The block: header and votes.
 ///
@@ -32,7 +36,12 @@ pub fn signed_block(txn: &ReadTxn<'_>, located: &Located) -> Result<SignedBlock,
         SignedBlockRead::Found(signed) => Ok(*signed),
         SignedBlockRead::Pruned(header) => {
             let floor = ends::servable(txn)?.proofs_from;
-            Err(LookupError::Pruned { root, slot: header.slot, floor })
+            let slot = header.slot;
+            let how = match slot < Extent::read(txn)?.bootstrap.slot {
+                true => CAME_WITHOUT,
+                false => "was pruned",
+            };
+            Err(LookupError::Pruned { root, slot, floor, how })
         }
         SignedBlockRead::Unchecked(header) => {
             Err(LookupError::Unchecked { root, slot: header.slot })
@@ -51,6 +60,20 @@ pub fn state(
     located: &Located,
 ) -> Result<Arc<State>, LookupError> {
     states.state(txn, &located.key.root)?.ok_or_else(|| gone(located))
+}
+
+/// The block's diff and its bytes as they are stored; `None` if its state is stored whole.
+///
+/// # Errors
+/// Damage.
+pub fn diff(
+    txn: &ReadTxn<'_>,
+    located: &Located,
+) -> Result<Option<(Vec<u8>, StateDiff)>, LookupError> {
+    let Some(Bytes(bytes)) = txn.get::<Diffs>(&located.key)? else { return Ok(None) };
+    let diff = StateDiff::decode(&bytes, located.key.slot)
+        .map_err(|error| contradiction::<Diffs>(&located.key, error.to_string()))?;
+    Ok(Some((bytes, diff)))
 }
 
 /// What was found a moment ago in the same snapshot is not found by its root.

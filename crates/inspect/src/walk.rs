@@ -12,8 +12,8 @@ use lamella_tables::{Canonical, Headers, Read as _, ReadError, ReadTxn, SlotRoot
 use lamella_types::{BlockHeader, Root, Slot};
 
 use super::{
-    ends::{Ends, within},
-    error::{LookupError, NotStored, contradiction},
+    ends::{Ends, Stretch, within},
+    error::{LookupError, contradiction},
 };
 
 /// A block of the head's chain.
@@ -68,8 +68,8 @@ impl Walk {
     /// The next blocks, at most so many.
     ///
     /// # Errors
-    /// [`NotStored`] if the range begins before the oldest block or ends after the head; damage, also where a row is
-    /// missing.
+    /// [`NotStored`](super::NotStored) if a slot of the range is in a hole or after the head; damage, also where a row
+    /// is missing.
     ///
     /// # Cost
     /// A canonical row and a header for each block, and one more of each.
@@ -79,17 +79,18 @@ impl Walk {
         blocks_max: usize,
     ) -> Result<Vec<Linked>, LookupError> {
         let ends = Ends::read(txn)?;
-        for slot in [self.from, self.to] {
-            within(txn, slot, &ends)?;
+        let [stretch, other] = [within(txn, self.from, &ends)?, within(txn, self.to, &ends)?];
+        if stretch != other {
+            return Err(ends.not_held(stretch.newest.slot + 1).into());
         }
-        self.step(txn, &ends, blocks_max)
+        self.step(txn, &stretch, blocks_max)
     }
 
-    /// As [`Self::next_blocks`], of a range between these ends.
+    /// As [`Self::next_blocks`], of a range within this stretch.
     pub(crate) fn step(
         &mut self,
         txn: &ReadTxn<'_>,
-        ends: &Ends,
+        stretch: &Stretch,
         blocks_max: usize,
     ) -> Result<Vec<Linked>, LookupError> {
         let mut blocks = Vec::new();
@@ -99,7 +100,11 @@ impl Walk {
         let start = self.last.map_or(self.from, |last| last.slot.saturating_add(1));
         for row in txn.scan::<Canonical>(start)? {
             let (slot, root) = row?;
-            let linked = self.link(txn, ends, SlotRoot::new(slot, root))?;
+            // What comes after a hole proves nothing of the block before it.
+            if !stretch.is_open && self.last == Some(stretch.newest) {
+                break;
+            }
+            let linked = self.link(txn, stretch, SlotRoot::new(slot, root))?;
             if slot > self.to {
                 (self.after, self.is_done) = (Some(slot), true);
                 return Ok(blocks);
@@ -110,19 +115,27 @@ impl Walk {
             blocks.push(linked);
             self.last = Some(linked.key);
         }
-        if self.last != Some(ends.head) {
-            let what = format!("no row, yet the head {} is there", ends.head.root);
-            return Err(contradiction::<Canonical>(&ends.head.slot, what).into());
+        let newest = stretch.newest;
+        if self.last != Some(newest) {
+            let what = format!("no row, yet the block {} is there", newest.root);
+            return Err(contradiction::<Canonical>(&newest.slot, what).into());
         }
         self.is_done = true;
         Ok(blocks)
     }
 
     /// The block of a canonical row, if it follows what the walk has seen.
-    fn link(&mut self, txn: &ReadTxn<'_>, ends: &Ends, key: SlotRoot) -> Result<Linked, ReadError> {
+    fn link(
+        &mut self,
+        txn: &ReadTxn<'_>,
+        stretch: &Stretch,
+        key: SlotRoot,
+    ) -> Result<Linked, ReadError> {
         let lost = |what: String| contradiction::<Canonical>(&key.slot, what);
-        if key.slot >= ends.head.slot && key != ends.head {
-            return Err(lost(format!("block {}, yet the head is {}", key.root, ends.head)));
+        let newest = stretch.newest;
+        if key.slot >= newest.slot && key != newest {
+            let end = if stretch.is_open { "the head" } else { "the last block before a hole" };
+            return Err(lost(format!("block {}, yet {end} is {newest}", key.root)));
         }
         let header = block_store::header_at(txn, &key)?;
         let header = header.ok_or_else(|| {
@@ -137,9 +150,9 @@ impl Walk {
                     key.root
                 )));
             }
-            None if key == ends.range.oldest => {
-                if parent != ends.range.parent_root {
-                    let said = ends.range.parent_root;
+            None if key == stretch.oldest => {
+                if parent != stretch.parent_root {
+                    let said = stretch.parent_root;
                     return Err(lost(format!("the parent is {parent}, the extent says {said}")));
                 }
             }
@@ -163,7 +176,8 @@ impl Walk {
 /// Roots of the canonical blocks of `count` slots from `start_slot` on, ascending, up to the head; skipped slots have none.
 ///
 /// # Errors
-/// [`NotStored::BeforeOldest`], or damage, also where a row is missing.
+/// [`NotStored::BeforeOldest`](super::NotStored::BeforeOldest) before the stretch that ends at the head: no other has
+/// proofs, which whoever asks wants. Or damage, also where a row is missing.
 ///
 /// # Cost
 /// As [`Walk::next_blocks`].
@@ -173,14 +187,14 @@ pub fn canonical_roots(
     count: u64,
 ) -> Result<Vec<Root>, LookupError> {
     let ends = Ends::read(txn)?;
-    let oldest = ends.range.oldest.slot;
-    if start_slot < oldest {
-        return Err(NotStored::BeforeOldest { slot: start_slot, oldest }.into());
+    let stretch = ends.newest();
+    if start_slot < stretch.oldest.slot {
+        return Err(ends.not_held(start_slot).into());
     }
     if count == 0 || start_slot > ends.head.slot {
         return Ok(Vec::new());
     }
     let to = start_slot.saturating_add(count - 1).min(ends.head.slot);
-    let blocks = Walk::new(start_slot, to).step(txn, &ends, usize::MAX)?;
+    let blocks = Walk::new(start_slot, to).step(txn, &stretch, usize::MAX)?;
     Ok(blocks.into_iter().map(|block| block.key.root).collect())
 }

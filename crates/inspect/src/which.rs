@@ -88,14 +88,14 @@ pub fn contradicts(txn: &ReadTxn<'_>, block: &Checkpoint) -> Result<bool, Lookup
 /// The canonical block of a slot. Where there is no row, the next block has to prove that the slot was skipped (C1).
 fn at_slot(txn: &ReadTxn<'_>, slot: Slot) -> Result<BlockHeader, LookupError> {
     let ends = Ends::read(txn)?;
-    within(txn, slot, &ends)?;
+    let stretch = within(txn, slot, &ends)?;
     if let Some(root) = block_store::canonical_root(txn, slot)? {
         let header = block_store::header(txn, &root)?.filter(|header| header.slot == slot);
         let absent = || format!("block {root} is not stored at this slot");
         return Ok(header.ok_or_else(|| contradiction::<Canonical>(&slot, absent()))?);
     }
     let mut walk = Walk::new(slot, slot);
-    walk.step(txn, &ends, 1)?;
+    walk.step(txn, &stretch, 1)?;
     let lost =
         || contradiction::<Canonical>(&slot, "no row, and no block proves the gap".to_owned());
     let (before, after) = walk.neighbours().ok_or_else(lost)?;

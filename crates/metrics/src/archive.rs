@@ -9,6 +9,8 @@ use super::register::{Register, gauge};
 pub struct ArchiveMetrics {
     sealed: IntGauge,
     shipped: IntGauge,
+    proofs: IntGauge,
+    held: IntGauge,
     lag: IntGauge,
     failures: IntCounter,
     is_failing: IntGauge,
@@ -26,6 +28,14 @@ impl ArchiveMetrics {
                 "lean_archive_segments_shipped",
                 "Segments that the archive was confirmed to hold, from the first on.",
             ),
+            proofs: r.gauge(
+                "lean_archive_proofs_shipped",
+                "Segments, from the first on, of which the archive has every block proof that this node could give it.",
+            ),
+            held: r.gauge(
+                "lean_archive_held_slots",
+                "Slots of block proofs kept beyond their window, because a required archive lacks them.",
+            ),
             lag: r.gauge("lean_archive_lag_segments", "Segments that wait to be shipped."),
             failures: r.counter(
                 "lean_archive_failures_total",
@@ -35,15 +45,21 @@ impl ArchiveMetrics {
                 "lean_archive_failing",
                 "1 from a failure until everything that waited has been shipped.",
             ),
-            bytes: r.counter("lean_archive_bytes_total", "Bytes of segments put."),
+            bytes: r.counter("lean_archive_bytes_total", "Bytes of segments and of proofs put."),
         }
     }
 
-    /// How far the finalized chain is, and the archive.
-    pub fn observe(&self, sealed: u64, shipped: u64) {
+    /// How far the finalized chain is, and the archive: with segments, and with the proofs of their blocks.
+    pub fn observe(&self, sealed: u64, shipped: u64, proofs: u64) {
+        self.proofs.set(gauge(proofs));
         self.sealed.set(gauge(sealed));
         self.shipped.set(gauge(shipped));
         self.lag.set(gauge(sealed.saturating_sub(shipped)));
+    }
+
+    /// What is kept beyond the window.
+    pub fn observe_held(&self, slots: u64) {
+        self.held.set(gauge(slots));
     }
 
     /// Shipping failed.

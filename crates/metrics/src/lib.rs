@@ -15,7 +15,7 @@
 //! | state transition, validators | `duties` |
 //! | peers, gossip, signatures | `network` |
 //! | the store | `storage` |
-//! | what is archived | `archive` |
+//! | what is archived, what is fetched of history | `archive`, `history` |
 //! | clocks, logs, readers, guards, keys | `watch` |
 //! | what is counted, and the text of a scrape | `metrics` |
 //! | buckets, and making a metric | `register` |
@@ -24,9 +24,11 @@ mod archive;
 mod coverage;
 mod duties;
 mod fork_choice;
+mod history;
 mod metrics;
 mod network;
 mod register;
+mod scrub;
 mod storage;
 mod watch;
 
@@ -34,6 +36,7 @@ pub use archive::ArchiveMetrics;
 pub use coverage::CoverageMetrics;
 pub use duties::{TransitionMetrics, ValidatorMetrics};
 pub use fork_choice::ForkChoiceMetrics;
+pub use history::HistoryMetrics;
 pub use metrics::{Metrics, Scraped};
 pub use network::{NetworkMetrics, SignatureMetrics};
 pub use register::float;

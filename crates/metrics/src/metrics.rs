@@ -14,8 +14,10 @@ use super::{
     coverage::CoverageMetrics,
     duties::{TransitionMetrics, ValidatorMetrics},
     fork_choice::ForkChoiceMetrics,
+    history::HistoryMetrics,
     network::{NetworkMetrics, SignatureMetrics},
     register::{Register, gauge},
+    scrub::ScrubMetrics,
     storage::{StorageMetrics, StorageSample},
     watch::WatchMetrics,
 };
@@ -42,6 +44,10 @@ pub struct Metrics {
     pub storage: StorageMetrics,
     /// What is archived.
     pub archive: ArchiveMetrics,
+    /// What is fetched of the history before a checkpoint.
+    pub history: HistoryMetrics,
+    /// Whole readings of the store.
+    pub scrub: ScrubMetrics,
     /// What goes wrong quietly.
     pub watch: WatchMetrics,
 }
@@ -81,6 +87,8 @@ impl Metrics {
             signatures: SignatureMetrics::new(&r),
             storage: StorageMetrics::new(&r),
             archive: ArchiveMetrics::new(&r),
+            history: HistoryMetrics::new(&r),
+            scrub: ScrubMetrics::new(&r),
             watch: WatchMetrics::new(&r),
             registry,
             scraping: Mutex::new(()),

@@ -11,20 +11,20 @@ use std::ops::ControlFlow;
 
 use lamella_archive::{FORMAT, Frontier, Network, ObjectName};
 use lamella_chain::Progress;
+use lamella_inspect::seal::{Settled, Shipped};
 use lamella_types::{Checkpoint, Root};
 
 use crate::{
     error::ShippingError,
     remote::{Inventory, Remote},
-    seal::{Settled, Shipped},
     store::{Put, Store},
 };
 
 /// How often an object that was put is looked for before it counts as not put: a store may show it late.
-const READ_BACK_ATTEMPTS: usize = 4;
+pub(crate) const READ_BACK_ATTEMPTS: usize = 4;
 
 /// What to do if an object that was put is not there.
-const NOT_SHOWN: &str = "the store acknowledged it and does not show it; run it again";
+pub(crate) const NOT_SHOWN: &str = "the store acknowledged it and does not show it; run it again";
 
 /// What was shipped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,9 +70,9 @@ pub fn ship(
     job.check_listed(&inventory, &settled, &roots, known)?;
     job.put_describing()?;
     let mut shipment = Shipment { segments: known.confirmed, ..Shipment::default() };
-    let first_sealable = shipped.first_sealable()?;
+    let held = shipped.held()?;
     for (index, root) in (0..).zip(&roots).skip(usize::try_from(known.confirmed).unwrap_or(0)) {
-        let can_seal = u64::from(index) >= first_sealable;
+        let can_seal = held.can_seal(index.into());
         match job.ship_segment(index, *root, &roots[..index as usize], can_seal)? {
             Some(bytes) => {
                 shipment.put += 1;

@@ -16,6 +16,7 @@ use lamella_types::Validators;
 use crate::{
     error::ShippingError,
     remote::{Inventory, Remote},
+    sidecar::Sidecar,
     store::StoreError,
 };
 
@@ -63,6 +64,11 @@ pub fn clean(
         }
         let path = remote.path(name);
         let unusable = |why: String| Unusable { path: path.clone(), bytes: listed.bytes, why };
+        if matches!(name, ObjectName::Proofs { .. }) {
+            cleaned.judged += 1;
+            cleaned.unusable.extend(judge_sidecar(remote, name)?.map(unusable));
+            continue;
+        }
         let bytes = match remote.get(name) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => continue,
@@ -102,6 +108,19 @@ fn network(remote: &Remote, inventory: &Inventory) -> Result<Option<Network>, Sh
         }
     }
     Ok(None)
+}
+
+/// Why a sidecar cannot be used, if so. It is read by parts.
+fn judge_sidecar(remote: &Remote, name: &ObjectName) -> Result<Option<String>, ShippingError> {
+    let found = Sidecar::open(remote, name);
+    match found.and_then(|found| found.map_or(Ok(()), |found| found.check())) {
+        Ok(()) => Ok(None),
+        Err(ShippingError::Damaged { source, .. }) => Ok(Some(source.to_string())),
+        Err(ShippingError::Store(error @ StoreError::TooLong { .. })) => {
+            Ok(Some(error.to_string()))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether an object is what its name says; `None` where nobody can tell here.

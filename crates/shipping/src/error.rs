@@ -2,10 +2,10 @@
 
 use lamella_archive::{ArchiveError, BuildError, ObjectName};
 use lamella_chain::restore::RestoreError;
-use lamella_inspect::{InspectError, LookupError};
+use lamella_inspect::{InspectError, LookupError, seal::SealError};
 use lamella_state_store::StateReadError;
 use lamella_tables::{EngineError, ReadError, SlotRoot};
-use lamella_types::{Root, Slot};
+use lamella_types::{RejectionReason, Root, Slot};
 
 use crate::store::StoreError;
 
@@ -132,6 +132,18 @@ pub enum ShippingError {
         /// What is wrong.
         what: String,
     },
+    /// A block that the state transition does not take: the archive agrees with itself, and not with the protocol.
+    #[error(
+        "{url}: block {block} is of the proven chain, and the state transition says {reason}; one of both programs is wrong: keep the archive, and tell us"
+    )]
+    Transition {
+        /// The store.
+        url: String,
+        /// The block.
+        block: SlotRoot,
+        /// Why not.
+        reason: RejectionReason,
+    },
     /// Whoever asked for it stopped it.
     #[error("stopped; nothing is lost: the same command goes on from here")]
     Stopped,
@@ -155,6 +167,19 @@ impl From<StateReadError> for ShippingError {
 impl From<RestoreError> for ShippingError {
     fn from(error: RestoreError) -> Self {
         Self::Restore(Box::new(error))
+    }
+}
+
+impl From<SealError> for ShippingError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Inspect(error) => error.into(),
+            SealError::State(error) => error.into(),
+            SealError::Build { index, source } => Self::Seal { index, source: Box::new(source) },
+            SealError::Diff { block, what } => Self::Diff { block, what },
+            SealError::NotSealable(what) => Self::NotShippable { what },
+            SealError::Stopped => Self::Stopped,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! History as files: an archive written from a chain, verified, and made into a directory again.
 //!
-//! What the files are is `lamella-archive`'s; where they lie is a folder or a bucket, which only this crate knows; what a
+//! What the files are is `lamella-archive`'s; where they lie is a folder, a bucket or another node, which only this crate knows; what a
 //! directory holds and how one is made is `lamella-chain`'s. Here the three meet, in jobs that can be killed at any instant:
 //! each leaves confirmed objects, or whole segments beside a directory's place, and goes on from there.
 //!
@@ -8,23 +8,29 @@
 //! |---|---|
 //! | put if absent, read whole, list; what a failed put means | [`store`] |
 //! | what lies where; names held to contents; two chains | [`remote`] |
-//! | a segment of a chain, read in short transactions | [`seal`] |
 //! | shipping, and when an upload counts | [`archiver`] |
+//! | block proofs beside the segments | [`proofs`], `sidecar` |
 //! | the frontier, and what it proves | [`proven`] |
 //! | verifying all of it | [`verifier`] |
 //! | a directory made of it | [`restorer`] |
+//! | what a directory lacks before its checkpoint | [`backfill`] |
+//! | parts of it, for a repair | [`parts`] |
 //! | objects that nobody can use | [`cleaner`] |
 //!
 //! Absent on purpose: a manifest, a cursor beside the database, an overwrite, a thread or a runtime that a caller sees.
 
 pub mod archiver;
+pub mod backfill;
 pub mod cleaner;
 mod error;
+pub mod parts;
+pub mod proofs;
 pub mod proven;
 pub mod remote;
 pub mod restorer;
-pub mod seal;
+mod sidecar;
 pub mod store;
 pub mod verifier;
 
 pub use error::ShippingError;
+pub use lamella_inspect::seal;

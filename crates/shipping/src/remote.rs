@@ -7,15 +7,14 @@
 use std::collections::BTreeMap;
 
 use lamella_archive::{Frontier, Network, NetworkId, ObjectName, SegmentFile, decode_registry};
-use lamella_types::{Checkpoint, Root, Slot, limits::SEGMENT_ROOTS};
+use lamella_types::{Checkpoint, Root};
 
 use crate::{
     error::ShippingError,
     store::{Listed, Store},
 };
 
-/// Slots of a segment.
-pub(crate) const SEGMENT_SLOTS: u64 = SEGMENT_ROOTS as u64;
+pub(crate) use lamella_inspect::seal::{SEGMENT_SLOTS, first_slot};
 
 /// Objects that are listed at most: one of each kind for each of 256 segments, a frontier for each time that each of some
 /// hundred nodes sealed one, and a tail object for each slot that there can be.
@@ -202,6 +201,14 @@ impl Inventory {
         })
     }
 
+    /// Sidecars of block proofs, by the segment that they are beside.
+    pub fn sidecars(&self) -> impl Iterator<Item = (u32, Root)> {
+        self.objects.keys().filter_map(|name| match *name {
+            ObjectName::Proofs { index, root } => Some((index, root)),
+            _ => None,
+        })
+    }
+
     /// Refuses two names at one index, and two frontiers at one slot: only one can be of the chain.
     ///
     /// # Errors
@@ -210,6 +217,7 @@ impl Inventory {
         let place = |name: &ObjectName| match *name {
             ObjectName::Segment { index, .. } => Some((0, u64::from(index))),
             ObjectName::Frontier { slot, .. } => Some((1, slot)),
+            ObjectName::Proofs { index, .. } => Some((2, u64::from(index))),
             _ => None,
         };
         let mut seen: BTreeMap<(u8, u64), &ObjectName> = BTreeMap::new();
@@ -223,7 +231,7 @@ impl Inventory {
         Ok(())
     }
 
-    /// Refuses a segment that is not the one that the frontier names at its index.
+    /// Refuses a segment that is not the one that the frontier names at its index, and proofs of such a one.
     ///
     /// # Errors
     /// [`ShippingError::TwoChains`], which names both.
@@ -232,10 +240,16 @@ impl Inventory {
         remote: &Remote,
         frontier: &Frontier,
     ) -> Result<(), ShippingError> {
-        for (index, root) in self.segments() {
+        let segments = self.segments().map(|(index, root)| ObjectName::Segment { index, root });
+        let sidecars = self.sidecars().map(|(index, root)| ObjectName::Proofs { index, root });
+        for name in segments.chain(sidecars) {
+            let (ObjectName::Segment { index, root } | ObjectName::Proofs { index, root }) = name
+            else {
+                continue;
+            };
             let proven = frontier.segment_roots().get(index as usize);
             if let Some(proven) = proven.filter(|proven| **proven != root) {
-                let one = remote.path(&ObjectName::Segment { index, root });
+                let one = remote.path(&name);
                 let Checkpoint { slot, root } = frontier.block();
                 let other = remote.path(&ObjectName::Frontier { slot, root });
                 let other = format!("{other}, whose segment {index} is {proven},");
@@ -244,9 +258,4 @@ impl Inventory {
         }
         Ok(())
     }
-}
-
-/// First slot of a segment.
-pub(crate) fn first_slot(index: u64) -> Slot {
-    index * SEGMENT_SLOTS
 }

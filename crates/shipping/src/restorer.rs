@@ -5,11 +5,17 @@
 //! grows beside its place with a cursor in every commit, and gets its name when all of its invariants hold and its head is
 //! the target. So what is there in the end is whole, and what is there before is nobody's directory.
 
-use std::{ops::ControlFlow, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    ops::ControlFlow,
+    path::Path,
+    sync::{Arc, mpsc},
+};
 
+use lamella_archive::ObjectName;
 use lamella_chain::{
     Identity, Progress,
-    restore::{Begun, Restoration, RestoreError, RestoredBlock},
+    restore::{Begun, Cursor, Restoration, RestoreError, RestoredBlock},
 };
 use lamella_tables::SlotRoot;
 use lamella_types::{BlockBody, BlockHashes, Root, Slot};
@@ -17,7 +23,8 @@ use lamella_types::{BlockBody, BlockHashes, Root, Slot};
 use crate::{
     error::ShippingError,
     proven::Proven,
-    remote::{Remote, SEGMENT_SLOTS},
+    remote::{Remote, SEGMENT_SLOTS, first_slot},
+    sidecar::Sidecar,
 };
 
 /// Where the restored chain is to end.
@@ -59,6 +66,9 @@ pub struct Restored {
     pub blocks: u64,
     /// Whether an earlier run had begun it.
     pub resumed: bool,
+    /// The oldest block from which on up to the target every block has its proof; `None` if proofs were not asked for, or
+    /// the archive has none for the target.
+    pub proofs_from: Option<SlotRoot>,
 }
 
 impl Restore<'_> {
@@ -69,6 +79,29 @@ impl Restore<'_> {
     pub fn run(
         &self,
         remote: &Remote,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Restored, ShippingError> {
+        self.make(remote, false, progress)
+    }
+
+    /// As [`Restore::run`], with the proofs that the archive has of the target and, without a gap, of the blocks before it:
+    /// a directory has proofs from some block on. They are kept as unchecked, since nothing but their scheme says what
+    /// they prove: the node checks them before it serves them.
+    ///
+    /// # Errors
+    /// As [`Restore::run`].
+    pub fn run_with_proofs(
+        &self,
+        remote: &Remote,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Restored, ShippingError> {
+        self.make(remote, true, progress)
+    }
+
+    fn make(
+        &self,
+        remote: &Remote,
+        with_proofs: bool,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Restored, ShippingError> {
         if self.database.exists() {
@@ -94,22 +127,17 @@ impl Restore<'_> {
         let begun = Restoration::begin(self.database, &identity, target)?;
         let frontier = SlotRoot::new(block.slot, block.root);
         let Begun::Unfinished(mut restoration) = begun else {
-            return Ok(Restored { target, frontier, segments: 0, blocks: 0, resumed: true });
+            let (segments, blocks, proofs_from) = (0, 0, None);
+            return Ok(Restored { target, frontier, segments, blocks, resumed: true, proofs_from });
         };
         let resumed = restoration.cursor().segments > 0;
-        let mut segments = 0;
-        let end = target.slot / SEGMENT_SLOTS + 1;
-        while restoration.cursor().segments < end {
-            let done = restoration.cursor().segments;
-            if progress(Progress { stage: "segments", done, total: end }).is_break() {
-                return Err(ShippingError::Stopped);
-            }
-            put_segment(&mut restoration, &proven, target)?;
-            segments += 1;
+        let segments = put_segments(&mut restoration, &proven, target, progress)?;
+        if with_proofs {
+            put_proofs(&mut restoration, &proven, target, progress)?;
         }
-        let blocks = restoration.cursor().blocks;
+        let (blocks, proofs_from) = (restoration.cursor().blocks, restoration.proofs_from()?);
         restoration.finish(progress)?;
-        Ok(Restored { target, frontier, segments, blocks, resumed })
+        Ok(Restored { target, frontier, segments, blocks, resumed, proofs_from })
     }
 
     /// A trusted root within the segments proves what is before it, if its own state says so: the state's history is what
@@ -131,45 +159,126 @@ impl Restore<'_> {
     }
 }
 
-/// The rows of the next segment, up to the target.
-fn put_segment(
+/// The rows of all segments that are not here, up to the target; how many those were. One thread fetches, proves and
+/// rebuilds while the other writes: each takes about as long.
+fn put_segments(
     restoration: &mut Restoration,
     proven: &Proven<'_>,
     target: SlotRoot,
-) -> Result<(), ShippingError> {
-    let cursor = restoration.cursor();
-    let none = |_| ShippingError::Zero { url: proven.remote.url(), what: "no such segment".into() };
-    let index = u32::try_from(cursor.segments).map_err(none)?;
-    let segment = proven.segment(index)?;
-    let damaged = |error| proven.remote.damaged(error);
-    let mut blocks = Vec::new();
-    let mut history = match restoration.newest_state() {
-        Some(state) => state.historical_block_hashes.clone(),
-        None => BlockHashes::default(),
-    };
-    let mut newest = cursor.newest;
-    if index == 0 {
-        let (header, state) = proven.network().genesis();
-        newest = Some(SlotRoot::new(0, header.root()));
-        blocks.push(RestoredBlock { header, body: BlockBody::default(), state: Arc::new(state) });
-    }
-    if segment.block_count() > 0 {
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<u64, ShippingError> {
+    let total = target.slot / SEGMENT_SLOTS + 1;
+    let history = restoration.newest_state().map(|state| state.historical_block_hashes.clone());
+    let Cursor { segments: from, newest, .. } = restoration.cursor();
+    let mut reader = Reader { proven, target, history: history.unwrap_or_default(), newest };
+    std::thread::scope(|scope| {
+        // A segment is written, one waits or is read: at up to 32 KiB of history a state, 64 MiB.
+        let (sender, receiver) = mpsc::sync_channel(0);
+        scope.spawn(move || {
+            for index in from..total {
+                let read = reader.read(index);
+                let is_over = read.is_err();
+                // Whoever wrote them has stopped.
+                if sender.send(read).is_err() || is_over {
+                    return;
+                }
+            }
+        });
+        let mut segments = 0;
+        for (index, blocks) in (from..).zip(receiver) {
+            if progress(Progress { stage: "segments", done: index, total }).is_break() {
+                return Err(ShippingError::Stopped);
+            }
+            restoration.put_segment(index, blocks?)?;
+            segments += 1;
+        }
+        Ok(segments)
+    })
+}
+
+/// Reads one segment after the other.
+struct Reader<'a> {
+    proven: &'a Proven<'a>,
+    target: SlotRoot,
+    /// That of the newest block's state.
+    history: BlockHashes,
+    newest: Option<SlotRoot>,
+}
+
+impl Reader<'_> {
+    /// The blocks of a segment up to the target, with their states, all proven.
+    fn read(&mut self, index: u64) -> Result<Vec<RestoredBlock>, ShippingError> {
+        let proven = self.proven;
+        let none =
+            |_| ShippingError::Zero { url: proven.remote.url(), what: "no such segment".into() };
+        let index = u32::try_from(index).map_err(none)?;
+        let segment = proven.segment(index)?;
+        let damaged = |error| proven.remote.damaged(error);
+        let mut blocks = Vec::new();
+        if index == 0 {
+            let (header, state) = proven.network().genesis();
+            self.newest = Some(SlotRoot::new(0, header.root()));
+            let (body, state) = (BlockBody::default(), Arc::new(state));
+            blocks.push(RestoredBlock { header, body, state });
+        }
+        if segment.block_count() == 0 {
+            return Ok(blocks);
+        }
         let mut replay = segment.replay(proven.before(index)).map_err(damaged)?;
         while let Some(block) = replay.advance().map_err(damaged)? {
             let (header, body) = (block.header, block.body.clone());
-            if header.slot > target.slot {
+            if header.slot > self.target.slot {
                 break;
             }
-            let parent_slot = newest.map_or(0, |newest| newest.slot);
             let key = SlotRoot::new(header.slot, block.root);
-            let gap = || RestoreError::Gap { block: key, after: newest };
+            let gap = || RestoreError::Gap { block: key, after: self.newest };
+            let parent_slot = self.newest.map_or(0, |newest| newest.slot);
             let skipped = header.slot.checked_sub(parent_slot + 1).ok_or_else(gap)?;
-            history.push_parent(header.parent_root, skipped).map_err(|_| gap())?;
-            let state = Arc::new(replay.state(&history).ok_or_else(gap)?);
+            self.history.push_parent(header.parent_root, skipped).map_err(|_| gap())?;
+            let state = Arc::new(replay.state(&self.history).ok_or_else(gap)?);
             blocks.push(RestoredBlock { header, body, state });
-            newest = Some(key);
+            self.newest = Some(key);
+        }
+        Ok(blocks)
+    }
+}
+
+/// The proofs of the target and of the blocks before it, newest first, up to the first that the archive does not have.
+fn put_proofs(
+    restoration: &mut Restoration,
+    proven: &Proven<'_>,
+    target: SlotRoot,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<(), ShippingError> {
+    let total = target.slot / SEGMENT_SLOTS + 1;
+    for done in 0..total {
+        if progress(Progress { stage: "proofs", done, total }).is_break() {
+            return Err(ShippingError::Stopped);
+        }
+        let index = total - 1 - done;
+        let (first, end) = (first_slot(index), first_slot(index + 1));
+        let end = restoration.proofs_from()?.map_or(target.slot + 1, |from| from.slot).min(end);
+        // Genesis has none and needs none.
+        let blocks = restoration.canonical(first.max(1)..end)?;
+        let none =
+            |_| ShippingError::Zero { url: proven.remote.url(), what: "no such segment".into() };
+        if blocks.is_empty() {
+            continue;
+        }
+        let index = u32::try_from(index).map_err(none)?;
+        let Some(root) = proven.frontier.segment_roots().get(index as usize) else { return Ok(()) };
+        let name = ObjectName::Proofs { index, root: *root };
+        let Some(sidecar) = Sidecar::open(proven.remote, &name)? else { return Ok(()) };
+        let held: BTreeSet<Slot> = sidecar.index().slots().collect();
+        let missing = blocks.iter().rposition(|block| !held.contains(&block.slot));
+        let wanted = &blocks[missing.map_or(0, |missing| missing + 1)..];
+        let slots: Vec<Slot> = wanted.iter().map(|block| block.slot).collect();
+        for run in sidecar.runs(&slots).into_iter().rev() {
+            restoration.put_proofs(sidecar.proofs(run)?)?;
+        }
+        if missing.is_some() {
+            return Ok(());
         }
     }
-    restoration.put_segment(cursor.segments, blocks)?;
     Ok(())
 }

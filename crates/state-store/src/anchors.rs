@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use lamella_state_diff::Anchor;
-use lamella_tables::{
-    Anchors, Bytes, History, Read as _, ReadTxn, Registries, SegmentKey, SlotRoot,
-};
-use lamella_types::{Root, Segment, State, Validators};
+use lamella_tables::{Anchors, Bytes, History, Read, Registries, SegmentKey, SlotRoot};
+use lamella_types::{BlockHeader, Root, Segment, State, Validators};
 
 use crate::{error::StateReadError, store::StateStore};
 
@@ -14,7 +12,7 @@ impl StateStore {
     /// The full state that an anchor row stands for. The caller compares its hash.
     pub(crate) fn anchor_state(
         &self,
-        txn: &ReadTxn<'_>,
+        txn: &impl Read,
         key: SlotRoot,
     ) -> Result<State, StateReadError> {
         let missing = || StateReadError::NoState { root: key.root, slot: key.slot };
@@ -28,11 +26,28 @@ impl StateStore {
             .map_err(|source| StateReadError::Anchor { root: key.root, source })
     }
 
+    /// The header of a block whose state is stored whole, as that state says it: its state root is the state's own. `None` if
+    /// there is no such row. Whether it is the block's, its hash says.
+    ///
+    /// # Errors
+    /// [`StateReadError`].
+    pub fn header_of_anchor(
+        &self,
+        txn: &impl Read,
+        key: SlotRoot,
+    ) -> Result<Option<BlockHeader>, StateReadError> {
+        if !txn.has::<Anchors>(&key)? {
+            return Ok(None);
+        }
+        let state = self.anchor_state(txn, key)?;
+        Ok(Some(BlockHeader { state_root: state.root(), ..state.latest_block_header }))
+    }
+
     /// The segments of these roots, in order. Those that are not cached are read together: at the first read after a
     /// start these are all of them.
     fn segments(
         &self,
-        txn: &ReadTxn<'_>,
+        txn: &impl Read,
         anchor: &SlotRoot,
         roots: &[Root],
     ) -> Result<Vec<Arc<Segment>>, StateReadError> {
@@ -57,7 +72,7 @@ impl StateStore {
     /// The registry. Normally one for the whole chain, so the last state's is tried first.
     fn registry(
         &self,
-        txn: &ReadTxn<'_>,
+        txn: &impl Read,
         anchor: &SlotRoot,
         root: &Root,
     ) -> Result<Validators, StateReadError> {

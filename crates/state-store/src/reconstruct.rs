@@ -1,10 +1,10 @@
 //! From a diff to a state: history by one scan, which gives the roots that diffs leave out, and the tally by at most 31
-//! deltas.
+//! deltas. Where the parent's state is in memory, its history is the history but for one root, and nothing is scanned.
 
 use std::sync::Arc;
 
 use lamella_state_diff::{StateDiff, TALLY_DELTAS_MAX};
-use lamella_tables::{Bytes, Canonical, Diffs, Headers, Read as _, ReadTxn, SlotRoot};
+use lamella_tables::{Bytes, Canonical, Diffs, Headers, Read, SlotRoot};
 use lamella_types::{BlockHashes, BlockHeader, Checkpoint, Justifications, Root, Slot, State};
 
 use crate::{ANCHOR_INTERVAL_SLOTS, error::StateReadError, stored_state::StoredState};
@@ -12,10 +12,10 @@ use crate::{ANCHOR_INTERVAL_SLOTS, error::StateReadError, stored_state::StoredSt
 /// What a reconstruction asks of the states that are there already.
 pub(crate) trait Ancestors {
     /// The state of an anchor block, cached or proved.
-    fn anchor(&self, txn: &ReadTxn<'_>, key: SlotRoot) -> Result<Arc<State>, StateReadError>;
+    fn anchor(&self, txn: &impl Read, key: SlotRoot) -> Result<Arc<State>, StateReadError>;
 
     /// A state that nothing has to be read for.
-    fn cached(&self, root: &Root) -> Option<Arc<State>>;
+    fn cached(&self, root: &Root) -> Option<StoredState>;
 
     /// Counts a state put together from a diff, and the rows that took.
     fn count_replay(&self, rows: usize);
@@ -24,22 +24,47 @@ pub(crate) trait Ancestors {
 /// The state of the block at `key`, not yet compared with its header's `state_root`.
 pub(crate) fn from_diff(
     store: &impl Ancestors,
-    txn: &ReadTxn<'_>,
+    txn: &impl Read,
     key: SlotRoot,
     header: &BlockHeader,
     bytes: &[u8],
 ) -> Result<StoredState, StateReadError> {
     let diff = decode(key, bytes)?;
-    let branch = branch(txn, key, header, &diff)?;
-    let anchor = store.anchor(txn, at(branch.anchor))?;
-    let (history, roots) = history(txn, key, &branch, &anchor)?;
+    let is_base = |parent: &StoredState| {
+        parent.state.slot == diff.base_slot && parent.anchor.slot == diff.anchor_slot
+    };
+    let (anchor_at, anchor, (history, roots)) =
+        match store.cached(&header.parent_root).filter(is_base) {
+            Some(parent) => {
+                let anchor = store.anchor(txn, at(parent.anchor))?;
+                (parent.anchor, anchor, (after(&parent.state, key, header)?, 0))
+            }
+            None => {
+                let branch = branch(txn, key, header, &diff)?;
+                let anchor = store.anchor(txn, at(branch.anchor))?;
+                let history = history(txn, key, &branch, &anchor)?;
+                (branch.anchor, anchor, history)
+            }
+        };
     let (tally, diffs) = tally(store, txn, key, &diff, &anchor, &history)?;
     store.count_replay(diffs + roots);
     let state = diff.reconstruct(&anchor, header, history, tally).ok_or_else(|| {
         StateReadError::content::<Diffs>(&key, "a checkpoint that its branch does not have")
     })?;
     let state = Arc::new(state);
-    Ok(StoredState { state, anchor: branch.anchor, tally_deltas: diff.tally.number() })
+    Ok(StoredState { state, anchor: anchor_at, tally_deltas: diff.tally.number() })
+}
+
+/// The block roots of the branch up to the block: its parent's, and its parent.
+fn after(
+    parent: &State,
+    key: SlotRoot,
+    header: &BlockHeader,
+) -> Result<BlockHashes, StateReadError> {
+    let mut history = History { hashes: parent.historical_block_hashes.clone(), key };
+    history.push(parent.slot, header.parent_root)?;
+    history.skip_to(key.slot)?;
+    Ok(history.hashes)
 }
 
 const fn at(checkpoint: Checkpoint) -> SlotRoot {
@@ -67,7 +92,7 @@ struct Branch {
 
 /// Walks parents until it meets the canonical chain, which then says which block the anchor is.
 fn branch(
-    txn: &ReadTxn<'_>,
+    txn: &impl Read,
     key: SlotRoot,
     header: &BlockHeader,
     diff: &StateDiff,
@@ -98,7 +123,7 @@ fn branch(
 /// The block roots of the branch up to the block: the anchor's history, then one scan of the canonical index, then the
 /// blocks off it. And the number of rows read for them.
 fn history(
-    txn: &ReadTxn<'_>,
+    txn: &impl Read,
     key: SlotRoot,
     branch: &Branch,
     anchor: &State,
@@ -128,7 +153,7 @@ fn history(
 /// number of earlier diffs read for them.
 fn tally(
     store: &impl Ancestors,
-    txn: &ReadTxn<'_>,
+    txn: &impl Read,
     key: SlotRoot,
     diff: &StateDiff,
     anchor: &State,
@@ -145,7 +170,7 @@ fn tally(
         let lost = |at| broken(key, diff, at, steps);
         let root = history.get(last.base_slot).ok_or_else(|| lost(Root::ZERO))?;
         if let Some(cached) = store.cached(&root) {
-            tally = cached.justifications.clone();
+            tally = cached.state.justifications.clone();
             break;
         }
         if steps > usize::from(TALLY_DELTAS_MAX) {

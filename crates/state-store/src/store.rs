@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lamella_state_diff::{Anchor, BranchCheckpoint, DiffBase, StateDiff};
-use lamella_tables::{Anchors, Bytes, Diffs, Headers, Read, ReadTxn, SlotRoot, Slots};
+use lamella_tables::{Anchors, Bytes, Diffs, Headers, Read, SlotRoot, Slots};
 use lamella_types::{BlockHeader, Root, State};
 
 use crate::{
@@ -43,11 +43,11 @@ impl StateStore {
     /// [`StateReadError`]: engine, damage, or a state that does not hash to its block's `state_root`.
     ///
     /// # Cost
-    /// Cached: a lookup. Otherwise one header, one diff, one anchor (cached as a rule), one scan of up to 1,024
-    /// canonical rows, at most 31 more diffs, two hashes for each root scanned.
+    /// Cached: a lookup. Otherwise one header, one diff, one anchor (cached as a rule), and where the parent's state is not
+    /// cached one scan of up to 1,024 canonical rows, at most 31 more diffs, two hashes for each root scanned.
     pub fn state(
         &self,
-        txn: &ReadTxn<'_>,
+        txn: &impl Read,
         root: &Root,
     ) -> Result<Option<Arc<State>>, StateReadError> {
         Ok(self.stored(txn, root)?.map(|stored| stored.state))
@@ -59,7 +59,7 @@ impl StateStore {
     /// As [`StateStore::state`].
     pub fn stored(
         &self,
-        txn: &ReadTxn<'_>,
+        txn: &impl Read,
         root: &Root,
     ) -> Result<Option<StoredState>, StateReadError> {
         if let Some(stored) = self.caches.state(root) {
@@ -77,7 +77,7 @@ impl StateStore {
     ///
     /// # Errors
     /// As [`StateStore::state`].
-    pub fn base(&self, txn: &ReadTxn<'_>, root: &Root) -> Result<Option<DiffBase>, StateReadError> {
+    pub fn base(&self, txn: &impl Read, root: &Root) -> Result<Option<DiffBase>, StateReadError> {
         Ok(self.stored(txn, root)?.map(|stored| stored.base(*root)))
     }
 
@@ -131,7 +131,7 @@ impl StateStore {
     }
 
     /// Reads and proves a stored state, past the cache of states. Upholds S3.
-    fn load(&self, txn: &ReadTxn<'_>, key: SlotRoot) -> Result<StoredState, StateReadError> {
+    fn load(&self, txn: &impl Read, key: SlotRoot) -> Result<StoredState, StateReadError> {
         let header = txn.get::<Headers>(&key)?;
         let missing = || content::<Slots>(&key.root, format!("no header at slot {}", key.slot));
         let header: BlockHeader = header.ok_or_else(missing)?;
@@ -149,7 +149,7 @@ impl StateStore {
 }
 
 impl Ancestors for StateStore {
-    fn anchor(&self, txn: &ReadTxn<'_>, key: SlotRoot) -> Result<Arc<State>, StateReadError> {
+    fn anchor(&self, txn: &impl Read, key: SlotRoot) -> Result<Arc<State>, StateReadError> {
         if let Some(stored) = self.caches.peek(&key.root) {
             return Ok(stored.state);
         }
@@ -158,8 +158,8 @@ impl Ancestors for StateStore {
         Ok(stored.state)
     }
 
-    fn cached(&self, root: &Root) -> Option<Arc<State>> {
-        self.caches.peek(root).map(|stored| stored.state)
+    fn cached(&self, root: &Root) -> Option<StoredState> {
+        self.caches.peek(root)
     }
 
     fn count_replay(&self, rows: usize) {

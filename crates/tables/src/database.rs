@@ -22,7 +22,7 @@ use crate::{
 pub struct Database {
     view: DatabaseView,
     durability: Durability,
-    flushes: Flushes,
+    pub(crate) flushes: Flushes,
     check: PageCheck,
     /// Held while this process may write.
     _lock: WriterLock,

@@ -34,14 +34,14 @@ static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
 });
 
 impl ReadTxn<'_> {
-    /// The values at these keys, in their order, verified.
-    ///
-    /// # Errors
-    /// As [`Read::get`](crate::Read::get), for the first key that has one.
+    /// [`Read::get_many`](crate::Read::get_many) of a snapshot.
     ///
     /// # Cost
     /// Up to four threads, one for each 16 keys, shared with the other calls of the process.
-    pub fn get_many<T>(&self, keys: &[T::Key]) -> Result<Vec<Option<T::Value>>, ReadError>
+    pub(crate) fn get_side_by_side<T>(
+        &self,
+        keys: &[T::Key],
+    ) -> Result<Vec<Option<T::Value>>, ReadError>
     where
         T: Table<Value: Send>,
     {

@@ -9,7 +9,7 @@ pub(crate) const SIZE_BYTES_MAX: usize = 256 << 30;
 /// The file grows and shrinks in steps of 4 MiB: small enough to keep file size near the live data.
 const GROWTH_BYTES: isize = 4 << 20;
 
-/// Under lazy commits in steps of 32 MiB: near the end of the file each commit is flushed (`lazy`).
+/// Under lazy commits in steps of 32 MiB: near the end of the file a commit is flushed, and makes room (`lazy`).
 const LAZY_GROWTH_BYTES: isize = 32 << 20;
 
 /// The file is cut when this much is free at its end.
@@ -40,8 +40,8 @@ pub enum Durability {
     #[default]
     Durable,
     /// When the system has it. A killed process loses nothing; a power cut takes the newest commits, never
-    /// the consistency of what is left. For bulk loads and throw-away devnets. Now and then a transaction waits for
-    /// a flush even so, before the file grows.
+    /// the consistency of what is left. For bulk loads and throw-away devnets. A transaction waits for
+    /// a flush even so after each 4 MiB written, and before the file grows.
     Lazy,
 }
 

@@ -41,6 +41,17 @@ pub trait Read {
     /// [`ReadError::Damaged`] for a row that is there but cannot be trusted.
     fn get<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, ReadError>;
 
+    /// The values at these keys, in their order, verified: side by side where the transaction allows it.
+    ///
+    /// # Errors
+    /// As [`Read::get`], for the first key that has one.
+    fn get_many<T>(&self, keys: &[T::Key]) -> Result<Vec<Option<T::Value>>, ReadError>
+    where
+        T: Table<Value: Send>,
+    {
+        keys.iter().map(|key| self.get::<T>(key)).collect()
+    }
+
     /// Whether there is a row at `key`. Its value is not looked at.
     ///
     /// # Errors
@@ -251,8 +262,10 @@ fn decode_row<T: Table>(bytes: &[u8], stored: StoredValue<impl Where, T>) -> Row
 }
 
 macro_rules! impl_read {
-    ($txn:ident, $kind:ty) => {
+    ($txn:ident, $kind:ty, $($more:tt)*) => {
         impl Read for $txn<'_> {
+            $($more)*
+
             fn get<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, ReadError> {
                 let failed = |error| EngineError::new(Operation::Get, T::NAME, error).at(key);
                 let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
@@ -366,5 +379,14 @@ macro_rules! impl_read {
     };
 }
 
-impl_read!(ReadTxn, RO);
-impl_read!(WriteTxn, RW);
+impl_read!(
+    ReadTxn,
+    RO,
+    fn get_many<T>(&self, keys: &[T::Key]) -> Result<Vec<Option<T::Value>>, ReadError>
+    where
+        T: Table<Value: Send>,
+    {
+        self.get_side_by_side::<T>(keys)
+    }
+);
+impl_read!(WriteTxn, RW,);

@@ -71,6 +71,7 @@ pub const LAYERS: &[Layer] = &[
             "block-store",
             "state-diff",
             "state-store",
+            "state-transition",
             "tables",
             "types",
         ],
@@ -86,9 +87,11 @@ pub const LAYERS: &[Layer] = &[
     layer("network", &["types"], false),
     layer("metrics", &["chain", "fork-choice", "network", "state-store", "tables", "types"], false),
     layer("hostile", &["network", "network-dir", "state-transition", "types", "xmss"], false),
+    // Files for browsers, and where they are served.
+    layer("explorer", &[], true),
     layer(
         "devnet",
-        &["hostile", "network-dir", "inspect", "interrupt", "state-store", "types"],
+        &["explorer", "hostile", "network-dir", "inspect", "interrupt", "state-store", "types"],
         false,
     ),
     layer("network-dir", &["types", "xmss"], false),

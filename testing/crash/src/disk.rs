@@ -244,6 +244,11 @@ impl Disk {
                 let ((from, old), (to, new)) = (self.live.place(from), self.live.place(to));
                 (None, Effect::Names(vec![(from, old, None), (to, new, Some(inode))]))
             }
+            Operation::Link { from, to } => {
+                let inode = self.live.find(from).unwrap_or_else(|| panic!("{from} is not there"));
+                let (folder, name) = self.live.place(to);
+                (None, Effect::Names(vec![(folder, name, Some(inode))]))
+            }
             Operation::Remove { path } => {
                 let (folder, name) = self.live.place(path);
                 (None, Effect::Names(vec![(folder, name, None)]))

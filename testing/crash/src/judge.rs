@@ -16,13 +16,23 @@ use lamella_types::genesis_state;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::scenario::Scenario;
+use crate::{
+    archiving,
+    scenario::{SHIP, Scenario},
+};
 
 /// Whose directory it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Subject {
     /// A scenario's, below `db`.
     Scenario(String),
+    /// A restoration's, below `db`.
+    Restored {
+        /// The archive.
+        archive: PathBuf,
+        /// Digest of all rows of the directory that a restoration without a crash makes.
+        expected: String,
+    },
     /// A node's, below `data/db`, with its guard's copy below `keys`.
     Node {
         /// `config.yaml` of its network.
@@ -87,7 +97,11 @@ impl Judge {
     #[must_use]
     pub fn new(subject: Subject) -> Self {
         match &subject {
-            Subject::Scenario(name) => {
+            Subject::Restored { .. } | Subject::Scenario(_) => {
+                let name = match &subject {
+                    Subject::Scenario(name) => name,
+                    _ => SHIP,
+                };
                 let scenario = Scenario::named(name);
                 let (bootstrap, settings) = (scenario.bootstrap.clone(), scenario.settings);
                 Self { subject, scenario: Some(scenario), bootstrap, scheme: "trust", settings }
@@ -115,9 +129,12 @@ impl Judge {
 
     fn open_twice(&self, request: &Request, verdict: &mut Verdict) -> Result<(), String> {
         let path = request.folder.join(match &self.subject {
-            Subject::Scenario(_) => "db",
+            Subject::Scenario(_) | Subject::Restored { .. } => "db",
             Subject::Node { .. } => "data/db",
         });
+        if let Subject::Restored { archive, expected } = &self.subject {
+            return archiving::judge(archive, expected, &path, verdict);
+        }
         if let Subject::Node { guard, .. } = &self.subject {
             verdict.copy = read_copy(&request.folder.join("keys").join(guard));
         }
@@ -144,6 +161,9 @@ impl Judge {
             verdict.findings.push(format!("opened again, it was changed again: {opened:?}"));
         }
         verdict.rows_again = rows(chain.database())?;
+        if matches!(&self.subject, Subject::Scenario(name) if name == SHIP) {
+            archiving::check(&chain, &archiving::beside(&path))?;
+        }
         if let (Some(from), Some(scenario)) = (request.finish_from, &self.scenario) {
             let chain = Arc::new(chain);
             scenario.run(&chain, from, |_, _| {})?;

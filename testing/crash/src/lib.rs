@@ -22,6 +22,7 @@
     reason = "a harness fails its test by panicking, on a 64-bit machine"
 )]
 
+pub mod archiving;
 pub mod campaign;
 pub mod contents;
 pub mod disk;

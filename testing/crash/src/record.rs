@@ -5,6 +5,7 @@
 //! lets all other calls pass at full speed.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -74,18 +75,34 @@ impl Recorder {
         let trace = strace::read(&text, &self.root, &self.before.paths());
         let (mut before, mut last) = (self.before, Image::read(&self.root));
         // Keys and the like, which a run only reads, need not be in every image.
-        let mut touched: Vec<&str> = trace.operations.iter().map(Operation::path).collect();
-        touched.extend(trace.operations.iter().filter_map(|operation| match operation {
-            Operation::Rename { from, .. } => Some(from.as_str()),
-            _ => None,
-        }));
+        let touched = touched(&trace);
         for image in [&mut before, &mut last] {
-            image.files.retain(|path, _| touched.contains(&path.as_str()));
+            image.files.retain(|path, _| touched.contains(path));
         }
         let recording = Recording { before, trace, last };
         recording.check_complete();
         recording
     }
+}
+
+/// Every path that a trace names, and those that files got with their folder's new name.
+fn touched(trace: &Trace) -> BTreeSet<String> {
+    let mut touched = BTreeSet::new();
+    for operation in &trace.operations {
+        touched.insert(operation.path().to_owned());
+        if let Operation::Rename { from, .. } | Operation::Link { from, .. } = operation {
+            touched.insert(from.clone());
+        }
+        if let Operation::Rename { from, to } = operation {
+            let inside = |path: &String| {
+                let rest = path.strip_prefix(from.as_str())?.strip_prefix('/')?;
+                Some(format!("{to}/{rest}"))
+            };
+            let moved: Vec<String> = touched.iter().filter_map(inside).collect();
+            touched.extend(moved);
+        }
+    }
+    touched
 }
 
 impl Recording {

@@ -14,14 +14,26 @@ use lamella_types::{
 };
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
 
+use crate::archiving;
+
 /// Bytes of a proof where nothing depends on them.
 const PROOF_BYTES: usize = 3_000;
 
 /// Bytes of a proof where the file is to grow.
 const LARGE_PROOF_BYTES: usize = 300_000;
 
+/// Bytes of a proof, and blocks, with which a lazy run fills 4 MiB twice and is flushed for it.
+const LAZY_PROOF_BYTES: usize = 500_000;
+const LAZY_BLOCKS: usize = 20;
+
+/// Blocks with proofs of that size after which a lazy file of 128 MiB, as it begins, is about to have no room at its end.
+const FULL_BLOCKS: usize = 240;
+
 /// Slots of proofs kept where proofs are to be pruned.
 const SHORT_WINDOW_SLOTS: u64 = 3;
+
+/// Blocks after a gap of a thousand slots by which what is before it is finalized.
+const SETTLED_BLOCKS: usize = 40;
 
 /// What a run does next.
 #[derive(Debug, Clone)]
@@ -32,6 +44,8 @@ pub enum Step {
     Batch(Vec<SignedBlock>),
     /// Reserves a slot for some keys.
     Reserve(Slot),
+    /// Ships the next segment into the folder beside the database.
+    Ship,
     /// A planted fault: promises a block and a reservation as one step, and makes them durable one after the other.
     Two(Box<SignedBlock>),
 }
@@ -51,15 +65,27 @@ pub struct Scenario {
     pub recorded_from: Option<usize>,
 }
 
+/// The scenario that ships.
+pub const SHIP: &str = "ship";
+
 /// The scenario whose driver is wrong.
 pub const TWO: &str = "two";
+
+/// The scenario of lazy commits that are flushed for what they wrote.
+const LONG: &str = "lazy-long";
+
+/// The scenario in which a full file is made longer. Its images are of 128 MiB each.
+pub const FULL: &str = "lazy-full";
 
 /// The scenario whose calls fail.
 pub const SIXTY: &str = "sixty";
 
 /// Every scenario that must survive.
 pub const NAMES: &[&str] =
-    &["create", "head", "batch", "reorg", "prune", "anchor", "growth", "lazy", "checkpoint"];
+    &["create", "head", "batch", "reorg", "prune", "anchor", "growth", "lazy", "checkpoint", SHIP];
+
+/// Scenarios that must, too, whose images are large: pages used again after flushes, and a full file that is made longer.
+pub const HEAVY: &[&str] = &[LONG, FULL];
 
 impl Scenario {
     /// The scenario of this name.
@@ -68,7 +94,7 @@ impl Scenario {
     /// For any other.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        let mut known = NAMES.iter().chain([&TWO, &SIXTY]);
+        let mut known = NAMES.iter().chain(HEAVY).chain([&TWO, &SIXTY]);
         let name = known.find(|known| **known == name).expect("a scenario of NAMES");
         let genesis = genesis_state(1_700_000_000, registry(SMALL));
         let mut chain = Blocks::new(genesis.clone());
@@ -96,10 +122,23 @@ impl Scenario {
                 settings.durability = Durability::Lazy;
                 (chain.with_duties(), Some(4))
             }
+            LONG => {
+                settings.durability = Durability::Lazy;
+                settings.signature_window_slots = SHORT_WINDOW_SLOTS;
+                let blocks = chain.take(LAZY_BLOCKS, LAZY_PROOF_BYTES);
+                (blocks.into_iter().map(Box::new).map(Step::Import).collect(), Some(2))
+            }
             "checkpoint" => {
                 bootstrap = chain.checkpoint();
                 (chain.singles(3), None)
             }
+            FULL => {
+                settings.durability = Durability::Lazy;
+                let blocks = chain.take(FULL_BLOCKS + 16, LAZY_PROOF_BYTES);
+                let steps = blocks.into_iter().map(Box::new).map(Step::Import);
+                (steps.collect(), Some(FULL_BLOCKS))
+            }
+            SHIP => chain.shipped(),
             SIXTY => (chain.singles(61), Some(1)),
             TWO => {
                 let blocks = chain.take(6, PROOF_BYTES).into_iter().map(Box::new);
@@ -183,6 +222,7 @@ fn take(chain: &Chain, importer: &Importer, step: &Step) -> Result<(), String> {
         Step::Batch(blocks) => {
             importer.import_batch(blocks.clone()).map_err(text)?.map(drop).ok_or("all known".into())
         }
+        Step::Ship => archiving::ship(chain, &archiving::beside(chain.database().path())),
         Step::Two(block) => {
             let slot = block.block.slot;
             take(chain, importer, &Step::Import(block.clone()))?;
@@ -267,6 +307,20 @@ impl Blocks {
         steps.extend(far.map(Box::new).map(Step::Import));
         steps.extend(self.singles(5));
         steps
+    }
+
+    /// Two segments of a few blocks each, shipped one after the other.
+    fn shipped(&mut self) -> (Vec<Step>, Option<usize>) {
+        let mut steps = Vec::new();
+        for end in [1_022, 2_046] {
+            steps.extend(self.singles(4));
+            let far = [end - 1, end].map(|slot| signed(self.child(slot), PROOF_BYTES));
+            steps.extend(far.map(Box::new).map(Step::Import));
+            steps.extend(self.singles(SETTLED_BLOCKS));
+        }
+        let recorded_from = steps.len();
+        steps.extend([Step::Ship, Step::Ship]);
+        (steps, Some(recorded_from))
     }
 
     /// A block, then both duties of its slot.

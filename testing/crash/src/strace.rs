@@ -190,6 +190,13 @@ impl Reader {
                 }
                 Operation::Rename { from: from.unwrap(), to: to.unwrap() }
             }
+            "link" | "linkat" => {
+                let (from, to) = (self.named(call, 0), self.named(call, 1));
+                if from.is_none() && to.is_none() {
+                    return None;
+                }
+                Operation::Link { from: from.unwrap(), to: to.unwrap() }
+            }
             "unlink" | "unlinkat" | "rmdir" => Operation::Remove { path: self.named(call, 0)? },
             "mkdir" | "mkdirat" => Operation::MakeFolder { path: self.named(call, 0)? },
             "lseek" | "dup" | "dup2" | "dup3" => return None,
@@ -200,12 +207,18 @@ impl Reader {
             }
         };
         match &operation {
-            Operation::Create { path } | Operation::MakeFolder { path } => {
+            Operation::Create { path }
+            | Operation::MakeFolder { path }
+            | Operation::Link { to: path, .. } => {
                 self.names.insert(path.clone());
             }
             Operation::Remove { path } => assert!(self.names.remove(path), "{path} was not there"),
             Operation::Rename { from, to } => {
                 assert!(self.names.remove(from), "{from} was not there");
+                let inside = format!("{from}/");
+                let moved: Vec<String> =
+                    self.names.extract_if(.., |name| name.starts_with(&inside)).collect();
+                self.names.extend(moved.iter().map(|name| name.replacen(from, to, 1)));
                 self.names.insert(to.clone());
             }
             _ => {}

@@ -52,6 +52,13 @@ pub enum Operation {
         /// The name now.
         to: String,
     },
+    /// A file got another name beside the one that it has.
+    Link {
+        /// The name that it has.
+        from: String,
+        /// The new one.
+        to: String,
+    },
     /// A file or an empty folder lost its name.
     Remove {
         /// The name.
@@ -71,6 +78,7 @@ impl Operation {
             | Self::Grow { path, .. }
             | Self::Flush { path }
             | Self::Remove { path }
+            | Self::Link { to: path, .. }
             | Self::Rename { to: path, .. } => path,
         }
     }

@@ -15,6 +15,7 @@ use lamella_shipping::{
     ShippingError,
     remote::Remote,
     store::{Access, Store},
+    verifier::{Depth, Verify},
 };
 use lamella_types::{Root, limits::SLOT_MS};
 
@@ -29,7 +30,8 @@ pub use error::ArchiveCommandError;
 pub(super) const EXIT_CODES: &str = "\
 An archive lies in a folder (/mnt/archive, file:///mnt/archive) or in a bucket
 (s3://bucket/prefix, with AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID and
-AWS_SECRET_ACCESS_KEY as other tools know them). Every command here can be killed at any
+AWS_SECRET_ACCESS_KEY as other tools know them). Every node is one too, to be read
+(http://host:port, its API). Every command here can be killed at any
 instant and run again: it goes on. Objects are put once and never replaced.
 
 Exit codes:
@@ -71,6 +73,13 @@ enum ArchiveCommand {
         /// Folder of the node's data; the database is its `db`.
         #[arg(long, value_name = "DIR", alias = "datadir", default_value = "./data")]
         data_dir: PathBuf,
+        /// Ship block proofs beside the segments: those that are here and were checked. No root covers them.
+        #[arg(long)]
+        proofs: bool,
+        /// End at this block instead of the finalized one: an older one, or the last that the chain can have, which nothing
+        /// finalizes. With that the last segment is sealed.
+        #[arg(long, value_name = "ROOT")]
+        root: Option<Root>,
     },
     /// List what an archive holds, without reading it.
     Ls {
@@ -84,6 +93,12 @@ enum ArchiveCommand {
         /// Rebuild and hash every state.
         #[arg(long)]
         deep: bool,
+        /// And make every state once more by the state transition, from genesis on: a third witness.
+        #[arg(long)]
+        transition: bool,
+        /// Compare the digests of the block proofs, which reads all of them. What they prove is not looked at.
+        #[arg(long)]
+        proofs: bool,
         /// A block root that you trust, of a node that did not write the archive. It proves everything up to its slot.
         #[arg(long, value_name = "ROOT")]
         root: Option<Root>,
@@ -94,7 +109,7 @@ enum ArchiveCommand {
     /// holds and its head is the target. Until then nodes and tools refuse the directory. It can be killed at any instant:
     /// the same command goes on. There must be no database yet.
     ///
-    /// Forks, proofs of blocks, votes and the sign guard are not in an archive. Keep the keys' folder: the copy of the guard
+    /// Forks, votes and the sign guard are not in an archive, proofs of blocks only where they were shipped along. Keep the keys' folder: the copy of the guard
     /// beside the keys is what keeps them from signing twice.
     Restore {
         /// The archive.
@@ -116,6 +131,10 @@ enum ArchiveCommand {
         /// How blocks of this network are proven, which no archive holds.
         #[arg(long, value_name = "SCHEME", default_value = "raw")]
         proof_scheme: String,
+        /// Restore the block proofs that the archive has, without a gap back from the last block. The node checks them before
+        /// it serves them.
+        #[arg(long)]
+        proofs: bool,
     },
     /// Find objects that are not what their names say, such as a put that was torn. Dry run unless --delete.
     Clean {
@@ -167,10 +186,17 @@ impl ArchiveArgs {
     pub(super) fn run(self) -> Result<(), CommandError> {
         let json = self.json;
         match self.command {
-            ArchiveCommand::Export { to, data_dir } => export::run(to, data_dir, json),
+            ArchiveCommand::Export { to, data_dir, proofs, root } => {
+                export::run(to, data_dir, export::Asked { proofs, root }, json)
+            }
             ArchiveCommand::Ls { archive } => look::list(archive, json),
-            ArchiveCommand::Verify { archive, deep, root } => {
-                look::verify(archive, deep, root, json)
+            ArchiveCommand::Verify { archive, deep, transition, proofs, root } => {
+                let depth = match (transition, deep) {
+                    (true, _) => Depth::Transition,
+                    (false, true) => Depth::States,
+                    (false, false) => Depth::Content,
+                };
+                look::verify(archive, Verify { trusted: root, depth, proofs }, json)
             }
             ArchiveCommand::Restore {
                 from,
@@ -180,8 +206,10 @@ impl ArchiveArgs {
                 data_dir,
                 slot_ms,
                 proof_scheme,
+                proofs,
             } => {
-                let asked = restore::Asked { target, trusted, data_dir, slot_ms, proof_scheme };
+                let asked =
+                    restore::Asked { target, trusted, data_dir, slot_ms, proof_scheme, proofs };
                 restore::run(&from, network.network, asked, json)
             }
             ArchiveCommand::Clean { archive, delete } => look::clean(archive, delete, json),

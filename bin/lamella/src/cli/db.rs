@@ -4,6 +4,7 @@ mod derive;
 mod error;
 mod export;
 mod migrate;
+mod repair;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -13,7 +14,7 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use indicatif::{ProgressBar, ProgressStyle};
-use lamella_chain::{Progress, Report};
+use lamella_chain::{Progress, Report, repair::Mode};
 use lamella_inspect::{self as inspect, block_id::BlockId, get};
 use lamella_interrupt::Interrupt;
 use lamella_tables::TABLES;
@@ -29,7 +30,7 @@ pub(super) use error::{ExitCode, of_inspect, of_open, of_read, of_state};
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
-Everything here but migrate and derive only reads, and works beside a running node. What it may create is
+Everything here but migrate, derive and repair only reads, and works beside a running node. What it may create is
 the engine's table of readers: an empty .lck file in db where there is none, or, on a full disk,
 a file in /dev/shm or TMPDIR while the command runs. A database whose --lazy-commits node was
 killed is recovered first, if no node holds it.
@@ -39,7 +40,7 @@ walk over the pages, which it gives up after ten minutes if a node commits meanw
 
 Exit codes:
   0  done
-  1  failed, or verify has findings
+  1  failed, or verify or repair has findings
   2  wrong usage
   3  not stored: an unknown root, a skipped slot, a slot beyond the head
   4  pruned
@@ -128,6 +129,22 @@ enum DbCommand {
     /// A start does so by itself where it finds such a row damaged, lost or at odds, but it looks at the newest blocks
     /// only; `verify` looks at all. No node may run. One commit; what does not follow is never touched.
     Derive,
+    /// Make damaged and lost rows again, as far as they can be proven. Says what it would do; --apply does it.
+    ///
+    /// Slots, Canonical and the head follow from headers and votes; diffs, anchors and most headers from a block's body and
+    /// its parent's state; segments from the blocks. Bodies and the registry come from an archive, and must hash to what the
+    /// directory says. A vote that is damaged is dropped, a block's proof is marked, and a node asks its peers for it. A row
+    /// of the sign guard is never touched. No node may run. It can be stopped or killed at any instant: the same command goes
+    /// on, and ends with verify. Damaged pages, another than the rows on them, are not repaired: use a backup or
+    /// `lamella archive restore`.
+    Repair {
+        /// An archive to take from what the directory has lost: a folder, or s3://bucket/prefix.
+        #[arg(long, value_name = "URL")]
+        from: Option<String>,
+        /// Write it.
+        #[arg(long)]
+        apply: bool,
+    },
     /// Rows of a table, unverified.
     Inspect {
         /// Name of the table.
@@ -195,6 +212,10 @@ impl DbArgs {
             }
             DbCommand::Migrate { slot_ms } => migrate::run(dir, slot_ms, json),
             DbCommand::Derive => derive::run(dir, json),
+            DbCommand::Repair { from, apply } => {
+                let mode = if apply { Mode::Apply } else { Mode::DryRun };
+                repair::run(dir, from.as_deref(), mode, json)
+            }
             DbCommand::Inspect { table, skip, limit, values } => {
                 let rows = inspect::rows::rows(dir, &table, skip, limit, values)?;
                 if json {

@@ -159,10 +159,37 @@ pub struct NodeArgs {
     #[arg(long)]
     lazy_commits: bool,
 
+    /// Read the whole store every so many hours, slowly and in the background, and repair what rotted and can be proven,
+    /// from other rows, the archive and peers. 0: never.
+    #[arg(long, value_name = "HOURS", default_value_t = 24.0, value_parser = hours)]
+    scrub_hours: f64,
+
+    /// Only tell what the reading of the whole store finds.
+    #[arg(long)]
+    no_scrub_repair: bool,
+
     /// Ship finalized history into this archive, in the background: a folder, or s3://bucket/prefix. See docs/archive.md.
     #[cfg(feature = "archive")]
     #[arg(long, value_name = "URL")]
     archive: Option<String>,
+
+    /// Ship block proofs beside it: some dozen KB a block, and up to 512.
+    #[cfg(feature = "archive")]
+    #[arg(long, requires = "archive")]
+    archive_proofs: bool,
+
+    /// Keep proofs beyond --signature-window while the archive lacks them, 21,600 slots at most, and say in readiness, log
+    /// and metrics that it does.
+    #[cfg(feature = "archive")]
+    #[arg(long, requires = "archive_proofs")]
+    archive_required: bool,
+
+    /// Fetch the history before the block that this directory began with, in the background, until all of it is here: from
+    /// an archive (a folder, s3://bucket/prefix) or from another node (http://host:port). This node's own finalized state
+    /// proves it. Tried in order. Repeatable, or a comma list. See docs/archive.md.
+    #[cfg(feature = "archive")]
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    history: Vec<String>,
 
     /// Stop when standard input closes, so that no node outlives the program that started it.
     #[arg(long, hide = true)]
@@ -229,12 +256,26 @@ pub struct NodeArgs {
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',', help_heading = "Ports")]
     http_allow_origin: Vec<String>,
 
+    /// Serve pages for people at /explorer/ of the API's port: chain, forks, validators, database, proofs.
+    #[arg(long, help_heading = "Ports")]
+    explorer: bool,
+
+    /// A node that those pages show together with the others so named, and whose pages may use this API.
+    #[arg(long, value_name = "NAME=ORIGIN", requires = "explorer", hide = true)]
+    explorer_node: Vec<lamella_explorer::Node>,
+
     /// Serve neither API nor metrics.
-    #[arg(long, conflicts_with_all = ["api_port", "metrics_port", "metrics_address"], help_heading = "Ports")]
+    #[arg(long, conflicts_with_all = ["api_port", "metrics_port", "metrics_address", "explorer"], help_heading = "Ports")]
     no_api: bool,
 
     #[command(flatten)]
     ignored: IgnoredArgs,
+}
+
+/// Hours, or a part of one.
+fn hours(text: &str) -> Result<f64, String> {
+    let hours: f64 = text.parse().map_err(|_| "a number of hours")?;
+    if (0.0..=10_000.0).contains(&hours) { Ok(hours) } else { Err("0 to 10000".to_owned()) }
 }
 
 impl NodeArgs {

@@ -31,7 +31,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     Node, StoreFailure,
     gate::{FUTURE_SLOTS_MAX, Seen},
-    report, unix_ms,
+    monotonic, report, unix_ms,
     workers::Urgency,
 };
 use crate::{
@@ -70,10 +70,10 @@ impl CatchUp {
         let is_alone = config.gossip.dial.is_empty();
         Self {
             sync: Syncer::new(view(&chain.fork_choice(), clock), BATCH_BLOCKS_MAX),
-            started: Instant::now(),
+            started: monotonic(),
             progressed: None,
             patience: Duration::from_millis(config.slot_ms.saturating_mul(STALLED_SYNC_SLOTS)),
-            waits_since: (!is_alone).then(Instant::now),
+            waits_since: (!is_alone).then(monotonic),
             is_doubting: false,
             has_gate: config.duty_sync_gate,
             last_tick: None,
@@ -83,7 +83,7 @@ impl CatchUp {
 
     /// An interval passed.
     pub(super) fn ticked(&mut self, metrics: &Metrics) {
-        let now = Instant::now();
+        let now = monotonic();
         if let Some(last) = self.last_tick.replace(now) {
             let between = now.duration_since(last).as_secs_f64();
             metrics.fork_choice.tick_interval.observe(between);
@@ -91,7 +91,7 @@ impl CatchUp {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(passed_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -103,13 +103,14 @@ impl Node {
         }
         match self.facts.sync_status() {
             SyncStatus::Syncing => {
-                let stalled = |since: Instant| since.elapsed() > self.catch_up.patience;
+                let stalled = |since: Instant| passed_since(since) > self.catch_up.patience;
                 self.catch_up.progressed.is_some_and(stalled)
             }
             SyncStatus::Synced if !self.catch_up.is_doubting => true,
             SyncStatus::Synced | SyncStatus::Idle => {
                 let first_ms = self.clock.slot_ms().saturating_mul(FIRST_STATUS_SLOTS);
-                let is_over = |since: Instant| since.elapsed() >= Duration::from_millis(first_ms);
+                let is_over =
+                    |since: Instant| passed_since(since) >= Duration::from_millis(first_ms);
                 self.catch_up.waits_since.is_none_or(is_over)
             }
         }
@@ -120,7 +121,7 @@ impl Node {
         if self.catch_up.waits_since.is_none() {
             return;
         }
-        self.catch_up.waits_since = Some(Instant::now());
+        self.catch_up.waits_since = Some(monotonic());
         self.catch_up.is_doubting = true;
         for info in self.network.peers().all() {
             self.tell(Command::AskStatus(info.peer));
@@ -256,7 +257,7 @@ impl Node {
             Ok(Some(persisted)) => {
                 report::imported_run(&persisted, started.elapsed());
                 self.audit = self.audit.more();
-                self.catch_up.progressed = Some(Instant::now());
+                self.catch_up.progressed = Some(monotonic());
                 self.pause.succeeded();
                 self.metrics.observe_commit(&persisted);
                 // What was here already comes first.
@@ -324,7 +325,7 @@ impl Node {
         };
         let was = std::mem::replace(&mut self.catch_up.was, status);
         if status == SyncStatus::Syncing {
-            self.catch_up.progressed.get_or_insert_with(Instant::now);
+            self.catch_up.progressed.get_or_insert_with(monotonic);
         } else {
             self.catch_up.progressed = None;
         }
@@ -364,6 +365,10 @@ impl Node {
         });
         self.facts.set_peers(peers.collect());
     }
+}
+
+fn passed_since(instant: Instant) -> Duration {
+    monotonic().saturating_duration_since(instant)
 }
 
 /// These blocks, if their proposers signed them.

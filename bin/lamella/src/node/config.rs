@@ -1,21 +1,21 @@
 //! From a [`NodeConfig`] to a node that can run: keys, database, servers.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use lamella_chain::{Bootstrap, Chain};
+use lamella_block_store::Extent;
+use lamella_chain::{Bootstrap, Chain, ChainOpenError};
 use lamella_http_api::{
     ApiContext, ApiServer, Events, Limits, NodeFacts, ServeError, ServerConfig, serve, version,
 };
 use lamella_inspect::StoreError;
 use lamella_metrics::Metrics;
-use lamella_network::service::{Network, NetworkConfig, NetworkError};
+use lamella_network::service::{BlockSource, Listener, Network, NetworkConfig, NetworkError};
 use lamella_network_dir::ValidatorKeys;
+use lamella_tables::ReadError;
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{info, warn};
 
-#[cfg(feature = "archive")]
-use super::shipper::Shipper;
 use super::{
     Inbox, Node,
     audit::Audit,
@@ -29,8 +29,15 @@ use super::{
     keys::{self, Preparer},
     link::{ChainSource, Ear},
     mend::Mend,
-    report, unix_ms,
+    report,
+    scrub::Scrubber,
+    unix_ms,
     workers::{Employer, Workers},
+};
+#[cfg(feature = "archive")]
+use super::{
+    historian::Historian,
+    shipper::{Shipper, Ships},
 };
 use crate::{config::NodeConfig, import::Importer};
 
@@ -39,6 +46,16 @@ const REDIAL_SLOTS: u64 = 3;
 
 /// What the node calls itself in metrics.
 const NAME: &str = "lamella";
+
+/// What runs beside the node's thread, and how it is started.
+pub(super) struct Host<'a> {
+    pub(super) network: &'a mut StartNetwork<'a>,
+    pub(super) workers: &'a mut dyn FnMut(&Arc<dyn Employer>) -> io::Result<Workers>,
+    pub(super) preparer: &'a mut dyn FnMut(Arc<ValidatorKeys>) -> io::Result<Preparer>,
+}
+
+type StartNetwork<'a> = dyn FnMut(&NetworkConfig, Arc<dyn BlockSource>, Arc<dyn Listener>) -> Result<Network, NetworkError>
+    + 'a;
 
 impl Node {
     /// Loads the validators' keys, opens or creates the data directory, recovers fork choice from it, and takes its
@@ -50,6 +67,21 @@ impl Node {
         config: &NodeConfig,
         bootstrap: Option<Bootstrap>,
         inbox: &Inbox,
+    ) -> Result<Self, NodeError> {
+        let mut host = Host {
+            network: &mut Network::start,
+            workers: &mut Workers::start,
+            preparer: &mut Preparer::start,
+        };
+        Self::open_on(config, bootstrap, inbox, &mut host)
+    }
+
+    /// [`Self::open`], with what runs beside it started so.
+    pub(super) fn open_on(
+        config: &NodeConfig,
+        bootstrap: Option<Bootstrap>,
+        inbox: &Inbox,
+        host: &mut Host<'_>,
     ) -> Result<Self, NodeError> {
         let genesis = &config.genesis;
         let scheme = config.proof_scheme.scheme();
@@ -74,11 +106,14 @@ impl Node {
             gate: Arc::clone(&gate),
             metrics: Arc::clone(&metrics),
         };
-        let network = start_network(config, &chain, ear, inbox)?;
+        let network = start_network(config, &chain, ear, inbox, &mut *host.network)?;
         let peer_id = Some(network.peer_id().to_string());
         let facts = NodeFacts::new(&config.node_id, peer_id, clock, config.is_aggregator);
         let facts = Arc::new(facts.with_now(unix_ms));
         facts.tell(|standing| standing.dials_nobody = config.gossip.dial.is_empty());
+        let extent = chain.read().map_err(ReadError::from).and_then(|txn| Extent::read(&txn));
+        let missing_slots = extent.map_err(ChainOpenError::from)?.missing_slots();
+        metrics.history.observe_missing(missing_slots);
         metrics.watch.observe_recovered(&opened.recovered);
         metrics.watch.observe_silenced_keys(guard.silenced());
         let events = Events::new();
@@ -86,15 +121,32 @@ impl Node {
         let serving = |api| start_server(api, &chain, &facts, &metrics, &events, inbox);
         let server = api.map(serving).transpose()?;
         let employer: Arc<dyn Employer> = Arc::new(inbox.sender());
-        let workers = Workers::start(&employer).map_err(NodeError::Workers)?;
+        let workers = (host.workers)(&employer).map_err(NodeError::Workers)?;
         #[cfg(feature = "archive")]
-        let shipper = config.archive.clone().map(|to| Shipper::start(&chain, to, &metrics));
+        let shipper = config
+            .archive
+            .clone()
+            .map(|to| Shipper::start(&chain, to, Ships::of(config), &metrics));
+        #[cfg(feature = "archive")]
+        let historian = (missing_slots > 0 && !config.history.is_empty())
+            .then(|| Historian::start(&chain, config.history.clone(), &facts, &metrics));
+        let mend = Mend::default();
+        let scrub = config.scrub.clone().map(|scrub| {
+            Scrubber::start(&chain, scrub, config.archive(), mend.wanted().clone(), &metrics)
+        });
         Ok(Self {
+            _scrubber: scrub.transpose().map_err(NodeError::Scrubber)?,
+            #[cfg(feature = "archive")]
+            is_archive_required: config.archive_required,
+            #[cfg(not(feature = "archive"))]
+            is_archive_required: false,
+            #[cfg(feature = "archive")]
+            _historian: historian.transpose().map_err(NodeError::Historian)?,
             #[cfg(feature = "archive")]
             _shipper: shipper.transpose().map_err(NodeError::Archiver)?,
             catch_up: CatchUp::new(config, &chain, &clock),
             audit: Audit::default(),
-            mend: Mend::default(),
+            mend,
             early: Early::default(),
             in_flight: InFlight::default(),
             workers,
@@ -104,7 +156,7 @@ impl Node {
             importer,
             scheme,
             validators: genesis.validators.clone(),
-            preparer: Preparer::start(Arc::clone(&keys)).map_err(NodeError::Preparer)?,
+            preparer: (host.preparer)(Arc::clone(&keys)).map_err(NodeError::Preparer)?,
             keys,
             guard,
             clock,
@@ -153,10 +205,11 @@ fn start_network(
     chain: &Arc<Chain>,
     ear: Ear,
     inbox: &Inbox,
+    start: &mut StartNetwork<'_>,
 ) -> Result<Network, NetworkError> {
     let gossip = &config.gossip;
     ear.metrics.observe_subnets(gossip.committee_count, &gossip.subnets);
-    let network = Network::start(
+    let network = start(
         &NetworkConfig {
             listen: gossip.listen,
             secret_key: *gossip.identity.key.as_bytes(),

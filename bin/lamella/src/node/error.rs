@@ -46,6 +46,13 @@ pub enum NodeError {
     #[cfg(feature = "archive")]
     #[error("cannot start the thread that archives: {0}")]
     Archiver(io::Error),
+    /// The threads that fetch history cannot be started.
+    #[cfg(feature = "archive")]
+    #[error("cannot start the threads that fetch history: {0}")]
+    Historian(io::Error),
+    /// The scrubber's thread cannot be started.
+    #[error("cannot start the thread that reads the store whole: {0}")]
+    Scrubber(io::Error),
     /// A thread of the node is over, by a fault of ours that the log has.
     #[error("the {0} thread has ended: a fault of lamella, see the log; start the node again")]
     ThreadEnded(&'static str),

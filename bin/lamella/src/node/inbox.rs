@@ -36,6 +36,8 @@ struct Waiting {
 struct Queues {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
+    /// Whether nobody waits here: a simulation's time passes elsewhere.
+    is_polled: bool,
 }
 
 /// The node's end of its queues.
@@ -63,6 +65,19 @@ pub(super) enum Received {
 }
 
 impl Inbox {
+    /// One where nothing is waited for: what is not there does not come.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub(super) fn polled() -> Self {
+        Self(Arc::new(Queues { is_polled: true, ..Queues::default() }))
+    }
+
+    /// Whether nothing has come.
+    #[cfg(feature = "simulation")]
+    pub(super) fn is_idle(&self) -> bool {
+        self.0.waiting.lock().is_idle()
+    }
+
     /// For whoever has something to say to the node.
     #[must_use]
     pub fn sender(&self) -> Sender {
@@ -72,7 +87,7 @@ impl Inbox {
     /// Waits for the next event, at most this long. An order to stop comes before whatever waits.
     pub(super) fn wait(&self, at_most: Duration) -> Received {
         let mut waiting = self.0.waiting.lock();
-        if waiting.is_idle() {
+        if waiting.is_idle() && !self.0.is_polled {
             // Woken for nothing, it returns nothing: the caller has a loop.
             let _ = self.0.arrived.wait_for(&mut waiting, at_most);
         }

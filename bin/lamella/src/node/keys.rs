@@ -46,6 +46,19 @@ impl Preparer {
         Ok(Self { keys, told })
     }
 
+    /// Without a thread: whoever has it calls [`Self::prepare`].
+    #[cfg(feature = "simulation")]
+    pub(super) fn by_hand(keys: Arc<ValidatorKeys>) -> Self {
+        Self { keys, told: Arc::default() }
+    }
+
+    /// Prepares all that is due at the newest slot that it was told.
+    #[cfg(feature = "simulation")]
+    pub(super) fn prepare(&self) {
+        let slot = self.told.0.lock().slot;
+        while slot.is_some_and(|slot| prepare_next(&self.keys, slot)) {}
+    }
+
     /// The clock is at this slot.
     pub(super) fn at(&self, slot: Slot) {
         let (told, changed) = &*self.told;
@@ -105,14 +118,19 @@ fn run(keys: &ValidatorKeys, told: &(Mutex<Told>, Condvar)) {
             told.slot
         };
         let Some(now) = slot else { continue };
-        let due = || all(keys).filter(|(.., key)| key.needs_preparation(now));
-        let silent = due().find(|(.., key)| !key.prepared_slots().contains(&now));
-        match silent.or_else(|| due().next()) {
-            // Not waited for: a newer slot may make another tree more due.
-            Some((validator, role, key)) => prepare(validator, role, key, now),
-            None => prepared_at = slot,
+        // Not waited for: a newer slot may make another tree more due.
+        if !prepare_next(keys, now) {
+            prepared_at = slot;
         }
     }
+}
+
+/// Prepares the tree that is most due at this slot. `false` if none is.
+fn prepare_next(keys: &ValidatorKeys, now: Slot) -> bool {
+    let due = || all(keys).filter(|(.., key)| key.needs_preparation(now));
+    let silent = due().find(|(.., key)| !key.prepared_slots().contains(&now));
+    let next = silent.or_else(|| due().next());
+    next.inspect(|(validator, role, key)| prepare(validator, *role, key, now)).is_some()
 }
 
 fn prepare(validator: &ValidatorKey, role: Role, key: &SecretKey, slot: Slot) {

@@ -1,4 +1,5 @@
-//! Proofs that are bad or missing, asked for again. The audit finds the bad ones; a checkpoint may begin without its own.
+//! Proofs that are bad or missing, asked for again, and blocks that rotted. The audit finds bad proofs, a checkpoint may
+//! begin without its own, and scrubbing finds what rotted.
 //!
 //! One block at a time is asked for by root, of one peer after the other, and far less often than sync asks. What comes is
 //! checked by a worker, stored in one transaction with its mark gone, and served from then on. Where nobody has it, peers
@@ -17,8 +18,8 @@ use lamella_tables::{ReadError, SlotRoot};
 use lamella_types::{RejectionReason, SignedBlock, Slot, hash_tree_root};
 use tracing::{debug, info};
 
-use super::{Node, StoreFailure, workers::Urgency};
-use crate::proofs::verify_block;
+use super::{Node, StoreFailure, scrub::Wanted, workers::Urgency};
+use crate::{proofs::verify_block, source::OneBlock};
 
 /// Slots between two requests.
 const PAUSE_SLOTS: u64 = 4;
@@ -37,6 +38,8 @@ pub(super) struct Mend {
     /// Requests that brought nothing since the last that did.
     fruitless: usize,
     due: Slot,
+    /// Blocks that scrubbing found damaged, and that nobody here has.
+    wanted: Wanted,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +50,11 @@ struct Asked {
 }
 
 impl Mend {
+    /// Where scrubbing says what it wants.
+    pub(super) const fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
     /// Whether a request is one of these, and not sync's.
     pub(super) const fn is_its(request: RequestId) -> bool {
         request >= FIRST_REQUEST
@@ -67,12 +75,13 @@ impl Node {
         if self.mend.asked.is_some() {
             return Ok(());
         }
-        let bad = match self.chain.bad_proofs() {
+        let mut bad = match self.chain.bad_proofs() {
             Ok(bad) => bad,
             Err(failure @ ReadError::Engine(_)) => return Err(failure.into()),
             // The audit reads the same row, and says so.
-            Err(ReadError::Damaged(_)) => return Ok(()),
+            Err(ReadError::Damaged(_)) => Vec::new(),
         };
+        bad.extend(self.mend.wanted.all());
         let peers: Vec<PeerId> = self.network.peers().all().iter().map(|info| info.peer).collect();
         let (Some(rounds), Some(first)) = (self.mend.fruitless.checked_div(bad.len()), bad.first())
         else {
@@ -87,7 +96,7 @@ impl Node {
         let request = FIRST_REQUEST + self.mend.requests;
         self.mend.requests += 1;
         self.mend.asked = Some(Asked { request, peer: *peer, key: *key });
-        debug!(block = %key, %peer, "Asking for a proof again");
+        debug!(block = %key, %peer, "Asking for a block again");
         let blocks = BlocksRequest::Roots(vec![key.root]);
         self.tell(Command::Request { request, peer: *peer, blocks });
         Ok(())
@@ -104,6 +113,9 @@ impl Node {
         let Ok([block]) = outcome.as_deref() else {
             return debug!(block = %asked.key, peer = %asked.peer, "Not there");
         };
+        if self.mend.wanted.all().contains(&asked.key) {
+            return self.repair_from(asked, block.clone());
+        }
         let (scheme, validators) = (Arc::clone(&self.scheme), self.validators.clone());
         let (block, root) = (block.clone(), asked.key.root);
         let check = move || {
@@ -139,5 +151,33 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// A block that rotted has come. It is believed by its hash, its proof if it is good.
+    fn repair_from(&mut self, asked: Asked, block: SignedBlock) {
+        let (scheme, validators) = (Arc::clone(&self.scheme), self.validators.clone());
+        let (chain, wanted) = (Arc::clone(&self.chain), self.mend.wanted.clone());
+        let repair = move || {
+            let root = asked.key.root;
+            if hash_tree_root(&block.block) != root {
+                return Ok(None);
+            }
+            let is_proof_checked = verify_block(&*scheme, &validators, &block, root).is_ok();
+            let mut source = OneBlock { block, is_proof_checked };
+            wanted.forget(&asked.key);
+            chain.repair_block(asked.key, &mut source).map(Some)
+        };
+        self.later(Urgency::Background, repair, move |node, repaired| {
+            let Asked { peer, key, .. } = asked;
+            let Some(repaired) = repaired? else {
+                node.tell(Command::Penalise(peer, Offence::InvalidAnswer));
+                return Ok(());
+            };
+            node.metrics.scrub.repaired(&repaired);
+            node.mend.fruitless = 0;
+            let rows = repaired.row_count();
+            info!(block = %key, %peer, rows, "A block that was damaged is whole again");
+            Ok(())
+        });
     }
 }

@@ -19,7 +19,8 @@
 //! | catching up; checking what that left unchecked; what was bad | `catch_up`, `audit`, `mend` |
 //! | what peers are served, and what they are counted for | `link` |
 //! | what a failure of our store means | `failure` |
-//! | shipping history into an archive | `shipper` |
+//! | shipping history into an archive; fetching what is before a checkpoint | `shipper`, `historian` |
+//! | reading the whole store, and repairing what rotted | `scrub`, `mend` |
 //! | who else holds pages of the database | `readers` |
 //! | what the log says | `report` |
 //! | the last slot that the protocol allows | `chain_end` |
@@ -36,6 +37,8 @@ mod failure;
 mod gate;
 mod gossip;
 mod guard;
+#[cfg(feature = "archive")]
+mod historian;
 mod inbox;
 mod keys;
 mod link;
@@ -43,12 +46,16 @@ mod mend;
 mod pace;
 mod readers;
 mod report;
+mod scrub;
 #[cfg(feature = "archive")]
 mod shipper;
+#[cfg(feature = "simulation")]
+mod simulated;
 mod wall;
 mod workers;
 
 use std::{
+    ops::ControlFlow,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -79,12 +86,15 @@ use guard::Guard;
 use inbox::Received;
 use keys::Preparer;
 use mend::Mend;
-use pace::{Pace, Reading};
-use wall::unix_ms;
+use pace::Pace;
+use scrub::Scrubber;
+use wall::{Reading, monotonic, unix_ms};
 use workers::Workers;
 
 pub use error::{GuardCopyError, NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
+#[cfg(feature = "simulation")]
+pub use simulated::{Clocks, SimulatedNode};
 pub(crate) use wall::skew_by;
 
 /// Events heard before the clock and sync have their turn again.
@@ -114,9 +124,16 @@ pub struct Node {
     in_flight: InFlight,
     pause: Pause,
     workers: Workers,
+    /// Whether proofs are kept while the archive lacks them.
+    is_archive_required: bool,
     /// Ships until the node ends.
     #[cfg(feature = "archive")]
     _shipper: Option<shipper::Shipper>,
+    /// Fetches until all is here, or the node ends.
+    #[cfg(feature = "archive")]
+    _historian: Option<historian::Historian>,
+    /// Reads the store until the node ends.
+    _scrubber: Option<Scrubber>,
     /// Runs until the node ends.
     network: Network,
     /// Serves until the node ends.
@@ -129,53 +146,65 @@ impl Node {
     /// # Errors
     /// [`NodeError::Store`] if going on would need a store that cannot be trusted.
     pub fn run(&mut self, inbox: &Inbox) -> Result<(), NodeError> {
+        let mut pace = self.begin();
+        while self.turn(&mut pace, inbox)?.is_continue() {}
+        Ok(())
+    }
+
+    /// What comes before the first turn.
+    fn begin(&self) -> Pace {
         let _here = Consensus::begin();
         self.wait_for_genesis();
-        let mut pace = self.start_pace();
+        let pace = self.start_pace();
         chain_end::report(&self.clock, None, self.clock.current_slot(unix_ms()));
-        loop {
-            self.look_at_clock(&mut pace);
-            if let Some(current) = pace.due(unix_ms()) {
-                self.advance(pace.done(), current, inbox)?;
-                pace.lived(current);
-            }
-            self.catch_up();
-            self.audit();
-            let mut wait = pace.wait(unix_ms());
-            for _ in 0..EVENTS_PER_TURN {
-                match inbox.wait(wait) {
-                    Received::Stop => return Ok(()),
-                    Received::Ended(thread) => {
-                        error!(thread, "Stopping: a thread that the node needs has ended");
-                        return Err(NodeError::ThreadEnded(thread));
-                    }
-                    Received::Nothing => break,
-                    Received::Network(event) => {
-                        let outcome = self.hear(event);
-                        self.settle(outcome)?;
-                    }
-                    Received::Worked(done) => {
-                        let outcome = self.worked(done);
-                        self.settle(outcome)?;
-                    }
-                    Received::StoreFailed(failure) => self.settle(Err(failure))?,
-                }
-                if pace.due(unix_ms()).is_some() {
-                    break;
-                }
-                wait = Duration::ZERO;
-            }
-            self.check_votes();
+        pace
+    }
+
+    /// What is due of the clock and of sync, and what comes until then. Breaks when told to stop.
+    fn turn(&mut self, pace: &mut Pace, inbox: &Inbox) -> Result<ControlFlow<()>, NodeError> {
+        let _here = Consensus::begin();
+        self.look_at_clock(pace);
+        if let Some(current) = pace.due(unix_ms()) {
+            self.advance(pace.done(), current, inbox)?;
+            pace.lived(current);
         }
+        self.catch_up();
+        self.audit();
+        let mut wait = pace.wait(unix_ms());
+        for _ in 0..EVENTS_PER_TURN {
+            match inbox.wait(wait) {
+                Received::Stop => return Ok(ControlFlow::Break(())),
+                Received::Ended(thread) => {
+                    error!(thread, "Stopping: a thread that the node needs has ended");
+                    return Err(NodeError::ThreadEnded(thread));
+                }
+                Received::Nothing => break,
+                Received::Network(event) => {
+                    let outcome = self.hear(event);
+                    self.settle(outcome)?;
+                }
+                Received::Worked(done) => {
+                    let outcome = self.worked(done);
+                    self.settle(outcome)?;
+                }
+                Received::StoreFailed(failure) => self.settle(Err(failure))?,
+            }
+            if pace.due(unix_ms()).is_some() {
+                break;
+            }
+            wait = Duration::ZERO;
+        }
+        self.check_votes();
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Hears what has arrived, and what workers have in hand of it, for at most an eighth of an interval: a proposer
     /// builds on what is here, an aggregator folds it.
     fn hear_arrived(&mut self, inbox: &Inbox) -> Result<(), NodeError> {
-        let ends = Instant::now() + Duration::from_millis(self.clock.interval_ms / 8);
+        let ends = monotonic() + Duration::from_millis(self.clock.interval_ms / 8);
         loop {
             self.check_votes();
-            let left = ends.saturating_duration_since(Instant::now());
+            let left = ends.saturating_duration_since(monotonic());
             let wait = if self.workers.is_busy() { left } else { Duration::ZERO };
             let outcome = match inbox.wait(wait) {
                 Received::Network(event) => self.hear(event),
@@ -210,7 +239,7 @@ impl Node {
 
     /// Follows a clock that was set, and doubts what was known of peers after a sleep.
     fn look_at_clock(&mut self, pace: &mut Pace) {
-        let now = Reading { unix_ms: unix_ms(), monotonic: Instant::now() };
+        let now = Reading { unix_ms: unix_ms(), monotonic: monotonic() };
         let Some(leap) = pace.look(now) else { return };
         leap.report(&self.clock);
         self.metrics.watch.count_clock_leap(leap.direction());
@@ -297,7 +326,12 @@ impl Node {
         let slot = interval / INTERVALS_PER_SLOT;
         self.preparer.at(slot);
         let keys = self.preparer.standing(slot);
+        let archive_lacks = self.is_archive_required.then(|| {
+            let held = self.chain.held_proofs();
+            (held.slots, held.lost)
+        });
         self.facts.tell(|standing| {
+            standing.archive_lacks = archive_lacks;
             standing.ticked = Some((interval, Instant::now()));
             standing.guard_failure = guard_failure;
             standing.silenced_keys = self.guard.silenced();

@@ -4,10 +4,12 @@
 //! more than a slot, the node goes on from there; set forward, or after a sleep, it goes on from there too. Only the sign
 //! guard is monotonic (G1), so no slot is signed twice on the way. Each leap is said, with what the monotonic clock saw.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lamella_types::{SlotClock, limits::INTERVALS_PER_SLOT};
 use tracing::{error, warn};
+
+use super::wall::Reading;
 
 /// Longest wait before the clock is looked at again: a clock that is set right is followed at once, however far away
 /// the next interval seemed.
@@ -21,13 +23,6 @@ pub(super) struct Pace {
     done: u64,
     /// What both clocks said at the last look. `None` before the first.
     last: Option<Reading>,
-}
-
-/// What the system's clocks say.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reading {
-    pub(super) unix_ms: u64,
-    pub(super) monotonic: Instant,
 }
 
 /// A change of the time that was not its passing.
@@ -130,6 +125,8 @@ impl Leap {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     /// Slots of 1 s from the epoch on.

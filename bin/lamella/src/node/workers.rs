@@ -111,6 +111,28 @@ impl Workers {
         Ok(workers)
     }
 
+    /// Without a thread: whoever has them does the work, job by job, with [`Self::work`].
+    #[cfg(feature = "simulation")]
+    pub(super) fn by_hand() -> Self {
+        let queues = Arc::new(Queues { threads: THREADS_MIN, ..Queues::default() });
+        Self { queues, threads: Vec::new(), in_flight: [0; URGENCIES] }
+    }
+
+    /// Whether a job waits.
+    #[cfg(feature = "simulation")]
+    pub(super) fn has_work(&self) -> bool {
+        self.queues.waiting.lock().jobs.iter().any(|jobs| !jobs.is_empty())
+    }
+
+    /// Does the job that a free worker would. `None` if none waits.
+    #[cfg(feature = "simulation")]
+    pub(super) fn work(&self) -> Option<Done> {
+        let (urgency, job) = self.queues.waiting.lock().take(self.queues.threads)?;
+        let done = job();
+        self.queues.ended(urgency);
+        Some(done)
+    }
+
     /// Whether the job will be done; not if too many wait.
     fn submit(&mut self, urgency: Urgency, job: Job) -> bool {
         let is_taken = self.queues.push(urgency, job);
@@ -157,13 +179,17 @@ impl Queues {
         let alarm = Alarm(node);
         while let Some((urgency, job)) = self.next() {
             let done = job();
-            if urgency == Urgency::Background {
-                self.waiting.lock().background -= 1;
-                self.changed.notify_one();
-            }
+            self.ended(urgency);
             node.worked(done);
         }
         drop(alarm);
+    }
+
+    fn ended(&self, urgency: Urgency) {
+        if urgency == Urgency::Background {
+            self.waiting.lock().background -= 1;
+            self.changed.notify_one();
+        }
     }
 
     /// The most urgent job; waits for one. `None` when there is nothing more to do.
@@ -173,19 +199,29 @@ impl Queues {
             if waiting.is_stopping {
                 return None;
             }
-            for urgency in [Urgency::Duty, Urgency::Block, Urgency::Vote] {
-                if let Some(job) = waiting.jobs[urgency as usize].pop_front() {
-                    return Some((urgency, job));
-                }
-            }
-            if waiting.background + 1 < self.threads
-                && let Some(job) = waiting.jobs[Urgency::Background as usize].pop_front()
-            {
-                waiting.background += 1;
-                return Some((Urgency::Background, job));
+            if let Some(next) = waiting.take(self.threads) {
+                return Some(next);
             }
             self.changed.wait(&mut waiting);
         }
+    }
+}
+
+impl Waiting {
+    /// The most urgent job that one of so many threads may do now.
+    fn take(&mut self, threads: usize) -> Option<(Urgency, Job)> {
+        for urgency in [Urgency::Duty, Urgency::Block, Urgency::Vote] {
+            if let Some(job) = self.jobs[urgency as usize].pop_front() {
+                return Some((urgency, job));
+            }
+        }
+        if self.background + 1 < threads
+            && let Some(job) = self.jobs[Urgency::Background as usize].pop_front()
+        {
+            self.background += 1;
+            return Some((Urgency::Background, job));
+        }
+        None
     }
 }
 

@@ -14,12 +14,12 @@ use serde_json::Value;
 use crate::wait::{Lines, PATIENCE, output, until as wait_until};
 
 /// One network at a time: another one would take a port as soon as its owner lets go of it.
-fn turn() -> MutexGuard<'static, ()> {
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn command(dir: &Path, flags: &[&str]) -> Command {
+pub(crate) fn command(dir: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lamella"));
     command.args(["devnet", "--dir"]).arg(dir).args(flags).env_remove("RUST_LOG");
     command

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use lamella_block_store::{self as block_store, Extent};
+use lamella_block_store::{self as block_store, Extent, Range};
 use lamella_tables::{Canonical, EngineError, Read as _, ReadError, ReadTxn, SlotRoot};
 use lamella_types::{BlockHeader, Root};
 
@@ -26,21 +26,46 @@ impl Check<'_> {
         }))
     }
 
-    /// C1: from the head down to the oldest block, each row names the parent of the one above, and no row more.
+    /// C1: from the newest block of each range of the extent down to its oldest, each row names the parent of the one
+    /// above, and there is no row more.
     fn check_canonical(
         &mut self,
         txn: &ReadTxn<'_>,
         stored: &ForkChoiceRow,
     ) -> Result<(), EngineError> {
-        let Some(Some(mut slot)) =
+        let Some(Some(slot)) =
             self.report.check_read("C1", block_store::slot(txn, &stored.head))?
         else {
             self.report.check("C1", false, || format!("the head {} is not stored", stored.head));
             return Ok(());
         };
         // A damaged extent is a finding of `check_meta` already.
-        let oldest = Extent::read(txn).ok().map(|extent| extent.oldest());
-        let (mut root, mut steps) = (stored.head, 0_u64);
+        let extent = Extent::read(txn).ok();
+        let head = SlotRoot::new(slot, stored.head);
+        let mut steps = self.check_range(txn, head, extent.as_ref().map(Extent::newest))?;
+        for range in extent.iter().flat_map(Extent::ranges) {
+            if let Some(newest) = range.newest {
+                steps += self.check_range(txn, newest, Some(range))?;
+            }
+        }
+        let rows = txn.table_stats()?;
+        let rows =
+            rows.iter().find(|stats| stats.name == "Canonical").map_or(0, |stats| stats.rows);
+        self.report.check("C1", rows == steps, || {
+            format!("Canonical has {rows} rows, the head's chain {steps} blocks{DERIVABLE}")
+        });
+        Ok(())
+    }
+
+    /// C1 from one block down to the oldest of its range; the number of blocks.
+    fn check_range(
+        &mut self,
+        txn: &ReadTxn<'_>,
+        newest: SlotRoot,
+        range: Option<&Range>,
+    ) -> Result<u64, EngineError> {
+        let SlotRoot { mut slot, mut root } = newest;
+        let mut steps = 0;
         loop {
             let row = txn.get::<Canonical>(&slot);
             let row = self.report.check_read("C1", row)?.flatten();
@@ -48,15 +73,19 @@ impl Check<'_> {
                 format!("Canonical has {row:?} at slot {slot}, the head's chain {root}{DERIVABLE}")
             });
             steps += 1;
-            if oldest.is_some_and(|key| key.root == root) {
-                break;
-            }
             let header = block_store::header_at(txn, &SlotRoot::new(slot, root));
             let Some(Some(header)) = self.report.check_read("C1", header)? else {
                 self.report
                     .check("C1", false, || format!("the head's chain ends at {root}, slot {slot}"));
                 break;
             };
+            if let Some(range) = range.filter(|range| range.oldest.root == root) {
+                let (found, said) = (header.parent_root, range.parent_root);
+                self.report.check("C1", found == said, || {
+                    format!("the parent of block {root} is {found}, the extent says {said}")
+                });
+                break;
+            }
             let parent =
                 self.report.check_read("C1", block_store::slot(txn, &header.parent_root))?;
             let Some(Some(parent_slot)) =
@@ -72,13 +101,7 @@ impl Check<'_> {
             };
             (root, slot) = (header.parent_root, parent_slot);
         }
-        let rows = txn.table_stats()?;
-        let rows =
-            rows.iter().find(|stats| stats.name == "Canonical").map_or(0, |stats| stats.rows);
-        self.report.check("C1", rows == steps, || {
-            format!("Canonical has {rows} rows, the head's chain {steps} blocks{DERIVABLE}")
-        });
-        Ok(())
+        Ok(steps)
     }
 
     /// L1: the tree's root is stored, and the finalized block is of its tree. That the tree is whole needs no check: it is

@@ -1,7 +1,7 @@
 //! Bounds on how long the checker holds a snapshot.
 
-use lamella_tables::{Canonical, Database, OpenMode, Options};
-use lamella_types::Root;
+use lamella_tables::{Canonical, Database, Headers, OpenMode, Options, SlotRoot};
+use lamella_types::{BlockHeader, Root};
 
 use super::*;
 
@@ -21,12 +21,12 @@ fn within<T>(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     check: impl FnOnce(&mut Check<'_>) -> T,
 ) -> (T, Report) {
-    let (states, time_max) = (StateStore::default(), Duration::ZERO);
+    let time_max = Duration::ZERO;
     let mut bounded = Check {
         database,
-        states: &states,
         report: Report::default(),
         read_identity: |txn| Identity::read(txn),
+        lanes: 1,
         identity: None,
         progress,
         chunk_time_max: time_max,
@@ -54,6 +54,36 @@ fn a_walk_over_the_pages_gives_up_beside_a_writer_and_only_there() {
     assert!(error.source.is::<lamella_tables::TookTooLong>(), "{error}");
     assert!(error.to_string().contains("while the node is stopped"), "{error}");
     assert_eq!(report.checks.get("E1"), None);
+}
+
+/// Blocks of which only headers are left, and in one segment none: each is found, once, in slot order.
+#[test]
+fn blocks_in_several_lanes_are_judged_as_in_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), Options::new(OpenMode::Create)).unwrap();
+    let mut txn = database.write().unwrap();
+    let slots = (0..7_000).step_by(50).filter(|slot| !(2_000..3_100).contains(slot));
+    let headers = slots.map(|slot| BlockHeader { slot, ..BlockHeader::default() });
+    let headers: Vec<BlockHeader> = headers.collect();
+    for header in &headers {
+        let key = SlotRoot::new(header.slot, header.root());
+        txn.put::<Headers>(&key, header).unwrap();
+    }
+    txn.commit().unwrap();
+    let judge = |lanes: usize| {
+        let go_on = &mut |_| ControlFlow::Continue(());
+        let (outcome, report) = within(&database, go_on, |check| {
+            check.lanes = lanes;
+            check.check_blocks()
+        });
+        assert!(outcome.unwrap().is_continue());
+        (report.findings, report.checks, report.finding_count)
+    };
+    let alone = judge(1);
+    assert!(alone.2 >= headers.len() as u64, "{}", alone.2);
+    for lanes in [2, 3, LANES_MAX] {
+        assert!(judge(lanes) == alone, "{lanes} lanes");
+    }
 }
 
 #[test]

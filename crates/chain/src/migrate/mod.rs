@@ -328,7 +328,8 @@ impl Job<'_> {
     /// Every invariant, of a database that does not say its schema yet.
     fn check(&mut self) -> Result<(), MigrateError> {
         let identity = |txn: &ReadTxn<'_>| Identity::read_row(txn).map(Some);
-        let report = invariants::check(&self.new, identity, self.progress)?;
+        let report =
+            invariants::check(&self.new, identity, invariants::all_lanes(), self.progress)?;
         match report.findings.into_iter().next() {
             None if report.stopped => Err(MigrateError::Stopped),
             None => Ok(()),

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Derives everything that follows from headers, states and votes, and writes what differs.
-pub(super) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered), ChainOpenError> {
+pub(crate) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered), ChainOpenError> {
     let stored = readable(ForkChoiceRow::read(txn))?.flatten();
     let counted = readable(block_count(txn))?.flatten();
     let slots = rebuild_slots(txn)?;
@@ -115,12 +115,15 @@ fn parent(txn: &WriteTxn<'_>, key: SlotRoot) -> Result<Option<SlotRoot>, ChainOp
     let header = block_store::header_at(txn, &key)?.ok_or_else(|| lost("the header is lost"))?;
     match block_store::slot(txn, &header.parent_root)? {
         Some(slot) if slot < key.slot => Ok(Some(SlotRoot::new(slot, header.parent_root))),
-        None if Extent::read(txn)?.oldest() == key => Ok(None),
+        None if Extent::read(txn)?.at(key.slot).is_some_and(|range| range.oldest == key) => {
+            Ok(None)
+        }
         _ => Err(lost("the header of its parent is lost").into()),
     }
 }
 
-/// The head's chain from the tree's root up, and below it as far as headers can be read.
+/// The head's chain from the tree's root up, and below it as far as headers can be read: down to the oldest block of its
+/// range of the extent, then from the newest of the range before.
 fn canonical_chain(
     txn: &WriteTxn<'_>,
     view: &ForkChoice,
@@ -129,10 +132,17 @@ fn canonical_chain(
         view.chain(&view.head()).map(|block| (block.slot, block.root)).collect();
     let root = view.tree_root();
     let mut at = SlotRoot::new(root.slot, root.root);
+    let extent = readable(Extent::read(txn))?;
+    let mut before: Vec<_> =
+        extent.iter().flat_map(Extent::ranges).filter_map(|range| range.newest).collect();
     loop {
         match parent(txn, at) {
             Ok(Some(parent)) => at = parent,
-            Ok(None) | Err(ChainOpenError::Read(ReadError::Damaged(_))) => return Ok(chain),
+            Ok(None) => match before.pop() {
+                Some(newest) => at = newest,
+                None => return Ok(chain),
+            },
+            Err(ChainOpenError::Read(ReadError::Damaged(_))) => return Ok(chain),
             Err(error) => return Err(error),
         }
         chain.insert(at.slot, at.root);

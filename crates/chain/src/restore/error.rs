@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use lamella_state_store::{StateReadError, StateWriteError};
 use lamella_tables::{EngineError, OpenError, ReadError, SlotRoot};
+use lamella_types::Slot;
 
 use crate::{error::ChainOpenError, invariants::Finding};
 
@@ -37,6 +38,16 @@ pub enum RestoreError {
         block: SlotRoot,
         /// The newest block before it.
         after: Option<SlotRoot>,
+    },
+    /// Proofs that are not those of the blocks before the proofs that are here.
+    #[error(
+        "proofs from slot {first} on do not belong to the blocks up to slot {end}; nothing of them was written"
+    )]
+    ProofsApart {
+        /// Slot of the first one.
+        first: Slot,
+        /// The slot before which they should end.
+        end: Slot,
     },
     /// Not the segment that comes next.
     #[error("segment {got} was given, segment {expected} comes next")]

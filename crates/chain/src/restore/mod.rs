@@ -3,7 +3,7 @@
 //!
 //! The hard idea: nothing here is new. A segment's rows are the ones that importing its blocks would have written, since a
 //! block's rows follow from the block, its post-state and its parent's row; so the restored directory is the lost one, row
-//! by row, but for forks, proofs, votes and the guard, which no archive holds. The cursor is one of those rows' own commit,
+//! by row, but for forks, votes and the guard, which no archive holds, and proofs, which it may. The cursor is one of those rows' own commit,
 //! so a kill at any instant leaves whole segments and the truth about them. When the target is reached, head and indexes
 //! are derived as a start would, every invariant is checked, and only then the schema row makes it a chain and a renaming
 //! gives it its name.
@@ -22,7 +22,7 @@ mod error;
 mod row;
 
 use std::{
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -30,9 +30,10 @@ use std::{
 use lamella_block_store::{self as block_store, Extent, SignatureFloor, UncheckedProofs};
 use lamella_state_store::{DiffBase, PreparedState, StateStore};
 use lamella_tables::{
-    Canonical, Database, Durability, Headers, OpenMode, Options, Read as _, SlotRoot, WriteTxn,
+    Canonical, Database, Durability, Headers, OpenMode, Options, Read as _, Signatures, SlotRoot,
+    WriteTxn,
 };
-use lamella_types::{BlockBody, BlockHeader, MultiMessageAggregate, Root, State};
+use lamella_types::{BlockBody, BlockHeader, MultiMessageAggregate, Root, Slot, State};
 
 use crate::{
     beside::{self, RESTORING, beside},
@@ -211,6 +212,64 @@ impl Restoration {
         Ok(())
     }
 
+    /// Blocks that are here, at these slots, ascending.
+    ///
+    /// # Errors
+    /// [`RestoreError`].
+    pub fn canonical(&self, slots: Range<Slot>) -> Result<Vec<SlotRoot>, RestoreError> {
+        let txn = self.database.read()?;
+        let rows = txn.scan::<Canonical>(slots.start)?;
+        let rows = rows.take_while(|row| !row.as_ref().is_ok_and(|(slot, _)| *slot >= slots.end));
+        let blocks = rows.map(|row| row.map(|(slot, root)| SlotRoot::new(slot, root)));
+        Ok(blocks.collect::<Result<_, _>>()?)
+    }
+
+    /// The oldest block that has its proof: all after it have, up to the target. `None` before the target's own.
+    ///
+    /// # Errors
+    /// [`RestoreError`].
+    pub fn proofs_from(&self) -> Result<Option<SlotRoot>, RestoreError> {
+        let txn = self.database.read()?;
+        // An end that was broken off had put none for the target; whoever puts a proof takes its place.
+        if UncheckedProofs::read(&txn)?.bad().contains(&self.row.target) {
+            return Ok(None);
+        }
+        let first = txn.scan_keys::<Signatures>(SlotRoot::first_of(1))?.next().transpose()?;
+        Ok(first)
+    }
+
+    /// Writes proofs of blocks that are here, ascending: of the target and those right before it, or right before those
+    /// whose proofs are here already. They count as unchecked.
+    ///
+    /// # Errors
+    /// [`RestoreError::ProofsApart`] for others; nothing was written.
+    ///
+    /// # Atomicity
+    /// One transaction. Which proofs are here is their rows' own word, so it needs no cursor.
+    pub fn put_proofs(
+        &mut self,
+        proofs: Vec<(Slot, MultiMessageAggregate)>,
+    ) -> Result<(), RestoreError> {
+        let Some((first, _)) = proofs.first() else { return Ok(()) };
+        let from = self.proofs_from()?;
+        let end = from.map_or(self.row.target.slot + 1, |from| from.slot);
+        let blocks = self.canonical(*first..end)?;
+        let slots = proofs.iter().map(|(slot, _)| *slot);
+        // Upholds P1: from the floor on every block has its proof.
+        if !blocks.iter().map(|block| block.slot).eq(slots) {
+            return Err(RestoreError::ProofsApart { first: *first, end });
+        }
+        let bytes = proofs.iter().map(|(_, proof)| proof.proof.as_bytes().len() as u64);
+        let mut txn = self.database.write_values(bytes.sum())?;
+        if from.is_none() {
+            UncheckedProofs::default().put(&mut txn)?;
+        }
+        for (block, (_, proof)) in blocks.iter().zip(&proofs) {
+            block_store::put_signature(&mut txn, block, proof)?;
+        }
+        Ok(txn.commit()?)
+    }
+
     /// Makes it a chain that ends at its target, and gives it its name. `progress` is called while the invariants are
     /// checked, and may stop that.
     ///
@@ -223,14 +282,15 @@ impl Restoration {
         self,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), RestoreError> {
+        let proofs_from = self.proofs_from()?;
         let Self { database, path, unfinished, row, base: _ } = self;
         if row.newest != Some(row.target) {
             return Err(RestoreError::NotAtTarget { reached: row.newest, target: row.target });
         }
-        put_ends(&database, row.target)?;
+        put_ends(&database, row.target, proofs_from)?;
         recover::derive(&database)?;
         let identity = |txn: &lamella_tables::ReadTxn<'_>| Identity::read_row(txn).map(Some);
-        let report = invariants::check(&database, identity, progress)?;
+        let report = invariants::check(&database, identity, invariants::all_lanes(), progress)?;
         match report.findings.into_iter().next() {
             None if report.stopped => return Err(RestoreError::Stopped),
             None => {}
@@ -274,9 +334,13 @@ fn put_block(
     Ok(prepared.stored().base(key.root))
 }
 
-/// Where the chain begins and ends, and that it has no proofs. Upholds P1 and P2: the target is finalized, and its proof
-/// counts as one that nobody has checked, as a checkpoint's does.
-fn put_ends(database: &Database, target: SlotRoot) -> Result<(), RestoreError> {
+/// Where the chain begins and ends, and from where on it has proofs. Upholds P1 and P2: the target is finalized, and its
+/// proof counts as one that nobody has checked, as a checkpoint's does, and so do those before it.
+fn put_ends(
+    database: &Database,
+    target: SlotRoot,
+    proofs_from: Option<SlotRoot>,
+) -> Result<(), RestoreError> {
     let mut txn = database.write()?;
     let first = txn.scan::<Canonical>(0)?.next().transpose()?;
     let Some((slot, root)) = first else {
@@ -286,10 +350,28 @@ fn put_ends(database: &Database, target: SlotRoot) -> Result<(), RestoreError> {
     let header = block_store::header_at(&txn, &oldest)?;
     let parent_root = header.map(|header| header.parent_root).unwrap_or_default();
     let mut extent = Extent::begin(oldest, parent_root);
-    extent.set_floor(SignatureFloor { key: target, finalized_slot: target.slot });
+    let floor = proofs_from.map_or(target, |from| SlotRoot::first_of(from.slot));
+    extent.set_floor(SignatureFloor { key: floor, finalized_slot: target.slot });
+    let unchecked = match proofs_from {
+        None => {
+            block_store::put_signature(&mut txn, &target, &MultiMessageAggregate::default())?;
+            UncheckedProofs::of(target)
+        }
+        Some(from) => {
+            let mut unchecked = UncheckedProofs::default();
+            unchecked.add(from.slot..target.slot + 1);
+            // All but genesis, which has none and needs none: as in a directory that nothing was pruned from.
+            if oldest.slot == 0
+                && txn.scan_keys::<Canonical>(1)?.next().transpose()? == Some(from.slot)
+            {
+                block_store::put_signature(&mut txn, &oldest, &MultiMessageAggregate::default())?;
+                extent.set_floor(SignatureFloor::START);
+            }
+            unchecked
+        }
+    };
     extent.put(&mut txn)?;
-    block_store::put_signature(&mut txn, &target, &MultiMessageAggregate::default())?;
-    UncheckedProofs::of(target).put(&mut txn)?;
+    unchecked.put(&mut txn)?;
     Ok(txn.commit()?)
 }
 

@@ -85,6 +85,7 @@ impl Live {
 impl Show for Live {
     fn announced(&mut self, network: &Announced) -> io::Result<()> {
         super::line(&announcement(network))?;
+        super::line(&format!("pages at {}", network.pages))?;
         let logs = network.dir.join("logs");
         super::line(&format!("logs in {}; Ctrl-C stops all nodes", logs.display()))
     }

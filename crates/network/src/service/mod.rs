@@ -29,6 +29,8 @@
 //! those of nodes that we dial. Bytes and requests of an address: [`crate::peers::limits`].
 
 mod book;
+#[cfg(feature = "simulation")]
+mod by_hand;
 mod config;
 mod connections;
 mod content;
@@ -57,6 +59,8 @@ use libp2p::PeerId;
 use tokio::{runtime::Builder, sync::mpsc};
 
 pub use book::{Direction, PeerBook, PeerInfo};
+#[cfg(feature = "simulation")]
+pub use by_hand::Hand;
 pub use config::{Dial, NetworkConfig, NetworkError, SUBNETS_MAX};
 pub use glance::{Glance, Worth};
 pub use limits::{

@@ -5,7 +5,7 @@
 pub enum StoreError {
     /// The address names no store.
     #[error(
-        "{url}: {reason}; an archive is at a folder (/mnt/archive or file:///mnt/archive) or in a bucket (s3://bucket/prefix)"
+        "{url}: {reason}; an archive is at a folder (/mnt/archive or file:///mnt/archive), in a bucket (s3://bucket/prefix) or, to be read, at a node (http://host:port)"
     )]
     Address {
         /// What was given.
@@ -38,6 +38,16 @@ pub enum StoreError {
         bytes: u64,
         /// The most that are read.
         bytes_max: u64,
+    },
+    /// A node has not got the object, and will not have it by itself.
+    #[error("{url}, {name}: {reason}")]
+    NotHeld {
+        /// The node.
+        url: String,
+        /// The object.
+        name: String,
+        /// What it says.
+        reason: String,
     },
     /// A folder holds more than an archive can.
     #[error("{url}, {name}: more than {objects_max} objects; is it an archive's folder?")]

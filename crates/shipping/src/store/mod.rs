@@ -8,8 +8,9 @@
 //! of callers do here: no runtime and no future leave this crate.
 
 mod error;
+mod node;
 
-use std::{fs, future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, future::Future, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{
@@ -32,8 +33,15 @@ pub const ATTEMPTS_MAX: u32 = 4;
 /// Wait before the second attempt; before each further one it is twice as long: 1.4 s in all.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// Longest that one attempt may take, whatever the store's own client thinks: our objects are under a few MB.
+/// Longest that one attempt may take, whatever the store's own client thinks: but for sidecars of proofs, which have
+/// [`BYTES_PER_SECOND_MIN`], our objects are under a few MB.
 const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What a store has to take of a large object: 1 MB/s, 8.5 minutes for the largest there can be.
+const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
+
+/// Longest that the store's own client waits for an answer: as long as an attempt with the largest object, 512 MiB.
+const CLIENT_TIME_MAX: Duration = Duration::from_secs(60 + 513);
 
 /// Longest that a client retries below one of our attempts. Its own default is three minutes.
 const CLIENT_RETRY_TIME_MAX: Duration = Duration::from_secs(10);
@@ -61,7 +69,7 @@ pub enum Put {
 pub struct Listed {
     /// Its name, from the store's prefix on.
     pub name: String,
-    /// Its bytes.
+    /// Its bytes; 0 of a segment that a node makes only when it is asked for.
     pub bytes: u64,
     /// Seconds since it was last changed, by the store's clock and ours; zero if that lies ahead.
     pub age_s: u64,
@@ -83,8 +91,8 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store at an address: a folder, `file://` and a folder, or `s3://bucket/prefix`, which takes its keys,
-    /// region and endpoint from `AWS_*` as other tools do.
+    /// Opens the store at an address: a folder, `file://` and a folder, `s3://bucket/prefix`, which takes its keys,
+    /// region and endpoint from `AWS_*` as other tools do, or `http://host:port` of a node, which is only read.
     ///
     /// # Errors
     /// [`StoreError::Address`]. A bucket is not asked for anything yet.
@@ -96,7 +104,7 @@ impl Store {
             "file" => {
                 let folder = PathBuf::from(rest);
                 if access == Access::Write {
-                    fs::create_dir_all(&folder).map_err(|error| bad(error.to_string()))?;
+                    make_folder(&folder).map_err(|error| bad(error.to_string()))?;
                 }
                 let objects = LocalFileSystem::new_with_prefix(&folder);
                 // Without the flush an object that was acknowledged could be gone after a power cut.
@@ -104,6 +112,13 @@ impl Store {
                 Self::over(Arc::new(objects), url, "", FIRST_PAUSE)
             }
             "s3" => Self::in_bucket(url, &[]),
+            "http" | "https" if access == Access::Write => {
+                Err(bad("a node's archive is only read".to_owned()))
+            }
+            "http" | "https" => {
+                let node = node::Node::new(url, ATTEMPT_TIME_MAX);
+                Self::over(Arc::new(node), url, "", FIRST_PAUSE)
+            }
             other => Err(bad(format!("{other}:// is not known"))),
         }
     }
@@ -156,8 +171,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`]: whether it is there is not known.
     pub fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        self.put_new_parts(name, vec![bytes.to_vec()])
+    }
+
+    /// As [`Store::put_new`], of an object that is large and lies in parts: it is held once.
+    ///
+    /// # Errors
+    /// As [`Store::put_new`].
+    pub fn put_new_parts(&self, name: &str, parts: Vec<Vec<u8>>) -> Result<Put, StoreError> {
         let path = self.path(name);
-        let payload = PutPayload::from(bytes.to_vec());
+        let payload: PutPayload = parts.into_iter().flat_map(PutPayload::from).collect();
+        let seconds = payload.content_length() as u64 / BYTES_PER_SECOND_MIN;
+        let time_max = ATTEMPT_TIME_MAX + Duration::from_secs(seconds);
         let put = || async {
             let mode = PutMode::Create;
             let options = PutOptions { mode, attributes: Attributes::new(), ..Default::default() };
@@ -167,25 +192,69 @@ impl Store {
                 Err(error) => Err(error),
             }
         };
-        self.attempt("put", name, put)
+        self.attempt_within(time_max, "put", name, put)
+    }
+
+    /// Bytes of an object; `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], which is not an absence.
+    pub fn size(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        let path = self.path(name);
+        let head = || async {
+            match self.objects.head(&path).await {
+                Ok(meta) => Ok(Some(meta.size)),
+                Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.attempt("look for", name, head)
+    }
+
+    /// A part of an object, exactly these bytes of it; `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], which is not an absence; also where the object ends before.
+    pub fn range(&self, name: &str, range: Range<u64>) -> Result<Option<Vec<u8>>, StoreError> {
+        if range.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let path = self.path(name);
+        let get = || async {
+            let options = GetOptions::new().with_range(Some(range.clone()));
+            match self.objects.get_opts(&path, options).await {
+                Ok(found) => read_all(found, range.end - range.start).await.map(Some),
+                Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.attempt("read", name, get)
     }
 
     /// The whole of an object; `None` if there is none of this name.
     ///
     /// # Errors
-    /// [`StoreError::TooLong`] before its bytes are taken; [`StoreError::Failed`], which is not an absence.
+    /// [`StoreError::TooLong`] before its bytes are taken; [`StoreError::Failed`], which is not an absence;
+    /// [`StoreError::NotHeld`], which no waiting helps.
     pub fn get(&self, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(name);
         let get = || async {
             match self.objects.get_opts(&path, GetOptions::default()).await {
                 Ok(found) => read(found, bytes_max).await,
-                Err(Error::NotFound { .. }) => Ok(Read::Absent),
+                Err(Error::NotFound { source, .. }) => {
+                    let said = source.downcast_ref::<node::NotHeld>();
+                    Ok(said.map_or(Read::Absent, |said| Read::NotHeld(said.to_string())))
+                }
                 Err(error) => Err(error),
             }
         };
         match self.attempt("read", name, get)? {
             Read::Whole(bytes) => Ok(Some(bytes)),
             Read::Absent => Ok(None),
+            Read::NotHeld(reason) => {
+                let (url, name) = (self.url.clone(), name.to_owned());
+                Err(StoreError::NotHeld { url, name, reason })
+            }
             Read::TooLong(bytes) => {
                 let (url, name) = (self.url.clone(), name.to_owned());
                 Err(StoreError::TooLong { url, name, bytes, bytes_max })
@@ -267,13 +336,23 @@ impl Store {
         name: &str,
         work: impl Fn() -> F,
     ) -> Result<T, StoreError> {
+        self.attempt_within(ATTEMPT_TIME_MAX, operation, name, work)
+    }
+
+    fn attempt_within<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        time_max: Duration,
+        operation: &'static str,
+        name: &str,
+        work: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
         self.runtime.block_on(async {
             let (mut reason, mut pause) = (String::new(), self.first_pause);
             for attempt in 1..=ATTEMPTS_MAX {
-                match timeout(ATTEMPT_TIME_MAX, work()).await {
+                match timeout(time_max, work()).await {
                     Ok(Ok(done)) => return Ok(done),
                     Ok(Err(error)) => reason = said(&error),
-                    Err(_) => reason = format!("no answer in {} s", ATTEMPT_TIME_MAX.as_secs()),
+                    Err(_) => reason = format!("no answer in {} s", time_max.as_secs()),
                 }
                 if attempt < ATTEMPTS_MAX {
                     sleep(pause).await;
@@ -286,10 +365,26 @@ impl Store {
     }
 }
 
+/// Makes a folder, and its name durable with every name on the way to it, which a run may have made that was killed since.
+fn make_folder(folder: &std::path::Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for above in folder.canonicalize()?.ancestors().skip(1) {
+        match fs::File::open(above) {
+            Ok(above) => above.sync_all()?,
+            // Nobody like us has made anything in it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// What a reading found.
 enum Read {
     Whole(Vec<u8>),
     Absent,
+    /// Absent, and why that will not change.
+    NotHeld(String),
     /// Too long, with so many bytes at least.
     TooLong(u64),
 }
@@ -315,6 +410,22 @@ async fn read(found: GetResult, bytes_max: u64) -> Result<Read, Error> {
     Ok(Read::Whole(bytes))
 }
 
+/// Exactly so many bytes.
+async fn read_all(found: GetResult, expected: u64) -> Result<Vec<u8>, Error> {
+    let (mut bytes, mut parts) = (Vec::new(), found.into_stream());
+    while let Some(part) = parts.try_next().await? {
+        bytes.extend_from_slice(&part);
+        if bytes.len() as u64 > expected {
+            break;
+        }
+    }
+    if bytes.len() as u64 == expected {
+        return Ok(bytes);
+    }
+    let other = format!("{} bytes came, {expected} were asked for", bytes.len());
+    Err(Error::Generic { store: "archive", source: other.into() })
+}
+
 /// An error with what is behind it, on one line and not longer than a line should be.
 fn said(error: &Error) -> String {
     const CHARS_MAX: usize = 400;
@@ -337,7 +448,7 @@ fn s3(bucket: &str, settings: &[(&str, &str)]) -> Result<Arc<dyn ObjectStore>, E
     let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint).unwrap_or_default();
     let options = ClientOptions::new()
         .with_allow_http(endpoint.starts_with("http://"))
-        .with_timeout(ATTEMPT_TIME_MAX);
+        .with_timeout(CLIENT_TIME_MAX);
     let builder = builder.with_bucket_name(bucket).with_retry(retry).with_client_options(options);
     Ok(Arc::new(builder.build()?))
 }

@@ -27,8 +27,8 @@ use lamella_tables::{
     Registries, SegmentKey, SlotRoot, Slots, Table,
 };
 use lamella_types::{
-    Block, BlockBody, MultiMessageAggregate, Root, SignedBlock, Slot, State, genesis_state,
-    hash_tree_root, latest_block_root, limits::SLOT_MS,
+    Block, BlockBody, MultiMessageAggregate, ProofBytes, Root, SignedBlock, Slot, State,
+    genesis_state, hash_tree_root, latest_block_root, limits::SLOT_MS,
 };
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
 use tempfile::TempDir;
@@ -98,8 +98,11 @@ pub fn settings() -> Settings {
     Settings { durability: Durability::Lazy, ..Settings::default() }
 }
 
+/// A block with some bytes where its proof should be: the scheme `trust` looks at none.
 fn unproved(block: Block) -> SignedBlock {
-    SignedBlock { block, proof: MultiMessageAggregate::default() }
+    let proof = vec![block.slot as u8; 40 + block.slot as usize % 60];
+    let proof = MultiMessageAggregate { proof: ProofBytes::new(proof).unwrap() };
+    SignedBlock { block, proof }
 }
 
 /// A child without votes, and its post-state.
@@ -205,6 +208,26 @@ impl Grown {
     }
 }
 
+/// A data directory that began at the canonical block of this slot, and imported all that came after.
+pub fn from_checkpoint(grown: &Grown, slot: Slot) -> TempDir {
+    let data = tempfile::tempdir().unwrap();
+    let root = grown.root_at(slot).unwrap();
+    let txn = grown.chain.database().read().unwrap();
+    let state = grown.chain.states().state(&txn, &root).unwrap().unwrap();
+    let at = grown.blocks.iter().position(|signed| hash_tree_root(&signed.block) == root).unwrap();
+    let bootstrap = Bootstrap { block: grown.blocks[at].clone(), state };
+    let path = data.path().join("db");
+    let (chain, _) = Chain::create(&path, bootstrap, Trust.name(), settings()).unwrap();
+    let importer = Importer::new(Arc::new(chain), Arc::new(Trust));
+    // Without the brothers that are not its descendants.
+    let known = |signed: &&SignedBlock| {
+        signed.block.slot > slot && signed.block.parent_root != grown.blocks[at].block.parent_root
+    };
+    let after: Vec<SignedBlock> = grown.blocks[at + 1..].iter().filter(known).cloned().collect();
+    import(&importer, &after);
+    data
+}
+
 pub fn go_on(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
@@ -216,7 +239,7 @@ pub fn ship(chain: &ReadOnlyChain, store: Store) -> Result<(Remote, Shipment), S
 }
 
 /// Ships a chain into a new folder.
-fn in_folder(grown: &Grown) -> (TempDir, Remote, Shipment) {
+pub fn in_folder(grown: &Grown) -> (TempDir, Remote, Shipment) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().to_str().unwrap(), Access::Write).unwrap();
     let (remote, shipment) = ship(&grown.chain, store).unwrap();

@@ -7,11 +7,18 @@
     reason = "a test fails by panicking, and its numbers are small"
 )]
 
+mod backfill;
 mod faulty;
 mod grown;
+mod http;
 mod lessons;
+mod moto;
 mod node;
+mod processes;
+mod proofs;
+mod repair;
 mod restore;
 mod resume;
 mod s3;
 mod simulation;
+mod transition;

@@ -13,7 +13,7 @@ use lamella::{
     config::{GossipConfig, IdentityKey, NodeConfig},
     node::{Inbox, Node},
 };
-use lamella_chain::Archived;
+use lamella_chain::{Archived, Settings};
 use lamella_http_api::ServerConfig;
 use lamella_network_dir::GenesisConfig;
 use lamella_shipping::{
@@ -28,20 +28,37 @@ use tempfile::TempDir;
 use crate::grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore, settings, ship, small};
 
 /// Longer than any shipment here; nothing waits for it unless it is broken.
-const FOREVER: Duration = Duration::from_secs(300);
+pub const FOREVER: Duration = Duration::from_secs(300);
+
+/// Slots of proofs that the nodes here keep.
+const WINDOW: u64 = 100;
 
 fn open(data: &TempDir, archive: Option<&Path>, inbox: &Inbox) -> Node {
     open_serving(data, archive, None, inbox)
 }
 
-fn open_serving(
+pub fn open_serving(
     data: &TempDir,
     archive: Option<&Path>,
     api: Option<ServerConfig>,
     inbox: &Inbox,
 ) -> Node {
-    let genesis = &SMALL_CHAIN.genesis;
+    let archive = archive.map(|folder| folder.to_str().unwrap().to_owned());
+    let is_shipping = archive.is_some();
     let config = NodeConfig {
+        archive,
+        archive_proofs: is_shipping,
+        archive_required: is_shipping,
+        api,
+        ..config(data)
+    };
+    Node::open(&config, None, inbox).unwrap()
+}
+
+/// A node of the small chain's network, without validators, peers or servers.
+pub fn config(data: &TempDir) -> NodeConfig {
+    let genesis = &SMALL_CHAIN.genesis;
+    NodeConfig {
         node_id: "archiver".to_owned(),
         data_dir: data.path().to_owned(),
         genesis: GenesisConfig {
@@ -56,7 +73,8 @@ fn open_serving(
         is_aggregator: false,
         duty_sync_gate: true,
         proof_scheme: SchemeName::Trust,
-        settings: settings(),
+        // Short enough for proofs to be beyond it.
+        settings: Settings { signature_window_slots: WINDOW, ..settings() },
         gossip: GossipConfig {
             listen: ([127, 0, 0, 1], 0).into(),
             identity: IdentityKey::of_data_dir(data.path()).unwrap(),
@@ -64,13 +82,16 @@ fn open_serving(
             committee_count: 1,
             subnets: Vec::new(),
         },
-        api,
+        api: None,
         checkpoint_urls: Vec::new(),
         checkpoint_root: None,
-        archive: archive.map(|folder| folder.to_str().unwrap().to_owned()),
+        history: Vec::new(),
+        archive: None,
+        archive_proofs: false,
+        archive_required: false,
+        scrub: None,
         lost_log_lines: Default::default(),
-    };
-    Node::open(&config, None, inbox).unwrap()
+    }
 }
 
 /// How many segments the directory has confirmed.
@@ -99,7 +120,7 @@ fn a_node_ships_what_is_finalized_and_keeps_how_far_it_is() {
 }
 
 /// The value of a metric that a node serves.
-fn metric(api: SocketAddr, name: &str) -> u64 {
+pub fn metric(api: SocketAddr, name: &str) -> u64 {
     let mut stream = TcpStream::connect(api).unwrap();
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .unwrap();
@@ -132,9 +153,15 @@ fn what_a_shipping_node_counts_is_what_it_shipped() {
     let file = folder.path().join("no folder");
     fs::write(&file, "").unwrap();
     until(&file, 0, &|| {
-        metric(api, "lean_archive_failures_total") > 0 && metric(api, "lean_archive_failing") == 1
+        metric(api, "lean_archive_failures_total") > 0
+            && metric(api, "lean_archive_failing") == 1
+            && metric(api, "lean_archive_held_slots") == 2_300 - WINDOW
     });
-    until(folder.path(), SMALL_SEGMENTS, &|| metric(api, "lean_archive_bytes_total") > 0);
+    until(folder.path(), SMALL_SEGMENTS, &|| {
+        metric(api, "lean_archive_bytes_total") > 0
+            && metric(api, "lean_archive_proofs_shipped") == SMALL_SEGMENTS
+            && metric(api, "lean_archive_held_slots") == 0
+    });
 }
 
 #[test]

@@ -15,15 +15,22 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use lamella_shipping::{
-    ShippingError, remote::Remote, restorer::Target, store::Store, verifier::verify,
+    ShippingError,
+    remote::Remote,
+    restorer::Target,
+    store::Store,
+    verifier::{Depth, Verify, verify},
 };
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use tempfile::TempDir;
 
-use crate::grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore, rows, ship};
+use crate::{
+    grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore, rows, ship},
+    proofs::ship as ship_proofs,
+};
 
-const BUCKET: &str = "history";
+pub const BUCKET: &str = "history";
 
 /// A server of S3 with one bucket.
 struct Server {
@@ -60,7 +67,7 @@ impl Server {
 }
 
 /// The archive's store, at an endpoint.
-fn store(endpoint: SocketAddr) -> Store {
+pub fn store(endpoint: SocketAddr, prefix: &str) -> Store {
     let endpoint = format!("http://{endpoint}");
     let settings = [
         ("aws_endpoint", endpoint.as_str()),
@@ -68,12 +75,12 @@ fn store(endpoint: SocketAddr) -> Store {
         ("aws_access_key_id", "lamella"),
         ("aws_secret_access_key", "secret of a test"),
     ];
-    Store::in_bucket(&format!("s3://{BUCKET}/a/prefix"), &settings).unwrap()
+    Store::in_bucket(&format!("s3://{BUCKET}/{prefix}"), &settings).unwrap()
 }
 
 /// What is done to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Break {
+pub enum Break {
     /// 500, without an effect.
     Error,
     /// 503, without an effect.
@@ -88,11 +95,11 @@ enum Break {
     Twice,
 }
 
-const BREAKS: [Break; 6] =
+pub const BREAKS: [Break; 6] =
     [Break::Error, Break::Busy, Break::ResetBefore, Break::ResetAfter, Break::Cut, Break::Twice];
 
 /// A proxy that breaks the request of this number. Its thread ends with the process.
-fn proxy(server: SocketAddr, broken: u64, how: Break) -> (SocketAddr, Arc<AtomicU64>) {
+pub fn proxy(server: SocketAddr, broken: u64, how: Break) -> (SocketAddr, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let requests = Arc::new(AtomicU64::new(0));
@@ -169,22 +176,30 @@ fn answer(
     client.write_all(&if response.starts_with(b"HTTP/1.1") { closing(&response) } else { response })
 }
 
-#[test]
-fn an_archive_in_a_bucket_is_shipped_verified_and_restored_over_http() {
-    let server = Server::start();
-    let (remote, shipment) = ship(&SMALL_CHAIN.chain, store(server.address)).unwrap();
+/// An archive is shipped to a server, with proofs, verified, restored, and shipped once more.
+pub fn lives(server: SocketAddr) {
+    let store = || store(server, "a/prefix");
+    let (remote, shipment) = ship(&SMALL_CHAIN.chain, store()).unwrap();
     assert_eq!((shipment.segments, shipment.put), (SMALL_SEGMENTS, SMALL_SEGMENTS));
     assert_eq!(remote.inventory().unwrap().segments().count() as u64, SMALL_SEGMENTS);
-    let remote = Remote::find(store(server.address), None).unwrap();
+    assert_eq!(ship_proofs(&SMALL_CHAIN.chain, &remote, SMALL_SEGMENTS).put, SMALL_SEGMENTS);
+    let remote = Remote::find(store(), None).unwrap();
     let root = shipment.frontier.unwrap().root;
-    let verified = verify(&remote, Some(root), true, &mut go_on).unwrap();
+    let verify = Verify { trusted: Some(root), depth: Depth::States, proofs: true };
+    let verified = verify.run(&remote, &mut go_on).unwrap();
     assert_eq!((verified.segments, verified.is_trusted), (SMALL_SEGMENTS, true));
+    assert!(verified.proofs > 100 && verified.without_proof == 0, "{verified:?}");
     let directory = tempfile::tempdir().unwrap();
     let database = directory.path().join("db");
     restore(&remote, &database, Target::Finalized).unwrap();
     assert!(rows(&database, u64::MAX) == SMALL_CHAIN.rows(SMALL_SEGMENTS * 1024 - 1));
-    let (_, again) = ship(&SMALL_CHAIN.chain, store(server.address)).unwrap();
+    let (_, again) = ship(&SMALL_CHAIN.chain, store()).unwrap();
     assert_eq!((again.put, again.verified), (0, SMALL_SEGMENTS));
+}
+
+#[test]
+fn an_archive_in_a_bucket_is_shipped_verified_and_restored_over_http() {
+    lives(Server::start().address);
 }
 
 /// Each request that a shipment makes, broken in each way: it is shipped all the same, or fails by name and is shipped by the
@@ -195,7 +210,7 @@ fn whatever_breaks_a_request_over_http_the_archive_ends_whole() {
         let server = Server::start();
         for broken in 0.. {
             let (endpoint, requests) = proxy(server.address, broken, how);
-            match ship(&SMALL_CHAIN.chain, store(endpoint)) {
+            match ship(&SMALL_CHAIN.chain, store(endpoint, "a/prefix")) {
                 Ok((_, shipment)) => assert_eq!(shipment.segments, SMALL_SEGMENTS),
                 Err(ShippingError::Store(_)) => {}
                 Err(other) => panic!("{how:?} of request {broken}: {other}"),
@@ -205,9 +220,9 @@ fn whatever_breaks_a_request_over_http_the_archive_ends_whole() {
                 break;
             }
         }
-        let (_, shipment) = ship(&SMALL_CHAIN.chain, store(server.address)).unwrap();
+        let (_, shipment) = ship(&SMALL_CHAIN.chain, store(server.address, "a/prefix")).unwrap();
         assert_eq!(shipment.segments, SMALL_SEGMENTS);
-        let remote = Remote::find(store(server.address), None).unwrap();
+        let remote = Remote::find(store(server.address, "a/prefix"), None).unwrap();
         let verified = verify(&remote, None, true, &mut go_on).unwrap();
         assert_eq!(verified.segments, SMALL_SEGMENTS, "{how:?}");
     }

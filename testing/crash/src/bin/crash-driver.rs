@@ -9,6 +9,7 @@ use std::{
 };
 
 use lamella_testing_crash::{
+    archiving,
     judge::{Judge, rows},
     scenario::{Said, Scenario},
 };
@@ -21,9 +22,14 @@ fn main() -> ExitCode {
         ["drive", name, folder] => drive(&Scenario::named(name), Path::new(folder)),
         ["open", name, folder] => open(&Scenario::named(name), Path::new(folder)),
         ["reference", name, folder] => reference(&Scenario::named(name), Path::new(folder)),
+        ["archive", folder] => archiving::make(Path::new(folder)),
+        ["restore", archive, folder] => restore(Path::new(archive), Path::new(folder)),
+        ["rows", folder] => archiving::restored_rows(&Path::new(folder).join("db"))
+            .map(|rows| println!("{rows}")),
         ["judge", subject] => judge(subject),
         _ => {
-            Err("usage: crash-driver prepare|drive|open|reference NAME FOLDER, or judge SUBJECT"
+            Err("usage: crash-driver prepare|drive|open|reference NAME FOLDER, archive|rows FOLDER, restore ARCHIVE FOLDER, \
+                 or judge SUBJECT"
                 .into())
         }
     };
@@ -61,6 +67,14 @@ fn drive(scenario: &Scenario, folder: &Path) -> Result<(), String> {
 /// Opens the directory and closes it again.
 fn open(scenario: &Scenario, folder: &Path) -> Result<(), String> {
     scenario.open(&folder.join("db")).map(drop)
+}
+
+/// Makes a directory of an archive, and says so.
+fn restore(archive: &Path, folder: &Path) -> Result<(), String> {
+    say(&format!("{} 1", Said::Begin.word()));
+    archiving::restore(archive, &folder.join("db"))?;
+    say(&format!("{} 1", Said::Acknowledged.word()));
+    std::process::exit(0)
 }
 
 /// Writes the digest of all rows after each step, one a line.

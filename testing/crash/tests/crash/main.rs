@@ -13,6 +13,7 @@
 )]
 
 mod failed_calls;
+mod kills;
 mod planted;
 mod runs;
 mod support;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use lamella_testing_crash::{
+    archiving::RESTORE,
     campaign::{Campaign, Effort, Outcome, Promise},
     judge::Subject,
     network::Programs,
@@ -19,8 +20,8 @@ use tempfile::TempDir;
 /// Images of each run that are judged, unless told otherwise.
 const IMAGES: usize = 1_000;
 
-/// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills.
-const SLOW: &[&str] = &["lazy", "node-lazy"];
+/// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills, or an archive is verified.
+const SLOW: &[&str] = &["lazy", "lazy-long", "lazy-full", "node-lazy", "ship", RESTORE];
 
 /// The seed, unless told otherwise.
 const SEED: u64 = 12;
@@ -89,6 +90,27 @@ pub fn scenario(name: &str, folder: &Path) -> Campaign {
         recording: recorder.end(),
         subject: Subject::Scenario(name.to_owned()),
         promise: Promise::Steps { reference, from: Scenario::named(name).recorded_from },
+    }
+}
+
+/// Records a restoration.
+pub fn restoration(folder: &Path) -> Campaign {
+    let driver = programs().driver;
+    let [root, reference, made]: [PathBuf; 3] =
+        ["root", "reference", "made"].map(|name| folder.join(name));
+    [&root, &reference, &made].iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+    run(Command::new(&driver).arg("archive").arg(&made));
+    let archive = made.join("archive");
+    run(Command::new(&driver).arg("restore").args([&archive, &reference]));
+    let expected = run(Command::new(&driver).arg("rows").arg(&reference)).trim().to_owned();
+    let recorder = Recorder::begin(&root, &folder.join("strace.log"));
+    run(recorder.command(&driver).arg("restore").args([&archive, &root]));
+    Campaign {
+        name: RESTORE.to_owned(),
+        recording: recorder.end(),
+        subject: Subject::Restored { archive, expected: expected.clone() },
+        // Where nothing has its name yet, no row is.
+        promise: Promise::Steps { reference: vec![String::new(), expected], from: None },
     }
 }
 

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use lamella_testing_crash::{
+    archiving::RESTORE,
     campaign::{Effort, Outcome},
     network::node,
     scenario::NAMES,
 };
 
-use crate::support::{disk, effort, number, programs, scenario, scratch};
+use crate::support::{disk, effort, number, programs, restoration, scenario, scratch};
 
 /// Slots that a node runs for each seed.
 const SLOTS: u64 = 12;
@@ -22,9 +23,10 @@ fn torture() {
     let end = Instant::now() + Duration::from_secs(number("LAMELLA_CRASH_HOURS", HOURS) * 3_600);
     let (mut all, mut seed) = (Outcome::default(), effort("", "".as_ref()).seed);
     while Instant::now() < end {
-        for name in NAMES.iter().chain(&["node", "node-lazy"]) {
+        for name in NAMES.iter().chain(&[RESTORE, "node", "node-lazy"]) {
             let (disk, scratch) = (disk(), scratch());
             let campaign = match *name {
+                RESTORE => restoration(disk.path()),
                 "node" => node(name, &programs(), disk.path(), SLOTS, false),
                 "node-lazy" => node(name, &programs(), disk.path(), SLOTS, true),
                 name => scenario(name, disk.path()),

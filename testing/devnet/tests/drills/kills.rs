@@ -1,9 +1,11 @@
 //! One node killed again and again while the others finalize.
 
+use std::{thread, time::Duration};
+
 use lamella_testing_devnet::{Network, log};
 use lamella_types::{Root, Slot};
 
-use crate::{FOUR, longer};
+use crate::{FOUR, TWO, longer};
 
 /// Slots that a kill takes at most on a busy machine: three of four nodes finalize on, and the fourth catches up.
 const KILL_SLOTS: u64 = 40;
@@ -11,6 +13,56 @@ const KILL_SLOTS: u64 = 40;
 #[test]
 fn a_killed_node_comes_back_where_it_was_and_fetches_only_what_it_missed() {
     drill(5);
+}
+
+/// Kills of each of two followers, at random instants: of the start, of recovery, of catching up, of an import.
+const RANDOM_KILLS: u64 = 60;
+
+/// Longest life until a kill. A start takes some tenths of a second.
+const LIFE_MS_MAX: u64 = 900;
+
+/// One of them commits lazily. Whatever a kill leaves, the next start finds what was acknowledged, and in the end both are
+/// on the validators' finalized chain.
+#[test]
+fn followers_killed_at_any_instant_come_to_the_finalized_chain() {
+    let mut network = Network::make(longer(TWO, 8 * RANDOM_KILLS));
+    let victims = ["durable", "lazy"].map(|name| network.add_follower(name));
+    let flags: [&[&str]; 2] = [&[], &["--lazy-commits"]];
+    network.spawn(0, &[]);
+    network.spawn(1, &[]);
+    network
+        .wait("the validators finalize", |views| views.iter().all(|view| view.finalized_slot > 0));
+    let (mut dice, mut acknowledged, mut found_again) = (0x5eed_u64, [0; 2], 0);
+    for round in 0..RANDOM_KILLS {
+        for (victim, flags) in victims.iter().zip(flags) {
+            network.spawn(*victim, flags);
+        }
+        for (victim, acknowledged) in victims.iter().zip(&mut acknowledged) {
+            // Knuth's MMIX: the same lives in each run.
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            thread::sleep(Duration::from_millis((dice >> 33) % LIFE_MS_MAX));
+            let log = network.kill(*victim);
+            let started = log.lines().find(|line| line.contains(" Started "));
+            if let Some(found) = started.and_then(|line| log::field(line, "head_slot")) {
+                let found: Slot = found.parse().unwrap();
+                assert!(found >= *acknowledged, "round {round}: {found} < {acknowledged}");
+                found_again += 1;
+            }
+            *acknowledged = log::last_head_slot(&log).unwrap_or(*acknowledged).max(*acknowledged);
+        }
+    }
+    assert!(found_again > RANDOM_KILLS / 2, "of {RANDOM_KILLS} kills {found_again} came late");
+    for (victim, flags) in victims.iter().zip(flags) {
+        network.spawn(*victim, flags);
+    }
+    network.wait("all are where the validators are", |views| {
+        views.len() == 4 && views.iter().all(|view| view.head == views[0].head)
+    });
+    let finalized = network.views().unwrap().iter().map(|view| view.finalized_slot).min().unwrap();
+    network.stop_and_verify_all();
+    victims.iter().for_each(|victim| network.same_chain(0, *victim, 0, finalized));
 }
 
 /// Symptom: of a local network one node aggregated, and when it died nothing was finalized any more, with three quarters of

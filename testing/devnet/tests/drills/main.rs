@@ -7,14 +7,17 @@
     reason = "a drill fails by panicking"
 )]
 
+mod answers;
 mod clock;
 mod foreign;
 mod join;
+mod keys;
 mod kills;
 mod many;
 mod mend;
 mod metrics;
 mod partition;
+mod scrub;
 mod soak;
 mod strangers;
 mod window;

@@ -42,8 +42,10 @@ const ELSEWHERE: [&str; 3] = [
     "lean_storage_cache_segments",
 ];
 
-/// `what_a_shipping_node_counts_is_what_it_shipped` sees these move, since an archive begins with 1,024 finalized slots.
-const OF_ARCHIVES: &str = "lean_archive_";
+/// `what_a_shipping_node_counts_is_what_it_shipped` sees the first move, since an archive begins with 1,024 finalized slots,
+/// `rows_that_rotted_are_found_and_fetched_from_a_peer_while_the_node_runs` the second, and
+/// `a_node_that_began_later_fetches_its_history_from_another` the third.
+const OF_OTHERS: [&str; 3] = ["lean_archive_", "lean_scrub_", "lean_history_"];
 
 /// What was seen of each metric that any node has.
 #[derive(Default)]
@@ -88,8 +90,9 @@ impl Seen {
         let is_silent = |series: &String| self.series[series] == 0.0;
         let silent = self.metrics.iter().filter(|(_, series)| series.iter().all(is_silent));
         let silent = silent.map(|(metric, _)| metric.as_str());
-        let is_ours =
-            |metric: &&str| !ELSEWHERE.contains(metric) && !metric.starts_with(OF_ARCHIVES);
+        let is_ours = |metric: &&str| {
+            !ELSEWHERE.contains(metric) && !OF_OTHERS.iter().any(|of| metric.starts_with(of))
+        };
         silent.filter(is_ours).collect()
     }
 

@@ -1,7 +1,8 @@
 //! The longest chain as an archive: exported, verified under its own root, and restored to the row.
 //!
-//! Segment 255, slots 261,120 to 262,143, is never sealed: only a finalized block of a later slot would, and the only later
-//! slot, 262,144, has none after it to finalize it. So 255 segments are all that the rule gives.
+//! Segment 255, slots 261,120 to 262,143, is never sealed by the rule: only a finalized block of a later slot would, and the
+//! only later slot, 262,144, has none after it to finalize it. So 255 segments are all that the rule gives, and the last is
+//! sealed under the root of that slot's block, which is named.
 
 use std::{ops::ControlFlow, path::Path, time::Instant};
 
@@ -11,7 +12,7 @@ use lamella_shipping::{
     restorer::{Restore, Target},
     seal::Shipped,
     store::{Access, Store},
-    verifier::verify,
+    verifier::{Depth, Verify},
 };
 use lamella_tables::{
     Anchors, Bodies, Canonical, DatabaseView, Diffs, Headers, History, Registries, Slots,
@@ -22,6 +23,9 @@ use lamella_xmss::scheme::{ProofScheme as _, Trust};
 
 /// Slots of a segment.
 const SEGMENT: Slot = 1_024;
+
+/// Segments of the longest chain.
+const SEGMENTS: u64 = 256;
 
 fn go_on(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
@@ -77,18 +81,28 @@ pub fn check(chain: &Chain) {
     let sealed = chain.fork_choice().latest_finalized().slot / SEGMENT;
     assert_eq!((shipment.segments, shipment.put, sealed), (255, 255, 255));
 
-    for deep in [false, true] {
+    let verify = |trusted, depth, segments: u64| {
         let began = Instant::now();
-        let root = shipment.frontier.map(|block| block.root);
-        let verified = verify(&remote, root, deep, &mut go_on).unwrap();
+        let verify = Verify { trusted, depth, proofs: false };
+        let verified = verify.run(&remote, &mut go_on).unwrap();
         println!(
-            "verified {} blocks, {} states in {:?}",
+            "verified {} blocks, {} states, {} by the transition in {:?}",
             verified.blocks,
             verified.states,
+            verified.transitions,
             began.elapsed()
         );
-        assert_eq!((verified.segments, verified.below), (sealed, sealed * SEGMENT));
-    }
+        assert_eq!((verified.segments, verified.below), (segments, segments * SEGMENT));
+    };
+    verify(shipment.frontier.map(|block| block.root), Depth::States, sealed);
+
+    let end = Some(chain.fork_choice().head());
+    let shipped = shipped.ending_at(end);
+    let (_, shipment) =
+        ship(shipped, store(Access::Write), known, &mut go_on, &mut |_| Ok(())).unwrap();
+    assert_eq!((shipment.segments, shipment.put), (SEGMENTS, 1));
+    assert_eq!(shipment.frontier.map(|block| block.slot), Some(super::chain::LAST_SLOT));
+    verify(end, Depth::Transition, SEGMENTS);
 
     let directory = tempfile::tempdir().unwrap();
     let database = directory.path().join("db");
@@ -110,5 +124,6 @@ pub fn check(chain: &Chain) {
     });
     let restored = restored.unwrap();
     println!("restored {} blocks in {:?}", restored.blocks, began.elapsed());
-    compare(chain.database(), &database, sealed * SEGMENT);
+    assert_eq!(restored.target.slot, SEGMENTS * SEGMENT - 1);
+    compare(chain.database(), &database, SEGMENTS * SEGMENT);
 }

@@ -139,7 +139,7 @@ fn the_longest_chain_is_kept_whole_and_ends_with_a_rejection() {
     check_end(&long, script.state());
 }
 
-/// Three minutes more, so not with the others: `cargo test -p lamella-testing-long-chain -- --ignored --nocapture`.
+/// Minutes more, so not with the others but in `make torture`.
 #[test]
 #[ignore = "builds the chain once more"]
 fn the_longest_chain_comes_back_from_its_archive_row_by_row() {

@@ -17,6 +17,7 @@ mod naive;
 mod named;
 mod random;
 mod recover;
+mod repair;
 mod run;
 mod seeds;
 mod steps;

@@ -54,8 +54,10 @@ const fn of_shipping(error: &ShippingError) -> u8 {
         ShippingError::Store(StoreError::TooLong { .. })
         | ShippingError::Damaged { .. }
         | ShippingError::Seal { .. }
+        | ShippingError::Transition { .. }
         | ShippingError::Diff { .. } => ExitCode::Damaged,
-        ShippingError::Nothing { .. }
+        ShippingError::Store(StoreError::NotHeld { .. })
+        | ShippingError::Nothing { .. }
         | ShippingError::Missing { .. }
         | ShippingError::UnknownRoot { .. }
         | ShippingError::NoTarget { .. }
@@ -80,9 +82,10 @@ const fn of_restore(error: &RestoreError) -> u8 {
         RestoreError::Gap { .. } | RestoreError::NotAtTarget { .. } => ExitCode::NotStored,
         RestoreError::OtherTarget { .. } | RestoreError::InTheWay { .. } => ExitCode::Usage,
         RestoreError::Stopped => ExitCode::Stopped,
-        RestoreError::Open(_) | RestoreError::NotNext { .. } | RestoreError::Io { .. } => {
-            ExitCode::Failed
-        }
+        RestoreError::Open(_)
+        | RestoreError::NotNext { .. }
+        | RestoreError::ProofsApart { .. }
+        | RestoreError::Io { .. } => ExitCode::Failed,
     };
     code as u8
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use lamella_archive::ObjectName;
-use lamella_shipping::{cleaner, remote::Inventory, verifier};
-use lamella_types::Root;
+use lamella_shipping::{cleaner, remote::Inventory, verifier::Verify};
 use serde_json::{Value, json};
 
 use super::{ArchiveCommandError, ArchiveFlags, CommandError, job, open, print_line};
@@ -29,7 +28,8 @@ pub(super) fn list(archive: ArchiveFlags, json: bool) -> Result<(), CommandError
     let Inventory { objects, unknown } = inventory;
     if json {
         let objects = objects.iter().map(|(name, listed)| {
-            json!({ "name": name.to_string(), "kind": kind(name), "bytes": listed.bytes })
+            let bytes = (listed.bytes > 0).then_some(listed.bytes);
+            json!({ "name": name.to_string(), "kind": kind(name), "bytes": bytes })
         });
         return print_line(&json!({
             "network": network.to_string(),
@@ -39,7 +39,9 @@ pub(super) fn list(archive: ArchiveFlags, json: bool) -> Result<(), CommandError
     }
     let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for (name, listed) in &objects {
-        print_line(&format!("{:>10}  {name}", listed.bytes))?;
+        // A node does not know how long a segment is before it makes it.
+        let bytes = if listed.bytes > 0 { listed.bytes.to_string() } else { "?".to_owned() };
+        print_line(&format!("{bytes:>10}  {name}"))?;
         let sum = sums.entry(kind(name)).or_default();
         *sum = (sum.0 + 1, sum.1 + listed.bytes);
     }
@@ -53,15 +55,10 @@ pub(super) fn list(archive: ArchiveFlags, json: bool) -> Result<(), CommandError
     print_line(&format!("listed, not read: network {network}: {}", sums.join(", ")))
 }
 
-pub(super) fn verify(
-    archive: ArchiveFlags,
-    deep: bool,
-    root: Option<Root>,
-    json: bool,
-) -> Result<(), CommandError> {
+pub(super) fn verify(archive: ArchiveFlags, asked: Verify, json: bool) -> Result<(), CommandError> {
     let (network, verified) = job(move |tell| {
         let remote = open(&archive.url, archive.network.network)?;
-        let verified = verifier::verify(&remote, root, deep, tell)?;
+        let verified = asked.run(&remote, tell)?;
         Ok((remote.network(), verified))
     })?;
     if json {
@@ -74,6 +71,9 @@ pub(super) fn verify(
             "slots_below": verified.below,
             "blocks": verified.blocks,
             "states": verified.states,
+            "transitions": verified.transitions,
+            "proofs_undamaged": asked.proofs.then_some(verified.proofs),
+            "blocks_without_proof": asked.proofs.then_some(verified.without_proof),
             "bad_frontiers": verified.bad_frontiers,
             "segments_beyond": verified.beyond,
             "objects_unproven": verified.unproven,
@@ -89,16 +89,25 @@ pub(super) fn verify(
     };
     let states = match verified.states {
         0 => "not verified: states (--deep)".to_owned(),
+        states if verified.transitions > 0 => {
+            format!("{states} states, {} made again by the transition", verified.transitions)
+        }
         states => format!("{states} states"),
     };
+    let proofs = match asked.proofs {
+        false => format!("{} objects of proofs and tails", verified.unproven),
+        true => format!(
+            "proofs of {} blocks, which are undamaged ({} blocks have none), {} objects of proofs and tails",
+            verified.proofs, verified.without_proof, verified.unproven
+        ),
+    };
     print_line(&format!(
-        "verified: {} segments, {} slots, {} blocks, {states}; root {} at slot {} ({trust}); not proven: {} objects of proofs and tails, {} segments beyond the frontier, {} objects with names that say nothing",
+        "verified: {} segments, {} slots, {} blocks, {states}; root {} at slot {} ({trust}); not proven: {proofs}, {} segments beyond the frontier, {} objects with names that say nothing",
         verified.segments,
         verified.below,
         verified.blocks,
         verified.root.root,
         verified.root.slot,
-        verified.unproven,
         verified.beyond,
         verified.unknown,
     ))

@@ -17,6 +17,7 @@ pub(super) struct Asked {
     pub(super) data_dir: PathBuf,
     pub(super) slot_ms: u64,
     pub(super) proof_scheme: String,
+    pub(super) proofs: bool,
 }
 
 pub(super) fn run(
@@ -42,7 +43,12 @@ pub(super) fn run(
             slot_ms: asked.slot_ms,
             proof_scheme: &asked.proof_scheme,
         };
-        restore.run(&open(&from, network)?, tell)
+        let remote = open(&from, network)?;
+        if asked.proofs {
+            restore.run_with_proofs(&remote, tell)
+        } else {
+            restore.run(&remote, tell)
+        }
     })?;
     if json {
         return print_line(&json!({
@@ -54,15 +60,25 @@ pub(super) fn run(
             "blocks": restored.blocks,
             "segments_read": restored.segments,
             "resumed": restored.resumed,
+            "proofs_from_slot": restored.proofs_from.map(|block| block.slot),
         }));
     }
     let trust = match is_trusted {
         true => "the root you gave",
         false => "no root was given: compare this one with a node that you trust",
     };
+    let proofs = match restored.proofs_from {
+        Some(from) => format!("; proofs from slot {} on, unchecked", from.slot),
+        None => String::new(),
+    };
+    let not = match restored.proofs_from {
+        Some(from) if from.slot <= 1 => "",
+        Some(_) => "older proofs, ",
+        None => "proofs of blocks, ",
+    };
     let resumed = if restored.resumed { ", begun by an earlier run" } else { "" };
     print_line(&format!(
-        "restored: {data_dir} ends at block {} at slot {}, {} blocks and states, every invariant checked{resumed}; proven under root {} at slot {} ({trust}); not restored: forks, proofs of blocks, votes, the sign guard",
+        "restored: {data_dir} ends at block {} at slot {}, {} blocks and states, every invariant checked{resumed}; proven under root {} at slot {} ({trust}){proofs}; not restored: {not}forks, votes, the sign guard",
         restored.target.root,
         restored.target.slot,
         restored.blocks,

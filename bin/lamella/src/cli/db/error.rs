@@ -2,10 +2,12 @@
 
 use std::{io, path::PathBuf};
 
-use lamella_chain::{ChainOpenError, migrate::MigrateError};
+use lamella_chain::{ChainOpenError, migrate::MigrateError, repair::RepairError};
 use lamella_inspect::{InspectError, LookupError};
 use lamella_state_store::StateReadError;
 use lamella_tables::{Consequence, EngineError, OpenError, ReadError};
+
+use crate::source::SourceError;
 
 /// Exit codes of `lamella db`. 0 is success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +52,34 @@ pub enum DbError {
     },
     /// Invariants do not hold.
     #[error(
-        "{count} findings; nothing was changed. Stop the node, keep a copy of the directory, and start over with another --data-dir"
+        "{count} findings; nothing was changed. Stop the node, keep a copy of the directory, and see what `lamella db repair` can do"
     )]
     Findings {
         /// How many.
         count: u64,
     },
+    /// A dry run of a repair found something.
+    #[error("{repairs} rows to repair, {unrepaired} that cannot be; nothing was changed")]
+    ToRepair {
+        /// Rows that can be made again.
+        repairs: u64,
+        /// Rows that cannot.
+        unrepaired: u64,
+    },
+    /// A repair left something.
+    #[error(
+        "{count} findings are left, which could not be repaired from what there was; keep a copy of the directory. `lamella archive restore` makes another of an archive, a checkpoint begins a new one"
+    )]
+    NotRepaired {
+        /// How many.
+        count: u64,
+    },
+    /// The database was not repaired.
+    #[error(transparent)]
+    Repair(#[from] RepairError),
+    /// The archive to repair from.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The signals that stop a tool cannot be caught.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(#[from] ctrlc::Error),
@@ -72,9 +96,14 @@ impl DbError {
             Self::Inspect(error) => of_inspect(error),
             Self::Migrate(error) => of_migrate(error),
             Self::Stopped => ExitCode::Stopped,
+            Self::Repair(RepairError::Open(error)) => of_open(error),
+            Self::Repair(RepairError::Engine(error)) => of_engine(error),
             Self::FileExists { .. }
             | Self::File { .. }
             | Self::Findings { .. }
+            | Self::Source(_)
+            | Self::ToRepair { .. }
+            | Self::NotRepaired { .. }
             | Self::Signals(_) => ExitCode::Failed,
         }
     }

@@ -6,10 +6,11 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use lamella_chain::Settings;
-use lamella_http_api::ServerConfig;
+use lamella_http_api::{Page, ServerConfig};
 use lamella_network::service::Dial;
 use lamella_network_dir::{
     Assignments, Bootnode, GenesisConfig, NetworkDir, NetworkFileError, NodeEntry, NodeKey,
@@ -20,7 +21,9 @@ use lamella_types::SlotClock;
 use tracing::warn;
 
 use super::NodeArgs;
-use crate::config::{GossipConfig, IdentityKey, IdentityKeyError, KeySource, NodeConfig};
+use crate::config::{
+    GossipConfig, IdentityKey, IdentityKeyError, KeySource, NodeConfig, ScrubConfig,
+};
 
 /// Ports where neither flag nor file says one: ethlambda's.
 const GOSSIPSUB_PORT: u16 = 9000;
@@ -147,8 +150,21 @@ impl NodeArgs {
             checkpoint_root: self.checkpoint_root,
             #[cfg(feature = "archive")]
             archive: self.archive.clone(),
+            #[cfg(feature = "archive")]
+            archive_proofs: self.archive_proofs,
+            #[cfg(feature = "archive")]
+            archive_required: self.archive_required,
+            #[cfg(feature = "archive")]
+            history: self.history.clone(),
+            scrub: self.scrub(),
             lost_log_lines: Arc::default(),
         })
+    }
+
+    /// How often the store is read whole; never for 0 hours.
+    fn scrub(&self) -> Option<ScrubConfig> {
+        let every = Duration::try_from_secs_f64(self.scrub_hours * 3_600.0).ok()?;
+        (!every.is_zero()).then_some(ScrubConfig { every, repairs: !self.no_scrub_repair })
     }
 
     /// Where the network's files are.
@@ -268,9 +284,18 @@ impl NodeArgs {
             )),
             admin: self.http_admin,
             allowed_hosts: self.http_allow_host.clone(),
-            allowed_origins: self.http_allow_origin.clone(),
+            allowed_origins: self.allowed_origins(),
+            pages: if self.explorer { pages(&self.explorer_node) } else { Vec::new() },
         };
         (!self.no_api).then(server)
+    }
+
+    /// Pages of the nodes that are shown together read each other's, by whichever name this machine was opened.
+    fn allowed_origins(&self) -> Vec<String> {
+        let shown = self.explorer_node.iter().map(|node| &node.origin);
+        let twins = shown
+            .flat_map(|origin| [origin.clone(), origin.replace("//127.0.0.1:", "//localhost:")]);
+        self.http_allow_origin.iter().cloned().chain(twins).collect()
     }
 
     fn settings(&self, slot_ms: u64) -> Settings {
@@ -289,6 +314,14 @@ impl NodeArgs {
         // Scripts pass the flag with nothing in it to mean none.
         given.filter(|url| !url.is_empty()).map(base_url).collect()
     }
+}
+
+fn pages(nodes: &[lamella_explorer::Node]) -> Vec<Page> {
+    let page = |file| {
+        let lamella_explorer::File { path, content_type, etag, policy, bytes } = file;
+        Page { path, content_type, etag, policy, bytes }
+    };
+    lamella_explorer::files(nodes).into_iter().map(page).collect()
 }
 
 /// The URL without trailing slashes and the path that older scripts add.

@@ -102,9 +102,11 @@ fn pages_of_allowed_origins_read_and_those_that_are_named_change() {
         let config = ServerConfig { allowed_origins, ..any_port(None) };
         let server = serve(&config, node.context(Limits::default())).unwrap();
         let at = server.api_address();
-        let read = request(at, "GET /lean/v0/headers/head HTTP/1.1\r\nOrigin: http://ui.lan", "");
-        assert_eq!(read.header("access-control-allow-origin"), Some(origins[0]));
-        assert_eq!(read.header("access-control-expose-headers"), Some("x-block-root"));
+        for path in ["/lean/v0/headers/head", "/metrics"] {
+            let read = request(at, &format!("GET {path} HTTP/1.1\r\nOrigin: http://ui.lan"), "");
+            assert_eq!(read.header("access-control-allow-origin"), Some(origins[0]), "{path}");
+            assert_eq!(read.header("access-control-expose-headers"), Some("x-block-root"));
+        }
         let preflight = request(
             at,
             &format!(
@@ -116,9 +118,11 @@ fn pages_of_allowed_origins_read_and_those_that_are_named_change() {
         let changed = post(at, &[JSON, "Origin: http://ui.lan"]).status;
         assert_eq!(changed, if may_change { 200 } else { 403 });
         if may_change {
-            let other =
-                request(at, "GET /lean/v0/genesis HTTP/1.1\r\nOrigin: http://evil.example", "");
-            assert_eq!(other.header("access-control-allow-origin"), None);
+            for path in ["/lean/v0/genesis", "/metrics"] {
+                let head = format!("GET {path} HTTP/1.1\r\nOrigin: http://evil.example");
+                let other = request(at, &head, "");
+                assert_eq!(other.header("access-control-allow-origin"), None, "{path}");
+            }
         }
     }
 }

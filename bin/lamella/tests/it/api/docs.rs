@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     events::Stream,
-    support::{Answer, Node, request},
+    support::{Answer, Node, get, request},
 };
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/api.md");
@@ -71,9 +71,17 @@ fn method(command: &str) -> &'static str {
     if command.contains(" -d ") { "POST" } else { "GET" }
 }
 
+/// The path with the network of this node in the place of the one in the docs.
+fn of_own_network(address: SocketAddr, path: &str) -> String {
+    let Some((before, rest)) = path.split_once("/archive/") else { return path.to_owned() };
+    let networks = parse(get(address, "/lean/v0/archive").text()).unwrap();
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    format!("{before}/archive/{}{}", networks["networks"][0].as_str().unwrap(), &rest[end..])
+}
+
 /// Asks what a command asks.
 fn ask(address: SocketAddr, command: &str) -> Answer {
-    let path = target(command);
+    let path = of_own_network(address, target(command));
     let quoted = |flag: &str| {
         let (_, rest) = command.split_once(&format!("{flag} '"))?;
         Some(rest.split('\'').next().unwrap().to_owned())

@@ -4,6 +4,7 @@ mod access;
 mod data;
 mod docs;
 mod events;
+mod history;
 mod limits;
 mod metrics;
 mod ready;

@@ -94,10 +94,11 @@ fn a_node_that_began_at_a_checkpoint_says_so() {
     for id in ["6", "0", "genesis"] {
         let answer = get(server.api_address(), &format!("/lean/v0/states/{id}"));
         assert_eq!(answer.refusal(), refused("before_bootstrap", 404));
-        assert!(answer.text().contains("began at slot 7;"), "{}", answer.text());
+        assert!(answer.text().contains("has slots 7 to 7;"), "{}", answer.text());
     }
     let database = get(server.api_address(), "/lean/v0/node/database").json();
     assert_eq!((&database["first_slot"], &database["proofs_from_slot"]), (&7.into(), &7.into()));
+    assert_eq!(database["held"], serde_json::json!([{ "from_slot": 7, "to_slot": 7 }]));
     assert_eq!(get(server.api_address(), "/lean/v0/states/7").status, 200);
     assert_eq!(get(server.api_address(), "/lean/v0/states/8").refusal().1, "beyond_head");
 }

@@ -1,0 +1,108 @@
+//! Whom a repair asks: the transition, an archive, or a block that a peer gave.
+
+use lamella_chain::repair::Source;
+use lamella_state_transition::compute_post_state;
+#[cfg(feature = "archive")]
+use lamella_tables::SegmentKey;
+use lamella_tables::SlotRoot;
+use lamella_types::{Block, BlockBody, BlockHeader, MultiMessageAggregate, SignedBlock, State};
+#[cfg(feature = "archive")]
+use lamella_types::{Root, Segment, Validators};
+
+/// Why there is nobody to ask.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The archive cannot be read.
+    #[cfg(feature = "archive")]
+    #[error(transparent)]
+    Archive(Box<lamella_shipping::ShippingError>),
+    /// This build has no archives.
+    #[cfg(not(feature = "archive"))]
+    #[error("this build knows no archives (feature `archive`)")]
+    NoArchives,
+}
+
+/// Does work with whoever can be asked: the archive at this address, or nobody but the directory. With what the archive
+/// could not give, and why.
+///
+/// # Errors
+/// [`SourceError`].
+pub(crate) fn with<T>(
+    archive: Option<&str>,
+    work: impl FnOnce(&mut dyn Source) -> T,
+) -> Result<(T, Vec<String>), SourceError> {
+    let Some(address) = archive else { return Ok((work(&mut Alone), Vec::new())) };
+    #[cfg(feature = "archive")]
+    {
+        use lamella_shipping::{
+            ShippingError,
+            parts::Parts,
+            remote::Remote,
+            store::{Access, Store},
+        };
+        let failed = |error: ShippingError| SourceError::Archive(Box::new(error));
+        let store = Store::open(address, Access::Read).map_err(|error| failed(error.into()))?;
+        let remote = Remote::find(store, None).map_err(failed)?;
+        let mut archive = OfArchive(Parts::of(&remote).map_err(failed)?);
+        let done = work(&mut archive);
+        Ok((done, archive.0.failures().map(ToString::to_string).collect()))
+    }
+    #[cfg(not(feature = "archive"))]
+    {
+        let _ = address;
+        Err(SourceError::NoArchives)
+    }
+}
+
+/// The transition, and nobody to ask.
+struct Alone;
+
+impl Source for Alone {
+    fn transition(&self, parent: &State, block: &Block) -> Option<State> {
+        compute_post_state(parent, block).ok().map(|(state, _)| state)
+    }
+}
+
+/// The transition, and an archive.
+#[cfg(feature = "archive")]
+struct OfArchive<'a>(lamella_shipping::parts::Parts<'a>);
+
+#[cfg(feature = "archive")]
+impl Source for OfArchive<'_> {
+    fn transition(&self, parent: &State, block: &Block) -> Option<State> {
+        Alone.transition(parent, block)
+    }
+
+    fn block(&mut self, key: &SlotRoot) -> Option<(BlockHeader, BlockBody)> {
+        self.0.block(key)
+    }
+
+    fn segment(&mut self, key: &SegmentKey) -> Option<Segment> {
+        self.0.segment(key)
+    }
+
+    fn registry(&mut self, root: &Root) -> Option<Validators> {
+        self.0.registry(root)
+    }
+}
+
+/// The transition, and one block. Its proof is given only if it was checked.
+pub(crate) struct OneBlock {
+    pub(crate) block: SignedBlock,
+    pub(crate) is_proof_checked: bool,
+}
+
+impl Source for OneBlock {
+    fn transition(&self, parent: &State, block: &Block) -> Option<State> {
+        Alone.transition(parent, block)
+    }
+
+    fn block(&mut self, _: &SlotRoot) -> Option<(BlockHeader, BlockBody)> {
+        Some((self.block.block.header(), self.block.block.body.clone()))
+    }
+
+    fn proof(&mut self, key: &SlotRoot, _: &Block) -> Option<MultiMessageAggregate> {
+        let is_it = self.is_proof_checked && self.block.block.header().root() == key.root;
+        is_it.then(|| self.block.proof.clone())
+    }
+}

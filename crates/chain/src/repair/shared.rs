@@ -1,0 +1,213 @@
+//! Rows that are no single block's: segments, registries, the canonical index, Meta, the guard.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lamella_block_store::{self as block_store, Extent, SignatureFloor, UncheckedProofs};
+use lamella_state_store as state_store;
+use lamella_tables::{
+    Anchors, Canonical, DutyKey, EngineError, Headers, History, KeyKind, Meta, MetaName, Read as _,
+    Registries, SegmentKey, SignGuard, Signatures, SlotRoot,
+};
+use lamella_types::{Root, Segment, Slot, limits::SEGMENT_ROOTS, root::ROOT_BYTES};
+
+use super::{Look, To, Work, look};
+use crate::{archived::Archived, meta::ForkChoiceRow};
+
+const SEGMENT_SLOTS: u64 = SEGMENT_ROOTS as u64;
+
+impl Work<'_, '_> {
+    /// Segments that anchors name, and the others that are there.
+    pub(super) fn segments(&mut self) -> Result<(), EngineError> {
+        let mut named: BTreeMap<SegmentKey, SlotRoot> = BTreeMap::new();
+        for anchor in self.keys::<Anchors>(SlotRoot::first_of(0))? {
+            let links = look(state_store::anchor_links(&self.txn, &anchor))?.sound();
+            for key in links.into_iter().flat_map(|links| links.segments) {
+                named.entry(key).or_insert(anchor);
+            }
+        }
+        let first = SegmentKey { index: 0, root: Root::ZERO };
+        let mut keys: BTreeSet<_> = self.keys::<History>(first)?.into_iter().collect();
+        keys.extend(named.keys());
+        for key in keys {
+            let Look::Bad(from) = look(self.txn.get::<History>(&key))? else { continue };
+            match self.segment(key, named.get(&key).copied())? {
+                Some(segment) => self.put::<History>(&key, &segment, from, "it hashes to its key")?,
+                None => self.cannot::<History>(
+                    &key,
+                    format!("{from}; the blocks here do not give it: name an archive of this chain with --from"),
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    /// The segment of this root: of the canonical chain, of the branch of an anchor that names it, or of the source.
+    fn segment(
+        &mut self,
+        key: SegmentKey,
+        anchor: Option<SlotRoot>,
+    ) -> Result<Option<Segment>, EngineError> {
+        let is_it = |segment: &Segment| segment.root() == key.root;
+        let start = u64::from(key.index) * SEGMENT_SLOTS;
+        let slots = start..start + SEGMENT_SLOTS;
+        let canonical = self.txn.scan::<Canonical>(start)?.map_while(Result::ok);
+        let of_chain = segment_of(start, canonical.take_while(|(slot, _)| slots.contains(slot)));
+        if let Some(segment) = of_chain.filter(is_it) {
+            return Ok(Some(segment));
+        }
+        let mut branch = Vec::new();
+        let mut at = anchor;
+        while let Some(block) = at.filter(|block| block.slot >= start) {
+            if slots.contains(&block.slot) {
+                branch.push((block.slot, block.root));
+            }
+            at = self.parent(block)?;
+        }
+        let found = segment_of(start, branch.into_iter()).filter(is_it);
+        Ok(found.or_else(|| self.shared.source.segment(&key).filter(is_it)))
+    }
+
+    /// The parent of a block, if header and index can be read.
+    fn parent(&self, block: SlotRoot) -> Result<Option<SlotRoot>, EngineError> {
+        let Some(header) = look(self.txn.get::<Headers>(&block))?.sound() else { return Ok(None) };
+        let slot = look(block_store::slot(&self.txn, &header.parent_root))?.sound();
+        let slot = slot.filter(|slot| *slot < block.slot);
+        Ok(slot.map(|slot| SlotRoot::new(slot, header.parent_root)))
+    }
+
+    /// The registry of the chain, and the others that are there.
+    pub(super) fn registries(&mut self) -> Result<(), EngineError> {
+        let mut roots: BTreeSet<_> = self.keys::<Registries>(Root::ZERO)?.into_iter().collect();
+        roots.insert(self.shared.identity.registry_root);
+        for root in roots {
+            let Look::Bad(from) = look(self.txn.get::<Registries>(&root))? else { continue };
+            let found = self.shared.source.registry(&root);
+            match found.filter(|validators| validators.root() == root) {
+                Some(found) => {
+                    self.put::<Registries>(&root, &found, from, "it hashes to its key")?;
+                }
+                None => self.cannot::<Registries>(
+                    &root,
+                    format!(
+                        "{from}; no other row holds it: name an archive of this network with --from"
+                    ),
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    /// A row of Canonical: the parent that the next canonical block names.
+    pub(super) fn canonical_row(&mut self, slot: Slot) -> Result<(), EngineError> {
+        let Look::Bad(from) = look(self.txn.get::<Canonical>(&slot))? else { return Ok(()) };
+        let above = self.txn.scan::<Canonical>(slot + 1)?.next().and_then(Result::ok);
+        let parent = match above {
+            Some((slot, root)) => self.parent(SlotRoot::new(slot, root))?,
+            None => None,
+        };
+        match parent.filter(|parent| parent.slot == slot) {
+            Some(parent) => {
+                self.put::<Canonical>(&slot, &parent.root, from, "the next block's header names it")
+            }
+            None => {
+                self.cannot::<Canonical>(&slot, format!("{from}; a start derives it"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Rows of Meta that follow from others, or that nothing is lost by dropping.
+    pub(super) fn meta(&mut self) -> Result<(), EngineError> {
+        self.extent()?;
+        self.unchecked()?;
+        // A claim about another place, which the next shipping finds out again.
+        if look(Archived::read(&self.txn).map(Some))?.sound().is_none() {
+            let name = MetaName::new(Archived::NAME);
+            self.txn.delete::<Meta>(&name)?;
+            let from = "cannot be read".to_owned();
+            self.told::<Meta>(&name, from, To::Nothing, "the archive is compared again");
+        }
+        Ok(())
+    }
+
+    /// What the directory holds, if that is one run of blocks: from the oldest on, and proofs from the oldest one on.
+    fn extent(&mut self) -> Result<(), EngineError> {
+        let Look::Bad(from) = look(Extent::find(&self.txn))? else { return Ok(()) };
+        let name = MetaName::new(Extent::NAME);
+        let oldest = self.txn.scan_keys::<Headers>(SlotRoot::first_of(0))?.next();
+        let canonical = self.txn.scan::<Canonical>(0)?.next().and_then(Result::ok);
+        let oldest = oldest.and_then(Result::ok);
+        let oldest = oldest.filter(|key| canonical == Some((key.slot, key.root)));
+        let header = match oldest {
+            Some(oldest) => look(self.txn.get::<Headers>(&oldest))?.sound(),
+            None => None,
+        };
+        let (Some(oldest), Some(header)) = (oldest, header) else {
+            let why = format!("{from}; the oldest block cannot be read, which it names");
+            self.cannot::<Meta>(&name, why);
+            return Ok(());
+        };
+        let mut extent = Extent::begin(oldest, header.parent_root);
+        let proof = self.txn.scan_keys::<Signatures>(SlotRoot::first_of(0))?.next();
+        let proof = proof.and_then(Result::ok);
+        let finalized = look(ForkChoiceRow::read(&self.txn))?.sound().map(|row| row.finalized.slot);
+        match (proof, finalized) {
+            (Some(key), _) if key == oldest => {}
+            (Some(key), Some(finalized_slot)) if key.slot <= finalized_slot => {
+                extent.set_floor(SignatureFloor { key, finalized_slot });
+            }
+            _ => {
+                let why = format!("{from}; how far proofs were pruned does not show");
+                self.cannot::<Meta>(&name, why);
+                return Ok(());
+            }
+        }
+        extent.put(&mut self.txn)?;
+        self.told::<Meta>(&name, from, To::Row, "blocks and proofs bear it out");
+        Ok(())
+    }
+
+    /// Upholds P2: where it cannot be read which proofs are unchecked, all are.
+    fn unchecked(&mut self) -> Result<(), EngineError> {
+        let Look::Bad(from) = look(UncheckedProofs::read(&self.txn).map(Some))? else {
+            return Ok(());
+        };
+        let last = self.keys::<Signatures>(SlotRoot::first_of(0))?.pop();
+        let end = last.map_or(0, |key| key.slot + 1);
+        let mut all = UncheckedProofs::default();
+        all.add(0..end);
+        all.put(&mut self.txn)?;
+        let name = MetaName::new(UncheckedProofs::NAME);
+        self.told::<Meta>(
+            &name,
+            from,
+            To::Mark,
+            "every proof is checked again before it is served",
+        );
+        Ok(())
+    }
+
+    /// G1: what a key has signed is in no other row. Never touched.
+    pub(super) fn sign_guard(&mut self) -> Result<(), EngineError> {
+        let first = DutyKey { validator_index: 0, kind: KeyKind::Attestation };
+        for key in self.keys::<SignGuard>(first)? {
+            if let Look::Bad(from) = look(self.txn.get::<SignGuard>(&key))? {
+                let why = format!(
+                    "{from}; what this key has signed is not guessed: it signs no more here. The way back is a new data directory beside the same keys' folder, whose guard knows"
+                );
+                self.cannot::<SignGuard>(&key, why);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The segment with these blocks, which lie in it.
+fn segment_of(start: Slot, blocks: impl Iterator<Item = (Slot, Root)>) -> Option<Segment> {
+    let mut bytes = vec![0; SEGMENT_ROOTS * ROOT_BYTES];
+    for (slot, root) in blocks {
+        let at = usize::try_from(slot.checked_sub(start)?).ok()? * ROOT_BYTES;
+        bytes.get_mut(at..at + ROOT_BYTES)?.copy_from_slice(root.as_bytes());
+    }
+    Segment::new(bytes)
+}

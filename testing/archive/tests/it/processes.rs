@@ -1,0 +1,121 @@
+//! Two nodes as processes: one has all history, the other began at a checkpoint and fetches it over HTTP.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    backfill::{BEGAN, assert_whole},
+    grown::{SMALL_CHAIN, from_checkpoint},
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_lamella-under-archive");
+
+/// A node whose log is read line by line. It ends with this process, however that ends.
+struct Process {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+}
+
+impl Process {
+    fn start(network: &Path, data: &TempDir, flags: &[&str]) -> Self {
+        let mut child = Command::new(BINARY)
+            .args(["node", "--node-id", "follower", "--proof-scheme", "trust"])
+            .args(["--gossipsub-port", "0", "--api-port", "0", "--metrics-port", "0"])
+            .args(["--bootnodes", "none", "--lazy-commits", "--exit-with-parent", "--genesis"])
+            .arg(network)
+            .arg("--data-dir")
+            .arg(data.path())
+            .args(flags)
+            .env("NO_COLOR", "1")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Self { child, log }
+    }
+
+    /// Reads on until a line says this.
+    fn wait_for(&mut self, wanted: &str) -> String {
+        let mut seen = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "it ended: {seen}");
+            if line.contains(wanted) {
+                return line;
+            }
+            seen += &line;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `config.yaml` of the small chain's network.
+fn write_config(path: &Path) {
+    let genesis = &SMALL_CHAIN.genesis;
+    let mut text = format!("GENESIS_TIME: {}\nGENESIS_VALIDATORS:\n", genesis.config.genesis_time);
+    for index in 0..genesis.validators.len() as u64 {
+        let validator = genesis.validators.get(index).unwrap();
+        let hex =
+            |key: &[u8]| key.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let (attestation, proposal) =
+            (hex(&validator.attestation_public_key.0), hex(&validator.proposal_public_key.0));
+        writeln!(text, "  - attestation_pubkey: {attestation}\n    proposal_pubkey: {proposal}")
+            .unwrap();
+    }
+    fs::write(path, text).unwrap();
+}
+
+fn lamella(arguments: &[&str], data: &TempDir) -> String {
+    let mut command = Command::new(BINARY);
+    let output = command.args(arguments).arg("--data-dir").arg(data.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// Killed and started again until all is there; then both directories verify and have one digest.
+#[test]
+fn a_node_that_began_at_a_checkpoint_holds_all_history_after_a_backfill_over_http() {
+    let network = tempfile::tempdir().unwrap();
+    let config = network.path().join("config.yaml");
+    write_config(&config);
+    let (whole, later) = (tempfile::tempdir().unwrap(), from_checkpoint(&SMALL_CHAIN, BEGAN));
+    SMALL_CHAIN.copy_to(&whole.path().join("db"));
+    let mut source = Process::start(&config, &whole, &[]);
+    let listening = source.wait_for("HTTP API listening");
+    let (_, address) = listening.split_once(" api=").unwrap();
+    let url = format!("http://{}", address.split_whitespace().next().unwrap());
+
+    let before = lamella(&["db", "info"], &later);
+    assert!(before.contains("slots        2040 to 2300"), "{before}");
+    for _ in 0..3 {
+        let mut node = Process::start(&config, &later, &["--history", &url]);
+        node.wait_for("HTTP API listening");
+    }
+    let mut node = Process::start(&config, &later, &["--history", &url]);
+    if !lamella(&["db", "info"], &later).contains("slots        0 to 2300") {
+        node.wait_for("All history is here");
+    }
+    drop((node, source));
+    let after = lamella(&["db", "info"], &later);
+    assert!(after.contains("slots        0 to 2300"), "{after}");
+    assert!(lamella(&["db", "verify"], &later).contains(": clean"));
+    let checksum = ["db", "checksum", "--from", "0"];
+    assert_eq!(lamella(&checksum, &later), lamella(&checksum, &whole));
+    assert_whole(&later.path().join("db"));
+}

@@ -1,0 +1,116 @@
+//! What a directory lost and its archive has comes back, and an archive that lies gives nothing.
+
+use std::{collections::BTreeMap, fs, ops::ControlFlow};
+
+use lamella_chain::{
+    repair::{Mode, RepairReport, Source, repair},
+    verify,
+};
+use lamella_shipping::{parts::Parts, remote::Remote};
+use lamella_state_transition::compute_post_state;
+use lamella_tables::{Database, DatabaseView, OpenMode, Options, SegmentKey, SlotRoot, TABLES};
+use lamella_types::{Block, BlockBody, BlockHeader, Root, Segment, State, Validators};
+
+use crate::grown::{SMALL_CHAIN, go_on, small};
+
+/// The transition, and the archive.
+struct Archive<'a>(Parts<'a>);
+
+impl Source for Archive<'_> {
+    fn transition(&self, parent: &State, block: &Block) -> Option<State> {
+        compute_post_state(parent, block).ok().map(|(state, _)| state)
+    }
+
+    fn block(&mut self, key: &SlotRoot) -> Option<(BlockHeader, BlockBody)> {
+        self.0.block(key)
+    }
+
+    fn segment(&mut self, key: &SegmentKey) -> Option<Segment> {
+        self.0.segment(key)
+    }
+
+    fn registry(&mut self, root: &Root) -> Option<Validators> {
+        self.0.registry(root)
+    }
+}
+
+type Rows = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
+
+fn rows(path: &std::path::Path) -> Rows {
+    let view = DatabaseView::open(path).unwrap();
+    let txn = view.read().unwrap();
+    let of = |name: &'static str| {
+        let rows = txn.raw_rows(name).unwrap().unwrap().map(Result::unwrap);
+        rows.map(|row| ((name, row.key), row.stored)).collect::<Vec<_>>()
+    };
+    TABLES.iter().flat_map(|table| of(table.name)).collect()
+}
+
+fn repaired(path: &std::path::Path, remote: &Remote) -> RepairReport {
+    let mut archive = Archive(Parts::of(remote).unwrap());
+    repair(path, &mut archive, Mode::Apply, &mut go_on).unwrap()
+}
+
+/// Bodies, headers, states, segments and the registry of what is sealed, all gone at once.
+#[test]
+fn a_directory_that_lost_what_is_sealed_is_the_one_it_was_after_a_repair_from_its_archive() {
+    let (_folder, remote, _) = small();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    SMALL_CHAIN.copy_to(&path);
+    let before = rows(&path);
+    let sealed = |(table, key): &&(&'static str, Vec<u8>)| {
+        let of_slot = |key: &[u8]| u64::from_be_bytes(key[..8].try_into().unwrap());
+        match *table {
+            // Forks are in no archive: their blocks have brothers at other slots.
+            "Bodies" => (1..2_000).contains(&of_slot(key)) && of_slot(key) % 3 == 0,
+            "Registries" | "History" => true,
+            _ => false,
+        }
+    };
+    let lost: Vec<_> = before.keys().filter(sealed).cloned().collect();
+    assert!(lost.len() > 50, "{}", lost.len());
+    let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
+    let mut txn = database.write().unwrap();
+    for (table, key) in &lost {
+        assert!(txn.delete_raw(table, key).unwrap());
+    }
+    txn.commit().unwrap();
+    drop(database);
+
+    let done = repaired(&path, &remote);
+    assert_eq!(done.unrepaired, []);
+    assert!(rows(&path) == before, "{:?}", done.derived);
+    let view = DatabaseView::open(&path).unwrap();
+    let report = verify(&view, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings);
+}
+
+/// A segment of the archive rotted too: what it held is left, and named.
+#[test]
+fn what_the_archive_lost_as_well_is_left() {
+    let (folder, remote, _) = small();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    SMALL_CHAIN.copy_to(&path);
+    let before = rows(&path);
+    let body = before.keys().find(|(table, _)| *table == "Bodies").unwrap().clone();
+    let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
+    let mut txn = database.write().unwrap();
+    assert!(txn.delete_raw(body.0, &body.1).unwrap());
+    txn.commit().unwrap();
+    drop(database);
+    let network = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    for file in fs::read_dir(network.join("segments")).unwrap() {
+        let file = file.unwrap().path();
+        let mut bytes = fs::read(&file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&file, &bytes).unwrap();
+    }
+    let mut archive = Archive(Parts::of(&remote).unwrap());
+    let done = repair(&path, &mut archive, Mode::Apply, &mut go_on).unwrap();
+    assert!(done.unrepaired.iter().any(|row| (row.table, &row.key) == (body.0, &body.1)));
+    assert_eq!(archive.0.failures().count(), 1);
+    assert!(!rows(&path).contains_key(&body));
+}

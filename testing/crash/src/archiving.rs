@@ -1,0 +1,175 @@
+//! History as files, written and read back, step by step as the node and `lamella archive` do.
+//!
+//! `ship` is a scenario like the others whose last steps ship: the archive lies beside the database in the recorded folder,
+//! so a crash leaves any pair of them that it can. `restore` makes a database of a whole archive that lies elsewhere.
+
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use lamella_chain::{Archived, Chain, Found, Identity, Progress, verify};
+use lamella_shipping::{
+    ShippingError,
+    archiver::{self, Known, Shipment},
+    remote::Remote,
+    restorer::{Restore, Target},
+    seal::Shipped,
+    store::{Access, Store},
+};
+use lamella_types::limits::SLOT_MS;
+use lamella_xmss::scheme::{ProofScheme as _, Trust};
+
+use crate::{
+    judge::{Verdict, rows},
+    scenario::{SHIP, Scenario},
+};
+
+/// What the directory keeps as the archive's address: the same wherever the run is.
+const ADDRESS: &str = "archive";
+
+/// The run that restores.
+pub const RESTORE: &str = "restore";
+
+/// Where the archive of a database in this place is.
+#[must_use]
+pub fn beside(database: &Path) -> PathBuf {
+    database.with_file_name("archive")
+}
+
+/// Ships the next segment, and what proves all of them after the last, and keeps in the database that it was confirmed, as a
+/// node does.
+///
+/// # Errors
+/// What failed, in words.
+pub fn ship(chain: &Chain, archive: &Path) -> Result<(), String> {
+    let confirmed = confirmed(chain)?;
+    let mut one = |progress: Progress| match progress.done > confirmed {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    let mut keep = |segments: u64| {
+        let archived = Archived { address: ADDRESS.to_owned(), segments, ..Archived::default() };
+        let kept = chain.put_archived(&archived);
+        kept.map_err(|error| ShippingError::NotShippable { what: error.to_string() })
+    };
+    match put(chain, archive, Known { confirmed }, &mut one, &mut keep) {
+        Ok(_) | Err(ShippingError::Stopped) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn confirmed(chain: &Chain) -> Result<u64, String> {
+    let txn = chain.read().map_err(text)?;
+    let archived = Archived::read(&txn).map_err(text)?;
+    Ok(archived.map_or(0, |archived| archived.segments))
+}
+
+fn put(
+    chain: &Chain,
+    archive: &Path,
+    known: Known,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    keep: &mut dyn FnMut(u64) -> Result<(), ShippingError>,
+) -> Result<Shipment, ShippingError> {
+    let store = Store::open(&archive.display().to_string(), Access::Write)?;
+    let shipped = Shipped::new(chain.database(), chain.states(), chain.identity());
+    archiver::ship(shipped, store, known, progress, keep).map(|(_, shipment)| shipment)
+}
+
+/// What is wrong with an archive beside a database: each segment that was confirmed must be there, and whatever has the
+/// name of an object must be one. Reads every object, and puts those that are missing.
+///
+/// # Errors
+/// It, in words.
+pub fn check(chain: &Chain, archive: &Path) -> Result<(), String> {
+    let confirmed = confirmed(chain)?;
+    let mut go_on = |_| ControlFlow::Continue(());
+    let shipment =
+        put(chain, archive, Known::default(), &mut go_on, &mut |_| Ok(())).map_err(text)?;
+    if shipment.verified < confirmed {
+        let whole = shipment.verified;
+        return Err(format!("{confirmed} segments were confirmed, {whole} are there"));
+    }
+    Ok(())
+}
+
+/// Makes the archive that is restored.
+///
+/// # Errors
+/// What failed, in words.
+pub fn make(folder: &Path) -> Result<(), String> {
+    let scenario = Scenario::named(SHIP);
+    let database = folder.join("db");
+    let chain = std::sync::Arc::new(scenario.open(&database)?);
+    scenario.run(&chain, 0, |_, _| {})
+}
+
+/// Makes a directory of an archive, as `lamella archive restore` does.
+///
+/// # Errors
+/// What failed, in words.
+pub fn restore(archive: &Path, database: &Path) -> Result<(), String> {
+    let store = Store::open(&archive.display().to_string(), Access::Read).map_err(text)?;
+    let remote = Remote::find(store, None).map_err(text)?;
+    let restore = Restore {
+        database,
+        target: Target::Finalized,
+        trusted: None,
+        slot_ms: SLOT_MS,
+        proof_scheme: Trust.name(),
+    };
+    restore.run(&remote, &mut |_| ControlFlow::Continue(())).map(drop).map_err(text)
+}
+
+/// Digest of all rows of a restored directory.
+///
+/// # Errors
+/// Why it cannot be opened, in words.
+pub fn restored_rows(database: &Path) -> Result<String, String> {
+    let Found::Chain(identity) = Chain::find(database).map_err(text)? else {
+        return Err("there is no chain".to_owned());
+    };
+    rows(open(database, &identity)?.database())
+}
+
+fn open(database: &Path, identity: &Identity) -> Result<Chain, String> {
+    let settings = Scenario::named(SHIP).settings;
+    Chain::resume(database, identity, settings).map(|(chain, _)| chain).map_err(text)
+}
+
+/// Judges what a crash left of a restoration: the whole directory under its name, or none; and then the same command
+/// makes it whole.
+///
+/// # Errors
+/// What must not be, in words.
+pub fn judge(
+    archive: &Path,
+    expected: &str,
+    database: &Path,
+    verdict: &mut Verdict,
+) -> Result<(), String> {
+    verdict.is_chain = database.exists();
+    if verdict.is_chain {
+        verdict.rows = restored_rows(database)?;
+    } else {
+        restore(archive, database)?;
+    }
+    let Found::Chain(identity) = Chain::find(database).map_err(text)? else {
+        return Err("there is no chain after it was made again".to_owned());
+    };
+    let chain = open(database, &identity)?;
+    let report = verify(chain.database(), &mut |_| ControlFlow::Continue(())).map_err(text)?;
+    verdict.findings = report.findings.iter().map(ToString::to_string).collect();
+    let now = rows(chain.database())?;
+    verdict.rows_at_end = Some(now.clone());
+    if now != expected {
+        verdict.findings.push("other rows than those of a restoration without a crash".to_owned());
+    }
+    verdict.rows_again.clone_from(&verdict.rows);
+    Ok(())
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}

@@ -1,0 +1,415 @@
+//! Every row of a small directory, damaged in every way, and repaired: to the same bytes where they can be proven, and
+//! else left or marked, never guessed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Write as _},
+    ops::ControlFlow,
+    path::Path,
+    thread,
+};
+
+use lamella_chain::{
+    Chain, Identity, Report, Settings,
+    repair::{Mode, RepairReport, Source, repair_in},
+    verify,
+};
+use lamella_state_transition::compute_post_state;
+use lamella_tables::{
+    Database, DatabaseView, Durability, DutyKey, KeyKind, OpenMode, Options, SlotRoot, TABLES,
+};
+use lamella_types::{
+    Block, BlockBody, BlockHeader, MultiMessageAggregate, Root, State, Validators,
+};
+
+use crate::{
+    blocks::{Blocks, Voting},
+    random::Random,
+    run::Run,
+};
+
+/// Every stored byte, by table and key.
+type Rows = BTreeMap<Place, Vec<u8>>;
+
+/// Table and key.
+type Place = (&'static str, Vec<u8>);
+
+/// Tables whose rows prove themselves or follow: a directory without findings has each of them as it was.
+const PROVABLE: &[&str] =
+    &["Headers", "Bodies", "Slots", "Canonical", "Anchors", "Diffs", "History", "Registries"];
+
+/// Those that the directory alone makes again.
+const FROM_WITHIN: &[&str] = &["Headers", "Slots", "Canonical", "Anchors", "Diffs", "History"];
+
+/// Nobody to ask.
+struct Alone;
+
+impl Source for Alone {
+    fn transition(&self, parent: &State, block: &Block) -> Option<State> {
+        compute_post_state(parent, block).ok().map(|(state, _)| state)
+    }
+}
+
+/// Somebody who has every block, as an archive of the whole chain and peers would together.
+struct Everything<'a> {
+    blocks: &'a Blocks,
+    known: &'a BTreeSet<Root>,
+}
+
+impl Source for Everything<'_> {
+    fn transition(&self, parent: &State, block: &Block) -> Option<State> {
+        Alone.transition(parent, block)
+    }
+
+    fn block(&mut self, key: &SlotRoot) -> Option<(BlockHeader, BlockBody)> {
+        let block = self.known.get(&key.root).map(|root| &self.blocks.get(root).signed.block)?;
+        Some((block.header(), block.body.clone()))
+    }
+
+    fn registry(&mut self, root: &Root) -> Option<Validators> {
+        let validators = self.blocks.state(&self.blocks.bootstrap).validators;
+        (validators.root() == *root).then_some(validators)
+    }
+
+    fn proof(&mut self, key: &SlotRoot, _: &Block) -> Option<MultiMessageAggregate> {
+        self.known.get(&key.root).map(|root| self.blocks.get(root).signed.proof.clone())
+    }
+}
+
+struct Small {
+    blocks: Blocks,
+    known: BTreeSet<Root>,
+    identity: Identity,
+    directory: tempfile::TempDir,
+    before: Rows,
+}
+
+impl Small {
+    /// Some twenty blocks with votes, two forks, skipped slots and three anchors.
+    fn new() -> Self {
+        let mut random = Random::new(12);
+        let blocks = Blocks::genesis(&mut random, 5);
+        let settings = Settings { durability: Durability::Lazy, ..Settings::default() };
+        let mut run = Run::begin(random, settings, blocks);
+        run.voting = Voting { participation: 80, votes_max: 2 };
+        for step in 0..20 {
+            let parent =
+                if step % 7 == 5 { run.imported[run.imported.len() - 2] } else { run.naive.head };
+            let skip = if [8, 14].contains(&step) { 1_010 } else { step % 3 };
+            let block = run.child(parent, skip);
+            run.import(block);
+        }
+        let key = |validator_index| DutyKey { validator_index, kind: KeyKind::Proposal };
+        run.chain().reserve_slot(9, &[key(0), key(1)]).unwrap();
+        let before = rows(run.chain().database());
+        let identity = run.identity.clone();
+        let (blocks, imported, _, directory) = run.close();
+        Self { blocks, known: imported.into_iter().collect(), identity, directory, before }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn everything(&self) -> Everything<'_> {
+        Everything { blocks: &self.blocks, known: &self.known }
+    }
+}
+
+fn rows(database: &DatabaseView) -> Rows {
+    let txn = database.read().unwrap();
+    let of_table = |name: &'static str| {
+        let rows = txn.raw_rows(name).unwrap().unwrap();
+        // A row that is too long is no row's bytes.
+        rows.map(move |row| match row {
+            Ok(row) => ((name, row.key), row.stored),
+            Err(lamella_tables::ReadError::Damaged(damage)) => ((name, damage.key), Vec::new()),
+            Err(error) => panic!("{error}"),
+        })
+        .collect::<Vec<_>>()
+    };
+    TABLES.iter().flat_map(|table| of_table(table.name)).collect()
+}
+
+fn open(path: &Path) -> Database {
+    let options = Options { durability: Durability::Lazy, ..Options::new(OpenMode::Existing) };
+    Database::open(path, options).unwrap()
+}
+
+fn put(database: &Database, changes: &Rows, lost: &[Place]) {
+    let mut txn = database.write().unwrap();
+    for ((table, key), stored) in changes {
+        txn.put_raw(table, key, stored).unwrap();
+    }
+    for (table, key) in lost {
+        assert!(txn.delete_raw(table, key).unwrap());
+    }
+    txn.commit().unwrap();
+}
+
+/// Makes the directory what it was.
+fn put_back(database: &Database, before: &Rows) {
+    let now = rows(database);
+    let more: Vec<_> = now.keys().filter(|key| !before.contains_key(*key)).cloned().collect();
+    let changed = before.iter().filter(|(key, stored)| now.get(*key) != Some(stored));
+    put(database, &changed.map(|(key, row)| (key.clone(), row.clone())).collect(), &more);
+}
+
+fn repaired(database: &Database, source: &mut dyn Source, mode: Mode) -> RepairReport {
+    repair_in(database, source, mode, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+fn report(database: &DatabaseView) -> Report {
+    verify(database, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+const WAYS: [&str; 5] = ["flipped", "cut", "removed", "swapped", "grown"];
+
+/// The rows that one damage changes, and the one that it removes.
+fn damage(before: &Rows, place: &Place, way: &str) -> Option<(Rows, Vec<Place>)> {
+    let stored = &before[place];
+    let with = |stored: Vec<u8>| Rows::from([(place.clone(), stored)]);
+    let middle = stored.len() / 2;
+    Some(match way {
+        "flipped" => {
+            let mut flipped = stored.clone();
+            flipped[middle] ^= 4;
+            (with(flipped), vec![])
+        }
+        "cut" => (with(stored[..middle].to_vec()), vec![]),
+        "grown" => (with([&stored[..], &[7; 3]].concat()), vec![]),
+        "removed" => (Rows::new(), vec![place.clone()]),
+        _ => {
+            let mut near = before.range(place.clone()..).skip(1).chain(before.iter().rev());
+            let other = near.find(|((table, key), other)| {
+                *table == place.0 && *key != place.1 && *other != stored
+            });
+            let (other, swapped) = other?;
+            let mut both = with(swapped.clone());
+            both.insert(other.clone(), stored.clone());
+            (both, vec![])
+        }
+    })
+}
+
+/// What became of the pairs of rows and ways of one table.
+#[derive(Debug, Default)]
+struct Outcome {
+    pairs: u32,
+    equal: u32,
+    sound: u32,
+    left: u32,
+    refused: u32,
+    equal_with_source: u32,
+}
+
+/// One pair. Returns whether the directory is as it was, and whether it has no findings.
+fn judge(small: &Small, source: &mut dyn Source, what: &str) -> Result<(bool, bool), String> {
+    let database = open(small.path());
+    let damaged = rows(&database);
+    let dry = repair_in(&database, source, Mode::DryRun, &mut |_| ControlFlow::Continue(()));
+    assert!(rows(&database) == damaged, "{what}: a dry run changed rows");
+    let dry = dry.map_err(|error| error.to_string())?;
+    let done = repaired(&database, source, Mode::Apply);
+    assert_eq!((&done.repairs, &done.unrepaired), (&dry.repairs, &dry.unrepaired), "{what}");
+    let again = repaired(&database, source, Mode::Apply);
+    assert_eq!((again.row_count(), again.commits), (0, 0), "{what}: once is enough: {again:?}");
+    let now = rows(&database);
+    let is_clean = report(&database).is_clean();
+    assert!(
+        is_clean || again.unrepaired_count > 0,
+        "{what}: findings, and nothing said: {:?}",
+        report(&database).findings
+    );
+    let guard = |rows: &Rows| -> Rows {
+        let rows = rows.iter().filter(|((table, _), _)| *table == "SignGuard");
+        rows.map(|(key, row)| (key.clone(), row.clone())).collect()
+    };
+    assert!(guard(&now) == guard(&damaged), "{what}: the sign guard was touched");
+    for (place, row) in now.iter().filter(|((table, _), _)| PROVABLE.contains(table)) {
+        let may_be = small.before.get(place) == Some(row) || damaged.get(place) == Some(row);
+        assert!(may_be, "{what}: {place:?} is neither what it was nor as it was found");
+        assert!(!is_clean || small.before.get(place) == Some(row), "{what}: {place:?} is wrong");
+    }
+    Ok((now == small.before, is_clean))
+}
+
+fn campaign(tables: &[&'static str]) -> BTreeMap<&'static str, Outcome> {
+    let small = Small::new();
+    let mut outcomes = BTreeMap::<&str, Outcome>::new();
+    let places = small.before.keys().filter(|(table, _)| tables.contains(table));
+    for (place, way) in places.flat_map(|place| WAYS.map(|way| (place, way))) {
+        let Some((changed, lost)) = damage(&small.before, place, way) else { continue };
+        let what = format!("{}, key {:02x?}, {way}", place.0, place.1);
+        let outcome = outcomes.entry(place.0).or_default();
+        outcome.pairs += 1;
+        put(&open(small.path()), &changed, &lost);
+        match judge(&small, &mut Alone, &what) {
+            Ok((true, _)) => {
+                // What needs no source is not asked of one.
+                outcome.equal += 1;
+                outcome.equal_with_source += 1;
+                continue;
+            }
+            Ok((false, true)) => outcome.sound += 1,
+            Ok((false, false)) => outcome.left += 1,
+            Err(refusal) => {
+                assert!(refusal.contains("restore"), "{what}: {refusal}");
+                outcome.refused += 1;
+            }
+        }
+        put_back(&open(small.path()), &small.before);
+        put(&open(small.path()), &changed, &lost);
+        let with_source = judge(&small, &mut small.everything(), &what);
+        outcome.equal_with_source += u32::from(matches!(with_source, Ok((true, _))));
+        put_back(&open(small.path()), &small.before);
+    }
+    outcomes
+}
+
+/// The table of docs/reliability.md. `cargo test -- --nocapture` prints it.
+#[test]
+fn every_row_damaged_in_every_way_is_made_again_or_told_of_and_never_guessed() {
+    let mut outcomes = BTreeMap::new();
+    let (one, other): (Vec<_>, Vec<_>) =
+        TABLES.iter().map(|table| table.name).partition(|table| table.len() > 7);
+    thread::scope(|scope| {
+        let parts = [one, other].map(|tables| scope.spawn(move || campaign(&tables)));
+        outcomes.extend(parts.into_iter().flat_map(|part| part.join().unwrap()));
+    });
+    let mut out = io::stdout().lock();
+    writeln!(out, "| table | pairs | equal, alone | equal, with a source | sound, not equal | left | refused |").unwrap();
+    writeln!(out, "|---|---|---|---|---|---|---|").unwrap();
+    for (table, o) in &outcomes {
+        let Outcome { pairs, equal, sound, left, refused, equal_with_source } = o;
+        writeln!(
+            out,
+            "| {table} | {pairs} | {equal} | {equal_with_source} | {sound} | {left} | {refused} |"
+        )
+        .unwrap();
+    }
+    assert_eq!(outcomes.len(), TABLES.len(), "{outcomes:?}");
+    for (table, outcome) in &outcomes {
+        if FROM_WITHIN.contains(table) {
+            assert_eq!(outcome.equal, outcome.pairs, "{table}: {outcome:?}");
+        }
+        if PROVABLE.contains(table) || *table == "Signatures" {
+            assert_eq!(outcome.equal_with_source, outcome.pairs, "{table}: {outcome:?}");
+        }
+    }
+    assert_eq!(outcomes["Signatures"].left, 0, "a lost proof is marked");
+    assert_eq!(outcomes["Votes"].left, 0, "a vote that cannot be read is dropped");
+}
+
+/// More than one row, and what rests on what: whole tables at once, and all that can be made again.
+#[test]
+fn whole_tables_that_are_gone_come_back() {
+    let small = Small::new();
+    let of = |tables: &[&str]| -> Vec<_> {
+        small.before.keys().filter(|(table, _)| tables.contains(table)).cloned().collect()
+    };
+    let lost: [(&[&str], bool); 7] = [
+        (&["Diffs"], false),
+        (&["Slots", "Canonical"], false),
+        (&["Diffs", "Anchors", "Slots"], false),
+        (&["History", "Anchors", "Canonical"], false),
+        (&["Headers"], false),
+        (&["Bodies", "Diffs", "Registries"], true),
+        (PROVABLE_BUT_HEADERS, true),
+    ];
+    for (tables, needs_source) in lost {
+        let database = open(small.path());
+        put(&database, &Rows::new(), &of(tables));
+        let mut everything = small.everything();
+        let source: &mut dyn Source = if needs_source { &mut everything } else { &mut Alone };
+        let done = repaired(&database, source, Mode::Apply);
+        assert!(rows(&database) == small.before, "{tables:?}: {done:#?}");
+        assert!(report(&database).is_clean(), "{tables:?}");
+    }
+}
+
+const PROVABLE_BUT_HEADERS: &[&str] =
+    &["Bodies", "Slots", "Canonical", "Anchors", "Diffs", "History", "Registries"];
+
+/// What was stopped at any block goes on, and ends in the same rows.
+#[test]
+fn a_repair_that_was_stopped_goes_on() {
+    let small = Small::new();
+    let lost = small.before.keys();
+    let lost: Vec<_> =
+        lost.filter(|(table, _)| ["Diffs", "Canonical"].contains(table)).cloned().collect();
+    for stop_at in 0..small.known.len() as u64 {
+        let database = open(small.path());
+        put(&database, &Rows::new(), &lost);
+        let stop = &mut |progress: lamella_chain::Progress| match progress.done >= stop_at {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        assert!(repair_in(&database, &mut Alone, Mode::Apply, stop).unwrap().stopped);
+        repaired(&database, &mut Alone, Mode::Apply);
+        assert!(rows(&database) == small.before, "stopped at block {stop_at}");
+    }
+}
+
+/// Under a chain that is open: what its checker names is made again while it goes on.
+#[test]
+fn rows_that_rot_under_a_running_chain_are_repaired_by_name() {
+    let small = Small::new();
+    let settings = Settings { durability: Durability::Lazy, ..Settings::default() };
+    let (chain, _) = Chain::resume(small.path(), &small.identity, settings).unwrap();
+    let flipped = |table: &str| {
+        let mut places = small.before.iter().filter(move |((name, _), _)| *name == table);
+        let (place, stored) = places.nth(1).unwrap();
+        let mut stored = stored.clone();
+        stored[3] ^= 64;
+        (place.clone(), stored)
+    };
+    let rotten: Rows =
+        PROVABLE.iter().filter(|t| **t != "Registries").map(|t| flipped(t)).collect();
+    let mut txn = chain.database().write_raw().unwrap();
+    for ((table, key), stored) in &rotten {
+        txn.put_raw(table, key, stored).unwrap();
+    }
+    txn.commit().unwrap();
+    // A row may hide another until it is whole.
+    for round in 0.. {
+        let found = report(chain.database());
+        if found.is_clean() {
+            break;
+        }
+        assert!(round < 4 && !found.damaged.is_empty(), "{found:?}");
+        chain.repair_rows(&found.damaged, &mut small.everything()).unwrap();
+    }
+    assert!(rows(chain.database()) == small.before);
+}
+
+/// A source that lies gives nothing: what it says is compared with what the directory says.
+#[test]
+fn a_source_that_lies_is_not_believed() {
+    struct Liar<'a>(Everything<'a>);
+    impl Source for Liar<'_> {
+        fn transition(&self, parent: &State, block: &Block) -> Option<State> {
+            self.0.transition(parent, block)
+        }
+        fn block(&mut self, key: &SlotRoot) -> Option<(BlockHeader, BlockBody)> {
+            let other = self.0.known.iter().find(|root| **root != key.root)?;
+            let (header, _) = self.0.block(key)?;
+            let body = self.0.blocks.get(other).signed.block.body.clone();
+            Some((BlockHeader { proposer_index: header.proposer_index + 1, ..header }, body))
+        }
+        fn registry(&mut self, _: &Root) -> Option<Validators> {
+            Validators::new(&[]).ok()
+        }
+    }
+    let small = Small::new();
+    let database = open(small.path());
+    let place = small.before.keys().filter(|(table, _)| *table == "Bodies").nth(3).unwrap();
+    let registry = small.before.keys().find(|(table, _)| *table == "Registries").unwrap();
+    put(&database, &Rows::new(), &[place.clone(), registry.clone()]);
+    let damaged = rows(&database);
+    let done = repaired(&database, &mut Liar(small.everything()), Mode::Apply);
+    assert!(rows(&database) == damaged, "{done:?}");
+    let told: Vec<_> = done.unrepaired.iter().map(|row| row.table).collect();
+    assert!(told.contains(&"Bodies") && told.contains(&"Registries"), "{told:?}");
+    assert_eq!(small.identity.registry_root.as_bytes(), &registry.1[..]);
+}

@@ -1,0 +1,40 @@
+//! Seeds that must break no law, and one that is lived through twice.
+
+use std::env;
+
+use lamella_testing_sim::{Plan, run};
+
+use crate::support::{number, seeds};
+
+/// Seeds of each `make test`.
+const SEEDS: u64 = 200;
+
+#[test]
+fn whatever_befalls_the_nodes_no_law_is_broken_and_finality_comes_back() {
+    let (first, count) = (number("LAMELLA_SIM_SEED", 0), number("LAMELLA_SIM_SEEDS", SEEDS));
+    let sum = seeds(first, count, None);
+    println!(
+        "{} seeds from {first}: {:.1} node-hours, {} restarts, finality back after {} slots at most",
+        sum.seeds,
+        sum.node_hours(),
+        sum.restarts,
+        sum.slots_back_max
+    );
+    assert!(sum.findings.is_empty(), "{}", sum.findings.join("\n\n"));
+    assert!(count < SEEDS || sum.restarts > count / 4, "too few restarts: {}", sum.restarts);
+}
+
+#[test]
+fn a_seed_says_the_whole_run() {
+    for seed in [number("LAMELLA_SIM_SEED", 0), 1, 2] {
+        let plan = Plan::of(seed);
+        let (first, second) = (run(&plan), run(&plan));
+        if env::var_os("LAMELLA_SIM_TRACE").is_some() {
+            println!("{plan}{}", first.trace.join("\n"));
+        }
+        assert!(first.trace.len() > 100, "seed {seed}: {} lines", first.trace.len());
+        let differs = first.trace.iter().zip(&second.trace).position(|(a, b)| a != b);
+        let shown = differs.map(|at| (&first.trace[at], &second.trace[at]));
+        assert!(first.trace == second.trace, "seed {seed} at line {differs:?}: {shown:?}");
+    }
+}
