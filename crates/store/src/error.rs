@@ -112,6 +112,8 @@ impl From<PersistError> for ImportError {
             PersistError::Rejected(reason) => Self::Rejected { reason: reason.code() },
             PersistError::State(error) => error.into(),
             PersistError::Read(error) => error.into(),
+            // Of blocks below a checkpoint, which an import never writes.
+            history @ PersistError::NotHistory { .. } => Self::WrongState(history.to_string()),
         }
     }
 }
