@@ -74,7 +74,7 @@ pub const TWO: &str = "two";
 /// The scenario of lazy commits that are flushed for what they wrote.
 const LONG: &str = "lazy-long";
 
-/// The scenario in which a full file is made longer. Its images are of 128 MiB each.
+/// The scenario in which a full file is made longer.
 pub const FULL: &str = "lazy-full";
 
 /// The scenario whose calls fail.
@@ -84,7 +84,8 @@ pub const SIXTY: &str = "sixty";
 pub const NAMES: &[&str] =
     &["create", "head", "batch", "reorg", "prune", "anchor", "growth", "lazy", "checkpoint", SHIP];
 
-/// Scenarios that must, too, whose images are large: pages used again after flushes, and a full file that is made longer.
+/// Scenarios whose flushes are looked at, and whose images are too large to be judged: pages used again after flushes, and a
+/// full file that is made longer.
 pub const HEAVY: &[&str] = &[LONG, FULL];
 
 impl Scenario {

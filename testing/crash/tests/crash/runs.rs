@@ -29,16 +29,6 @@ fn every_image_of_every_scenario_holds_what_was_acknowledged() {
     }
 }
 
-#[test]
-#[ignore = "ten minutes: run by hand where crates/tables/src/lazy.rs changes"]
-fn every_image_of_every_heavy_scenario_holds_what_was_acknowledged() {
-    let only = std::env::var("LAMELLA_CRASH_ONLY").ok();
-    for name in HEAVY.iter().filter(|name| only.as_ref().is_none_or(|only| only == *name)) {
-        let (disk, scratch) = (disk(), scratch());
-        survives(&scenario(name, disk.path()), scratch.path());
-    }
-}
-
 /// Images of each run that are opened with a crash meanwhile.
 const RECOVERIES: usize = 12;
 
