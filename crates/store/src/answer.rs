@@ -1,5 +1,6 @@
 //! What is asked for, and what is answered: plain values, so that a client needs none of our containers.
 
+use lamella_fork_choice::ForkChoice;
 use lamella_inspect::{self as inspect, LookupError, NotStored};
 
 /// A hash tree root.
@@ -29,6 +30,16 @@ pub struct Heads {
     pub justified: Checkpoint,
     /// The latest finalized block.
     pub finalized: Checkpoint,
+}
+
+impl Heads {
+    pub(crate) fn of(view: &ForkChoice) -> Self {
+        Self {
+            head: view.head_summary().checkpoint().into(),
+            justified: view.latest_justified().into(),
+            finalized: view.latest_finalized().into(),
+        }
+    }
 }
 
 /// Which block is meant.

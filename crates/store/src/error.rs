@@ -24,7 +24,7 @@ pub enum OpenError {
     /// There is one already, and it is never overwritten.
     #[error("there is a chain in this directory already; open it")]
     Exists,
-    /// Another process writes there.
+    /// Another process writes there, or this one has it open already.
     #[error("{0}")]
     InUse(String),
     /// It cannot be used: another schema, damage, a failing disk. The text says which, and what to do.
@@ -40,6 +40,13 @@ impl From<ChainOpenError> for OpenError {
                 Self::Missing
             }
             ChainOpenError::Open(held @ TablesError::InUse { .. }) => Self::InUse(held.to_string()),
+            // What the engine says of a file that its own process has open.
+            ChainOpenError::Open(
+                held @ TablesError::Engine {
+                    source: EngineError { consequence: Consequence::Retry, .. },
+                    ..
+                },
+            ) => Self::InUse(format!("{held}; is it open in this process already?")),
             other => Self::Unusable(other.to_string()),
         }
     }

@@ -16,7 +16,7 @@ impl Reader {
     /// Head and checkpoints. In memory.
     #[must_use]
     pub fn heads(&self) -> Heads {
-        crate::store::heads_of(&self.0.chain().fork_choice())
+        Heads::of(&self.0.chain().fork_choice())
     }
 
     /// A block without its proof, as SSZ of `Block`.

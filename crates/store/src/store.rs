@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, path::Path, sync::Arc};
 
 use lamella_chain::{Bootstrap, Chain, Found, PreparedBlock, Settings};
-use lamella_fork_choice::{BlockStatus, BlockVote, ForkChoice};
+use lamella_fork_choice::{BlockStatus, BlockVote};
 use lamella_inspect::{database_path, served::Served};
 use lamella_state_transition::state_transition;
 use lamella_types::{
@@ -213,7 +213,7 @@ impl Store {
         let before = self.chain.fork_choice();
         let status = before.check_block(&root, &block.block).map_err(rejected)?;
         if status == BlockStatus::Known {
-            let heads = heads_of(&before);
+            let heads = Heads::of(&before);
             return Ok(Imported { root: root.0.0, is_new: false, heads, reorg_depth: 0 });
         }
         let base = self.chain.diff_base(&block.block.parent_root)?;
@@ -230,7 +230,7 @@ impl Store {
         Ok(Imported {
             root: root.0.0,
             is_new: true,
-            heads: heads_of(&persisted.after),
+            heads: Heads::of(&persisted.after),
             reorg_depth: persisted.reorg_depth,
         })
     }
@@ -267,15 +267,6 @@ impl Store {
             finding_count: report.finding_count,
             is_stopped: report.stopped,
         })
-    }
-}
-
-/// Head and checkpoints of a view.
-pub(crate) fn heads_of(view: &ForkChoice) -> Heads {
-    Heads {
-        head: view.head_summary().checkpoint().into(),
-        justified: view.latest_justified().into(),
-        finalized: view.latest_finalized().into(),
     }
 }
 
