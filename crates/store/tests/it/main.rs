@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod api;
+#[path = "../../examples/client/main.rs"]
 mod client;
-mod examples;
+mod example;
 mod store;

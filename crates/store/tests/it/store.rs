@@ -6,7 +6,7 @@ use lamella_store::{
     Answer, BlockId, ImportError, OpenError, Options, PostState, Reader, Start, Store,
 };
 
-use crate::client::Client;
+use crate::client::chain::Client;
 
 fn created(directory: &Path, client: &Client) -> Store {
     let state = client.state();

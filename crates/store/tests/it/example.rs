@@ -1,12 +1,11 @@
 //! The example runs, and says what its page promises.
 
-#[path = "../../examples/client.rs"]
-mod client_of_a_store;
+use crate::client;
 
 #[test]
 fn the_example_of_a_client_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let said = client_of_a_store::run(folder.path()).unwrap();
+    let said = client::run(folder.path()).unwrap();
     for line in [
         "imported 32 blocks, finalized slot 29",
         "slot 7 is proven by 23 hashes under the head's root",

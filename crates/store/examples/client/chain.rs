@@ -12,6 +12,7 @@ use lamella_types::{
 pub struct Client(pub State);
 
 impl Client {
+    /// At genesis, with so many validators.
     pub fn genesis(validators: u8) -> Self {
         let validators: Vec<_> = (0..validators)
             .map(|index| Validator {

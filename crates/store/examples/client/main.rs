@@ -7,10 +7,8 @@ use std::{env, error::Error, ops::ControlFlow, path::Path};
 
 use lamella_store::{Answer, BlockId, Options, PostState, Start, Store};
 
-// What stands here for a client's own block production.
-#[path = "../tests/it/client.rs"]
-#[expect(clippy::unwrap_used, reason = "as in tests")]
-mod client;
+#[expect(clippy::unwrap_used, reason = "what stands here for a client's own block production")]
+pub mod chain;
 
 #[cfg_attr(test, expect(dead_code, reason = "the test calls what it calls"))]
 fn main() -> Result<(), Box<dyn Error>> {
@@ -20,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Does it all, and tells it.
 pub fn run(directory: &Path) -> Result<String, Box<dyn Error>> {
-    let mut client = client::Client::genesis(4);
+    let mut client = chain::Client::genesis(4);
     let genesis = client.state();
 
     let store = Store::create(directory, Start::Genesis { state: &genesis }, &Options::default())?;
