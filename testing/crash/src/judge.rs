@@ -11,13 +11,14 @@ use std::{
 
 use lamella_chain::{Bootstrap, Chain, Settings, verify};
 use lamella_network_dir::GenesisConfig;
-use lamella_tables::{DatabaseView, Durability, DutyKey, KeyKind, Read as _, SignGuard, TABLES};
+use lamella_tables::{DatabaseView, Durability, DutyKey, KeyKind, Read as _, SignGuard};
 use lamella_types::genesis_state;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
+pub use crate::verdict::{Verdict, rows};
 use crate::{
-    archiving,
+    archiving, restored,
     scenario::{SHIP, Scenario},
 };
 
@@ -53,31 +54,6 @@ pub struct Request {
     pub folder: PathBuf,
     /// Whether to take the scenario's other steps, after as many as this.
     pub finish_from: Option<usize>,
-}
-
-/// What was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// Why it could not be opened, or something else that must not be.
-    pub error: Option<String>,
-    /// Whether there was a chain, before one was made.
-    pub is_chain: bool,
-    /// Findings of the checks of every invariant.
-    pub findings: Vec<String>,
-    /// Digest of every row of every table.
-    pub rows: String,
-    /// Whether something had to be derived again.
-    pub is_derived: bool,
-    /// The same after it was closed and opened again.
-    pub rows_again: String,
-    /// Slot of the head.
-    pub head_slot: u64,
-    /// The guard's rows: `0 attestation` and the slot.
-    pub guard: BTreeMap<String, u64>,
-    /// The same of the copy beside the keys; `None` if it is not whole.
-    pub copy: Option<BTreeMap<String, u64>>,
-    /// Digest of every row after the other steps.
-    pub rows_at_end: Option<String>,
 }
 
 /// How to open a subject's directory.
@@ -133,7 +109,7 @@ impl Judge {
             Subject::Node { .. } => "data/db",
         });
         if let Subject::Restored { archive, expected } = &self.subject {
-            return archiving::judge(archive, expected, &path, verdict);
+            return restored::judge(archive, expected, &path, verdict);
         }
         if let Subject::Node { guard, .. } = &self.subject {
             verdict.copy = read_copy(&request.folder.join("keys").join(guard));
@@ -175,27 +151,6 @@ impl Judge {
 
 fn text(error: impl ToString) -> String {
     error.to_string()
-}
-
-/// Digest of every row of every table.
-///
-/// # Errors
-/// What cannot be read, in words.
-pub fn rows(database: &DatabaseView) -> Result<String, String> {
-    let txn = database.read().map_err(text)?;
-    let mut hasher = Xxh3::new();
-    for table in TABLES {
-        hasher.update(table.name.as_bytes());
-        let rows = txn.raw_rows(table.name).map_err(text)?.ok_or("no such table")?;
-        for row in rows {
-            let row = row.map_err(text)?;
-            for part in [&row.key, &row.stored] {
-                hasher.update(&(part.len() as u64).to_le_bytes());
-                hasher.update(part);
-            }
-        }
-    }
-    Ok(format!("{:032x}", hasher.digest128()))
 }
 
 fn guard(database: &DatabaseView) -> Result<BTreeMap<String, u64>, String> {

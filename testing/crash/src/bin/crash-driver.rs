@@ -11,6 +11,7 @@ use std::{
 use lamella_testing_crash::{
     archiving,
     judge::{Judge, rows},
+    restored,
     scenario::{Said, Scenario},
 };
 
@@ -22,9 +23,9 @@ fn main() -> ExitCode {
         ["drive", name, folder] => drive(&Scenario::named(name), Path::new(folder)),
         ["open", name, folder] => open(&Scenario::named(name), Path::new(folder)),
         ["reference", name, folder] => reference(&Scenario::named(name), Path::new(folder)),
-        ["archive", folder] => archiving::make(Path::new(folder)),
+        ["archive", folder] => restored::make(Path::new(folder)),
         ["restore", archive, folder] => restore(Path::new(archive), Path::new(folder)),
-        ["rows", folder] => archiving::restored_rows(&Path::new(folder).join("db"))
+        ["rows", folder] => restored::restored_rows(&Path::new(folder).join("db"))
             .map(|rows| println!("{rows}")),
         ["judge", subject] => judge(subject),
         _ => {

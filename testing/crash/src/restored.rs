@@ -1,0 +1,74 @@
+//! What a crash left of a restoration, judged.
+
+use std::{ops::ControlFlow, path::Path, sync::Arc};
+
+use lamella_chain::{Chain, Found, Identity, verify};
+
+use crate::{
+    archiving::restore,
+    scenario::{SHIP, Scenario},
+    verdict::{Verdict, rows},
+};
+
+/// Makes the archive that is restored.
+///
+/// # Errors
+/// What failed, in words.
+pub fn make(folder: &Path) -> Result<(), String> {
+    let scenario = Scenario::named(SHIP);
+    let database = folder.join("db");
+    let chain = Arc::new(scenario.open(&database)?);
+    scenario.run(&chain, 0, |_, _| {})
+}
+
+/// Digest of all rows of a restored directory.
+///
+/// # Errors
+/// Why it cannot be opened, in words.
+pub fn restored_rows(database: &Path) -> Result<String, String> {
+    let Found::Chain(identity) = Chain::find(database).map_err(text)? else {
+        return Err("there is no chain".to_owned());
+    };
+    rows(open(database, &identity)?.database())
+}
+
+fn open(database: &Path, identity: &Identity) -> Result<Chain, String> {
+    let settings = Scenario::named(SHIP).settings;
+    Chain::resume(database, identity, settings).map(|(chain, _)| chain).map_err(text)
+}
+
+/// Judges what a crash left of a restoration: the whole directory under its name, or none; and then the same command
+/// makes it whole.
+///
+/// # Errors
+/// What must not be, in words.
+pub fn judge(
+    archive: &Path,
+    expected: &str,
+    database: &Path,
+    verdict: &mut Verdict,
+) -> Result<(), String> {
+    verdict.is_chain = database.exists();
+    if verdict.is_chain {
+        verdict.rows = restored_rows(database)?;
+    } else {
+        restore(archive, database)?;
+    }
+    let Found::Chain(identity) = Chain::find(database).map_err(text)? else {
+        return Err("there is no chain after it was made again".to_owned());
+    };
+    let chain = open(database, &identity)?;
+    let report = verify(chain.database(), &mut |_| ControlFlow::Continue(())).map_err(text)?;
+    verdict.findings = report.findings.iter().map(ToString::to_string).collect();
+    let now = rows(chain.database())?;
+    verdict.rows_at_end = Some(now.clone());
+    if now != expected {
+        verdict.findings.push("other rows than those of a restoration without a crash".to_owned());
+    }
+    verdict.rows_again.clone_from(&verdict.rows);
+    Ok(())
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
