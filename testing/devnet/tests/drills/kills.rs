@@ -16,7 +16,7 @@ fn a_killed_node_comes_back_where_it_was_and_fetches_only_what_it_missed() {
 }
 
 /// Kills of each of two followers, at random instants: of the start, of recovery, of catching up, of an import.
-const RANDOM_KILLS: u64 = 60;
+const RANDOM_KILLS: u64 = 30;
 
 /// Longest life until a kill. A start takes some tenths of a second.
 const LIFE_MS_MAX: u64 = 900;
