@@ -64,6 +64,8 @@ fn after(
     let mut history = History { hashes: parent.historical_block_hashes.clone(), key };
     history.push(parent.slot, header.parent_root)?;
     history.skip_to(key.slot)?;
+    // The copy of a tail grows to twice its length, and the cache would keep that.
+    history.hashes.shrink();
     Ok(history.hashes)
 }
 

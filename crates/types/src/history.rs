@@ -122,6 +122,11 @@ impl BlockHashes {
         Ok(())
     }
 
+    /// Gives back the memory that was taken for entries to come, for a history that is kept.
+    pub fn shrink(&mut self) {
+        self.tail.shrink_to_fit();
+    }
+
     /// Appends the parent's root and a zero for each slot skipped since: leanSpec `process_block_header`.
     ///
     /// # Errors
