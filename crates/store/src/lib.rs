@@ -10,7 +10,7 @@
 //! # let genesis = {
 //! #     let key = lamella_types::PublicKeyBytes([7; 52]);
 //! #     let validator = lamella_types::Validator { attestation_public_key: key, proposal_public_key: key, index: 0 };
-//! #     let validators = lamella_types::Validators::new(&[validator]).ok_or("too many")?;
+//! #     let validators = lamella_types::Validators::new(&[validator])?;
 //! #     lamella_types::genesis_state(1_700_000_000, validators)
 //! # };
 //! # let request = lamella_state_transition::BlockRequest {
