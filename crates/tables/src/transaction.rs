@@ -29,7 +29,7 @@ pub struct ReadTxn<'db>(
 pub struct WriteTxn<'db>(
     pub(crate) libmdbx::Transaction<'db, RW, NoWriteMap>,
     /// The directory, and which data file was opened in it.
-    &'db Path,
+    pub(crate) &'db Path,
     FileIdentity,
 );
 
