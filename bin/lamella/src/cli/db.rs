@@ -1,5 +1,6 @@
 //! `lamella db`.
 
+mod copy;
 mod derive;
 mod error;
 mod export;
@@ -30,7 +31,7 @@ pub(super) use error::{ExitCode, of_inspect, of_open, of_read, of_state};
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
-Everything here but migrate, derive and repair only reads, and works beside a running node. What it may create is
+Everything here but compact, migrate, derive and repair only reads, and works beside a running node. What it may create is
 the engine's table of readers: an empty .lck file in db where there is none, or, on a full disk,
 a file in /dev/shm or TMPDIR while the command runs. A database whose --lazy-commits node was
 killed is recovered first, if no node holds it.
@@ -50,7 +51,8 @@ Exit codes:
 Examples:
   lamella db info --data-dir data/lamella_0
   lamella db get state 1023 --ssz state.ssz --data-dir data/lamella_0
-  lamella db verify --json --data-dir data/lamella_0";
+  lamella db verify --json --data-dir data/lamella_0
+  lamella db backup --to /backup/lamella_0 --data-dir data/lamella_0";
 
 /// The flags.
 #[derive(Debug, Args)]
@@ -123,6 +125,33 @@ enum DbCommand {
         /// Milliseconds of a slot of this network, which schema 2 did not store.
         #[arg(long, value_name = "MS", default_value_t = SLOT_MS, value_parser = clap::value_parser!(u64).range(5..=3_600_000))]
         slot_ms: u64,
+    },
+    /// Copy the database into another folder while its node runs, verified row by row. The copy signs nothing at first.
+    ///
+    /// Rows are read in short snapshots, with rests between them; then every invariant of the copy is checked. A damaged row
+    /// ends it with its name. It can be stopped or killed at any instant: the same command goes on. The copy is a data directory
+    /// of its own: `lamella node --data-dir DIR` begins with it, once the original will never run again.
+    ///
+    /// A backup does not know what its keys have signed since. So the first node with keys that begins with it says so, reserves for
+    /// every key the next 64 slots of its clock, and is silent in them. That covers an original that has ended and whose
+    /// clock was no more than that ahead; nothing covers one that still runs.
+    Backup {
+        /// Folder to make the copy in: its `db`. Nothing is overwritten.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// Delete first what an interrupted run left there.
+        #[arg(long)]
+        no_resume: bool,
+    },
+    /// Write the database anew, without the pages that pruning and growth left free.
+    ///
+    /// The new one is made in `db.compacting` beside `db`, compared with it row by row, checked, and takes its place; then the
+    /// old one is deleted. No node may run. It can be stopped or killed at any instant: the same command goes on. The disk needs
+    /// room for both.
+    Compact {
+        /// Delete first what an interrupted run left.
+        #[arg(long)]
+        no_resume: bool,
     },
     /// Derive again what follows from headers, states and votes: Slots, Canonical, the head and its checkpoints.
     ///
@@ -211,6 +240,8 @@ impl DbArgs {
                 print_line(&format!("{digest}  {blocks} blocks, slots {from_slot} to {to_slot}"))
             }
             DbCommand::Migrate { slot_ms } => migrate::run(dir, slot_ms, json),
+            DbCommand::Backup { to, no_resume } => copy::backup(dir, &to, !no_resume, json),
+            DbCommand::Compact { no_resume } => copy::compact(dir, !no_resume, json),
             DbCommand::Derive => derive::run(dir, json),
             DbCommand::Repair { from, apply } => {
                 let mode = if apply { Mode::Apply } else { Mode::DryRun };

@@ -14,10 +14,7 @@ use std::{
 };
 
 use super::error::MigrateError;
-use crate::beside::{self, MIGRATING, beside};
-
-/// What stands behind the name of a database that was migrated.
-const OLD: &str = ".schema-2";
+use crate::beside::{self, MIGRATED, MIGRATING, beside};
 
 /// Where the new database is made.
 pub(super) fn new(path: &Path) -> PathBuf {
@@ -26,7 +23,7 @@ pub(super) fn new(path: &Path) -> PathBuf {
 
 /// Where the old database is kept.
 pub(super) fn old(path: &Path) -> PathBuf {
-    beside(path, OLD)
+    beside(path, MIGRATED)
 }
 
 /// Gives the finished database its name. What it replaces is kept.
@@ -47,7 +44,7 @@ fn rename(from: &Path, to: &Path) -> Result<(), MigrateError> {
 
 /// Removes an unfinished database.
 pub(super) fn remove(path: &Path) -> Result<(), MigrateError> {
-    fs::remove_dir_all(path).map_err(|source| MigrateError::Io { path: path.to_owned(), source })
+    beside::remove(path).map_err(|source| MigrateError::Io { path: path.to_owned(), source })
 }
 
 /// Bytes of the files in a folder.

@@ -23,10 +23,10 @@ use lamella_types::Root;
 use crate::golden_directory::{GENESIS_TIME, HEAD_SLOT, SLOT_MS, unpack};
 
 /// A data directory whose database is the golden one.
-struct Data(tempfile::TempDir);
+pub(crate) struct Data(tempfile::TempDir);
 
 impl Data {
-    fn golden() -> Self {
+    pub(crate) fn golden() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = Self(folder);
         fs::create_dir(data.db()).unwrap();
@@ -44,12 +44,16 @@ impl Data {
         file.set_modified(time).unwrap();
     }
 
-    fn db(&self) -> PathBuf {
+    pub(crate) fn db(&self) -> PathBuf {
         self.0.path().join("db")
     }
 
-    fn beside(&self, suffix: &str) -> PathBuf {
+    pub(crate) fn beside(&self, suffix: &str) -> PathBuf {
         self.0.path().join(format!("db{suffix}"))
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.0.path()
     }
 
     fn migrate(&self) -> Result<Done, MigrateError> {
@@ -94,7 +98,7 @@ fn schema2_trees() -> Vec<&'static str> {
     lamella_chain::schema2::TREES.to_vec()
 }
 
-type Rows = BTreeMap<(String, Vec<u8>), Vec<u8>>;
+pub(crate) type Rows = BTreeMap<(String, Vec<u8>), Vec<u8>>;
 
 /// Every row of these trees as it is stored.
 fn all_rows_of(path: &Path, names: &[&str]) -> Rows {
@@ -110,11 +114,11 @@ fn all_rows_of(path: &Path, names: &[&str]) -> Rows {
     all
 }
 
-fn all_rows(path: &Path) -> Rows {
+pub(crate) fn all_rows(path: &Path) -> Rows {
     all_rows_of(path, &trees().collect::<Vec<_>>())
 }
 
-fn assert_clean(path: &Path) {
+pub(crate) fn assert_clean(path: &Path) {
     let database = DatabaseView::open(path).unwrap();
     let report = lamella_chain::verify(&database, &mut |_| ControlFlow::Continue(())).unwrap();
     assert!(report.is_clean() && report.unknown_meta.is_empty(), "{report:?}");
