@@ -37,6 +37,7 @@ mod history;
 mod hold;
 mod identity;
 pub mod invariants;
+pub mod leftovers;
 mod mark;
 mod meta;
 pub mod migrate;

@@ -1,7 +1,9 @@
 //! `lamella db`.
 
+mod clean;
 mod copy;
 mod derive;
+mod diff;
 mod error;
 mod export;
 mod migrate;
@@ -31,7 +33,7 @@ pub(super) use error::{ExitCode, of_inspect, of_open, of_read, of_state};
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
-Everything here but compact, migrate, derive and repair only reads, and works beside a running node. What it may create is
+Everything here but clean, compact, migrate, derive and repair only reads, and works beside a running node. What it may create is
 the engine's table of readers: an empty .lck file in db where there is none, or, on a full disk,
 a file in /dev/shm or TMPDIR while the command runs. A database whose --lazy-commits node was
 killed is recovered first, if no node holds it.
@@ -41,7 +43,7 @@ walk over the pages, which it gives up after ten minutes if a node commits meanw
 
 Exit codes:
   0  done
-  1  failed, or verify or repair has findings
+  1  failed, verify or repair has findings, or diff a difference
   2  wrong usage
   3  not stored: an unknown root, a skipped slot, a slot beyond the head
   4  pruned
@@ -153,6 +155,26 @@ enum DbCommand {
         #[arg(long)]
         no_resume: bool,
     },
+    /// Say what interrupted jobs left beside the database, with its bytes; --delete deletes it.
+    ///
+    /// What a process holds, and what may be the only database (a job killed between its two renamings), is named and stays.
+    Clean {
+        /// Delete it.
+        #[arg(long)]
+        delete: bool,
+    },
+    /// Which rows two data directories do not have in common, by table; either may be a running node's. --data-dir is not used.
+    Diff {
+        /// One data directory.
+        #[arg(value_name = "DIR")]
+        first: PathBuf,
+        /// The other.
+        #[arg(value_name = "OTHER")]
+        second: PathBuf,
+        /// Rows of each table to name, at most 10000; all are counted.
+        #[arg(long, value_name = "ROWS", default_value_t = 20)]
+        limit: usize,
+    },
     /// Derive again what follows from headers, states and votes: Slots, Canonical, the head and its checkpoints.
     ///
     /// A start does so by itself where it finds such a row damaged, lost or at odds, but it looks at the newest blocks
@@ -242,6 +264,8 @@ impl DbArgs {
             DbCommand::Migrate { slot_ms } => migrate::run(dir, slot_ms, json),
             DbCommand::Backup { to, no_resume } => copy::backup(dir, &to, !no_resume, json),
             DbCommand::Compact { no_resume } => copy::compact(dir, !no_resume, json),
+            DbCommand::Clean { delete } => clean::run(dir, delete, json),
+            DbCommand::Diff { first, second, limit } => diff::run(&first, &second, limit, json),
             DbCommand::Derive => derive::run(dir, json),
             DbCommand::Repair { from, apply } => {
                 let mode = if apply { Mode::Apply } else { Mode::DryRun };

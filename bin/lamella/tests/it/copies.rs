@@ -159,3 +159,72 @@ fn a_restored_backup_of_a_running_validator_signs_no_slot_again() {
     );
     verify(&restored);
 }
+
+/// One whose commands are seen from outside: what differs, by table and key, and what can go of what was left.
+#[test]
+fn a_diff_names_the_rows_and_a_clean_deletes_leftovers_when_told() {
+    let (fixture, chain) = fixture_with(Default::default());
+    let data = &fixture.data;
+    let to = data.with_file_name("backup");
+    let diff = |flags: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(["db", "diff"]).args([data, &to]).args(flags).output().unwrap()
+    };
+    let clean = |flags: &[&str]| json(&db(&to, &[&["clean", "--json"], flags].concat()));
+    json(&db(data, &["backup", "--to", to.to_str().unwrap(), "--json"]));
+    // A backup differs in its mark, beside the running writer too.
+    let marked = diff(&["--json"]);
+    assert_eq!(marked.status.code(), Some(1), "{marked:?}");
+    let said: Value = serde_json::from_slice(&marked.stdout).unwrap();
+    assert_eq!(
+        (&said["differing"], &said["tables"]["Meta"]["only_second"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(said["tables"]["Meta"]["rows"][0]["key"], "backup", "{said}");
+    drop(chain);
+    let change = |change: &dyn Fn(&mut lamella_tables::WriteTxn<'_>)| {
+        let database = Database::open(&to.join("db"), Options::new(OpenMode::Existing)).unwrap();
+        let mut txn = database.write().unwrap();
+        change(&mut txn);
+        txn.commit().unwrap();
+    };
+    change(&|txn| {
+        for slot in 1..=5_u64 {
+            assert!(txn.delete_raw("Canonical", &slot.to_be_bytes()).unwrap());
+        }
+        txn.put_raw("Canonical", &8_u64.to_be_bytes(), b"other").unwrap();
+        assert!(txn.delete_raw("Meta", b"backup").unwrap());
+    });
+    let text = String::from_utf8(diff(&["--limit", "2"]).stdout).unwrap();
+    for line in [
+        "Canonical: 5 only in the first, 0 only in the second, 1 other",
+        "Canonical, key 1: only_first",
+        "6 rows differ",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(!text.contains("Canonical, key 3"), "{text}");
+    let same = Command::new(BINARY).args(["db", "diff"]).args([data, data]).output().unwrap();
+    assert!(same.status.success(), "{same:?}");
+
+    // Leftovers: of a job that ended, of one under way, and a database that has only such a name.
+    let names = |said: &Value, of: &str| {
+        let found = said["leftovers"].as_array().unwrap().iter().filter(|left| left[of] == true);
+        found
+            .map(|left| left["path"].as_str().unwrap().rsplit_once("db").unwrap().1.to_owned())
+            .collect::<Vec<_>>()
+    };
+    for name in ["db.restoring", "db.schema-2", "db.compacting"] {
+        copy_folder(&to.join("db"), &to.join(name));
+    }
+    let held = Database::open(&to.join("db.compacting"), Options::new(OpenMode::Existing)).unwrap();
+    assert_eq!(names(&clean(&[]), "can_go"), [".schema-2", ".restoring"]);
+    assert!(to.join("db.restoring").exists(), "a dry run");
+    fs::rename(to.join("db"), to.join("db.before-compact")).unwrap();
+    assert_eq!(names(&clean(&["--delete"]), "deleted"), [".restoring"]);
+    fs::rename(to.join("db.before-compact"), to.join("db")).unwrap();
+    assert_eq!(names(&clean(&["--delete"]), "deleted"), [".schema-2"]);
+    drop(held);
+    assert_eq!(names(&clean(&["--delete"]), "deleted"), [".compacting"]);
+    assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
+}

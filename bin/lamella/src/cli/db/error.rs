@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use lamella_chain::{ChainOpenError, copy::CopyError, migrate::MigrateError, repair::RepairError};
+use lamella_chain::{
+    ChainOpenError, copy::CopyError, leftovers::LeftoverError, migrate::MigrateError,
+    repair::RepairError,
+};
 use lamella_inspect::{InspectError, LookupError};
 use lamella_state_store::StateReadError;
 use lamella_tables::{Consequence, EngineError, OpenError, ReadError};
@@ -39,6 +42,15 @@ pub enum DbError {
     /// The database was not backed up or compacted.
     #[error(transparent)]
     Copy(#[from] CopyError),
+    /// Leftovers cannot be looked at, or deleted.
+    #[error(transparent)]
+    Leftovers(#[from] LeftoverError),
+    /// Two databases are not the same.
+    #[error("{count} rows differ")]
+    Differ {
+        /// How many.
+        count: u64,
+    },
     /// The file to write is there already.
     #[error("{} exists; choose another file, or replace it with --force", path.display())]
     FileExists {
@@ -105,6 +117,8 @@ impl DbError {
             Self::FileExists { .. }
             | Self::File { .. }
             | Self::Findings { .. }
+            | Self::Leftovers(_)
+            | Self::Differ { .. }
             | Self::Source(_)
             | Self::ToRepair { .. }
             | Self::NotRepaired { .. }
