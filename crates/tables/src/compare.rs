@@ -239,6 +239,7 @@ impl WriteTxn<'_> {
         let failed = |error| judge(self.1, row.place.failed(Operation::Put, error));
         let tree = self.0.open_table(Some(row.place.info.place.tree)).map_err(failed)?;
         let flags = libmdbx::WriteFlags::UPSERT;
+        self.note(row.bytes());
         self.0.put(&tree, &row.place.stored_key, &row.stored, flags).map_err(failed)
     }
 
@@ -249,6 +250,7 @@ impl WriteTxn<'_> {
     pub fn delete_stored(&mut self, place: &RowPlace) -> Result<bool, EngineError> {
         let failed = |error| judge(self.1, place.failed(Operation::Delete, error));
         let tree = self.0.open_table(Some(place.info.place.tree)).map_err(failed)?;
+        self.note(0);
         self.0.del(&tree, &place.stored_key, None).map_err(failed)
     }
 }

@@ -112,7 +112,7 @@ impl<'db> WriteTxn<'db> {
     }
 
     /// Notes a row of so many bytes that is written, or one that is deleted.
-    fn note(&self, bytes: usize) {
+    pub(crate) fn note(&self, bytes: usize) {
         if let Some(flushes) = self.3 {
             flushes.note(bytes);
         }

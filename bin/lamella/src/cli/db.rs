@@ -262,7 +262,7 @@ impl DbArgs {
                 print_line(&format!("{digest}  {blocks} blocks, slots {from_slot} to {to_slot}"))
             }
             DbCommand::Migrate { slot_ms } => migrate::run(dir, slot_ms, json),
-            DbCommand::Backup { to, no_resume } => copy::backup(dir, &to, !no_resume, json),
+            DbCommand::Backup { to, no_resume } => copy::back_up(dir, &to, !no_resume, json),
             DbCommand::Compact { no_resume } => copy::compact(dir, !no_resume, json),
             DbCommand::Clean { delete } => clean::run(dir, delete, json),
             DbCommand::Diff { first, second, limit } => diff::run(&first, &second, limit, json),

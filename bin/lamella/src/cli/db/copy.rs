@@ -1,46 +1,30 @@
-//! `lamella db backup` and `lamella db compact`: the job is `lamella_chain::copy`; here are its pace and its words.
+//! `lamella db backup` and `lamella db compact`: the job is `lamella_chain::copy`; here are their words.
 
 use std::{
     path::Path,
-    thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use lamella_chain::{
     BACKUP_SILENT_SLOTS,
-    copy::{BackedUp, Compacted, CopyJob, SNAPSHOT_STAGE, Sizes},
+    copy::{BackedUp, Compacted, CopyJob, Sizes},
 };
 use lamella_inspect::database_path;
 use serde_json::{Value, json};
 
 use super::{CommandError, DbError, print_line, stoppable};
+use crate::backup;
 
-/// Longest rest between two steps of a backup.
-const REST_MAX: Duration = Duration::from_secs(1);
-
-/// Rows that one commit of a backup carries. Fewer than elsewhere: its flush is what the node's own waits for.
-const BACKUP_COMMIT_ROWS_MAX: usize = 512;
-
-/// Copies the database of a data directory into another, as long at rest as at work: the node beside it comes first.
-pub(super) fn backup(
+/// Copies the database of a data directory into another.
+pub(super) fn back_up(
     data_dir: &Path,
     to: &Path,
     resume: bool,
     json: bool,
 ) -> Result<(), CommandError> {
-    let job = CopyJob { resume, commit_rows_max: BACKUP_COMMIT_ROWS_MAX };
     let (path, to_path) = (database_path(data_dir), database_path(to));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let done = stoppable(|progress| {
-        let mut began = Instant::now();
-        job.backup(&path, &to_path, now, &mut |at| {
-            if at.stage != SNAPSHOT_STAGE {
-                thread::sleep(began.elapsed().min(REST_MAX));
-            }
-            began = Instant::now();
-            progress(at)
-        })
-    })?;
+    let done = stoppable(|progress| backup::run(&path, &to_path, now, resume, progress))?;
     let done = done.map_err(DbError::from)?;
     let BackedUp { rows, kept, blocks, head, finalized_slot, source, copy } = done;
     let to = to.display();
