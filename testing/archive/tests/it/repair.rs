@@ -156,7 +156,7 @@ fn a_lost_proof_comes_from_the_sidecar() {
     lose(&sealed);
     assert_eq!(repaired(&path, &remote).repair_count, 5);
     assert!(rows(&path) == before);
-    lose(&[fork.clone()]);
+    lose(std::slice::from_ref(&fork));
     let done = repaired(&path, &remote);
     assert_eq!((done.repairs[0].to, &done.repairs[0].key), (To::Mark, &fork.1));
 }
