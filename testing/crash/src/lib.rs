@@ -34,6 +34,7 @@ pub mod network;
 pub mod plants;
 pub mod record;
 pub mod restored;
+pub mod rot;
 pub mod scenario;
 pub mod strace;
 pub mod trace;
