@@ -184,8 +184,8 @@ enum DbCommand {
     ///
     /// Slots, Canonical and the head follow from headers and votes; diffs, anchors and most headers from a block's body and
     /// its parent's state; segments from the blocks. Bodies and the registry come from an archive, and must hash to what the
-    /// directory says. A vote that is damaged is dropped, a block's proof is marked, and a node asks its peers for it. A row
-    /// of the sign guard is never touched. No node may run. It can be stopped or killed at any instant: the same command goes
+    /// directory says; proofs come from its sidecars, and are checked. Without one a block's proof is marked, and a node asks
+    /// its peers for it. A vote that is damaged is dropped. A row of the sign guard is never touched. No node may run. It can be stopped or killed at any instant: the same command goes
     /// on, and ends with verify. Damaged pages, another than the rows on them, are not repaired: use a backup or
     /// `lamella archive restore`.
     Repair {
