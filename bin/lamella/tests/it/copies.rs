@@ -91,6 +91,8 @@ fn a_backup_and_a_compaction_say_what_they_did_and_refuse_what_is_in_the_way() {
     let said = json(&db(data, &["backup", "--to", to_text, "--json"]));
     assert_eq!((&said["blocks"], &said["head_slot"]), (&14.into(), &1030.into()), "{said}");
     assert_eq!(said["silent_slots"], BACKUP_SILENT_SLOTS);
+    let info = String::from_utf8(db(&to, &["info"]).stdout).unwrap();
+    assert!(info.contains("backup       taken at") && info.contains("no node with keys"), "{info}");
     let again = db(data, &["backup", "--to", to_text]);
     assert_eq!(again.status.code(), Some(2), "{again:?}");
     let held = db(data, &["compact"]);

@@ -9,8 +9,8 @@ use lamella_chain::{
     migrate::Migration,
 };
 use lamella_tables::{
-    Bytes, Database, DutyKey, Headers, KeyKind, Meta, MetaName, OpenMode, Options, Read as _,
-    SignGuard, Signatures, SlotRoot, Slots, WriteTxn,
+    Bytes, Database, DutyKey, Headers, KeyKind, Meta, MetaName, OpenError, OpenMode, Options,
+    Read as _, SignGuard, Signatures, SlotRoot, Slots, WriteTxn,
 };
 use lamella_types::Root;
 
@@ -264,6 +264,10 @@ fn nothing_is_overwritten_and_no_chain_is_mixed_with_another() {
     let refused = backup(&data, u64::MAX).unwrap_err();
     assert!(refused.to_string().contains("--no-resume"), "{refused}");
     let afresh = CopyJob { resume: false, ..ROWS };
+    let held = Database::open(&beside_backup(&data), Options::new(OpenMode::Existing)).unwrap();
+    let refused = afresh.backup(&data.db(), &to(&data), TAKEN_UNIX_S, &mut until(u64::MAX));
+    assert!(matches!(refused, Err(CopyError::Open(OpenError::InUse { .. }))), "another is at it");
+    drop(held);
     afresh.backup(&data.db(), &to(&data), TAKEN_UNIX_S, &mut until(u64::MAX)).unwrap();
     assert!(all_rows(&to(&data)) == marked(all_rows(&data.db())));
 }
