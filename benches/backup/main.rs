@@ -1,5 +1,5 @@
 //! What a node feels of a backup beside it: durable imports of a block each, alone and while another process backs the
-//! directory up again and again, in turn, so that a disk's moods fall on both. And by how much the file grows for it.
+//! directory up, in turn, so that a disk's moods fall on both. And by how much the file grows for it.
 //! `cargo bench -p lamella-benches --bench backup`.
 
 #![allow(
@@ -14,7 +14,7 @@ use std::{
     env,
     ops::ControlFlow,
     path::Path,
-    process::{Child, Command},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -27,11 +27,11 @@ use lamella_types::genesis_state;
 /// Blocks before the first that is timed: 780 MB, nearly all of it proofs.
 const BLOCKS_BEFORE: usize = 4_096;
 
-/// Rounds, one part alone and one beside a backup each.
-const ROUNDS: usize = 8;
+/// Backups, and parts without one before each.
+const ROUNDS: usize = 3;
 
-/// Imports of a part.
-const PART_BLOCKS: usize = 250;
+/// Imports of a part without one.
+const PART_BLOCKS: usize = 700;
 
 /// From one import to the next. A node has 4 s; so many come to a disk that is as busy by them as by the backup.
 const IMPORT_EVERY: Duration = Duration::from_millis(25);
@@ -52,23 +52,34 @@ fn main() {
     let mut source = BlockSource::new(&genesis, Finality::Healthy);
     let chain = BenchChain::begin(Bootstrap::genesis(genesis), Durability::Durable);
     chain.import_all(source.take(BLOCKS_BEFORE));
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
-    let (mut grown_alone, mut grown_beside) = (0, 0);
+    let (mut alone, mut beside) = (Part::default(), Part::default());
     for _ in 0..ROUNDS {
-        grown_alone += part(&chain, &mut source, &mut alone, None);
+        let mut count = 0;
+        alone.import(&chain, &mut source, || {
+            count += 1;
+            count <= PART_BLOCKS
+        });
         let folder = tempfile::tempdir().unwrap();
-        grown_beside += part(&chain, &mut source, &mut beside, Some(folder.path()));
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
+            .env(CHILD[0], chain.chain.database().path())
+            .env(CHILD[1], folder.path().join("db"));
+        let mut child = command.spawn().unwrap();
+        beside.import(&chain, &mut source, || child.try_wait().unwrap().is_none());
+        assert!(child.wait().unwrap().success());
     }
-    for (name, times) in [("alone", &mut alone), ("beside_a_backup", &mut beside)] {
-        times.sort_unstable();
+    let grown = [&alone, &beside].map(|part| part.grown as f64 / part.times.len() as f64);
+    let file_bytes = chain.chain.database().stats().unwrap().file_bytes as f64;
+    let more = (grown[1] - grown[0]) * beside.times.len() as f64 / ROUNDS as f64;
+    record("backup/file_growth_per_cent", 100.0 * more / file_bytes);
+    for (name, mut part) in [("alone", alone), ("beside_a_backup", beside)] {
+        part.times.sort_unstable();
+        record(&format!("backup/imports_{name}"), part.times.len() as f64);
         for per_cent in [50, 99] {
-            let at = times[times.len() * per_cent / 100].as_secs_f64() * 1e6;
+            let at = part.times[part.times.len() * per_cent / 100].as_secs_f64() * 1e6;
             record(&format!("backup/import_{name}/p{per_cent}_us"), at);
         }
     }
-    let file_bytes = chain.chain.database().stats().unwrap().file_bytes as f64;
-    let more = (grown_beside as f64 - grown_alone as f64) / file_bytes;
-    record("backup/file_growth_per_cent", 100.0 * more);
 }
 
 /// One backup, in a process of its own.
@@ -87,44 +98,31 @@ fn back_up(path: &Path, to: &Path) {
     eprintln!("{bytes} bytes, {} blocks in {took:?}, the one snapshot {snapshot:?}", done.blocks);
 }
 
-/// Imports blocks at a pace, alone or beside backups into this folder; says by how many bytes in use the file grew.
-fn part(
-    chain: &BenchChain,
-    source: &mut BlockSource,
-    times: &mut Vec<Duration>,
-    backups: Option<&Path>,
-) -> u64 {
-    let used = || chain.chain.database().stats().unwrap().used_bytes;
-    let blocks = source.take(PART_BLOCKS);
-    let (before, mut count, mut child) = (used(), 0, None);
-    for block in blocks {
-        if let Some(folder) = backups {
-            go_on_backing_up(&mut child, chain.chain.database().path(), folder, &mut count);
-        }
-        let began = Instant::now();
-        chain.import_all(vec![block]);
-        let spent = began.elapsed();
-        times.push(spent);
-        thread::sleep(IMPORT_EVERY.saturating_sub(spent));
-    }
-    if let Some(mut child) = child {
-        assert!(child.wait().unwrap().success());
-    }
-    used() - before
+/// Imports, and by how many bytes in use the file grew for them.
+#[derive(Default)]
+struct Part {
+    times: Vec<Duration>,
+    grown: u64,
 }
 
-/// Begins the next backup where the one before it has ended.
-fn go_on_backing_up(child: &mut Option<Child>, path: &Path, folder: &Path, count: &mut u32) {
-    let is_over = child.as_mut().is_none_or(|child| {
-        child.try_wait().unwrap().is_some_and(|status| {
-            assert!(status.success(), "{status}");
-            true
-        })
-    });
-    if is_over {
-        *count += 1;
-        let to = folder.join(count.to_string()).join("db");
-        let mut command = Command::new(env::current_exe().unwrap());
-        *child = Some(command.env(CHILD[0], path).env(CHILD[1], to).spawn().unwrap());
+impl Part {
+    /// Imports blocks at a pace, as long as this says.
+    fn import(
+        &mut self,
+        chain: &BenchChain,
+        source: &mut BlockSource,
+        mut goes_on: impl FnMut() -> bool,
+    ) {
+        let used = || chain.chain.database().stats().unwrap().used_bytes;
+        let before = used();
+        while goes_on() {
+            let blocks = source.take(1);
+            let began = Instant::now();
+            chain.import_all(blocks);
+            let spent = began.elapsed();
+            self.times.push(spent);
+            thread::sleep(IMPORT_EVERY.saturating_sub(spent));
+        }
+        self.grown += used() - before;
     }
 }
