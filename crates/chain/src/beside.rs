@@ -40,7 +40,8 @@ pub fn explain(path: &Path, error: ChainOpenError) -> ChainOpenError {
 /// Refuses to begin a chain where another database is about to have its place.
 pub(crate) fn check_none(path: &Path) -> Result<(), ChainOpenError> {
     if beside(path, MIGRATING).exists() {
-        return Err(ChainOpenError::Migrating { path: path.to_owned() });
+        let is_kept = path.exists();
+        return Err(ChainOpenError::Migrating { path: path.to_owned(), is_kept });
     }
     if !path.exists() && beside(path, RESTORING).exists() {
         return Err(ChainOpenError::Restoring { path: path.to_owned() });
