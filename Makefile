@@ -46,9 +46,10 @@ test: ## Run every test; official vectors where LEANSPEC_VECTORS names them; wan
 	cargo test --workspace --doc
 	cargo test --workspace --lib --bins --tests
 
-torture: ## Ship and restore the longest chain; then judge crash images and simulate networks, new seeds each time, for HOURS=8; SEED repeats from one on
+torture: ## Ship and restore the longest chain, rot a data file; then judge crash images and simulate networks, new seeds each time, for HOURS=8; SEED repeats from one on
 	@sh .ci/deps test
 	$(RELEASE_CARGO) test --release -p lamella-testing-long-chain -- --ignored --nocapture
+	LAMELLA_CRASH_HOURS=$(HOURS) $(RELEASE_CARGO) test --release -p lamella-testing-crash --test crash every_byte_of_the_file_rots -- --ignored --nocapture
 	@export LAMELLA_CRASH_HOURS=$(HOURS) LAMELLA_CRASH_SEED=$(SEED); \
 	$(RELEASE_CARGO) test --release -p lamella-testing-crash --test crash torture -- --ignored --nocapture & images=$$!; \
 	$(RELEASE_CARGO) test --release -p lamella-testing-sim --test it torture -- --ignored --nocapture; seeds=$$?; \

@@ -57,6 +57,24 @@ pub enum ChainOpenError {
         /// The database.
         path: PathBuf,
     },
+    /// A compaction was killed between its two renamings.
+    #[error(
+        "the compaction of {} has not ended; run `lamella db compact --data-dir {}` again, it ends it", path.display(), parent(path)
+    )]
+    Compacting {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A backup is being made there, and is not whole.
+    #[error(
+        "the backup into {} has not ended; run `lamella db backup --to {}` again with the same --data-dir, it goes on",
+        parent(path),
+        parent(path)
+    )]
+    BackingUp {
+        /// The database.
+        path: PathBuf,
+    },
     /// The layout constants differ: the same schema built with other sizes.
     #[error("the database was laid out with {what} {found}, this lamella with {ours}")]
     Layout {

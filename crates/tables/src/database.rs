@@ -119,7 +119,7 @@ impl Database {
             Durability::Lazy => {
                 let txn =
                     lazy::begin(&self.view.engine, &self.flushes, value_bytes).map_err(begin)?;
-                Ok(self.view.write_txn(txn))
+                Ok(self.view.write_txn(txn, Some(&self.flushes)))
             }
         }
     }

@@ -8,6 +8,7 @@ mod checksum;
 mod clock;
 mod command;
 mod contrib;
+mod copies;
 mod damage;
 mod db;
 mod devnet;

@@ -18,7 +18,7 @@ use std::{
 use lamella_tables::{DatabaseView, OpenError};
 
 use super::{error::MigrateError, of_new, row::MigrationRow, side::Schema};
-use crate::beside::{self, MIGRATING, beside};
+use crate::beside::{self, MIGRATED, MIGRATING, beside};
 
 /// Where the new database is made.
 pub(super) fn new(path: &Path) -> PathBuf {
@@ -27,7 +27,7 @@ pub(super) fn new(path: &Path) -> PathBuf {
 
 /// Where an old database of this schema is kept.
 pub(super) fn old(path: &Path, schema: Schema) -> PathBuf {
-    beside(path, &format!(".schema-{}", schema.version()))
+    beside(path, MIGRATED[schema as usize])
 }
 
 /// What a migration that is under way says of itself, if there is one that has begun to move rows.
@@ -59,7 +59,7 @@ fn rename(from: &Path, to: &Path) -> Result<(), MigrateError> {
 
 /// Removes an unfinished database.
 pub(super) fn remove(path: &Path) -> Result<(), MigrateError> {
-    fs::remove_dir_all(path).map_err(|source| MigrateError::Io { path: path.to_owned(), source })
+    beside::remove(path).map_err(|source| MigrateError::Io { path: path.to_owned(), source })
 }
 
 /// Bytes of the files in a folder.

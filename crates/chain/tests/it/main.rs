@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod copy;
 mod golden;
 #[path = "../golden/unpack.rs"]
 mod golden_directory;

@@ -58,7 +58,11 @@ impl Data {
         self.0.path().join(format!("db{suffix}"))
     }
 
-    pub(crate) fn migrate(&self) -> Result<Done, MigrateError> {
+    pub(crate) fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn migrate(&self) -> Result<Done, MigrateError> {
         self.migrate_until(2, u64::MAX)
     }
 
@@ -125,7 +129,7 @@ pub(crate) fn all_rows_of(path: &Path, names: &[&str]) -> Rows {
     all
 }
 
-fn all_rows(path: &Path) -> Rows {
+pub(crate) fn all_rows(path: &Path) -> Rows {
     all_rows_of(path, &trees().collect::<Vec<_>>())
 }
 

@@ -155,7 +155,7 @@ fn a_row_that_the_older_schema_cannot_say_is_named_and_nothing_is_begun() {
     let put = |txn: &mut WriteTxn<'_>, name: &'static str, bytes: Vec<u8>| {
         txn.put::<Meta>(&MetaName::new(name), &Bytes(bytes)).unwrap();
     };
-    for name in ["unchecked_proofs", "archived", "restoration", "of_a_later_version"] {
+    for name in ["unchecked_proofs", "backup", "archived", "of_a_later_version"] {
         refused(&changed(|txn| put(txn, name, vec![1; 80])), "Meta", name);
     }
     for name in ["identity", "fork_choice", "extent"] {
