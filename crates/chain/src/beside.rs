@@ -29,12 +29,20 @@ pub(crate) const COMPACTED: &str = ".before-compact";
 /// What stands behind the name of a backup while it is made.
 pub(crate) const BACKING_UP: &str = ".backing-up";
 
-/// What stands behind the name of a database that was migrated.
-pub(crate) const MIGRATED: &str = ".schema-2";
+/// What stands behind the name of a database that was migrated, by its schema.
+pub(crate) const MIGRATED: [&str; 3] = [".schema-1", ".schema-2", ".schema-3"];
 
 /// All of them.
-pub(crate) const BESIDE: [&str; 6] =
-    [MIGRATING, MIGRATED, RESTORING, COMPACTING, COMPACTED, BACKING_UP];
+pub(crate) const BESIDE: [&str; 8] = [
+    MIGRATING,
+    MIGRATED[0],
+    MIGRATED[1],
+    MIGRATED[2],
+    RESTORING,
+    COMPACTING,
+    COMPACTED,
+    BACKING_UP,
+];
 
 /// The path of this name with something behind it.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -56,7 +64,8 @@ pub fn explain(path: &Path, error: ChainOpenError) -> ChainOpenError {
 /// Refuses to begin a chain where another database is about to have its place.
 pub(crate) fn check_none(path: &Path) -> Result<(), ChainOpenError> {
     if beside(path, MIGRATING).exists() {
-        return Err(ChainOpenError::Migrating { path: path.to_owned() });
+        let is_kept = path.exists();
+        return Err(ChainOpenError::Migrating { path: path.to_owned(), is_kept });
     }
     let is_there = |suffix| beside(path, suffix).exists();
     let path = || path.to_owned();

@@ -56,10 +56,14 @@ pub struct LeftoverError {
     source: io::Error,
 }
 
+const MIGRATED_WHAT: &str = "the database before a migration";
+
 /// Folders beside a database, of what they are, and the command that ends a job which was killed between its renamings.
-const FOLDERS: [(&str, &str, Option<&str>); 6] = [
+const FOLDERS: [(&str, &str, Option<&str>); 8] = [
     (MIGRATING, "a migration that did not end", Some("lamella db migrate")),
-    (MIGRATED, "the database before a migration", Some("lamella db migrate")),
+    (MIGRATED[0], MIGRATED_WHAT, Some("lamella db migrate")),
+    (MIGRATED[1], MIGRATED_WHAT, Some("lamella db migrate")),
+    (MIGRATED[2], MIGRATED_WHAT, Some("lamella db migrate")),
     (RESTORING, "a restoration that did not end", None),
     (COMPACTING, "a compaction that did not end", Some("lamella db compact")),
     (COMPACTED, "the database before a compaction", Some("lamella db compact")),

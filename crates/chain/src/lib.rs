@@ -48,6 +48,7 @@ pub mod repair;
 pub mod restore;
 #[doc(hidden)]
 pub mod rows;
+pub mod schema1;
 pub mod schema2;
 mod settle;
 mod unchecked;

@@ -17,7 +17,7 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use indicatif::{ProgressBar, ProgressStyle};
-use lamella_chain::{Progress, Report, repair::Mode};
+use lamella_chain::{Progress, Report, migrate::Migration, repair::Mode};
 use lamella_inspect::{self as inspect, block_id::BlockId, get};
 use lamella_interrupt::Interrupt;
 use lamella_tables::TABLES;
@@ -116,15 +116,22 @@ enum DbCommand {
         #[arg(long, value_name = "SLOT")]
         to: Option<u64>,
     },
-    /// Bring a database of schema 2 to schema 3.
+    /// Bring a database to another schema: 1, 2 or 3, up or down. Without --to, to that which this program needs.
     ///
     /// The new database is made in `db.migrating` beside `db`, and takes its place when every row has been moved,
-    /// compared and checked; the old one is kept as `db.schema-2`. No node may run. It can be stopped or killed at any
-    /// instant: the same command goes on. The disk needs room for both.
+    /// compared and checked; the old one is kept as `db.schema-N`. No node may run. It can be stopped or killed at any
+    /// instant: the same command goes on. The disk needs room for both. An older schema may have no place for a row: then
+    /// the row is named and nothing is done. It has none for the slot length, which the way back up asks for again.
     ///
     /// Once a node has run on the new database, never start one on the old: it does not know what has been signed since.
     Migrate {
-        /// Milliseconds of a slot of this network, which schema 2 did not store.
+        /// The schema to reach [default: that of a migration under way, else the newest].
+        #[arg(long, value_name = "SCHEMA")]
+        to: Option<u32>,
+        /// Read every row and say what would be done; works beside a node.
+        #[arg(long)]
+        dry_run: bool,
+        /// Milliseconds of a slot of this network, which schemas 1 and 2 do not store.
         #[arg(long, value_name = "MS", default_value_t = SLOT_MS, value_parser = clap::value_parser!(u64).range(5..=3_600_000))]
         slot_ms: u64,
     },
@@ -261,7 +268,14 @@ impl DbArgs {
                 let inspect::checksum::Checksum { from_slot, to_slot, blocks, digest } = checksum;
                 print_line(&format!("{digest}  {blocks} blocks, slots {from_slot} to {to_slot}"))
             }
-            DbCommand::Migrate { slot_ms } => migrate::run(dir, slot_ms, json),
+            DbCommand::Migrate { to, dry_run, slot_ms } => {
+                let migration = Migration { to, ..Migration::new(slot_ms) };
+                if dry_run {
+                    migrate::look(dir, migration, json)
+                } else {
+                    migrate::run(dir, migration, json)
+                }
+            }
             DbCommand::Backup { to, no_resume } => copy::back_up(dir, &to, !no_resume, json),
             DbCommand::Compact { no_resume } => copy::compact(dir, !no_resume, json),
             DbCommand::Clean { delete } => clean::run(dir, delete, json),

@@ -17,7 +17,7 @@ mod dying;
 mod explorer;
 mod flags;
 mod full;
-#[path = "../../../../crates/chain/tests/golden/schema2/unpack.rs"]
+#[path = "../../../../crates/chain/tests/golden/unpack.rs"]
 mod golden_directory;
 mod guard;
 mod log;

@@ -29,7 +29,7 @@ use lamella_tables::{
 use crate::{
     beside,
     error::ChainOpenError,
-    identity::{Identity, SCHEMA, put_schema, schema_row},
+    identity::{Identity, SCHEMA, SCHEMA_VERSION, put_schema, schema_row},
     invariants::{self, Progress},
     mark::BackupMark,
 };
@@ -252,7 +252,7 @@ impl<'a> Copy<'a> {
         if let Some(mark) = mark {
             mark.put(&mut txn)?;
         }
-        put_schema(&mut txn)?;
+        put_schema(&mut txn, SCHEMA_VERSION)?;
         txn.commit()?;
         Ok((self.rows, self.kept))
     }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// When the backups of these tests are taken: slot 50 or so of their chain.
-const TAKEN_UNIX_S: u64 = crate::golden_directory::GENESIS_TIME + 50 * SLOT_MS / 1000;
+const TAKEN_UNIX_S: u64 = crate::golden_directory::GOLDEN[1].genesis_time + 50 * SLOT_MS / 1000;
 
 /// A directory of 38 blocks on two branches, with votes, proofs and a guard.
 fn directory() -> Data {

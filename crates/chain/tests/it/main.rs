@@ -4,10 +4,11 @@
 
 mod copy;
 mod golden;
-#[path = "../golden/schema2/unpack.rs"]
+#[path = "../golden/unpack.rs"]
 mod golden_directory;
 mod migrate;
 mod schema2;
+mod ways;
 
 use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path, sync::Arc};
 

@@ -141,7 +141,10 @@ const fn of_migrate(error: &MigrateError) -> ExitCode {
     match error {
         MigrateError::Stopped => ExitCode::Stopped,
         MigrateError::Damaged(_) | MigrateError::Findings { .. } => ExitCode::Damaged,
-        MigrateError::SlotLength { .. } | MigrateError::OtherSlotLength { .. } => ExitCode::Usage,
+        MigrateError::SlotLength { .. }
+        | MigrateError::OtherSlotLength { .. }
+        | MigrateError::To { .. }
+        | MigrateError::OtherTarget { .. } => ExitCode::Usage,
         MigrateError::Engine(error) => of_engine(error),
         MigrateError::Chain(error) => of_open(error),
         _ => ExitCode::Failed,
