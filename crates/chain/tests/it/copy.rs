@@ -222,6 +222,19 @@ fn killed_before_or_between_the_renamings_a_compaction_is_ended_by_the_same_comm
     }
 }
 
+/// Symptom: a compaction that was killed before it had deleted the old database failed ever after, with an error of the engine's.
+/// Mechanism: to see that the new one is a chain it opened it a second time, which the engine allows no process. Fix: it
+/// looks through the view that it has.
+#[test]
+fn killed_before_the_old_database_was_deleted_a_compaction_deletes_it() {
+    let (data, outdated) = (directory(), directory());
+    let expected = all_rows(&data.db());
+    fs::rename(outdated.db(), data.beside(".before-compact")).unwrap();
+    compact(&data, u64::MAX).unwrap();
+    assert!(all_rows(&data.db()) == expected);
+    assert!(!data.beside(".before-compact").exists());
+}
+
 #[test]
 fn damage_in_the_source_is_named_and_ends_it() {
     let data = directory();
