@@ -1,6 +1,6 @@
 # Two commands do everything: `make devnet` and `make test`. `make help` lists the rest.
 
-.PHONY: help deps build devnet test torture soak fuzz lint bench bench-report bench-compare clean-devnet
+.PHONY: help deps build devnet test torture soak fuzz lint bench bench-report bench-compare publish-check clean-devnet
 .DEFAULT_GOAL := help
 
 # The local network: its folder, milliseconds of a slot (4000 unless the network has others), slots to run before it is
@@ -67,6 +67,9 @@ lint: deps ## Check formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+publish-check: deps ## Package and build what is published, in order, as a registry would have it; PUBLISH_FLAGS=--no-verify builds nothing
+	cargo publish --workspace --dry-run --locked $(PUBLISH_FLAGS)
 
 bench: deps ## Run the benchmarks
 	$(RELEASE_CARGO) bench -p lamella-benches

@@ -5,9 +5,11 @@
 //! | flags, messages, exit codes | [`cli`], [`config`] |
 //! | importing a block | [`import`], [`proofs`] |
 //! | what the consensus thread must not do | `heavy` |
+//! | the pace of a backup beside a node | [`backup`] |
 //! | whom a repair asks | `source` |
 //! | running; beginning elsewhere than at genesis | [`node`]; [`checkpoint`] |
 
+pub mod backup;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;

@@ -25,6 +25,7 @@
 //! | one block, state or diff for a person; containers as JSON | [`get`], [`json`] |
 //! | one digest over a stretch of the chain | [`checksum`] |
 //! | the rows of a table, whatever they hold | [`rows`] |
+//! | which rows two databases do not have in common | [`diff`] |
 //! | what the invariants say | [`verify`] |
 //!
 //! Absent on purpose: anything that writes.
@@ -32,6 +33,7 @@
 pub mod block_id;
 pub mod change;
 pub mod checksum;
+pub mod diff;
 mod directory;
 pub mod ends;
 mod error;

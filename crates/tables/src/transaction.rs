@@ -30,7 +30,7 @@ pub struct ReadTxn<'db>(
 pub struct WriteTxn<'db>(
     pub(crate) libmdbx::Transaction<'db, RW, NoWriteMap>,
     /// The directory, and which data file was opened in it.
-    &'db Path,
+    pub(crate) &'db Path,
     FileIdentity,
     /// Counts what is written under lazy commits.
     Option<&'db Flushes>,
@@ -86,7 +86,15 @@ pub trait Read {
     ///
     /// # Errors
     /// When the engine fails.
-    fn table_stats(&self) -> Result<Vec<TableStats>, EngineError>;
+    fn table_stats(&self) -> Result<Vec<TableStats>, EngineError> {
+        trees().map(|name| self.tree_stats(name)).collect()
+    }
+
+    /// Sizes of the tree of this name; nothing where there is none.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn tree_stats(&self, name: &'static str) -> Result<TableStats, EngineError>;
 }
 
 /// A row of a scan.
@@ -112,7 +120,7 @@ impl<'db> WriteTxn<'db> {
     }
 
     /// Notes a row of so many bytes that is written, or one that is deleted.
-    fn note(&self, bytes: usize) {
+    pub(crate) fn note(&self, bytes: usize) {
         if let Some(flushes) = self.3 {
             flushes.note(bytes);
         }
@@ -372,22 +380,19 @@ macro_rules! impl_read {
                 Ok(None)
             }
 
-            fn table_stats(&self) -> Result<Vec<TableStats>, EngineError> {
-                let stats = trees().map(|name| {
-                    let failed = |error| EngineError::new(Operation::Stat, name, error);
-                    let place = Place { tree: name, part: None };
-                    let Some(tree) = open_tree(&self.0, place).map_err(failed)? else {
-                        return Ok(TableStats { name, rows: 0, bytes: 0, depth: 0 });
-                    };
-                    let stat = self.0.table_stat(&tree).map_err(failed)?;
-                    Ok(TableStats {
-                        name,
-                        rows: stat.entries() as u64,
-                        bytes: stat.total_size(),
-                        depth: stat.depth(),
-                    })
-                });
-                stats.collect()
+            fn tree_stats(&self, name: &'static str) -> Result<TableStats, EngineError> {
+                let failed = |error| EngineError::new(Operation::Stat, name, error);
+                let place = Place { tree: name, part: None };
+                let Some(tree) = open_tree(&self.0, place).map_err(failed)? else {
+                    return Ok(TableStats { name, rows: 0, bytes: 0, depth: 0 });
+                };
+                let stat = self.0.table_stat(&tree).map_err(failed)?;
+                Ok(TableStats {
+                    name,
+                    rows: stat.entries() as u64,
+                    bytes: stat.total_size(),
+                    depth: stat.depth(),
+                })
             }
         }
     };

@@ -190,14 +190,17 @@ impl DatabaseView {
 
     /// Opens every table that is there once, so that later transactions find the handles.
     pub(crate) fn open_tables(&self) -> Result<(), EngineError> {
-        self.has_all_tables().map(|_| ())
+        self.has_all(trees()).map(|_| ())
     }
 
-    pub(crate) fn has_all_tables(&self) -> Result<bool, EngineError> {
+    pub(crate) fn has_all(
+        &self,
+        trees: impl Iterator<Item = &'static str>,
+    ) -> Result<bool, EngineError> {
         let failed = |name| move |error| EngineError::new(Operation::OpenTable, name, error);
         let txn = self.engine.begin_ro_txn().map_err(failed("-"))?;
         let mut all = true;
-        for tree in trees() {
+        for tree in trees {
             match txn.open_table(Some(tree)) {
                 Ok(_) => {}
                 // Another schema's directory: its tables are empty to us, and its Meta says what it is.
