@@ -5,10 +5,8 @@
 //! `fetch` fetches from such a one what is below a checkpoint.
 
 use std::{
-    fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    process,
 };
 
 use lamella_chain::{Archived, Chain, Progress};
@@ -23,8 +21,6 @@ use lamella_shipping::{
 };
 use lamella_types::limits::SLOT_MS;
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
-
-use crate::restored;
 
 /// What the directory keeps as the archive's address: the same wherever the run is.
 const ADDRESS: &str = "archive";
@@ -104,7 +100,7 @@ const FETCHED_BLOCKS: usize = 16;
 /// # Errors
 /// What failed, in words; or that nothing is missing.
 pub fn fetch(chain: &Chain) -> Result<(), String> {
-    let source = source(chain.database().path())?;
+    let source = beside(&source(chain.database().path()).join("db")).display().to_string();
     let mut is_first = true;
     let fetched = Backfill::of(chain).map_err(text)?.fill(&source, &mut |mut blocks| {
         if !std::mem::take(&mut is_first) {
@@ -123,18 +119,10 @@ pub fn fetch(chain: &Chain) -> Result<(), String> {
     }
 }
 
-/// The archive that is fetched from, made by whoever is first: beside the folder of the run or of the image, so that it is in
-/// no recording.
-fn source(database: &Path) -> Result<String, String> {
-    let folder = database.parent().ok_or("a database has a folder")?.with_file_name("source");
-    if !folder.exists() {
-        let unfinished = folder.with_extension(process::id().to_string());
-        restored::make(&unfinished)?;
-        if fs::rename(&unfinished, &folder).is_err() {
-            fs::remove_dir_all(&unfinished).map_err(text)?;
-        }
-    }
-    Ok(beside(&folder.join("db")).display().to_string())
+/// The folder of the archive that is fetched from: beside the folder of the run or of the image, so that it is in no recording.
+#[must_use]
+pub fn source(database: &Path) -> PathBuf {
+    database.with_file_name("..").join("source")
 }
 
 /// Makes a directory of an archive, as `lamella archive restore` does.

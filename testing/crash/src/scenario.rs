@@ -70,7 +70,7 @@ pub struct Scenario {
 pub const SHIP: &str = "ship";
 
 /// The scenario that fetches what is below its first block.
-const FETCH: &str = "fetch";
+pub const FETCH: &str = "fetch";
 
 /// Steps in which all of that is fetched.
 const FETCHES: usize = 4;
