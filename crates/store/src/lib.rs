@@ -48,7 +48,6 @@
 //!   because of it.
 //! - Blocks of all branches and their states are kept for ever. Of proofs a window below the tip is kept, and those
 //!   that are not final.
-//! - [`Store::backup`] makes another store of it, proven and checked, while imports go on.
 //! - One process writes. Others may read beside it, as `lamella db` does; the directory is an ordinary one of the node's.
 //!
 //! ## What it does not do
@@ -64,13 +63,11 @@
 #![deny(missing_docs)]
 
 mod answer;
-mod backup;
 mod error;
 mod reader;
 mod store;
 
 pub use answer::{Answer, Block, BlockId, Checkpoint, Heads, Proof, Root};
-pub use backup::{BACKUP_SNAPSHOT, BackedUp, BackupError};
 pub use error::{ImportError, OpenError, ReadError};
 pub use reader::Reader;
 pub use store::{Checked, Durability, Imported, Network, Options, PostState, Start, Store};

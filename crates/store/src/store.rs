@@ -139,7 +139,7 @@ pub struct Checked {
 
 /// A store, open for writing. One process holds it; [`Store::reader`] gives as many readers as are wanted.
 pub struct Store {
-    pub(crate) chain: Arc<Chain>,
+    chain: Arc<Chain>,
     /// Held by an import from its first look at the tree to its commit.
     importing: Mutex<()>,
 }

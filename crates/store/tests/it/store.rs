@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, path::Path, thread};
 
 use lamella_store::{
-    Answer, BackupError, BlockId, ImportError, OpenError, Options, PostState, Reader, Start, Store,
+    Answer, BlockId, ImportError, OpenError, Options, PostState, Reader, Start, Store,
 };
 
 use crate::client::chain::Client;
@@ -155,44 +155,6 @@ fn a_store_begins_at_a_checkpoint_and_says_where() {
     let start = Start::Checkpoint { block: &block, state: &genesis };
     let refused = Store::create(other.path(), start, &Options::default()).err().unwrap();
     assert!(matches!(refused, OpenError::Unusable(_)), "{refused}");
-}
-
-#[test]
-fn a_backup_is_a_store_of_its_own_while_imports_go_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, mut client) = grown(&folder.path().join("store"), 20);
-    let to = folder.path().join("backup");
-    let stopped = store.backup(&to, &mut |_, _, _| ControlFlow::Break(()));
-    assert!(matches!(stopped, Err(BackupError::Stopped)));
-    assert!(matches!(Store::open(&to, &Options::default()), Err(OpenError::Unusable(_))));
-    let (mut told, mut imported) = (0, 0);
-    let backed_up = store
-        .backup(&to, &mut |table, done, total| {
-            assert!(done <= total, "{table}: {done} of {total}");
-            told += 1;
-            if imported < 5 {
-                store.import(&client.next(0), PostState::Execute).unwrap();
-                imported += 1;
-            }
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    assert!(told > 10 && imported == 5);
-    assert_eq!((backed_up.head.root, backed_up.head.slot), (client.root(), 25));
-    assert_eq!(backed_up.blocks, 26);
-    let again = store.backup(&to, &mut |_, _, _| ControlFlow::Continue(())).unwrap_err();
-    assert!(matches!(again, BackupError::Target(_)), "{again}");
-
-    let copy = Store::open(&to, &Options::default()).unwrap();
-    for slot in 0..=25 {
-        let states =
-            [&store, &copy].map(|store| store.reader().state(BlockId::Slot(slot)).unwrap());
-        assert!(states[0] == states[1] && matches!(states[1], Answer::Found(_)), "slot {slot}");
-    }
-    // Each goes on by itself.
-    copy.import(&client.next(0), PostState::Execute).unwrap();
-    assert_eq!(store.reader().heads().head.slot + 1, copy.reader().heads().head.slot);
-    assert_eq!(copy.verify(&mut |_, _, _| ControlFlow::Continue(())).unwrap().finding_count, 0);
 }
 
 #[test]
