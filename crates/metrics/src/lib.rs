@@ -15,7 +15,7 @@
 //! | state transition, validators | `duties` |
 //! | peers, gossip, signatures | `network` |
 //! | the store | `storage` |
-//! | what is archived | `archive` |
+//! | what is archived; what is followed | `archive`; `follow` |
 //! | clocks, logs, readers, guards, keys | `watch` |
 //! | what is counted, and the text of a scrape | `metrics` |
 //! | buckets, and making a metric | `register` |
@@ -23,6 +23,7 @@
 mod archive;
 mod coverage;
 mod duties;
+mod follow;
 mod fork_choice;
 mod metrics;
 mod network;
@@ -34,6 +35,7 @@ mod watch;
 pub use archive::ArchiveMetrics;
 pub use coverage::CoverageMetrics;
 pub use duties::{TransitionMetrics, ValidatorMetrics};
+pub use follow::FollowMetrics;
 pub use fork_choice::ForkChoiceMetrics;
 pub use metrics::{Metrics, Scraped};
 pub use network::{NetworkMetrics, SignatureMetrics};

@@ -13,6 +13,7 @@ use super::{
     archive::ArchiveMetrics,
     coverage::CoverageMetrics,
     duties::{TransitionMetrics, ValidatorMetrics},
+    follow::FollowMetrics,
     fork_choice::ForkChoiceMetrics,
     network::{NetworkMetrics, SignatureMetrics},
     register::{Register, gauge},
@@ -43,6 +44,8 @@ pub struct Metrics {
     pub storage: StorageMetrics,
     /// What is archived.
     pub archive: ArchiveMetrics,
+    /// What is followed.
+    pub follow: FollowMetrics,
     /// Whole readings of the store.
     pub scrub: ScrubMetrics,
     /// What goes wrong quietly.
@@ -84,6 +87,7 @@ impl Metrics {
             signatures: SignatureMetrics::new(&r),
             storage: StorageMetrics::new(&r),
             archive: ArchiveMetrics::new(&r),
+            follow: FollowMetrics::new(&r),
             scrub: ScrubMetrics::new(&r),
             watch: WatchMetrics::new(&r),
             registry,

@@ -10,8 +10,10 @@
 //! | what lies where; names held to contents; two chains | [`remote`] |
 //! | a segment of a chain, read in short transactions | [`seal`] |
 //! | shipping, and when an upload counts | [`archiver`] |
+//! | shipping what is not sealed yet; who is fenced off | [`tails`] |
 //! | block proofs beside the segments | [`proofs`], `sidecar` |
 //! | the frontier, and what it proves | [`proven`] |
+//! | another's chain, taken over and kept up with | [`follower`] |
 //! | verifying all of it | [`verifier`] |
 //! | a directory made of it | [`restorer`] |
 //! | parts of it, for a repair | [`parts`] |
@@ -22,6 +24,8 @@
 pub mod archiver;
 pub mod cleaner;
 mod error;
+pub mod follower;
+mod listed_tails;
 pub mod parts;
 pub mod proofs;
 pub mod proven;
@@ -30,6 +34,7 @@ pub mod restorer;
 pub mod seal;
 mod sidecar;
 pub mod store;
+pub mod tails;
 pub mod verifier;
 
 pub use error::ShippingError;

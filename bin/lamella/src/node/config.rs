@@ -130,7 +130,7 @@ impl Node {
             #[cfg(not(feature = "archive"))]
             is_archive_required: false,
             #[cfg(feature = "archive")]
-            _shipper: shipper.transpose().map_err(NodeError::Archiver)?,
+            shipper: shipper.transpose().map_err(NodeError::Archiver)?,
             catch_up: CatchUp::new(config, &chain, &clock),
             audit: Audit::default(),
             mend,

@@ -61,7 +61,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_chain::Chain;
+use lamella_chain::{Chain, Persisted};
 use lamella_fork_choice::ForkChoice;
 use lamella_http_api::{ApiServer, Events, NodeFacts};
 use lamella_inspect::served::{Change, Served};
@@ -86,7 +86,7 @@ use keys::Preparer;
 use mend::Mend;
 use pace::Pace;
 use scrub::Scrubber;
-use wall::{Reading, monotonic, unix_ms};
+use wall::{Reading, monotonic};
 use workers::Workers;
 
 pub use error::{GuardCopyError, NodeError, StoreFailure};
@@ -94,7 +94,7 @@ pub use inbox::{Inbox, Sender};
 pub use scrub::ScrubConfig;
 #[cfg(feature = "simulation")]
 pub use simulated::{Clocks, SimulatedNode};
-pub(crate) use wall::skew_by;
+pub(crate) use wall::{skew_by, unix_ms};
 
 /// Events heard before the clock and sync have their turn again.
 const EVENTS_PER_TURN: usize = 64;
@@ -127,7 +127,7 @@ pub struct Node {
     is_archive_required: bool,
     /// Ships until the node ends.
     #[cfg(feature = "archive")]
-    _shipper: Option<shipper::Shipper>,
+    shipper: Option<shipper::Shipper>,
     /// Reads the store until the node ends.
     _scrubber: Option<Scrubber>,
     /// Runs until the node ends.
@@ -378,6 +378,16 @@ impl Node {
         self.metrics.observe_reorg(depth as u64);
         let slot = self.clock.current_slot(unix_ms());
         self.events.changed(&self.served(), &Change::between(before, &after), slot);
+    }
+
+    /// Tells listeners, and who ships, of blocks that are permanent.
+    fn announce(&self, persisted: &Persisted) {
+        let current = self.clock.current_slot(unix_ms());
+        self.events.changed(&self.served(), &Change::of_import(persisted), current);
+        #[cfg(feature = "archive")]
+        if let Some(shipper) = &self.shipper {
+            shipper.ring();
+        }
     }
 
     /// The chain as listeners see it.

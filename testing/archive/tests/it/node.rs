@@ -74,6 +74,7 @@ fn open_serving(
         archive: archive.map(|folder| folder.to_str().unwrap().to_owned()),
         archive_proofs: archive.is_some(),
         archive_required: archive.is_some(),
+        archive_new_writer: false,
         scrub: None,
         lost_log_lines: Default::default(),
     };

@@ -155,6 +155,8 @@ impl NodeArgs {
             archive_proofs: self.archive_proofs,
             #[cfg(feature = "archive")]
             archive_required: self.archive_required,
+            #[cfg(feature = "archive")]
+            archive_new_writer: self.archive_new_writer,
             scrub: self.scrub(),
             lost_log_lines: Arc::default(),
         })
