@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ApiError, Events, Limits, NodeFacts, clients::Clients};
+use super::{ApiError, Events, Limits, NodeFacts, clients::Clients, freshness::WAITING_MAX};
 
 /// Hears of a store that cannot be used any more. What else fails is the client's loss: a client may not pause a node.
 pub type StoreFailed = Arc<dyn Fn(StoreError) + Send + Sync>;
@@ -32,6 +32,8 @@ pub struct ApiContext {
     /// In KiB, rounded up.
     pub(super) answers: Arc<Semaphore>,
     pub(super) event_streams: Arc<Semaphore>,
+    /// Requests that wait for the head.
+    pub(super) waiting: Arc<Semaphore>,
 }
 
 impl ApiContext {
@@ -57,6 +59,7 @@ impl ApiContext {
             reads: Arc::new(Semaphore::new(limits.reads)),
             answers: Arc::new(Semaphore::new(limits.answer_bytes / 1024)),
             event_streams: Arc::new(Semaphore::new(limits.event_streams)),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
         }
     }
 

@@ -43,8 +43,8 @@ const ELSEWHERE: [&str; 3] = [
 ];
 
 /// `what_a_shipping_node_counts_is_what_it_shipped` sees the first move, since an archive begins with 1,024 finalized slots,
-/// `rows_that_rotted_are_found_and_fetched_from_a_peer_while_the_node_runs` the second.
-const OF_OTHERS: [&str; 2] = ["lean_archive_", "lean_scrub_"];
+/// `rows_that_rotted_are_found_and_fetched_from_a_peer_while_the_node_runs` the second, and no node follows.
+const OF_OTHERS: [&str; 3] = ["lean_archive_", "lean_scrub_", "lean_follow_"];
 
 /// What was seen of each metric that any node has.
 #[derive(Default)]
