@@ -114,6 +114,7 @@ impl Member {
             archive: None,
             archive_proofs: false,
             archive_required: false,
+            archive_new_writer: false,
             scrub: None,
             lost_log_lines: Arc::default(),
         };

@@ -8,6 +8,8 @@
 )]
 
 mod faulty;
+mod follow;
+mod follow_simulation;
 mod grown;
 mod lessons;
 mod moto;
@@ -18,4 +20,6 @@ mod restore;
 mod resume;
 mod s3;
 mod simulation;
+mod tails;
 mod transition;
+mod world;
