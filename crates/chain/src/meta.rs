@@ -24,6 +24,8 @@ pub(crate) const META_NAMES: &[&str] = &[
     "migration",
     "restoration",
     "archived",
+    "tail_shipped",
+    "followed",
 ];
 
 /// First byte of the row. A later version may append to what stands behind it; this one reads what it knows.

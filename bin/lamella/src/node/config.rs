@@ -143,7 +143,7 @@ impl Node {
             #[cfg(feature = "archive")]
             _historian: historian.transpose().map_err(NodeError::Historian)?,
             #[cfg(feature = "archive")]
-            _shipper: shipper.transpose().map_err(NodeError::Archiver)?,
+            shipper: shipper.transpose().map_err(NodeError::Archiver)?,
             catch_up: CatchUp::new(config, &chain, &clock),
             audit: Audit::default(),
             mend,

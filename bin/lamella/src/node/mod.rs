@@ -63,7 +63,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_chain::Chain;
+use lamella_chain::{Chain, Persisted};
 use lamella_fork_choice::ForkChoice;
 use lamella_http_api::{ApiServer, Events, NodeFacts};
 use lamella_inspect::served::{Change, Served};
@@ -88,14 +88,14 @@ use keys::Preparer;
 use mend::Mend;
 use pace::Pace;
 use scrub::Scrubber;
-use wall::{Reading, monotonic, unix_ms};
+use wall::{Reading, monotonic};
 use workers::Workers;
 
 pub use error::{GuardCopyError, NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
 #[cfg(feature = "simulation")]
 pub use simulated::{Clocks, SimulatedNode};
-pub(crate) use wall::skew_by;
+pub(crate) use wall::{skew_by, unix_ms};
 
 /// Events heard before the clock and sync have their turn again.
 const EVENTS_PER_TURN: usize = 64;
@@ -128,7 +128,7 @@ pub struct Node {
     is_archive_required: bool,
     /// Ships until the node ends.
     #[cfg(feature = "archive")]
-    _shipper: Option<shipper::Shipper>,
+    shipper: Option<shipper::Shipper>,
     /// Fetches until all is here, or the node ends.
     #[cfg(feature = "archive")]
     _historian: Option<historian::Historian>,
@@ -382,6 +382,16 @@ impl Node {
         self.metrics.observe_reorg(depth as u64);
         let slot = self.clock.current_slot(unix_ms());
         self.events.changed(&self.served(), &Change::between(before, &after), slot);
+    }
+
+    /// Tells listeners, and who ships, of blocks that are permanent.
+    fn announce(&self, persisted: &Persisted) {
+        let current = self.clock.current_slot(unix_ms());
+        self.events.changed(&self.served(), &Change::of_import(persisted), current);
+        #[cfg(feature = "archive")]
+        if let Some(shipper) = &self.shipper {
+            shipper.ring();
+        }
     }
 
     /// The chain as listeners see it.

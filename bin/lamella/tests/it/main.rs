@@ -15,6 +15,7 @@ mod disk;
 mod dying;
 mod explorer;
 mod flags;
+mod follow;
 mod full;
 #[path = "../../../../crates/chain/tests/golden/schema2/unpack.rs"]
 mod golden_directory;
