@@ -1,6 +1,6 @@
 # Two commands do everything: `make devnet` and `make test`. `make help` lists the rest.
 
-.PHONY: help deps build devnet test torture soak fuzz lint bench bench-report bench-compare clean-devnet
+.PHONY: help deps build devnet test torture soak fuzz lint bench bench-report bench-compare publish-check clean-devnet
 .DEFAULT_GOAL := help
 
 # The local network: its folder, milliseconds of a slot (4000 unless the network has others), slots to run before it is
@@ -46,9 +46,10 @@ test: ## Run every test; official vectors where LEANSPEC_VECTORS names them; wan
 	cargo test --workspace --doc
 	cargo test --workspace --lib --bins --tests
 
-torture: ## Ship and restore the longest chain; then judge crash images and simulate networks, new seeds each time, for HOURS=8; SEED repeats from one on
+torture: ## Ship and restore the longest chain, rot a data file; then judge crash images and simulate networks, new seeds each time, for HOURS=8; SEED repeats from one on
 	@sh .ci/deps test
 	$(RELEASE_CARGO) test --release -p lamella-testing-long-chain -- --ignored --nocapture
+	LAMELLA_CRASH_HOURS=$(HOURS) $(RELEASE_CARGO) test --release -p lamella-testing-crash --test crash every_byte_of_the_file_rots -- --ignored --nocapture
 	@export LAMELLA_CRASH_HOURS=$(HOURS) LAMELLA_CRASH_SEED=$(SEED); \
 	$(RELEASE_CARGO) test --release -p lamella-testing-crash --test crash torture -- --ignored --nocapture & images=$$!; \
 	$(RELEASE_CARGO) test --release -p lamella-testing-sim --test it torture -- --ignored --nocapture; seeds=$$?; \
@@ -66,6 +67,9 @@ lint: deps ## Check formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+publish-check: deps ## Package and build what is published, in order, as a registry would have it; PUBLISH_FLAGS=--no-verify builds nothing
+	cargo publish --workspace --dry-run --locked $(PUBLISH_FLAGS)
 
 bench: deps ## Run the benchmarks
 	$(RELEASE_CARGO) bench -p lamella-benches

@@ -30,6 +30,24 @@ pub struct BlockSource {
     proof: MultiMessageAggregate,
 }
 
+/// Where the choice of who votes late begins.
+const VOTERS_SEED: u64 = 5;
+
+/// A child of a post-state with these votes, and its own post-state.
+#[must_use]
+pub fn child(parent: &State, slot: Slot, votes: Vec<AggregatedAttestation>) -> (Block, State) {
+    let mut block = Block {
+        slot,
+        proposer_index: slot % parent.validators.len() as u64,
+        parent_root: latest_block_root(parent),
+        state_root: Root::ZERO,
+        body: BlockBody::new(votes).unwrap(),
+    };
+    let (post_state, state_root) = compute_post_state(parent, &block).unwrap();
+    block.state_root = state_root;
+    (block, post_state)
+}
+
 impl BlockSource {
     /// A source whose first block is a child of the latest block of `state`.
     #[must_use]
@@ -38,7 +56,8 @@ impl BlockSource {
         // A devnet's proof holds the signatures themselves: one for each vote, and the proposer's.
         let proof_bytes = (validators + 1).saturating_mul(SIGNATURE_BYTES).min(AGGREGATE_BYTES);
         let proof = MultiMessageAggregate::default();
-        let mut source = Self { state: state.clone(), finality, random: Random::new(5), proof };
+        let random = Random::new(VOTERS_SEED);
+        let mut source = Self { state: state.clone(), finality, random, proof };
         source.set_proof_bytes(proof_bytes);
         source
     }
@@ -49,6 +68,20 @@ impl BlockSource {
         self.proof = MultiMessageAggregate { proof };
     }
 
+    /// Whether enough vote from now on.
+    pub fn set_finality(&mut self, finality: Finality) {
+        if self.finality != finality {
+            (self.finality, self.random) = (finality, Random::new(VOTERS_SEED));
+        }
+    }
+
+    /// A block without votes at a later slot, which the next ones build on.
+    pub fn skip_to(&mut self, slot: Slot) -> Block {
+        let (block, post_state) = child(&self.state, slot, Vec::new());
+        (self.state, self.random) = (post_state, Random::new(VOTERS_SEED));
+        block
+    }
+
     /// Post-state of the latest block.
     #[must_use]
     pub const fn state(&self) -> &State {
@@ -57,17 +90,8 @@ impl BlockSource {
 
     /// The next block without its proof, on the post-state that it was built for.
     pub fn next_block(&mut self) -> Block {
-        let slot = self.state.slot + 1;
-        let attestations = self.attestations();
-        let mut block = Block {
-            slot,
-            proposer_index: slot % self.state.validators.len() as u64,
-            parent_root: latest_block_root(&self.state),
-            state_root: Root::ZERO,
-            body: BlockBody::new(attestations).unwrap(),
-        };
-        let (post_state, state_root) = compute_post_state(&self.state, &block).unwrap();
-        block.state_root = state_root;
+        let votes = self.attestations();
+        let (block, post_state) = child(&self.state, self.state.slot + 1, votes);
         self.state = post_state;
         block
     }

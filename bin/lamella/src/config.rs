@@ -98,6 +98,15 @@ impl NodeConfig {
         #[cfg(not(feature = "archive"))]
         None
     }
+
+    /// Whether proofs are kept beyond their window while that archive lacks them.
+    #[must_use]
+    pub const fn is_archive_required(&self) -> bool {
+        #[cfg(feature = "archive")]
+        return self.archive_required;
+        #[cfg(not(feature = "archive"))]
+        false
+    }
 }
 
 /// How to take part in the network.

@@ -6,9 +6,11 @@
 //! | importing a block | [`import`], [`proofs`] |
 //! | what the consensus thread must not do | `heavy` |
 //! | following another's archive, and serving it | `follow` |
+//! | the pace of a backup beside a node | [`backup`] |
 //! | whom a repair asks | `source` |
 //! | running; beginning elsewhere than at genesis | [`node`]; [`checkpoint`] |
 
+pub mod backup;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;

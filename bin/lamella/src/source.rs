@@ -9,6 +9,9 @@ use lamella_types::{Block, BlockBody, BlockHeader, MultiMessageAggregate, Signed
 #[cfg(feature = "archive")]
 use lamella_types::{Root, Segment, Validators};
 
+#[cfg(feature = "archive")]
+use crate::proofs::verify_block;
+
 /// Why there is nobody to ask.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -84,6 +87,22 @@ impl Source for OfArchive<'_> {
     fn registry(&mut self, root: &Root) -> Option<Validators> {
         self.0.registry(root)
     }
+
+    /// A sidecar's digest shows only that it is what was shipped.
+    fn proof(
+        &mut self,
+        key: &SlotRoot,
+        block: &Block,
+        scheme: &str,
+    ) -> Option<MultiMessageAggregate> {
+        use lamella_xmss::scheme::SchemeName;
+        let mut known = [SchemeName::Raw, SchemeName::RawTest, SchemeName::Trust].into_iter();
+        let scheme = known.find(|known| known.name() == scheme)?.scheme();
+        let proof = self.0.proof(key)?;
+        let signed = SignedBlock { block: block.clone(), proof };
+        verify_block(&*scheme, self.0.validators(), &signed, key.root).ok()?;
+        Some(signed.proof)
+    }
 }
 
 /// The transition, and one block. Its proof is given only if it was checked.
@@ -101,7 +120,7 @@ impl Source for OneBlock {
         Some((self.block.block.header(), self.block.block.body.clone()))
     }
 
-    fn proof(&mut self, key: &SlotRoot, _: &Block) -> Option<MultiMessageAggregate> {
+    fn proof(&mut self, key: &SlotRoot, _: &Block, _: &str) -> Option<MultiMessageAggregate> {
         let is_it = self.is_proof_checked && self.block.block.header().root() == key.root;
         is_it.then(|| self.block.proof.clone())
     }

@@ -20,6 +20,30 @@ pub(crate) const MIGRATING: &str = ".migrating";
 /// What stands behind the name of the database while it is made from an archive.
 pub(crate) const RESTORING: &str = ".restoring";
 
+/// What stands behind the name of the database while it is written anew without free pages.
+pub(crate) const COMPACTING: &str = ".compacting";
+
+/// What stands behind the name of a database that was compacted, until it is deleted.
+pub(crate) const COMPACTED: &str = ".before-compact";
+
+/// What stands behind the name of a backup while it is made.
+pub(crate) const BACKING_UP: &str = ".backing-up";
+
+/// What stands behind the name of a database that was migrated, by its schema.
+pub(crate) const MIGRATED: [&str; 3] = [".schema-1", ".schema-2", ".schema-3"];
+
+/// All of them.
+pub(crate) const BESIDE: [&str; 8] = [
+    MIGRATING,
+    MIGRATED[0],
+    MIGRATED[1],
+    MIGRATED[2],
+    RESTORING,
+    COMPACTING,
+    COMPACTED,
+    BACKING_UP,
+];
+
 /// The path of this name with something behind it.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().map(OsString::from).unwrap_or_default();
@@ -40,17 +64,40 @@ pub fn explain(path: &Path, error: ChainOpenError) -> ChainOpenError {
 /// Refuses to begin a chain where another database is about to have its place.
 pub(crate) fn check_none(path: &Path) -> Result<(), ChainOpenError> {
     if beside(path, MIGRATING).exists() {
-        return Err(ChainOpenError::Migrating { path: path.to_owned() });
+        let is_kept = path.exists();
+        return Err(ChainOpenError::Migrating { path: path.to_owned(), is_kept });
     }
-    if !path.exists() && beside(path, RESTORING).exists() {
-        return Err(ChainOpenError::Restoring { path: path.to_owned() });
+    let is_there = |suffix| beside(path, suffix).exists();
+    let path = || path.to_owned();
+    if path().exists() {
+        return Ok(());
+    }
+    if is_there(RESTORING) {
+        return Err(ChainOpenError::Restoring { path: path() });
+    }
+    if is_there(COMPACTING) && is_there(COMPACTED) {
+        return Err(ChainOpenError::Compacting { path: path() });
+    }
+    if is_there(BACKING_UP) {
+        return Err(ChainOpenError::BackingUp { path: path() });
     }
     Ok(())
 }
 
 /// Gives a database another name, and flushes the folder that names it.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    fs::rename(from, to).and_then(|()| File::open(folder)?.sync_all())
+    fs::rename(from, to).and_then(|()| flush_folder_of(to))
+}
+
+/// Deletes a database and all in its folder, if it is there.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.and_then(|()| flush_folder_of(path)),
+    }
+}
+
+fn flush_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }

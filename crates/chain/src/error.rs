@@ -41,17 +41,37 @@ pub enum ChainOpenError {
     },
     /// A migration of the directory was begun and has not ended.
     #[error(
-        "the migration of {} has not ended; run `lamella db migrate --data-dir {}` again, it goes on", path.display(), parent(path)
+        "the migration of {} has not ended; run `lamella db migrate --data-dir {}` again, it goes on{}", path.display(), parent(path), give_up(path, *is_kept)
     )]
     Migrating {
         /// The database.
         path: PathBuf,
+        /// Whether the old database is still in its place, so that the new one may go.
+        is_kept: bool,
     },
     /// The directory is being made from an archive, and is not whole.
     #[error(
         "the restoration of {} has not ended; run `lamella archive restore` again with the same target, it goes on, or delete {}.restoring", path.display(), path.display()
     )]
     Restoring {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A compaction was killed between its two renamings.
+    #[error(
+        "the compaction of {} has not ended; run `lamella db compact --data-dir {}` again, it ends it", path.display(), parent(path)
+    )]
+    Compacting {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A backup is being made there, and is not whole.
+    #[error(
+        "the backup into {} has not ended; run `lamella db backup --to {}` again with the same --data-dir, it goes on",
+        parent(path),
+        parent(path)
+    )]
+    BackingUp {
         /// The database.
         path: PathBuf,
     },
@@ -89,6 +109,13 @@ pub enum ChainOpenError {
     /// Fork choice cannot be rebuilt from what is stored.
     #[error("fork choice cannot be rebuilt: {0}; run `lamella db verify`")]
     Restore(#[from] RestoreError),
+}
+
+fn give_up(path: &Path, is_kept: bool) -> String {
+    if !is_kept {
+        return String::new();
+    }
+    format!(", or delete {}.migrating to keep the database as it is", path.display())
 }
 
 fn parent(path: &Path) -> path::Display<'_> {

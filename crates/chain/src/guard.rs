@@ -3,10 +3,17 @@
 //!
 //! A damaged row silences its own key and no other: what that key has signed is not known, what the others have is.
 
-use lamella_tables::{Damage, Durability, DutyKey, EngineError, Read as _, ReadError, SignGuard};
+use lamella_tables::{
+    Damage, Durability, DutyKey, EngineError, KeyKind, Read as _, ReadError, Registries, SignGuard,
+    WriteTxn,
+};
 use lamella_types::Slot;
 
-use crate::open::Chain;
+use crate::{
+    mark::{BACKUP_SILENT_SLOTS, BackupMark},
+    meta::content,
+    open::Chain,
+};
 
 /// Why nothing may be signed now.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +21,11 @@ pub enum GuardError {
     /// The guard cannot be read or made durable. Not signing is always safe.
     #[error("not signing: {0}")]
     Store(#[from] ReadError),
+    /// A restored backup knows less than its keys have signed, and nothing beyond the clock is reserved yet.
+    #[error(
+        "not signing: the database is a backup, and its keys have signed since; start a node on it"
+    )]
+    Backup,
 }
 
 impl From<EngineError> for GuardError {
@@ -39,6 +51,10 @@ impl Chain {
     /// [`GuardError`]; nothing may be signed.
     pub fn reserve_slot(&self, slot: Slot, keys: &[DutyKey]) -> Result<Reserved, GuardError> {
         let mut txn = self.database.write()?;
+        // Upholds G1: what the original signed since is unknown.
+        if BackupMark::read(&txn)?.is_some_and(|mark| mark.is_fresh()) {
+            return Err(GuardError::Backup);
+        }
         let Reserved { mut allowed, mut damaged } = Reserved::default();
         for key in keys {
             let signed = match txn.get::<SignGuard>(key) {
@@ -55,12 +71,54 @@ impl Chain {
             }
         }
         if !allowed.is_empty() {
-            txn.commit()?;
-            // Lazy commits are for blocks, which can be had again; a one-time key cannot.
-            if self.settings.durability == Durability::Lazy {
-                self.database.flush()?;
-            }
+            self.commit_guard(txn)?;
         }
         Ok(Reserved { allowed, damaged })
+    }
+
+    /// Where this is a backup with which no node with keys has begun yet: reserves for every key there is the slots up to
+    /// [`BACKUP_SILENT_SLOTS`] beyond the clock, the head and the time of the backup. `None` elsewhere.
+    ///
+    /// # Errors
+    /// [`GuardError`]; nothing may be signed.
+    ///
+    /// # Atomicity
+    /// One transaction, durable when this returns.
+    pub fn silence_backup(&self, clock_slot: Slot) -> Result<Option<BackupMark>, GuardError> {
+        let mark = BackupMark::read(&self.read()?)?;
+        let Some(mark) = mark.filter(BackupMark::is_fresh) else { return Ok(None) };
+        let identity = self.identity();
+        let since_genesis_s = mark.taken_unix_s.saturating_sub(identity.genesis_time);
+        let taken_slot = since_genesis_s.saturating_mul(1000) / identity.slot_ms.max(1);
+        let head_slot = self.fork_choice().head_summary().slot;
+        let newest = clock_slot.max(taken_slot).max(head_slot);
+        let mark = BackupMark { silent_until: newest + BACKUP_SILENT_SLOTS, ..mark };
+        let mut txn = self.database.write()?;
+        let registry = txn.get::<Registries>(&identity.registry_root)?;
+        let lost = || content::<Registries>(&identity.registry_root, "no row");
+        for validator_index in 0..registry.ok_or_else(lost)?.len() as u64 {
+            for kind in [KeyKind::Attestation, KeyKind::Proposal] {
+                let key = DutyKey { validator_index, kind };
+                match txn.get::<SignGuard>(&key) {
+                    // It silences its key for ever.
+                    Err(ReadError::Damaged(_)) => {}
+                    Err(error) => return Err(error.into()),
+                    Ok(Some(signed)) if signed >= mark.silent_until => {}
+                    Ok(_) => txn.put::<SignGuard>(&key, &mark.silent_until)?,
+                }
+            }
+        }
+        mark.put(&mut txn)?;
+        self.commit_guard(txn)?;
+        Ok(Some(mark))
+    }
+
+    /// Lazy commits are for blocks, which can be had again; a one-time key cannot.
+    fn commit_guard(&self, txn: WriteTxn<'_>) -> Result<(), EngineError> {
+        txn.commit()?;
+        if self.settings.durability == Durability::Lazy {
+            self.database.flush()?;
+        }
+        Ok(())
     }
 }

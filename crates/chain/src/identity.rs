@@ -16,7 +16,7 @@ pub(crate) const SCHEMA: &str = "schema";
 
 /// Name of the identity row: `[format: u8 = 1 | genesis time: u64 BE | registry root: 32 | slot length in ms: u64 BE |
 /// proof scheme: length u8, UTF-8]`, and what a later version appends.
-const IDENTITY: &str = "identity";
+pub(crate) const IDENTITY: &str = "identity";
 
 /// First byte of the identity row.
 const FORMAT: u8 = 1;
@@ -65,7 +65,7 @@ impl Identity {
     }
 
     pub(crate) fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), ReadError> {
-        put_schema(txn)?;
+        put_schema(txn, SCHEMA_VERSION)?;
         self.put_row(txn)
     }
 
@@ -124,9 +124,9 @@ impl Identity {
     }
 }
 
-/// Says that this version's rows are here: from then on the directory opens.
-pub(crate) fn put_schema(txn: &mut WriteTxn<'_>) -> Result<(), ReadError> {
-    Ok(txn.put::<Meta>(&MetaName::new(SCHEMA), &Bytes(schema()))?)
+/// Says that the rows of this version are here: from then on the directory opens, for who knows it.
+pub(crate) fn put_schema(txn: &mut WriteTxn<'_>, version: u32) -> Result<(), ReadError> {
+    Ok(txn.put::<Meta>(&MetaName::new(SCHEMA), &Bytes(schema(version)))?)
 }
 
 /// The schema row of whatever version.
@@ -141,8 +141,9 @@ pub(crate) fn old_row(txn: &impl Read) -> Result<OldIdentity, ReadError> {
     row.and_then(|Bytes(row)| OldIdentity::decode(&row)).ok_or_else(|| bad_row(&name))
 }
 
-pub(crate) fn schema() -> Vec<u8> {
-    let mut schema = SCHEMA_VERSION.to_be_bytes().to_vec();
+/// The schema row of a version. All have had the same constants.
+pub(crate) fn schema(version: u32) -> Vec<u8> {
+    let mut schema = version.to_be_bytes().to_vec();
     for constant in [ANCHOR_INTERVAL_SLOTS, SEGMENT_ROOTS as u64] {
         schema.extend_from_slice(&constant.to_be_bytes());
     }

@@ -30,12 +30,15 @@
 
 mod archived;
 mod beside;
+pub mod copy;
 mod error;
 mod guard;
 mod history;
 mod hold;
 mod identity;
 pub mod invariants;
+pub mod leftovers;
+mod mark;
 mod meta;
 pub mod migrate;
 mod open;
@@ -45,6 +48,7 @@ pub mod repair;
 pub mod restore;
 #[doc(hidden)]
 pub mod rows;
+pub mod schema1;
 pub mod schema2;
 mod settle;
 mod tail_rows;
@@ -60,6 +64,7 @@ pub use history::{HISTORY_BLOCKS_MAX, PastBlock};
 pub use hold::{HELD_SLOTS_MAX, Held};
 pub use identity::{Identity, SCHEMA_VERSION};
 pub use invariants::{Finding, Progress, Report, verify};
+pub use mark::{BACKUP_SILENT_SLOTS, BackupMark};
 pub use meta::{ForkChoiceRow, block_count};
 pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};
 pub use persist::{PRUNED_NODES_MAX, Persisted, PreparedBlock, Timings};

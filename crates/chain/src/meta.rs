@@ -11,7 +11,7 @@ pub(crate) const FORK_CHOICE: &str = "fork_choice";
 
 /// Name of the row that counts the blocks: `[format: u8 = 1 | blocks: u64 BE]`. With it a start sees a lost row of Slots
 /// without looking for it.
-const BLOCKS: &str = "blocks";
+pub(crate) const BLOCKS: &str = "blocks";
 
 /// Every name that this version writes. Others are left alone: a later version may have written them.
 pub(crate) const META_NAMES: &[&str] = &[
@@ -26,6 +26,7 @@ pub(crate) const META_NAMES: &[&str] = &[
     "archived",
     "tail_shipped",
     "followed",
+    "backup",
 ];
 
 /// First byte of the row. A later version may append to what stands behind it; this one reads what it knows.

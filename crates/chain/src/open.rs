@@ -148,6 +148,8 @@ impl Chain {
         configured: &Identity,
         settings: Settings,
     ) -> Result<(Self, Opened), ChainOpenError> {
+        // What is written now would be lost, or the migration in vain.
+        beside::check_none(path)?;
         let database = Database::open(path, options(OpenMode::Existing, &settings))?;
         match Found::in_database(&database)? {
             Found::Nothing => return Err(OpenError::Missing { path: path.to_owned() }.into()),

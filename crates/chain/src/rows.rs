@@ -50,5 +50,5 @@ pub fn is_our_schema(bytes: &[u8]) -> bool {
 /// The schema row that this version writes.
 #[must_use]
 pub fn our_schema() -> Vec<u8> {
-    identity::schema()
+    identity::schema(identity::SCHEMA_VERSION)
 }

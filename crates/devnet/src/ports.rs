@@ -30,19 +30,24 @@ impl Ports {
     /// The system has no free port.
     pub fn free(nodes: u64) -> Result<Self, DevnetError> {
         let places = (0..).zip(0..nodes).map(|(number, _)| {
-            let node_id = format!("lamella_{number}");
             let usual = NodePorts::of(number);
-            let bind = || -> io::Result<_> {
-                let udp = udp(usual.quic).or_else(|_| udp(0))?;
-                let tcp = tcp(usual.api).or_else(|_| tcp(0))?;
-                let (quic, api) = (udp.local_addr()?.port(), tcp.local_addr()?.port());
-                Ok((NodePorts { quic, api, metrics: api }, (udp, tcp)))
-            };
-            match bind() {
-                Ok((ports, held)) => Ok(Place { node_id, ports, held: Some(held) }),
-                Err(source) => Err(DevnetError::Process { node_id, source }),
-            }
+            let udp = udp(usual.quic).or_else(|_| udp(0));
+            let tcp = || tcp(usual.api).or_else(|_| tcp(0));
+            Place::holding(number, udp.and_then(|udp| Ok((udp, tcp()?))))
         });
+        places.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The first ports from this one on that are free for UDP and TCP alike.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn free_from(first: u16, nodes: u64) -> Result<Self, DevnetError> {
+        let mut pairs = (first..=u16::MAX).map(|port| Ok((udp(port)?, tcp(port)?)));
+        let mut pair = || pairs.find(io::Result::is_ok);
+        let none = || Err(io::ErrorKind::AddrInUse.into());
+        let places = (0..).zip(0..nodes);
+        let places = places.map(|(number, _)| Place::holding(number, pair().unwrap_or_else(none)));
         places.collect::<Result<_, _>>().map(Self)
     }
 
@@ -95,6 +100,19 @@ impl Ports {
 }
 
 impl Place {
+    fn holding(
+        number: u16,
+        held: io::Result<(UdpSocket, TcpListener)>,
+    ) -> Result<Self, DevnetError> {
+        let node_id = format!("lamella_{number}");
+        let place = held.and_then(|(udp, tcp)| {
+            let (quic, api) = (udp.local_addr()?.port(), tcp.local_addr()?.port());
+            let ports = NodePorts { quic, api, metrics: api };
+            Ok(Self { node_id: node_id.clone(), ports, held: Some((udp, tcp)) })
+        });
+        place.map_err(|source| DevnetError::Process { node_id, source })
+    }
+
     /// Lets go of the ports, for the node that is started next.
     pub fn release(&mut self) {
         self.held = None;

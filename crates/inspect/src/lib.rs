@@ -26,6 +26,7 @@
 //! | one digest over a stretch of the chain | [`checksum`] |
 //! | the rows of a table, whatever they hold | [`rows`] |
 //! | what no segment holds yet, as a writer's tail | [`tails`] |
+//! | which rows two databases do not have in common | [`diff`] |
 //! | what the invariants say | [`verify`] |
 //!
 //! Absent on purpose: anything that writes.
@@ -33,6 +34,7 @@
 pub mod block_id;
 pub mod change;
 pub mod checksum;
+pub mod diff;
 mod directory;
 pub mod ends;
 mod error;

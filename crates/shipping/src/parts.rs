@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use lamella_archive::SegmentFile;
+use lamella_archive::{ObjectName, SegmentFile};
 use lamella_tables::{SegmentKey, SlotRoot};
-use lamella_types::{BlockBody, BlockHeader, Root, Segment, Validators};
+use lamella_types::{BlockBody, BlockHeader, MultiMessageAggregate, Root, Segment, Validators};
 
 use crate::{
     error::ShippingError,
     proven::Proven,
     remote::{Remote, SEGMENT_SLOTS},
+    sidecar::Sidecar,
 };
 
 /// Failures that are kept for whoever asks; further ones are the same store's.
@@ -48,6 +49,24 @@ impl<'a> Parts<'a> {
     pub fn segment(&mut self, key: &SegmentKey) -> Option<Segment> {
         let roots = self.at(key.index)?.roots();
         Segment::new(roots.as_bytes().to_vec())
+    }
+
+    /// The proof that was shipped of a block of a sealed segment, as its digest has it; nobody has checked it here.
+    pub fn proof(&mut self, key: &SlotRoot) -> Option<MultiMessageAggregate> {
+        self.block(key)?;
+        let index = u32::try_from(key.slot / SEGMENT_SLOTS).ok()?;
+        let root = *self.proven.frontier.segment_roots().get(index as usize)?;
+        let name = ObjectName::Proofs { index, root };
+        // A sidecar that cannot be read is as good as none: a node asks its peers.
+        let sidecar = Sidecar::open(self.proven.remote, &name).ok().flatten()?;
+        let proofs = sidecar.proofs(&[key.slot]).ok()?;
+        proofs.into_iter().next().map(|(_, proof)| proof)
+    }
+
+    /// The validators of the archive's network.
+    #[must_use]
+    pub fn validators(&self) -> &Validators {
+        self.proven.network().validators()
     }
 
     /// The registry of the archive's network.

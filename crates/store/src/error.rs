@@ -39,7 +39,9 @@ impl From<ChainOpenError> for OpenError {
             ChainOpenError::Open(TablesError::Missing { .. } | TablesError::Empty { .. }) => {
                 Self::Missing
             }
-            ChainOpenError::Open(held @ TablesError::InUse { .. }) => Self::InUse(held.to_string()),
+            ChainOpenError::Open(
+                held @ (TablesError::InUse { .. } | TablesError::ReadElsewhere { .. }),
+            ) => Self::InUse(held.to_string()),
             // What the engine says of a file that its own process has open.
             ChainOpenError::Open(
                 held @ TablesError::Engine {

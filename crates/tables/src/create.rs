@@ -49,7 +49,7 @@ pub(crate) fn create(path: &Path, options: &Options, _lock: &WriterLock) -> Resu
     fs::create_dir(&unfinished).map_err(io)?;
     let options = Options { durability: Durability::Durable, ..*options };
     let view = DatabaseView::open_engine(&unfinished, Some(&options))?;
-    create_tables(&view)?;
+    create_trees(&view, options.trees)?;
     drop(view);
     let data = unfinished.join(DATA_FILE);
     File::open(&data).and_then(|file| file.sync_all()).map_err(io)?;
@@ -58,15 +58,21 @@ pub(crate) fn create(path: &Path, options: &Options, _lock: &WriterLock) -> Resu
     remove(&unfinished).map_err(io)
 }
 
-/// Creates the tables that are missing: one transaction, or none if there is nothing to do.
-pub(crate) fn create_tables(view: &DatabaseView) -> Result<(), OpenError> {
+/// Creates the trees that are missing, today's tables' unless others are named: one transaction, or none if there is
+/// nothing to do.
+pub(crate) fn create_trees(
+    view: &DatabaseView,
+    others: Option<&'static [&'static str]>,
+) -> Result<(), OpenError> {
     let created = || {
         let failed = |name| move |error| EngineError::new(Operation::OpenTable, name, error);
-        if view.has_all_tables()? {
+        let wanted =
+            || trees().filter(|_| others.is_none()).chain(others.into_iter().flatten().copied());
+        if view.has_all(wanted())? {
             return Ok(());
         }
         let txn = view.engine.begin_rw_txn().map_err(failed("-"))?;
-        for tree in trees() {
+        for tree in wanted() {
             txn.create_table(Some(tree), TableFlags::empty()).map_err(failed(tree))?;
         }
         txn.commit().map(|_| ()).map_err(failed("-"))

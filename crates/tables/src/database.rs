@@ -71,7 +71,7 @@ impl Database {
         }
         view.open_tables().map_err(|source| OpenError::Engine { path: path.to_owned(), source })?;
         if options.mode == OpenMode::Create {
-            create::create_tables(&view)?;
+            create::create_trees(&view, options.trees)?;
         }
         Ok(Self {
             view,
@@ -87,7 +87,7 @@ impl Database {
     /// # Errors
     /// When the engine fails.
     pub fn create_missing_tables(&self) -> Result<(), OpenError> {
-        create::create_tables(&self.view)
+        create::create_trees(&self.view, None)
     }
 
     /// The walk over its pages when it was opened.
@@ -119,7 +119,7 @@ impl Database {
             Durability::Lazy => {
                 let txn =
                     lazy::begin(&self.view.engine, &self.flushes, value_bytes).map_err(begin)?;
-                Ok(self.view.write_txn(txn))
+                Ok(self.view.write_txn(txn, Some(&self.flushes)))
             }
         }
     }

@@ -253,6 +253,12 @@ pub enum OpenError {
         /// What kept this process from it.
         why: String,
     },
+    /// Another process reads it, and opened it while nobody wrote, or while a writer of the other durability did.
+    #[error("a process that reads the database at {} was there first, and keeps a writer out that commits another way (--lazy-commits or not); `lsof mdbx.lck` there names it: end it, then start again", path.display())]
+    ReadElsewhere {
+        /// The database directory.
+        path: PathBuf,
+    },
     /// Another process has it open, but the file in which readers and writer meet was removed or replaced.
     #[error("mdbx.lck in {} was removed while process {holder} uses the database; stop that process, then start it again", path.display())]
     ReadersLost {

@@ -29,8 +29,11 @@ const WRITTEN_PER_BYTE: u64 = 2;
 /// of free pages that wait for one. Each of them makes a commit wait, for longer the more there is to flush.
 const UNFLUSHED_BYTES_MAX: u64 = 4 << 20;
 
-/// Bytes that a transaction is reckoned to write beside its values.
-const ROWS_BYTES: u64 = 64 << 10;
+/// Bytes of pages that a commit is reckoned to write beside its rows: the path to them in each tree.
+const COMMIT_BYTES: u64 = 64 << 10;
+
+/// Bytes of pages that a row is reckoned to take beside its own: half a page, since rows of one transaction share some.
+const ROW_BYTES: u64 = 2 << 10;
 
 /// Transactions between two attempts to make room. One is in vain where as many free pages lie side by side, and reads
 /// the list of all free pages to find that out.
@@ -64,6 +67,12 @@ impl Flushes {
 
     fn require_sound(&self) -> libmdbx::Result<()> {
         if self.have_failed.load(Ordering::Acquire) { Err(Error::Panic) } else { Ok(()) }
+    }
+
+    /// Counts a row of so many bytes.
+    pub(crate) fn note(&self, bytes: usize) {
+        let written = (bytes as u64).saturating_add(ROW_BYTES);
+        self.unflushed_bytes.fetch_add(written, Ordering::Relaxed);
     }
 
     fn is_due(&self) -> bool {
@@ -112,8 +121,7 @@ pub(crate) fn begin<'a>(
             // It is good for nothing now. The next one makes do with what there is, as the engine would.
             continue;
         }
-        let written = value_bytes.saturating_add(ROWS_BYTES);
-        flushes.unflushed_bytes.fetch_add(written, Ordering::Relaxed);
+        flushes.unflushed_bytes.fetch_add(COMMIT_BYTES, Ordering::Relaxed);
         return Ok(txn);
     }
     Err(Error::Busy)

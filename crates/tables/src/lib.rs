@@ -8,6 +8,7 @@
 //! This crate knows nothing of blocks and states beyond their bytes, and opens no transaction by itself.
 
 mod body;
+mod compare;
 mod create;
 mod data_file;
 mod database;
@@ -34,12 +35,14 @@ mod view;
 /// Where the engine's own log lines come from, for whoever filters them.
 pub const LOG_TARGET: &str = "libmdbx";
 
+pub use compare::{Look, RowPlace, Side, StoredRow, Walked};
 pub use database::Database;
 pub use error::{
     Consequence, Damage, EngineError, OpenError, Operation, ReadError, RowTooLong, TookTooLong,
 };
 pub use fault::Fault;
 pub use key::{DutyKey, Key, KeyKind, MetaName, SegmentKey, SlotRoot};
+pub use lock::FolderLock;
 pub use options::{Durability, OpenMode, Options};
 pub use page_check::PageCheck;
 pub use page_fault::{PageFault, PageFinding, PageTree};

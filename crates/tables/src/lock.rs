@@ -37,10 +37,29 @@ const WAITS_MAX: u32 = 100;
 /// How long each time.
 const WAIT: Duration = Duration::from_millis(10);
 
+/// The lock on a database's folder alone: while it is held nobody else writes there. Nothing is changed by it.
+#[derive(Debug)]
+pub struct FolderLock {
+    _directory: File,
+}
+
+impl FolderLock {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] where a writer has it, or what the system says.
+    pub fn take(path: &Path) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io { path: path.to_owned(), source };
+        let directory = File::open(path).map_err(io)?;
+        try_lock(&directory, path)?;
+        Ok(Self { _directory: directory })
+    }
+}
+
 /// The writer's locks. The system drops them with the process, however that ends.
 #[derive(Debug)]
 pub(crate) struct WriterLock {
-    _directory: File,
+    _directory: FolderLock,
     named: File,
 }
 
@@ -51,8 +70,7 @@ impl WriterLock {
             io::ErrorKind::StorageFull => OpenError::Full { path: path.to_owned() },
             _ => OpenError::Io { path: path.to_owned(), source },
         };
-        let directory = File::open(path).map_err(io)?;
-        try_lock(&directory, path)?;
+        let directory = FolderLock::take(path)?;
         let mut named = OpenOptions::new()
             .read(true)
             .write(true)

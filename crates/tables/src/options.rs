@@ -57,6 +57,9 @@ pub struct Options {
     pub size_bytes_max: Option<usize>,
     /// Page size of a new file; an existing one keeps its own.
     pub page_bytes: Option<usize>,
+    /// Trees of a database that is not of today's tables, `Meta` among them: of another schema, or of another program
+    /// that declares its own. Made where they are missing, instead of ours.
+    pub trees: Option<&'static [&'static str]>,
 }
 
 impl Options {
@@ -64,7 +67,7 @@ impl Options {
     #[must_use]
     pub const fn new(mode: OpenMode) -> Self {
         let durability = Durability::Durable;
-        Self { mode, durability, size_bytes_max: None, page_bytes: None }
+        Self { mode, durability, size_bytes_max: None, page_bytes: None, trees: None }
     }
 }
 

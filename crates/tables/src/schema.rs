@@ -118,6 +118,8 @@ pub struct TableInfo {
     pub stored_bytes_max: usize,
     /// A key in words, `None` for bytes that are no key of the table.
     pub key_text: fn(&[u8]) -> Option<String>,
+    /// Whether what is stored at a key proves itself.
+    pub(crate) prove: fn(&[u8], Vec<u8>) -> Result<(), Fault>,
 }
 
 /// Size of a tree: of a table, or of those that share it.
@@ -228,6 +230,7 @@ macro_rules! tables {
                 key_bytes: <$name as Table>::KEY_BYTES,
                 stored_bytes_max: <$name as Table>::STORED_BYTES_MAX,
                 key_text: |bytes| <$key as Key>::decode(bytes).map(|key| key.to_string()),
+                prove: |key, stored| unseal::<$name>(key, stored).map(|_| ()),
             },)+
         ];
     };

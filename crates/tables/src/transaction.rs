@@ -9,6 +9,7 @@ use crate::{
     error::{Damage, EngineError, Operation, ReadError, RowTooLong},
     fault::Fault,
     key::Key,
+    lazy::Flushes,
     readers::Reader,
     schema::{Place, Table, TableStats, seal, seal_of, trees, unseal},
     stored::{StoredKey, StoredValue, Where},
@@ -29,8 +30,10 @@ pub struct ReadTxn<'db>(
 pub struct WriteTxn<'db>(
     pub(crate) libmdbx::Transaction<'db, RW, NoWriteMap>,
     /// The directory, and which data file was opened in it.
-    &'db Path,
+    pub(crate) &'db Path,
     FileIdentity,
+    /// Counts what is written under lazy commits.
+    Option<&'db Flushes>,
 );
 
 /// Reads, the same in both transactions.
@@ -83,7 +86,15 @@ pub trait Read {
     ///
     /// # Errors
     /// When the engine fails.
-    fn table_stats(&self) -> Result<Vec<TableStats>, EngineError>;
+    fn table_stats(&self) -> Result<Vec<TableStats>, EngineError> {
+        trees().map(|name| self.tree_stats(name)).collect()
+    }
+
+    /// Sizes of the tree of this name; nothing where there is none.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn tree_stats(&self, name: &'static str) -> Result<TableStats, EngineError>;
 }
 
 /// A row of a scan.
@@ -103,8 +114,16 @@ impl<'db> WriteTxn<'db> {
         txn: libmdbx::Transaction<'db, RW, NoWriteMap>,
         path: &'db Path,
         file: FileIdentity,
+        flushes: Option<&'db Flushes>,
     ) -> Self {
-        Self(txn, path, file)
+        Self(txn, path, file, flushes)
+    }
+
+    /// Notes a row of so many bytes that is written, or one that is deleted.
+    pub(crate) fn note(&self, bytes: usize) {
+        if let Some(flushes) = self.3 {
+            flushes.note(bytes);
+        }
     }
 
     /// Writes a row, replacing the one at its key.
@@ -118,6 +137,7 @@ impl<'db> WriteTxn<'db> {
         check_length::<T>(key, stored.len())?;
         let failed = |error| EngineError::new(Operation::Put, T::NAME, error).at(key);
         let tree = self.0.open_table(Some(T::PLACE.tree)).map_err(failed)?;
+        self.note(stored.len());
         let written = self.0.put(&tree, T::PLACE.key(encoded), stored, WriteFlags::UPSERT);
         written.map_err(|error| judge(self.1, failed(error)))
     }
@@ -143,6 +163,7 @@ impl<'db> WriteTxn<'db> {
             stored.copy_from_slice(value);
             stored_seal.copy_from_slice(seal);
         };
+        self.note(stored_bytes);
         let written = self.0.put_with(&table, &place, stored_bytes, WriteFlags::UPSERT, fill);
         written.map_err(|error| judge(self.1, failed(error)))
     }
@@ -154,6 +175,7 @@ impl<'db> WriteTxn<'db> {
     pub fn delete<T: Table>(&mut self, key: &T::Key) -> Result<bool, EngineError> {
         let failed = |error| EngineError::new(Operation::Delete, T::NAME, error).at(key);
         let table = self.0.open_table(Some(T::PLACE.tree)).map_err(failed)?;
+        self.note(0);
         let deleted = self.0.del(&table, T::PLACE.key(key.encode()), None);
         deleted.map_err(|error| judge(self.1, failed(error)))
     }
@@ -163,7 +185,7 @@ impl<'db> WriteTxn<'db> {
     /// # Errors
     /// When the engine fails; nothing of the transaction has happened then.
     pub fn commit(self) -> Result<(), EngineError> {
-        let Self(txn, path, file) = self;
+        let Self(txn, path, file, _) = self;
         check_place(path, file)?;
         let failed = |error| judge(path, EngineError::new(Operation::Commit, "-", error));
         // `true` is no success: a call failed in this transaction, and the engine has undone it.
@@ -358,22 +380,19 @@ macro_rules! impl_read {
                 Ok(None)
             }
 
-            fn table_stats(&self) -> Result<Vec<TableStats>, EngineError> {
-                let stats = trees().map(|name| {
-                    let failed = |error| EngineError::new(Operation::Stat, name, error);
-                    let place = Place { tree: name, part: None };
-                    let Some(tree) = open_tree(&self.0, place).map_err(failed)? else {
-                        return Ok(TableStats { name, rows: 0, bytes: 0, depth: 0 });
-                    };
-                    let stat = self.0.table_stat(&tree).map_err(failed)?;
-                    Ok(TableStats {
-                        name,
-                        rows: stat.entries() as u64,
-                        bytes: stat.total_size(),
-                        depth: stat.depth(),
-                    })
-                });
-                stats.collect()
+            fn tree_stats(&self, name: &'static str) -> Result<TableStats, EngineError> {
+                let failed = |error| EngineError::new(Operation::Stat, name, error);
+                let place = Place { tree: name, part: None };
+                let Some(tree) = open_tree(&self.0, place).map_err(failed)? else {
+                    return Ok(TableStats { name, rows: 0, bytes: 0, depth: 0 });
+                };
+                let stat = self.0.table_stat(&tree).map_err(failed)?;
+                Ok(TableStats {
+                    name,
+                    rows: stat.entries() as u64,
+                    bytes: stat.total_size(),
+                    depth: stat.depth(),
+                })
             }
         }
     };

@@ -13,6 +13,7 @@ use crate::{
     data_file::{FileIdentity, identity, must_exist},
     elsewhere::{Elsewhere, has_room},
     error::{EngineError, OpenError, Operation},
+    lazy::Flushes,
     lock::{Access, DATA_FILE, WriterLock, check_readers_file, has_readers_file},
     options::{Durability, OpenMode, Options, SIZE_BYTES_MAX, engine_options},
     pages::require_whole_file,
@@ -25,6 +26,10 @@ use crate::{
 
 /// Where the search for a size that the system grants ends: a network of a few days fits into it.
 const SIZE_BYTES_MIN: usize = 256 << 20;
+
+/// How long, and how often, a writer waits for a reader that was there first and keeps it out: 10 s in all.
+const READER_WAIT: Duration = Duration::from_millis(50);
+const READER_WAITS_MAX: u32 = 200;
 
 /// Sizes of the whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +119,7 @@ impl DatabaseView {
         let asked = writer.and_then(|options| options.size_bytes_max);
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         let mut size_bytes_max = asked.unwrap_or(SIZE_BYTES_MAX);
+        let mut waits = 0..READER_WAITS_MAX;
         loop {
             let options = engine_options(writer, size_bytes_max);
             match libmdbx::Database::open_with_options(path, options) {
@@ -134,6 +140,10 @@ impl DatabaseView {
                 {
                     size_bytes_max /= 2;
                 }
+                // A tool that came first, most often for a moment: the engine takes its way of committing for everybody's.
+                Err(libmdbx::Error::Incompatible) if writer.is_some() && waits.next().is_some() => {
+                    std::thread::sleep(READER_WAIT);
+                }
                 Err(libmdbx::Error::Corrupted) => {
                     require_whole_file(path)?;
                     return Err(refused(path, libmdbx::Error::Corrupted));
@@ -144,14 +154,16 @@ impl DatabaseView {
     }
 
     pub(crate) fn begin_write(&self) -> libmdbx::Result<WriteTxn<'_>> {
-        Ok(self.write_txn(self.engine.begin_rw_txn()?))
+        Ok(self.write_txn(self.engine.begin_rw_txn()?, None))
     }
 
+    /// A write transaction, counted where commits are lazy.
     pub(crate) fn write_txn<'a>(
         &'a self,
         txn: libmdbx::Transaction<'a, RW, NoWriteMap>,
+        flushes: Option<&'a Flushes>,
     ) -> WriteTxn<'a> {
-        WriteTxn::new(txn, &self.path, self.file)
+        WriteTxn::new(txn, &self.path, self.file, flushes)
     }
 
     /// Refuses files that are not ours, before anything is written to them.
@@ -178,14 +190,17 @@ impl DatabaseView {
 
     /// Opens every table that is there once, so that later transactions find the handles.
     pub(crate) fn open_tables(&self) -> Result<(), EngineError> {
-        self.has_all_tables().map(|_| ())
+        self.has_all(trees()).map(|_| ())
     }
 
-    pub(crate) fn has_all_tables(&self) -> Result<bool, EngineError> {
+    pub(crate) fn has_all(
+        &self,
+        trees: impl Iterator<Item = &'static str>,
+    ) -> Result<bool, EngineError> {
         let failed = |name| move |error| EngineError::new(Operation::OpenTable, name, error);
         let txn = self.engine.begin_ro_txn().map_err(failed("-"))?;
         let mut all = true;
-        for tree in trees() {
+        for tree in trees {
             match txn.open_table(Some(tree)) {
                 Ok(_) => {}
                 // Another schema's directory: its tables are empty to us, and its Meta says what it is.
@@ -308,6 +323,7 @@ fn refused(path: &Path, error: libmdbx::Error) -> OpenError {
     match error {
         libmdbx::Error::WannaRecovery => OpenError::Unrecovered { path, why: error.to_string() },
         libmdbx::Error::OutOfMemory => OpenError::AddressSpace { path },
+        libmdbx::Error::Incompatible => OpenError::ReadElsewhere { path },
         error => OpenError::Engine { path, source: EngineError::new(Operation::Begin, "-", error) },
     }
 }

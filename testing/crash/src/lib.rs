@@ -6,6 +6,8 @@
 //! part. Each such image ([`image`], [`enumerate`]) is written into a folder and opened by the production path in a
 //! process of its own ([`judge`]), so that a signal or a hang is a finding too and not the end of the test.
 //!
+//! A second recorder below the first, a file system of our own ([`mount`]), must tell the same of a run ([`compare`]).
+//!
 //! What an image must show ([`campaign`]): it opens, no invariant is broken, it holds at least what the program had said
 //! by then and at most what it had begun, row for row what the run without a crash had at that point.
 //!
@@ -24,16 +26,19 @@
 
 pub mod archiving;
 pub mod campaign;
+pub mod compare;
 pub mod contents;
 pub mod disk;
 pub mod enumerate;
 pub mod failing;
 pub mod image;
 pub mod judge;
+pub mod mount;
 pub mod network;
 pub mod plants;
 pub mod record;
 pub mod restored;
+pub mod rot;
 pub mod scenario;
 pub mod strace;
 pub mod trace;

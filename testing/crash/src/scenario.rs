@@ -4,13 +4,11 @@
 use std::{path::Path, sync::Arc};
 
 use lamella::import::{Imported, Importer};
-use lamella_benches::{BlockSource, Finality, SMALL, registry};
+use lamella_benches::{BlockSource, Finality, SMALL, blocks::child, registry};
 use lamella_chain::{Bootstrap, Chain, Settings};
-use lamella_state_transition::compute_post_state;
 use lamella_tables::{Durability, DutyKey, KeyKind};
 use lamella_types::{
-    Block, BlockBody, MultiMessageAggregate, ProofBytes, Root, SignedBlock, Slot, State,
-    genesis_state, latest_block_root,
+    Block, MultiMessageAggregate, ProofBytes, SignedBlock, Slot, State, genesis_state,
 };
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
 
@@ -278,14 +276,8 @@ impl Blocks {
 
     /// A block without votes.
     fn child(&mut self, slot: Slot) -> Block {
-        let mut block = Block {
-            slot,
-            proposer_index: slot % SMALL,
-            parent_root: latest_block_root(&self.state),
-            state_root: Root::ZERO,
-            body: BlockBody::default(),
-        };
-        (self.state, block.state_root) = compute_post_state(&self.state, &block).unwrap();
+        let (block, post_state) = child(&self.state, slot, Vec::new());
+        self.state = post_state;
         block
     }
 

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | a link that can be cut | `relay` |
 //! | a network and its nodes | `network` |
+//! | networks side by side | `lane` |
 //! | a peer that says anything: `lamella-hostile`, once it is heard | [`stranger`] |
 //! | waiting for what they say | `wait` |
 //! | what a log line acknowledges | `log` |
@@ -20,6 +21,7 @@
     reason = "a harness fails its test by panicking"
 )]
 
+mod lane;
 pub mod log;
 pub mod network;
 pub mod relay;

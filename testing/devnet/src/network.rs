@@ -6,14 +6,13 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use enr::Enr;
 use lamella_devnet::{
     client::{Client, NodeView},
-    ports::{Place, Ports},
+    ports::Place,
     process::{NodeCommand, NodeProcess, Stopped},
 };
 use lamella_inspect as inspect;
@@ -25,16 +24,13 @@ use lamella_tables::{Headers, Read as _, SlotRoot};
 use lamella_types::{Root, Slot, SlotClock, limits::INTERVALS_PER_SLOT};
 use tempfile::TempDir;
 
-use crate::{log, relay::Relay, wait::until};
+use crate::{lane::Lane, log, relay::Relay, wait::until};
 
 /// Seconds from the last key to slot 0: time to start the nodes. A node that comes later misses nothing but duties.
 const LEAD_S: u64 = 3;
 
 /// Last lines of each log that a failed drill shows.
 const LAST_LINES: usize = 12;
-
-/// One network at a time: two would take each other's cores, and their nodes would miss their slots.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// A network to make.
 #[derive(Debug, Clone, Copy)]
@@ -70,32 +66,32 @@ pub struct Network {
     /// The relay through which one node dials another.
     relays: BTreeMap<(usize, usize), Relay>,
     dir: TempDir,
-    _turn: MutexGuard<'static, ()>,
+    lane: Lane,
 }
 
 impl Network {
     /// Makes keys and genesis; no node runs yet.
     #[must_use]
     pub fn make(plan: NetworkPlan) -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lane = Lane::take(plan.nodes, plan.validators);
         let dir = tempfile::tempdir().unwrap();
-        let ports = Ports::free(plan.nodes).unwrap();
+        let places = lane.places(plan.nodes);
         let options = GenesisOptions {
             nodes: plan.nodes,
             validators: plan.validators,
             out: dir.path().join("network"),
             genesis_time: None,
             lead_s: LEAD_S,
-            ports: Some(ports.numbers()),
+            ports: Some(places.iter().map(|place| place.ports).collect()),
             key_slots: plan.key_slots,
             slot_ms: plan.slot_ms,
         };
         let genesis_time = create(&options, &|_| {}).unwrap().genesis_time;
         let clock = SlotClock::new(genesis_time, plan.slot_ms);
-        let mut network =
-            Self { plan, clock, members: Vec::new(), relays: BTreeMap::new(), dir, _turn: turn };
+        let (members, relays) = (Vec::new(), BTreeMap::new());
+        let mut network = Self { plan, clock, members, relays, dir, lane };
         let paths = network.paths();
-        for place in ports.0 {
+        for place in places {
             let key = NodeKey::load(&paths.node_key(&place.node_id)).unwrap();
             network.add(place, key);
         }
@@ -104,7 +100,7 @@ impl Network {
 
     /// Adds a node without validators, which the network's files do not list; says which it is.
     pub fn add_follower(&mut self, node_id: &str) -> usize {
-        let mut place = Ports::free(1).unwrap().0.remove(0);
+        let mut place = self.lane.places(1).remove(0);
         place.node_id = node_id.to_owned();
         self.add(place, NodeKey::random().unwrap());
         self.members.len() - 1

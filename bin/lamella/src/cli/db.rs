@@ -1,6 +1,9 @@
 //! `lamella db`.
 
+mod clean;
+mod copy;
 mod derive;
+mod diff;
 mod error;
 mod export;
 mod migrate;
@@ -14,7 +17,7 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use indicatif::{ProgressBar, ProgressStyle};
-use lamella_chain::{Progress, Report, repair::Mode};
+use lamella_chain::{Progress, Report, migrate::Migration, repair::Mode};
 use lamella_inspect::{self as inspect, block_id::BlockId, get};
 use lamella_interrupt::Interrupt;
 use lamella_tables::TABLES;
@@ -30,7 +33,7 @@ pub(super) use error::{ExitCode, of_inspect, of_open, of_read, of_state};
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
-Everything here but migrate, derive and repair only reads, and works beside a running node. What it may create is
+Everything here but clean, compact, migrate, derive and repair only reads, and works beside a running node. What it may create is
 the engine's table of readers: an empty .lck file in db where there is none, or, on a full disk,
 a file in /dev/shm or TMPDIR while the command runs. A database whose --lazy-commits node was
 killed is recovered first, if no node holds it.
@@ -40,7 +43,7 @@ walk over the pages, which it gives up after ten minutes if a node commits meanw
 
 Exit codes:
   0  done
-  1  failed, or verify or repair has findings
+  1  failed, verify or repair has findings, or diff a difference
   2  wrong usage
   3  not stored: an unknown root, a skipped slot, a slot beyond the head
   4  pruned
@@ -50,7 +53,8 @@ Exit codes:
 Examples:
   lamella db info --data-dir data/lamella_0
   lamella db get state 1023 --ssz state.ssz --data-dir data/lamella_0
-  lamella db verify --json --data-dir data/lamella_0";
+  lamella db verify --json --data-dir data/lamella_0
+  lamella db backup --to /backup/lamella_0 --data-dir data/lamella_0";
 
 /// The flags.
 #[derive(Debug, Args)]
@@ -112,17 +116,71 @@ enum DbCommand {
         #[arg(long, value_name = "SLOT")]
         to: Option<u64>,
     },
-    /// Bring a database of schema 2 to schema 3.
+    /// Bring a database to another schema: 1, 2 or 3, up or down. Without --to, to that which this program needs.
     ///
     /// The new database is made in `db.migrating` beside `db`, and takes its place when every row has been moved,
-    /// compared and checked; the old one is kept as `db.schema-2`. No node may run. It can be stopped or killed at any
-    /// instant: the same command goes on. The disk needs room for both.
+    /// compared and checked; the old one is kept as `db.schema-N`. No node may run. It can be stopped or killed at any
+    /// instant: the same command goes on. The disk needs room for both. An older schema may have no place for a row: then
+    /// the row is named and nothing is done. It has none for the slot length, which the way back up asks for again.
     ///
     /// Once a node has run on the new database, never start one on the old: it does not know what has been signed since.
     Migrate {
-        /// Milliseconds of a slot of this network, which schema 2 did not store.
+        /// The schema to reach [default: that of a migration under way, else the newest].
+        #[arg(long, value_name = "SCHEMA")]
+        to: Option<u32>,
+        /// Read every row and say what would be done; works beside a node.
+        #[arg(long)]
+        dry_run: bool,
+        /// Milliseconds of a slot of this network, which schemas 1 and 2 do not store.
         #[arg(long, value_name = "MS", default_value_t = SLOT_MS, value_parser = clap::value_parser!(u64).range(5..=3_600_000))]
         slot_ms: u64,
+    },
+    /// Copy the database into another folder while its node runs, verified row by row. The copy signs nothing at first.
+    ///
+    /// Rows are read in short snapshots, with rests between them; then every invariant of the copy is checked. A damaged row
+    /// ends it with its name. It can be stopped or killed at any instant: the same command goes on. The copy is a data directory
+    /// of its own: `lamella node --data-dir DIR` begins with it, once the original will never run again.
+    ///
+    /// A backup does not know what its keys have signed since. So the first node with keys that begins with it says so, reserves for
+    /// every key the next 64 slots of its clock, and is silent in them. That covers an original that has ended and whose
+    /// clock was no more than that ahead; nothing covers one that still runs.
+    Backup {
+        /// Folder to make the copy in: its `db`. Nothing is overwritten.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// Delete first what an interrupted run left there.
+        #[arg(long)]
+        no_resume: bool,
+    },
+    /// Write the database anew, without the pages that pruning and growth left free.
+    ///
+    /// The new one is made in `db.compacting` beside `db`, compared with it row by row, checked, and takes its place; then the
+    /// old one is deleted. No node may run. It can be stopped or killed at any instant: the same command goes on. The disk needs
+    /// room for both.
+    Compact {
+        /// Delete first what an interrupted run left.
+        #[arg(long)]
+        no_resume: bool,
+    },
+    /// Say what interrupted jobs left beside the database, with its bytes; --delete deletes it.
+    ///
+    /// What a process holds, and what may be the only database (a job killed between its two renamings), is named and stays.
+    Clean {
+        /// Delete it.
+        #[arg(long)]
+        delete: bool,
+    },
+    /// Which rows two data directories do not have in common, by table; either may be a running node's. --data-dir is not used.
+    Diff {
+        /// One data directory.
+        #[arg(value_name = "DIR")]
+        first: PathBuf,
+        /// The other.
+        #[arg(value_name = "OTHER")]
+        second: PathBuf,
+        /// Rows of each table to name, at most 10000; all are counted.
+        #[arg(long, value_name = "ROWS", default_value_t = 20)]
+        limit: usize,
     },
     /// Derive again what follows from headers, states and votes: Slots, Canonical, the head and its checkpoints.
     ///
@@ -133,8 +191,8 @@ enum DbCommand {
     ///
     /// Slots, Canonical and the head follow from headers and votes; diffs, anchors and most headers from a block's body and
     /// its parent's state; segments from the blocks. Bodies and the registry come from an archive, and must hash to what the
-    /// directory says. A vote that is damaged is dropped, a block's proof is marked, and a node asks its peers for it. A row
-    /// of the sign guard is never touched. No node may run. It can be stopped or killed at any instant: the same command goes
+    /// directory says; proofs come from its sidecars, and are checked. Without one a block's proof is marked, and a node asks
+    /// its peers for it. A vote that is damaged is dropped. A row of the sign guard is never touched. No node may run. It can be stopped or killed at any instant: the same command goes
     /// on, and ends with verify. Damaged pages, another than the rows on them, are not repaired: use a backup or
     /// `lamella archive restore`.
     Repair {
@@ -210,7 +268,18 @@ impl DbArgs {
                 let inspect::checksum::Checksum { from_slot, to_slot, blocks, digest } = checksum;
                 print_line(&format!("{digest}  {blocks} blocks, slots {from_slot} to {to_slot}"))
             }
-            DbCommand::Migrate { slot_ms } => migrate::run(dir, slot_ms, json),
+            DbCommand::Migrate { to, dry_run, slot_ms } => {
+                let migration = Migration { to, ..Migration::new(slot_ms) };
+                if dry_run {
+                    migrate::look(dir, migration, json)
+                } else {
+                    migrate::run(dir, migration, json)
+                }
+            }
+            DbCommand::Backup { to, no_resume } => copy::back_up(dir, &to, !no_resume, json),
+            DbCommand::Compact { no_resume } => copy::compact(dir, !no_resume, json),
+            DbCommand::Clean { delete } => clean::run(dir, delete, json),
+            DbCommand::Diff { first, second, limit } => diff::run(&first, &second, limit, json),
             DbCommand::Derive => derive::run(dir, json),
             DbCommand::Repair { from, apply } => {
                 let mode = if apply { Mode::Apply } else { Mode::DryRun };

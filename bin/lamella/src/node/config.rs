@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use lamella_block_store::Extent;
-use lamella_chain::{Bootstrap, Chain, ChainOpenError};
+use lamella_chain::{Bootstrap, Chain, ChainOpenError, Opened};
 use lamella_http_api::{
     ApiContext, ApiServer, Events, Limits, NodeFacts, ServeError, ServerConfig, serve, version,
 };
@@ -11,7 +11,6 @@ use lamella_inspect::StoreError;
 use lamella_metrics::Metrics;
 use lamella_network::service::{BlockSource, Listener, Network, NetworkConfig, NetworkError};
 use lamella_network_dir::ValidatorKeys;
-use lamella_tables::ReadError;
 use lamella_types::{SlotClock, genesis_state};
 use lamella_xmss::scheme::ProofScheme;
 use tracing::{info, warn};
@@ -19,6 +18,7 @@ use tracing::{info, warn};
 use super::{
     Inbox, Node,
     audit::Audit,
+    background::Owner,
     catch_up::CatchUp,
     early::Early,
     error::NodeError,
@@ -29,15 +29,8 @@ use super::{
     keys::{self, Preparer},
     link::{ChainSource, Ear},
     mend::Mend,
-    report,
-    scrub::Scrubber,
-    unix_ms,
+    report, unix_ms,
     workers::{Employer, Workers},
-};
-#[cfg(feature = "archive")]
-use super::{
-    historian::Historian,
-    shipper::{Shipper, Ships},
 };
 use crate::{config::NodeConfig, import::Importer};
 
@@ -83,22 +76,22 @@ impl Node {
         inbox: &Inbox,
         host: &mut Host<'_>,
     ) -> Result<Self, NodeError> {
-        let genesis = &config.genesis;
         let scheme = config.proof_scheme.scheme();
         let keys = Arc::new(load_keys(config, &*scheme)?);
-        let clock = SlotClock::new(genesis.genesis_time, config.slot_ms);
-        let bootstrap = bootstrap.unwrap_or_else(|| {
-            Bootstrap::genesis(genesis_state(genesis.genesis_time, genesis.validators.clone()))
-        });
-        let (chain, opened) =
-            Chain::open(&config.database(), bootstrap, scheme.name(), config.settings)?;
+        let clock = SlotClock::new(config.genesis.genesis_time, config.slot_ms);
+        let (chain, opened) = open_chain(config, bootstrap, scheme.name())?;
         config.gossip.identity.keep()?;
-        let chain = Arc::new(chain);
         let guard = Guard::open(Arc::clone(&chain), &keys, clock, config)?;
         report::opened(config, &opened, &keys);
-        let importer = Importer::new(Arc::clone(&chain), Arc::clone(&scheme));
+
+        let missing_slots = missing_slots(&chain)?;
         let metrics = Arc::new(Metrics::new(NAME, &version(), keys.validators.len()));
-        let gate = Arc::new(Gate::new(genesis.validators.len() as u64, scheme.is_proof()));
+        metrics.history.observe_missing(missing_slots);
+        metrics.watch.observe_recovered(&opened.recovered);
+        metrics.watch.observe_silenced_keys(guard.silenced());
+
+        let validators = config.genesis.validators.clone();
+        let gate = Arc::new(Gate::new(validators.len() as u64, scheme.is_proof()));
         let ear = Ear {
             node: inbox.sender(),
             chain: Arc::clone(&chain),
@@ -107,43 +100,19 @@ impl Node {
             metrics: Arc::clone(&metrics),
         };
         let network = start_network(config, &chain, ear, inbox, &mut *host.network)?;
-        let peer_id = Some(network.peer_id().to_string());
-        let facts = NodeFacts::new(&config.node_id, peer_id, clock, config.is_aggregator);
-        let facts = Arc::new(facts.with_now(unix_ms));
-        facts.tell(|standing| standing.dials_nobody = config.gossip.dial.is_empty());
-        let extent = chain.read().map_err(ReadError::from).and_then(|txn| Extent::read(&txn));
-        let missing_slots = extent.map_err(ChainOpenError::from)?.missing_slots();
-        metrics.history.observe_missing(missing_slots);
-        metrics.watch.observe_recovered(&opened.recovered);
-        metrics.watch.observe_silenced_keys(guard.silenced());
+        let facts = Arc::new(facts(config, &network, clock));
         let events = Events::new();
         let api = config.api.as_ref();
         let serving = |api| start_server(api, &chain, &facts, &metrics, &events, inbox);
         let server = api.map(serving).transpose()?;
         let employer: Arc<dyn Employer> = Arc::new(inbox.sender());
         let workers = (host.workers)(&employer).map_err(NodeError::Workers)?;
-        #[cfg(feature = "archive")]
-        let shipper = config
-            .archive
-            .clone()
-            .map(|to| Shipper::start(&chain, to, Ships::of(config), &metrics));
-        #[cfg(feature = "archive")]
-        let historian = (missing_slots > 0 && !config.history.is_empty())
-            .then(|| Historian::start(&chain, config.history.clone(), &facts, &metrics));
         let mend = Mend::default();
-        let scrub = config.scrub.clone().map(|scrub| {
-            Scrubber::start(&chain, scrub, config.archive(), mend.wanted().clone(), &metrics)
-        });
+        let owner =
+            Owner { config, chain: &chain, facts: &facts, metrics: &metrics, missing_slots };
         Ok(Self {
-            _scrubber: scrub.transpose().map_err(NodeError::Scrubber)?,
-            #[cfg(feature = "archive")]
-            is_archive_required: config.archive_required,
-            #[cfg(not(feature = "archive"))]
-            is_archive_required: false,
-            #[cfg(feature = "archive")]
-            _historian: historian.transpose().map_err(NodeError::Historian)?,
-            #[cfg(feature = "archive")]
-            shipper: shipper.transpose().map_err(NodeError::Archiver)?,
+            background: owner.start(mend.wanted())?,
+            is_archive_required: config.is_archive_required(),
             catch_up: CatchUp::new(config, &chain, &clock),
             audit: Audit::default(),
             mend,
@@ -152,10 +121,10 @@ impl Node {
             workers,
             gate,
             pause: Pause::default(),
+            importer: Importer::new(Arc::clone(&chain), Arc::clone(&scheme)),
             chain,
-            importer,
             scheme,
-            validators: genesis.validators.clone(),
+            validators,
             preparer: (host.preparer)(Arc::clone(&keys)).map_err(NodeError::Preparer)?,
             keys,
             guard,
@@ -175,6 +144,34 @@ impl Node {
     pub const fn chain(&self) -> &Arc<Chain> {
         &self.chain
     }
+}
+
+/// The chain of the data directory. An empty one begins at `bootstrap`, or at genesis without one.
+fn open_chain(
+    config: &NodeConfig,
+    bootstrap: Option<Bootstrap>,
+    scheme: &str,
+) -> Result<(Arc<Chain>, Opened), ChainOpenError> {
+    let genesis = &config.genesis;
+    let bootstrap = bootstrap.unwrap_or_else(|| {
+        Bootstrap::genesis(genesis_state(genesis.genesis_time, genesis.validators.clone()))
+    });
+    let (chain, opened) = Chain::open(&config.database(), bootstrap, scheme, config.settings)?;
+    Ok((Arc::new(chain), opened))
+}
+
+/// Slots of history that the directory lacks.
+fn missing_slots(chain: &Chain) -> Result<u64, ChainOpenError> {
+    Ok(Extent::read(&chain.read()?)?.missing_slots())
+}
+
+/// What the node says of itself.
+fn facts(config: &NodeConfig, network: &Network, clock: SlotClock) -> NodeFacts {
+    let peer_id = Some(network.peer_id().to_string());
+    let facts = NodeFacts::new(&config.node_id, peer_id, clock, config.is_aggregator);
+    let facts = facts.with_now(unix_ms);
+    facts.tell(|standing| standing.dials_nobody = config.gossip.dial.is_empty());
+    facts
 }
 
 fn start_server(

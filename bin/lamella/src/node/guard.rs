@@ -59,6 +59,7 @@ impl Guard {
         guard.silenced = keys.iter().filter(is_silent).count();
         let now_ms = unix_ms();
         let begun = (now_ms >= clock.genesis_ms).then(|| clock.current_slot(now_ms));
+        let begun = guard.silence_backup(begun.unwrap_or_default())?.or(begun);
         let mut reserved: BTreeMap<Slot, Vec<DutyKey>> = BTreeMap::new();
         for key in keys.iter().filter(|key| !copy.refuses(key)) {
             let highest = [begun, copy.slot(key), database.get(key).copied()].into_iter().flatten();
@@ -82,6 +83,20 @@ impl Guard {
             info!(slot, keys = keys.len(), "Signing begins after this slot");
         }
         Ok(guard)
+    }
+
+    /// A restored backup says so, and up to which slot its keys are silent.
+    fn silence_backup(&self, clock_slot: Slot) -> Result<Option<Slot>, GuardError> {
+        let mark = self.chain.silence_backup(clock_slot)?;
+        if let Some(mark) = mark {
+            warn!(
+                taken_unix_s = mark.taken_unix_s,
+                silent_until = mark.silent_until,
+                "This data directory is a restored backup: its keys have signed since. Nothing is signed up to that slot; \
+                 stop this node if the original may still run"
+            );
+        }
+        Ok(mark.map(|mark| mark.silent_until))
     }
 
     /// Reserves `slot` for these keys, durably in both copies, and says which may sign at it.

@@ -8,6 +8,7 @@
 //! | question | file |
 //! |---|---|
 //! | from flags and files to a consensus | `config` |
+//! | what goes on beside it | `background` |
 //! | what wakes it | `inbox` |
 //! | the clock, set back, set forward, wrong | `pace`, `wall` |
 //! | propose, attest, aggregate | `duties`, `combine` |
@@ -26,6 +27,7 @@
 //! | the last slot that the protocol allows | `chain_end` |
 
 mod audit;
+mod background;
 mod catch_up;
 pub(crate) mod chain_end;
 mod combine;
@@ -77,6 +79,7 @@ use tracing::{error, info, warn};
 use crate::{heavy::Consensus, import::Importer};
 
 use audit::Audit;
+use background::Background;
 use catch_up::CatchUp;
 use early::Early;
 use failure::Pause;
@@ -87,7 +90,6 @@ use inbox::Received;
 use keys::Preparer;
 use mend::Mend;
 use pace::Pace;
-use scrub::Scrubber;
 use wall::{Reading, monotonic};
 use workers::Workers;
 
@@ -126,14 +128,8 @@ pub struct Node {
     workers: Workers,
     /// Whether proofs are kept while the archive lacks them.
     is_archive_required: bool,
-    /// Ships until the node ends.
-    #[cfg(feature = "archive")]
-    shipper: Option<shipper::Shipper>,
-    /// Fetches until all is here, or the node ends.
-    #[cfg(feature = "archive")]
-    _historian: Option<historian::Historian>,
-    /// Reads the store until the node ends.
-    _scrubber: Option<Scrubber>,
+    /// Goes on until the node ends.
+    background: Background,
     /// Runs until the node ends.
     network: Network,
     /// Serves until the node ends.
@@ -388,10 +384,7 @@ impl Node {
     fn announce(&self, persisted: &Persisted) {
         let current = self.clock.current_slot(unix_ms());
         self.events.changed(&self.served(), &Change::of_import(persisted), current);
-        #[cfg(feature = "archive")]
-        if let Some(shipper) = &self.shipper {
-            shipper.ring();
-        }
+        self.background.ring();
     }
 
     /// The chain as listeners see it.

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_chain::{Chain, Report, repair::RepairReport, verify};
+use lamella_chain::{Chain, Report, invariants::PAGES_STAGE, repair::RepairReport, verify};
 use lamella_interrupt::Interrupt;
 use lamella_metrics::Metrics;
 use lamella_tables::{Bodies, Headers, Key as _, SlotRoot, Table as _};
@@ -32,9 +32,6 @@ const SHARE: u32 = 10;
 
 /// Longest rest between two chunks, which take four seconds at most.
 const REST_MAX: Duration = Duration::from_secs(60);
-
-/// The stage that holds a snapshot.
-const PAGES: &str = "pages of the file";
 
 /// The first reading begins after one part in so many of the time between two.
 const FIRST_PART: u32 = 24;
@@ -132,7 +129,7 @@ impl Scrubbing {
         let read = verify(chain.database(), &mut |progress| {
             // The walk over the pages holds a snapshot, between two calls too.
             let rest = match progress.stage {
-                PAGES => Duration::ZERO,
+                PAGES_STAGE => Duration::ZERO,
                 _ => worked_from.elapsed().saturating_mul(SHARE - 1).min(REST_MAX),
             };
             let is_over = self.stop.pause(rest);

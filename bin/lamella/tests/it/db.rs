@@ -27,7 +27,12 @@ pub(crate) struct Fixture {
     fork: Root,
 }
 
-fn child(parent: &State, parent_root: Root, slot: u64, proof: u8) -> (Root, SignedBlock, State) {
+pub(crate) fn child(
+    parent: &State,
+    parent_root: Root,
+    slot: u64,
+    proof: u8,
+) -> (Root, SignedBlock, State) {
     let proposer_index = proposer_for_slot(slot, parent.validators.len() as u64).unwrap();
     let mut block = Block { slot, proposer_index, parent_root, ..Block::default() };
     let (state, root) = compute_post_state(parent, &block).unwrap();

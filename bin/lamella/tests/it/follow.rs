@@ -36,7 +36,8 @@ fn api(follower: &mut Node) -> String {
 }
 
 #[test]
-fn a_follower_of_a_shipping_node_resumes_after_each_kill_with_equal_rows_and_says_when_it_is_late() {
+fn a_follower_of_a_shipping_node_resumes_after_each_kill_with_equal_rows_and_says_when_it_is_late()
+{
     let directory = tempfile::tempdir().unwrap();
     let folder = |name: &str| directory.path().join(name);
     let (net, archive) = (folder("net"), folder("archive"));

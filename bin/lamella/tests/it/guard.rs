@@ -17,14 +17,14 @@ use crate::{
 
 /// What the logs of one network say was signed: attestations by slot, and proposals.
 #[derive(Default)]
-struct Signed {
-    votes: BTreeMap<u64, u64>,
-    blocks: BTreeMap<u64, u64>,
+pub(crate) struct Signed {
+    pub(crate) votes: BTreeMap<u64, u64>,
+    pub(crate) blocks: BTreeMap<u64, u64>,
 }
 
 impl Signed {
     /// Counts what a line says; no slot may have more than one vote a validator, and one block.
-    fn count(&mut self, line: &str) -> Option<u64> {
+    pub(crate) fn count(&mut self, line: &str) -> Option<u64> {
         let number = |name| field(line, name)?.parse::<u64>().ok();
         let slot = number("slot")?;
         let (signed, by, most) = if line.contains(" Attested ") {
@@ -42,7 +42,7 @@ impl Signed {
 }
 
 impl Signed {
-    fn count_all(&mut self, lines: &[String]) {
+    pub(crate) fn count_all(&mut self, lines: &[String]) {
         for line in lines {
             self.count(line);
         }

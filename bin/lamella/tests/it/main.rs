@@ -8,6 +8,7 @@ mod checksum;
 mod clock;
 mod command;
 mod contrib;
+mod copies;
 mod damage;
 mod db;
 mod devnet;
@@ -17,7 +18,7 @@ mod explorer;
 mod flags;
 mod follow;
 mod full;
-#[path = "../../../../crates/chain/tests/golden/schema2/unpack.rs"]
+#[path = "../../../../crates/chain/tests/golden/unpack.rs"]
 mod golden_directory;
 mod guard;
 mod log;

@@ -19,20 +19,24 @@ use lamella_xmss::scheme::Trust;
 use serde_json::Value;
 
 use crate::{
-    golden_directory::{self, GENESIS_TIME, HEAD_SLOT, SLOT_MS},
+    golden_directory::{GOLDEN, Golden, SLOT_MS},
     node::BINARY,
     wait::output,
 };
 
 /// What the build that made the directory said of it.
-const CHECKSUM: &str = include_str!("../../../../crates/chain/tests/golden/schema2/checksum.json");
+const CHECKSUM: &str = GOLDEN[1].checksum;
 
-/// The golden directory as `<data>/db`, last written at its head's slot.
+/// The golden directory of schema 2 as `<data>/db`, last written at its head's slot.
 fn unpack(data: &Path) {
+    unpack_of(data, &GOLDEN[1]);
+}
+
+fn unpack_of(data: &Path, golden: &Golden) {
     fs::create_dir_all(data.join("db")).unwrap();
-    golden_directory::unpack(&data.join("db"));
-    let since_genesis = Duration::from_millis(HEAD_SLOT * SLOT_MS);
-    let head = UNIX_EPOCH + Duration::from_secs(GENESIS_TIME) + since_genesis;
+    golden.unpack(&data.join("db"));
+    let since_genesis = Duration::from_millis(golden.head_slot * SLOT_MS);
+    let head = UNIX_EPOCH + Duration::from_secs(golden.genesis_time) + since_genesis;
     let path = data.join("db/mdbx.dat");
     File::options().write(true).open(path).unwrap().set_modified(head).unwrap();
 }
@@ -178,4 +182,55 @@ fn assert_migrated(data: &Path) {
     );
     assert_eq!(json(data, &["verify", "--json"])["finding_count"], 0);
     assert!(!data.join("db.migrating").exists() && data.join("db.schema-2").exists());
+}
+
+/// Killed time and again on each way, and back again: the same chain, and a look that says so beforehand.
+#[test]
+fn a_directory_goes_down_to_an_older_schema_and_comes_back() {
+    for (golden, to) in [(&GOLDEN[2], "1"), (&GOLDEN[2], "2"), (&GOLDEN[0], "3")] {
+        let root = tempfile::tempdir().unwrap();
+        let data = root.path().join("data");
+        unpack_of(&data, golden);
+        let look = json(&data, &["migrate", "--to", to, "--slot-ms", "300", "--dry-run", "--json"]);
+        assert_eq!((&look["migrated"], &look["under_way"]), (&false.into(), &false.into()));
+        assert!(look["rows"]["Headers"].as_u64().unwrap() > 15, "{look}");
+        let way = ["migrate", "--slot-ms", "300", "--json", "--to", to];
+        kill_some(&data, &way);
+        let done = json(&data, &way);
+        assert_eq!(done["schema_version"], to.parse::<u64>().unwrap());
+        if golden.schema == 3 {
+            let (code, said) = refusal(&data, &["info"]);
+            assert!(code == 1 && said.contains("run `lamella db migrate`"), "{said}");
+            let back = ["migrate", "--slot-ms", "300", "--json"];
+            kill_some(&data, &back);
+            json(&data, &back);
+        }
+        let checksum = json(&data, &["checksum", "--json"]);
+        assert_eq!(checksum, serde_json::from_str::<Value>(golden.checksum).unwrap());
+        assert_eq!(json(&data, &["verify", "--json"])["finding_count"], 0);
+    }
+    let root = tempfile::tempdir().unwrap();
+    unpack_of(root.path(), &GOLDEN[2]);
+    let (code, said) = refusal(root.path(), &["migrate", "--to", "4"]);
+    assert!(code == 2 && said.contains("there is no way to schema 4"), "{said}");
+    let nothing = json(root.path(), &["migrate", "--dry-run", "--json"]);
+    assert_eq!(nothing["migrated"], false);
+}
+
+/// Kills a few runs, each a little later; one may be done by then.
+fn kill_some(data: &Path, arguments: &[&str]) {
+    for wait in 0..6 {
+        let mut process = Command::new(BINARY)
+            .arg("db")
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(data)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(Duration::from_millis(9 * wait));
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
 }

@@ -27,6 +27,8 @@ use lamella_types::SEGMENT_ROOTS;
 
 use crate::{error::ChainOpenError, identity::Identity};
 
+pub use pages::PAGES_STAGE;
+
 /// Findings kept in a report; further ones are counted.
 pub const FINDINGS_MAX: usize = 1_000;
 

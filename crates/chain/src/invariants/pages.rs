@@ -6,6 +6,9 @@ use lamella_tables::{EngineError, PageProgress, TookTooLong};
 
 use super::{Check, Progress, Stage};
 
+/// Name of this stage, in which a snapshot is held between two calls of the progress.
+pub const PAGES_STAGE: &str = "pages of the file";
+
 impl Check<'_> {
     /// E1: one check a page. Its snapshot keeps every page from being reused; that costs nothing until somebody commits.
     pub(super) fn check_pages(&mut self) -> Stage {
@@ -19,7 +22,7 @@ impl Check<'_> {
             if is_late {
                 return ControlFlow::Break(());
             }
-            progress(Progress { stage: "pages of the file", done, total })
+            progress(Progress { stage: PAGES_STAGE, done, total })
         })?;
         if is_late {
             return Err(EngineError::given_up(TookTooLong(time_max)));

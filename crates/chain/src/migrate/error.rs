@@ -19,10 +19,38 @@ pub enum MigrateError {
     #[error("{0}; then run it again: it goes on")]
     Engine(#[from] EngineError),
     /// There is no way from this schema.
-    #[error("the database has schema {found}; this lamella migrates schema 2")]
+    #[error("the database has schema {found}; this lamella migrates schemas 1, 2 and 3")]
     Schema {
         /// Its schema.
         found: u32,
+    },
+    /// There is no way to this schema.
+    #[error("there is no way to schema {to}; this lamella knows 1, 2 and 3")]
+    To {
+        /// What was asked for.
+        to: u32,
+    },
+    /// The older schema has no place for something that the database says.
+    #[error(
+        "schema {to} cannot say the row of table {table}, key {key}: {what}; the database was left as it is"
+    )]
+    Unsayable {
+        /// The schema to be migrated to.
+        to: u32,
+        /// The table.
+        table: &'static str,
+        /// The row.
+        key: String,
+        /// Why not.
+        what: &'static str,
+    },
+    /// A migration to another schema was begun.
+    #[error("a migration to schema {begun} was begun; go on with --to {begun}, or delete {} to give it up", path.display())]
+    OtherTarget {
+        /// The schema that it was begun to.
+        begun: u32,
+        /// The unfinished database.
+        path: PathBuf,
     },
     /// A row of the old database cannot be trusted. Nothing is guessed in its place.
     #[error(

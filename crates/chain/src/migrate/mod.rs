@@ -1,4 +1,4 @@
-//! A database of schema 2 becomes one of schema 3: beside it, in bounded commits, and then in its place.
+//! A database of one schema becomes one of another: beside it, in bounded commits, and then in its place.
 //!
 //! The old database is only read, under the writer's lock, so that no node runs; what is made of it is no database until it
 //! is whole. Each commit moves rows and the frontier with them (`row`), so it may be killed at any instant: run again,
@@ -9,52 +9,57 @@
 //!
 //! | | |
 //! |---|---|
-//! | which rows become what | `steps`, `diffs` |
-//! | what `Meta` said and says now | `old` |
+//! | where a schema keeps its rows | `side` |
+//! | which rows become what | `carry`, `diffs`, `live` |
+//! | in which order, and how many at once | `steps`, `job` |
+//! | what `Meta` says, and whether the other schema can say it | `said` |
+//! | which checks end it | `job`, `whole` |
+//!
+//! There is one step up and one down between any two schemas, made in one go: rows are read as one schema has them and
+//! written as the other does. Invariants are checked where a database is of today's schema, the new one or the old one;
+//! where neither is, that every block is whole.
 //!
 //! Nothing is guessed: a damaged row of the old database is named, and ends it. But a row of an index or of the old live
-//! tree follows from headers and is derived, a vote that cannot be read is left out, and a key whose guard cannot be read
-//! signs no more; the latter two are counted.
+//! tree follows from headers and is derived on the way to today's schema, a vote that cannot be read is left out, and a
+//! key whose guard cannot be read signs no more; the latter two are counted. A row that the other schema cannot say is
+//! named, and there is no way.
 
+mod carry;
 mod diffs;
 mod error;
-mod old;
+mod job;
+mod live;
 mod place;
 mod row;
+mod said;
+mod side;
 mod steps;
+mod whole;
 
 use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
-use lamella_tables::{
-    Database, DatabaseView, LockedView, OpenMode, Options, ReadTxn, SignGuard, Table as _, Votes,
-};
+use lamella_tables::{Database, DatabaseView, LockedView, OpenMode, Options, ReadError, Votes};
 
-use crate::{
-    Identity,
-    identity::{put_schema, schema_row},
-    invariants::{self, Progress},
-    meta::ForkChoiceRow,
-    recover::{self, Recovered},
-};
-use old::Old;
-use row::{Frontier, MigrationRow, Source};
-use steps::{COMPARE, Chunk, STEPS, Step, damaged_indexes, is_derived, of_new};
+use crate::{identity::schema_row, invariants::Progress, recover::Recovered};
+use job::{Ended, Job};
+use row::{MigrationRow, Source};
+use said::Said;
+use side::{Schema, Side};
 
 pub use error::MigrateError;
 
 /// Rows, or blocks with all their parts, that one commit moves.
 const COMMIT_ROWS_MAX: usize = 4_096;
 
-/// The frontier's table once every row of the other tables has been moved and compared.
-const COMPARED: &str = "Meta";
-
 /// A migration to be made.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
-    /// Milliseconds of a slot of the network, which schema 2 did not store.
+    /// The schema to reach; `None` for that of the migration that is under way, else today's.
+    pub to: Option<u32>,
+    /// Milliseconds of a slot of the network, which schemas before 3 do not store.
     pub slot_ms: u64,
     /// Rows moved by one commit.
     pub commit_rows_max: usize,
@@ -64,7 +69,10 @@ pub struct Migration {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Migrated {
     /// The database had this schema already.
-    Nothing,
+    Nothing {
+        /// The schema.
+        schema: u32,
+    },
     /// It has it now.
     Done(Done),
 }
@@ -72,6 +80,12 @@ pub enum Migrated {
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
+    /// The schema that it had.
+    pub from: u32,
+    /// The schema that it has now.
+    pub to: u32,
+    /// Milliseconds of a slot, if the old database said so and the new one does not.
+    pub slot_ms_unsaid: Option<u64>,
     /// Rows that this run moved, a block with its parts counted as one.
     pub rows: u64,
     /// Votes that could not be read and were left out.
@@ -90,11 +104,34 @@ pub struct Done {
     pub old_bytes: u64,
 }
 
+/// What a migration would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The schema that the database has.
+    pub from: u32,
+    /// The schema that it would have.
+    pub to: u32,
+    /// Rows of each table that would go along, but those of `Meta`.
+    pub rows: Vec<(&'static str, u64)>,
+    /// Rows that cannot be read, and would be left out or replaced by what is safe.
+    pub replaced: u64,
+    /// Bytes of the database. The new one takes about as many.
+    pub bytes: u64,
+    /// Whether a migration is under way, with which it would go on.
+    pub is_under_way: bool,
+}
+
 impl Migration {
-    /// A migration of a network with slots of this length.
+    /// A migration to today's schema, or to that which one under way has, of a network with slots of this length.
     #[must_use]
     pub const fn new(slot_ms: u64) -> Self {
-        Self { slot_ms, commit_rows_max: COMMIT_ROWS_MAX }
+        Self { to: None, slot_ms, commit_rows_max: COMMIT_ROWS_MAX }
+    }
+
+    /// A migration to this schema.
+    #[must_use]
+    pub const fn to(schema: u32, slot_ms: u64) -> Self {
+        Self { to: Some(schema), ..Self::new(slot_ms) }
     }
 
     /// Migrates the database at `path`, or goes on with that. `progress` is called after each commit and may stop it.
@@ -103,35 +140,46 @@ impl Migration {
     /// [`MigrateError`]; the old database is as it was.
     ///
     /// # Cost
-    /// Each row is read twice and written once, each state reconstructed and hashed once. The new database takes about
-    /// as much disk as the old one, which stays.
+    /// Each row is read twice and written once, and where either schema is today's, each state reconstructed and hashed
+    /// once. The new database takes about as much disk as the old one, which stays.
     pub fn run(
         &self,
         path: &Path,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Migrated, MigrateError> {
-        let (new_path, old_path) = (place::new(path), place::old(path));
+        let new_path = place::new(path);
+        let begun = place::under_way(path)?;
+        let to = self.target(begun.as_ref(), &new_path)?;
         // Killed between the two renamings: the old database has its new name already.
-        let is_renamed = !path.exists() && new_path.exists() && old_path.exists();
-        let at = if is_renamed { &old_path } else { path };
-        let old = DatabaseView::open_locked(at)?;
-        if old::is_new(&old.read()?)? {
-            return Ok(Migrated::Nothing);
+        let renamed = begun.as_ref().map(|begun| place::old(path, begun.from));
+        let renamed = renamed.filter(|old| !path.exists() && old.exists());
+        let old = DatabaseView::open_locked(renamed.as_deref().unwrap_or(path))?;
+        let from = said::schema(&old.read()?)?;
+        if from == to {
+            return match begun {
+                None => Ok(Migrated::Nothing { schema: to.version() }),
+                Some(MigrationRow { to, .. }) => Err(other_target(to, new_path)),
+            };
         }
-        if !is_renamed && old_path.exists() {
+        let old_path = place::old(path, from);
+        if renamed.is_none() && old_path.exists() {
             return Err(MigrateError::InTheWay { path: old_path });
         }
-        let meta = Old::read(&old.read()?)?;
-        let (new, row, began_again) = self.begin(&old, &meta, &new_path)?;
-        let mut job = Job { old: &old, meta, new, path: &new_path, row, progress, rows: 0 };
+        let said = self.read(&old, from, to)?;
+        let (new, row, began_again) = self.begin(&old, &said, to, &new_path)?;
+        let slot_ms = said.identity.slot_ms;
+        let mut job = Job { old: &old, said, new, path: &new_path, row, progress, rows: 0 };
         let mut ended = Ended::default();
         if schema_row(&job.new.read()?).map_err(|error| of_new(error, &new_path))?.is_none() {
             ended = job.run(self.commit_rows_max)?;
         }
         let Job { new, row, rows, .. } = job;
         drop(new);
-        place::swap(path)?;
+        place::swap(path, from)?;
         Ok(Migrated::Done(Done {
+            from: from.version(),
+            to: to.version(),
+            slot_ms_unsaid: from.is_today().then_some(slot_ms),
             rows,
             votes_dropped: row.votes_dropped,
             keys_silenced: row.keys_silenced,
@@ -143,19 +191,80 @@ impl Migration {
         }))
     }
 
+    /// Says what [`Migration::run`] would do: reads each row, and writes none. `None` if there is nothing to do. Works beside
+    /// a running node.
+    ///
+    /// # Errors
+    /// What would end the migration before its last checks: a row that cannot be trusted or that the other schema cannot
+    /// say, a slot length that cannot be.
+    pub fn look(
+        &self,
+        path: &Path,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Option<Look>, MigrateError> {
+        let begun = place::under_way(path)?;
+        let to = self.target(begun.as_ref(), &place::new(path))?;
+        let old = DatabaseView::open(path)?;
+        let from = said::schema(&old.read()?)?;
+        if from == to {
+            return Ok(None);
+        }
+        self.read(&old, from, to)?.check_slot_length(&old)?;
+        let mut rows = Vec::new();
+        let mut replaced = 0;
+        let tables = steps::all(to);
+        for (done, tables) in (1..).zip(tables) {
+            let looked = (tables.look)(Side { txn: &old.read()?, schema: from }, to)?;
+            rows.push((tables.table, looked.rows));
+            replaced += looked.replaced;
+            let total = steps::all(to).len() as u64;
+            if progress(Progress { stage: tables.table, done, total }).is_break() {
+                return Err(MigrateError::Stopped);
+            }
+        }
+        let (from, to, is_under_way) = (from.version(), to.version(), begun.is_some());
+        Ok(Some(Look { from, to, rows, replaced, bytes: place::bytes(path)?, is_under_way }))
+    }
+
+    /// The schema to reach.
+    fn target(&self, begun: Option<&MigrationRow>, path: &Path) -> Result<Schema, MigrateError> {
+        let begun = begun.map(|begun| begun.to);
+        let Some(to) = self.to else { return Ok(begun.unwrap_or(Schema::Three)) };
+        let to = Schema::of(to).ok_or(MigrateError::To { to })?;
+        match begun {
+            Some(begun) if begun != to => Err(other_target(begun, path.to_owned())),
+            _ => Ok(to),
+        }
+    }
+
+    /// What the old database says, if the other schema can say it.
+    fn read(&self, old: &DatabaseView, from: Schema, to: Schema) -> Result<Said, MigrateError> {
+        let txn = old.read()?;
+        let side = Side { txn: &txn, schema: from };
+        let said = Said::read(side, self.slot_ms)?;
+        said.check_sayable(side, to)?;
+        if to < from {
+            steps::look::<Votes>(side, to)?;
+        }
+        Ok(said)
+    }
+
     /// Opens the new database, made if there is none; one of another state of the old database is thrown away.
     fn begin(
         &self,
         old: &LockedView,
-        meta: &Old,
+        said: &Said,
+        to: Schema,
         path: &Path,
     ) -> Result<(Database, MigrationRow, bool), MigrateError> {
         let stats = old.stats()?;
         let page_bytes = usize::try_from(stats.page_bytes).ok();
-        let options = Options { page_bytes, ..Options::new(OpenMode::Create) };
+        let options = Options { page_bytes, trees: to.trees(), ..Options::new(OpenMode::Create) };
         let row = MigrationRow {
-            source: Source::of(&meta.identity, stats.last_transaction),
-            slot_ms: self.slot_ms,
+            source: Source::of(&said.identity, stats.last_transaction),
+            from: said::schema(&old.read()?)?,
+            to,
+            slot_ms: said.identity.slot_ms,
             votes_dropped: 0,
             keys_silenced: 0,
             frontier: None,
@@ -170,13 +279,15 @@ impl Migration {
         }
         if let Some(found) = found.filter(|_| !began_again) {
             let is_finished = schema_row(&new.read()?)?.is_some();
-            if found.slot_ms != self.slot_ms && !is_finished {
+            if found.slot_ms != row.slot_ms && to.is_today() && !is_finished {
                 let (begun, path) = (found.slot_ms, path.to_owned());
                 return Err(MigrateError::OtherSlotLength { begun, path });
             }
             return Ok((new, found, false));
         }
-        meta.check_slot_length(old, self.slot_ms)?;
+        if to.is_today() {
+            said.check_slot_length(old)?;
+        }
         let mut txn = new.write()?;
         row.put(&mut txn)?;
         txn.commit()?;
@@ -184,163 +295,18 @@ impl Migration {
     }
 }
 
-/// What moving the rows found.
-#[derive(Default)]
-struct Ended {
-    recovered: Recovered,
-    diverged: Option<String>,
+fn other_target(begun: Schema, path: PathBuf) -> MigrateError {
+    MigrateError::OtherTarget { begun: begun.version(), path }
 }
 
-/// A migration under way.
-struct Job<'a> {
-    old: &'a LockedView,
-    meta: Old,
-    new: Database,
-    /// Of the new database.
-    path: &'a Path,
-    row: MigrationRow,
-    progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
-    rows: u64,
-}
-
-impl Job<'_> {
-    fn run(&mut self, commit_rows_max: usize) -> Result<Ended, MigrateError> {
-        let mut diverged = None;
-        if !self.is_compared()? {
-            let found = self.last_row()?;
-            if found != self.row.frontier {
-                let said = self.row.frontier.as_ref();
-                diverged = Some(said.map_or_else(|| "no row".to_owned(), Frontier::to_string));
-            }
-            self.copy(found, commit_rows_max)?;
-            self.compare()?;
-            self.put_meta()?;
-        }
-        let recovered = self.derive()?;
-        self.check()?;
-        let mut txn = self.new.write()?;
-        put_schema(&mut txn)?;
-        txn.commit()?;
-        Ok(Ended { recovered, diverged })
-    }
-
-    /// What follows from headers, states and votes: all of it where the old indexes had rows that could not be read.
-    fn derive(&self) -> Result<Recovered, MigrateError> {
-        let damaged = damaged_indexes(&self.old.read()?)?;
-        if damaged.is_empty() {
-            return Ok(recover::open(&self.new)?.1);
-        }
-        let (_, recovered) = recover::derive(&self.new)?;
-        let txn = self.new.read()?;
-        for damage in damaged {
-            if !is_derived(&txn, &damage)? {
-                return Err(MigrateError::Damaged(damage));
-            }
-        }
-        Ok(recovered)
-    }
-
-    /// Whether everything has been moved and compared: the rows of `Meta` come after that.
-    fn is_compared(&self) -> Result<bool, MigrateError> {
-        let row = ForkChoiceRow::read(&self.new.read()?);
-        Ok(row.map_err(|error| of_new(error, self.path))?.is_some())
-    }
-
-    /// The last row that the new tables hold.
-    fn last_row(&self) -> Result<Option<Frontier>, MigrateError> {
-        let txn = self.new.read()?;
-        for step in STEPS.iter().rev() {
-            let last = (step.last)(&txn).map_err(|error| of_new(error, self.path))?;
-            if let Some(key) = last {
-                return Ok(Some(Frontier { table: step.table.to_owned(), key }));
-            }
-        }
-        Ok(None)
-    }
-
-    fn copy(&mut self, from: Option<Frontier>, rows_max: usize) -> Result<(), MigrateError> {
-        let first =
-            from.as_ref().and_then(|from| STEPS.iter().position(|step| step.table == from.table));
-        let mut after = from.map(|from| from.key).unwrap_or_default();
-        for step in &STEPS[first.unwrap_or_default()..] {
-            let (total, mut done) = (step.counts)(&self.old.read()?, &self.new.read()?)?;
-            loop {
-                let chunk = self.copy_chunk(step, &after, rows_max)?;
-                if let Some(key) = chunk.last {
-                    after = key;
-                }
-                self.rows += chunk.rows;
-                done += chunk.rows;
-                self.tell(step.table, done, total)?;
-                if chunk.is_end {
-                    break;
-                }
-            }
-            after.clear();
-        }
-        Ok(())
-    }
-
-    /// One commit: rows, and the frontier behind them.
-    fn copy_chunk(
-        &mut self,
-        step: &Step,
-        after: &[u8],
-        rows_max: usize,
-    ) -> Result<Chunk, MigrateError> {
-        let mut txn = self.new.write()?;
-        let chunk = (step.copy)(&self.old.read()?, &mut txn, after, rows_max)?;
-        if let Some(key) = &chunk.last {
-            let (table, key) = (step.table.to_owned(), key.clone());
-            self.row.frontier = Some(Frontier { table, key });
-            self.row.put(&mut txn)?;
-            txn.commit()?;
-        }
-        Ok(chunk)
-    }
-
-    /// Every row of the old database is in the new one, and no other.
-    fn compare(&mut self) -> Result<(), MigrateError> {
-        let total = COMPARE.len() as u64;
-        for (done, (table, compare)) in (1..).zip(COMPARE) {
-            let compared = compare(&self.old.read()?, &self.new.read()?, self.path)?;
-            match table {
-                Votes::NAME => self.row.votes_dropped = compared.replaced,
-                SignGuard::NAME => self.row.keys_silenced = compared.replaced,
-                _ => {}
-            }
-            self.tell("comparing tables", done, total)?;
-        }
-        self.meta.compare_live_tree(&self.old.read()?, &self.new.read()?)
-    }
-
-    fn put_meta(&mut self) -> Result<(), MigrateError> {
-        let mut txn = self.new.write()?;
-        self.meta.identity(self.row.slot_ms).put_row(&mut txn)?;
-        self.meta.extent().put(&mut txn)?;
-        self.meta.fork_choice().put(&mut txn)?;
-        self.row.frontier = Some(Frontier { table: COMPARED.to_owned(), key: Vec::new() });
-        self.row.put(&mut txn)?;
-        txn.commit()?;
-        self.tell("head and checkpoints", 1, 1)
-    }
-
-    /// Every invariant, of a database that does not say its schema yet.
-    fn check(&mut self) -> Result<(), MigrateError> {
-        let identity = |txn: &ReadTxn<'_>| Identity::read_row(txn).map(Some);
-        let report =
-            invariants::check(&self.new, identity, invariants::all_lanes(), self.progress)?;
-        match report.findings.into_iter().next() {
-            None if report.stopped => Err(MigrateError::Stopped),
-            None => Ok(()),
-            Some(first) => Err(MigrateError::Findings { count: report.finding_count, first }),
-        }
-    }
-
-    fn tell(&mut self, stage: &'static str, done: u64, total: u64) -> Result<(), MigrateError> {
-        match (self.progress)(Progress { stage, done, total }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(MigrateError::Stopped),
-        }
+/// What an unreadable row of the new database means: it is not what was written.
+fn of_new(error: ReadError, path: &Path) -> MigrateError {
+    match error {
+        ReadError::Damaged(damage) => MigrateError::Differs {
+            table: damage.table,
+            key: damage.key_text(),
+            path: path.to_owned(),
+        },
+        ReadError::Engine(error) => MigrateError::Engine(error),
     }
 }

@@ -4,19 +4,21 @@
 //! format: u8 = 1 | genesis time: u64 BE | registry root: 32 | transaction of the old database: u64 BE
 //! | slot length in ms: u64 BE | votes dropped: u64 BE | keys silenced: u64 BE
 //! | table: length u8, ASCII | key of its last row: length u8, bytes
+//! | schema of the old database: u32 BE | schema of the new one: u32 BE; without both they are 2 and 3
 //! ```
 //!
-//! It stays when the migration is over; a later version may append to it.
+//! It stays when the migration is over, and says where the rows came from; a later version may append to it.
 
 use std::fmt;
 
 use lamella_tables::{Bytes, Meta, MetaName, Read, ReadError, WriteTxn};
 use lamella_types::Root;
 
-use crate::{identity::bad_row, schema2::OldIdentity};
+use super::side::Schema;
+use crate::{Identity, identity::bad_row};
 
 /// Name of the row.
-const MIGRATION: &str = "migration";
+pub(super) const MIGRATION: &str = "migration";
 
 const FORMAT: u8 = 1;
 
@@ -30,8 +32,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) const fn of(identity: &OldIdentity, transaction: u64) -> Self {
-        let OldIdentity { genesis_time, registry_root, .. } = *identity;
+    pub(super) const fn of(identity: &Identity, transaction: u64) -> Self {
+        let Identity { genesis_time, registry_root, .. } = *identity;
         Self { genesis_time, registry_root, transaction }
     }
 }
@@ -55,6 +57,8 @@ impl fmt::Display for Frontier {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MigrationRow {
     pub(super) source: Source,
+    pub(super) from: Schema,
+    pub(super) to: Schema,
     pub(super) slot_ms: u64,
     /// Votes that could not be read.
     pub(super) votes_dropped: u64,
@@ -91,6 +95,9 @@ impl MigrationRow {
             bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
             bytes.extend(text.iter().take(usize::from(u8::MAX)));
         }
+        for schema in [self.from, self.to] {
+            bytes.extend_from_slice(&schema.version().to_be_bytes());
+        }
         bytes
     }
 
@@ -104,7 +111,16 @@ impl MigrationRow {
         let (length, rest) = rest.split_first()?;
         let (table, rest) = rest.split_at_checked(usize::from(*length))?;
         let (length, rest) = rest.split_first()?;
-        let key = rest.get(..usize::from(*length))?.to_vec();
+        let (key, rest) = rest.split_at_checked(usize::from(*length))?;
+        let key = key.to_vec();
+        let (from, to) = match rest.split_first_chunk() {
+            None if rest.is_empty() => (Schema::Two, Schema::Three),
+            versions => {
+                let (from, rest) = versions?;
+                let (to, _) = rest.split_first_chunk()?;
+                (Schema::of(u32::from_be_bytes(*from))?, Schema::of(u32::from_be_bytes(*to))?)
+            }
+        };
         let source = Source {
             genesis_time: u64::from_be_bytes(*genesis_time),
             registry_root: Root::new(*registry_root),
@@ -114,6 +130,8 @@ impl MigrationRow {
         let frontier = (!table.is_empty()).then_some(Frontier { table, key });
         Some(Self {
             source,
+            from,
+            to,
             slot_ms: u64::from_be_bytes(*slot_ms),
             votes_dropped: u64::from_be_bytes(*votes_dropped),
             keys_silenced: u64::from_be_bytes(*keys_silenced),
@@ -129,7 +147,16 @@ mod tests {
     fn row(frontier: Option<Frontier>) -> MigrationRow {
         let (genesis_time, registry_root) = (7, Root::new([9; 32]));
         let source = Source { genesis_time, registry_root, transaction: 258 };
-        MigrationRow { source, slot_ms: 4000, votes_dropped: 3, keys_silenced: 1, frontier }
+        let (from, to) = (Schema::Three, Schema::One);
+        MigrationRow {
+            source,
+            from,
+            to,
+            slot_ms: 4000,
+            votes_dropped: 3,
+            keys_silenced: 1,
+            frontier,
+        }
     }
 
     #[test]
@@ -143,6 +170,7 @@ mod tests {
             &[5],
             b"Votes",
             &[2, 1, 2],
+            &[0, 0, 0, 3, 0, 0, 0, 1],
         ];
         assert_eq!(row(Some(frontier)).encode(), expected.concat());
     }
@@ -153,9 +181,14 @@ mod tests {
         for row in [row(None), row(Some(frontier))] {
             let bytes = row.encode();
             assert_eq!(MigrationRow::decode(&bytes).as_ref(), Some(&row));
-            for length in 0..bytes.len() {
+            let bare = bytes.len() - 8;
+            for length in (0..bytes.len()).filter(|length| *length != bare) {
                 assert_eq!(MigrationRow::decode(&bytes[..length]), None);
             }
+            // As builds wrote it that knew one way.
+            let (from, to) = (Schema::Two, Schema::Three);
+            let before = MigrationRow { from, to, ..row.clone() };
+            assert_eq!(MigrationRow::decode(&bytes[..bare]), Some(before));
             assert_eq!(MigrationRow::decode(&[&bytes[..], &[8; 3]].concat()), Some(row));
         }
     }

@@ -249,7 +249,9 @@ impl Work<'_, '_> {
         };
         let body = look(block_store::body(&self.txn, &key, header).map(Some))?.sound();
         let block = body.map(|body| Block::from_parts(header, body));
-        let proof = block.and_then(|block| self.shared.source.proof(&key, &block));
+        let proof = block.and_then(|block| {
+            self.shared.source.proof(&key, &block, &self.shared.identity.proof_scheme)
+        });
         if let Some(proof) = proof {
             if unchecked.replaced(&key) {
                 unchecked.put(&mut self.txn)?;

@@ -81,8 +81,13 @@ pub trait Source {
         None
     }
 
-    /// A block's proof. This one is believed: who gives it has checked it.
-    fn proof(&mut self, _key: &SlotRoot, _block: &Block) -> Option<MultiMessageAggregate> {
+    /// A block's proof under this scheme. It is believed: who gives it has checked it.
+    fn proof(
+        &mut self,
+        _key: &SlotRoot,
+        _block: &Block,
+        _scheme: &str,
+    ) -> Option<MultiMessageAggregate> {
         None
     }
 }

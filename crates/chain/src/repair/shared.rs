@@ -142,8 +142,9 @@ impl Work<'_, '_> {
             Some(oldest) => look(self.txn.get::<Headers>(&oldest))?.sound(),
             None => None,
         };
-        let (Some(oldest), Some(header)) = (oldest, header) else {
-            let why = format!("{from}; the oldest block cannot be read, which it names");
+        let (Some(oldest), Some(header), true) = (oldest, header, self.is_one_run()?) else {
+            let why =
+                format!("{from}; the blocks here are not one run from the oldest to the head");
             self.cannot::<Meta>(&name, why);
             return Ok(());
         };
@@ -165,6 +166,21 @@ impl Work<'_, '_> {
         extent.put(&mut self.txn)?;
         self.told::<Meta>(&name, from, To::Row, "blocks and proofs bear it out");
         Ok(())
+    }
+
+    /// Whether each canonical block is the child of the one before.
+    fn is_one_run(&self) -> Result<bool, EngineError> {
+        let mut before = None;
+        for row in self.txn.scan::<Canonical>(0)? {
+            let Some((slot, root)) = look(row.map(Some))?.sound() else { return Ok(false) };
+            let header = look(self.txn.get::<Headers>(&SlotRoot::new(slot, root)))?.sound();
+            let Some(header) = header else { return Ok(false) };
+            if before.is_some_and(|before| before != header.parent_root) {
+                return Ok(false);
+            }
+            before = Some(root);
+        }
+        Ok(true)
     }
 
     /// Upholds P2: where it cannot be read which proofs are unchecked, all are.

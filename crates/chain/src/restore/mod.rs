@@ -37,7 +37,7 @@ use lamella_types::{BlockBody, BlockHeader, MultiMessageAggregate, Root, Slot, S
 
 use crate::{
     beside::{self, RESTORING, beside},
-    identity::{Identity, put_schema},
+    identity::{Identity, SCHEMA_VERSION, put_schema},
     invariants::{self, Progress},
     meta::ForkChoiceRow,
     recover,
@@ -306,7 +306,7 @@ impl Restoration {
         database.flush()?;
         let mut txn = database.write()?;
         RestorationRow::delete(&mut txn)?;
-        put_schema(&mut txn)?;
+        put_schema(&mut txn, SCHEMA_VERSION)?;
         txn.commit()?;
         database.flush()?;
         drop(database);

@@ -29,13 +29,16 @@ pub struct OldDiff<'a> {
 }
 
 impl<'a> OldDiff<'a> {
+    /// First byte of a diff.
+    pub const FORMAT: u8 = 1;
+
     /// The diff of the block at `slot`.
     ///
     /// # Errors
     /// Bytes that do not begin as a diff does.
     pub fn decode(bytes: &'a [u8], slot: Slot) -> Result<Self, FormatError> {
         let mut reader = Reader::new(bytes);
-        if reader.byte("format")? != 1 {
+        if reader.byte("format")? != Self::FORMAT {
             return Err(FormatError { what: "format", position: 0 });
         }
         let validator_count = reader.varint("validators")?;

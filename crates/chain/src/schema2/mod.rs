@@ -11,14 +11,15 @@
 //! | diffs name base, anchor and checkpoints by slot and root | by slot, where the branch gives the root |
 //! | an identity without slot length | with it: whoever migrates has to say it |
 //!
-//! Frozen: these bytes lie on disks. Nothing here changes; it goes when the last such directory has.
+//! Frozen: these bytes lie on disks. Nothing here changes; it goes when the last such directory has. What is read here is
+//! written too, for directories that go back.
 
 mod alone;
 mod diff;
 
 use lamella_fork_choice::VoteRow;
 use lamella_tables::{Key as _, SlotRoot};
-use lamella_types::{Checkpoint, Decode as _, Root, Slot};
+use lamella_types::{Checkpoint, Decode as _, Root, Slot, to_ssz};
 
 use crate::vote_rows;
 
@@ -27,6 +28,9 @@ pub use diff::OldDiff;
 
 /// The version that its schema row says.
 pub const VERSION: u32 = 2;
+
+/// Name of the row of `Meta` that says how far proofs have been pruned.
+pub const FLOOR: &str = "signature_floor";
 
 /// Its trees, one for each table, in the order of their declaration.
 pub const TREES: [&str; 13] = [
@@ -57,6 +61,14 @@ pub struct OldIdentity {
 }
 
 impl OldIdentity {
+    /// The row's value.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let Self { genesis_time, registry_root, proof_scheme } = self;
+        [&genesis_time.to_be_bytes()[..], registry_root.as_bytes(), proof_scheme.as_bytes()]
+            .concat()
+    }
+
     /// The identity in a row's value.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
@@ -86,6 +98,14 @@ pub struct OldForkChoice {
 }
 
 impl OldForkChoice {
+    /// The row's value.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let roots = [self.head, self.safe_target].map(|root| root.as_bytes().to_vec());
+        let checkpoints = [to_ssz(&self.justified), to_ssz(&self.finalized)];
+        [roots.concat(), checkpoints.concat(), self.time.to_le_bytes().to_vec()].concat()
+    }
+
     /// The view in a row's value.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {

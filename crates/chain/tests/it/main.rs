@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod copy;
 mod golden;
-#[path = "../golden/schema2/unpack.rs"]
+#[path = "../golden/unpack.rs"]
 mod golden_directory;
 mod migrate;
 mod schema2;
+mod ways;
 
 use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path, sync::Arc};
 

@@ -10,7 +10,7 @@ use std::{
 
 use lamella_block_store::Extent;
 use lamella_chain::{
-    Chain, ChainOpenError, Found, ReadOnlyChain, Settings,
+    Chain, ChainOpenError, Found, ReadOnlyChain, SCHEMA_VERSION, Settings,
     migrate::{Done, MigrateError, Migrated, Migration},
     schema2::{Alone, LiveChain},
 };
@@ -20,36 +20,46 @@ use lamella_tables::{
 };
 use lamella_types::Root;
 
-use crate::golden_directory::{GENESIS_TIME, HEAD_SLOT, SLOT_MS, unpack};
+use crate::golden_directory::{GOLDEN, Golden, SLOT_MS};
 
-/// A data directory whose database is the golden one.
-struct Data(tempfile::TempDir);
+const GENESIS_TIME: u64 = GOLDEN[1].genesis_time;
+
+/// A data directory whose database is a golden one.
+pub(crate) struct Data(tempfile::TempDir);
 
 impl Data {
-    fn golden() -> Self {
+    pub(crate) fn golden() -> Self {
+        Self::of(&GOLDEN[1])
+    }
+
+    pub(crate) fn of(golden: &Golden) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = Self(folder);
         fs::create_dir(data.db()).unwrap();
-        unpack(&data.db());
-        data.set_last_written(HEAD_SLOT * SLOT_MS);
+        golden.unpack(&data.db());
+        data.set_last_written(golden);
         data
     }
 
-    /// Milliseconds after genesis.
-    fn set_last_written(&self, since_genesis_ms: u64) {
+    /// At the slot of its head.
+    fn set_last_written(&self, golden: &Golden) {
         let time = UNIX_EPOCH
-            + Duration::from_secs(GENESIS_TIME)
-            + Duration::from_millis(since_genesis_ms);
+            + Duration::from_secs(golden.genesis_time)
+            + Duration::from_millis(golden.head_slot * SLOT_MS);
         let file = File::options().write(true).open(self.db().join("mdbx.dat")).unwrap();
         file.set_modified(time).unwrap();
     }
 
-    fn db(&self) -> PathBuf {
+    pub(crate) fn db(&self) -> PathBuf {
         self.0.path().join("db")
     }
 
-    fn beside(&self, suffix: &str) -> PathBuf {
+    pub(crate) fn beside(&self, suffix: &str) -> PathBuf {
         self.0.path().join(format!("db{suffix}"))
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.0.path()
     }
 
     fn migrate(&self) -> Result<Done, MigrateError> {
@@ -58,7 +68,16 @@ impl Data {
 
     /// Stopped at the call of `progress` after these.
     fn migrate_until(&self, rows: usize, calls: u64) -> Result<Done, MigrateError> {
-        let migration = Migration { slot_ms: SLOT_MS, commit_rows_max: rows };
+        self.migrate_to(SCHEMA_VERSION, rows, calls)
+    }
+
+    pub(crate) fn migrate_to(
+        &self,
+        to: u32,
+        rows: usize,
+        calls: u64,
+    ) -> Result<Done, MigrateError> {
+        let migration = Migration { commit_rows_max: rows, ..Migration::to(to, SLOT_MS) };
         let mut called = 0;
         let done = migration.run(&self.db(), &mut |_| {
             called += 1;
@@ -66,7 +85,7 @@ impl Data {
         })?;
         match done {
             Migrated::Done(done) => Ok(done),
-            Migrated::Nothing => panic!("there was something to migrate"),
+            Migrated::Nothing { .. } => panic!("there was something to migrate"),
         }
     }
 
@@ -77,7 +96,7 @@ impl Data {
         change(&mut txn);
         txn.commit().unwrap();
         drop(database);
-        self.set_last_written(43 * SLOT_MS);
+        self.set_last_written(&GOLDEN[1]);
     }
 
     fn refusal(&self) -> String {
@@ -90,14 +109,14 @@ impl Data {
     }
 }
 
-fn schema2_trees() -> Vec<&'static str> {
+pub(crate) fn schema2_trees() -> Vec<&'static str> {
     lamella_chain::schema2::TREES.to_vec()
 }
 
-type Rows = BTreeMap<(String, Vec<u8>), Vec<u8>>;
+pub(crate) type Rows = BTreeMap<(String, Vec<u8>), Vec<u8>>;
 
 /// Every row of these trees as it is stored.
-fn all_rows_of(path: &Path, names: &[&str]) -> Rows {
+pub(crate) fn all_rows_of(path: &Path, names: &[&str]) -> Rows {
     let database = DatabaseView::open(path).unwrap();
     let txn = database.read().unwrap();
     let mut all = Rows::new();
@@ -110,11 +129,11 @@ fn all_rows_of(path: &Path, names: &[&str]) -> Rows {
     all
 }
 
-fn all_rows(path: &Path) -> Rows {
+pub(crate) fn all_rows(path: &Path) -> Rows {
     all_rows_of(path, &trees().collect::<Vec<_>>())
 }
 
-fn assert_clean(path: &Path) {
+pub(crate) fn assert_clean(path: &Path) {
     let database = DatabaseView::open(path).unwrap();
     let report = lamella_chain::verify(&database, &mut |_| ControlFlow::Continue(())).unwrap();
     assert!(report.is_clean() && report.unknown_meta.is_empty(), "{report:?}");
@@ -184,7 +203,7 @@ fn everything_comes_along_and_the_node_goes_on() {
     assert_eq!(chain.reserve_slot(guarded[0], &keys[..1]).unwrap().allowed, []);
     drop(chain);
     let again = Migration::new(SLOT_MS).run(&data.db(), &mut |_| ControlFlow::Continue(()));
-    assert_eq!(again.unwrap(), Migrated::Nothing);
+    assert_eq!(again.unwrap(), Migrated::Nothing { schema: SCHEMA_VERSION });
 }
 
 #[test]

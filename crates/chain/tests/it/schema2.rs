@@ -10,9 +10,9 @@ use lamella_chain::{
 use lamella_tables::{DatabaseView, Key as _, SlotRoot};
 use lamella_types::Root;
 
-use crate::golden_directory::unpack;
+use crate::golden_directory::GOLDEN;
 
-const INFO: &str = include_str!("../golden/schema2/info.json");
+const INFO: &str = GOLDEN[1].info;
 
 /// Every row of a tree, its seal taken off.
 fn rows(database: &DatabaseView, tree: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
@@ -25,7 +25,7 @@ fn rows(database: &DatabaseView, tree: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
 #[test]
 fn it_is_known_for_what_it_is_by_every_way_in_and_left_as_it_was() {
     let directory = tempfile::tempdir().unwrap();
-    unpack(directory.path());
+    GOLDEN[1].unpack(directory.path());
     let before = fs::read(directory.path().join("mdbx.dat")).unwrap();
     let opened = [Chain::find(directory.path()).err(), ReadOnlyChain::open(directory.path()).err()];
     for error in opened {
@@ -46,7 +46,7 @@ fn it_is_known_for_what_it_is_by_every_way_in_and_left_as_it_was() {
 #[test]
 fn its_rows_say_what_its_own_build_said_of_it() {
     let directory = tempfile::tempdir().unwrap();
-    unpack(directory.path());
+    GOLDEN[1].unpack(directory.path());
     let database = DatabaseView::open(directory.path()).unwrap();
     let says = |text: String| assert!(INFO.contains(&text), "{text} in {INFO}");
 
@@ -90,7 +90,7 @@ fn its_rows_say_what_its_own_build_said_of_it() {
 #[test]
 fn its_trees_are_all_there_are() {
     let directory = tempfile::tempdir().unwrap();
-    unpack(directory.path());
+    GOLDEN[1].unpack(directory.path());
     let database = DatabaseView::open(directory.path()).unwrap();
     let txn = database.read().unwrap();
     for tree in schema2::TREES {

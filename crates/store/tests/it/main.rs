@@ -4,5 +4,9 @@
 mod api;
 #[path = "../../examples/client/main.rs"]
 mod client;
+#[path = "../../examples/ethlambda/main.rs"]
+mod ethlambda;
+#[path = "ethlambda.rs"]
+mod ethlambda_laws;
 mod example;
 mod store;

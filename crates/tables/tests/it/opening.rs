@@ -4,12 +4,13 @@ use std::{
     fs,
     io::Write as _,
     path::Path,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use lamella_tables::{
-    Bytes, Canonical, Consequence, Database, DatabaseView, OpenError, OpenMode, Options, Read,
-    Signatures, SlotRoot, trees,
+    Bytes, Canonical, Consequence, Database, DatabaseView, Durability, OpenError, OpenMode,
+    Options, Read, Signatures, SlotRoot, trees,
 };
 use lamella_types::Root;
 
@@ -230,4 +231,53 @@ fn a_file_that_lost_its_end_is_refused_by_name_if_a_page_in_use_is_gone_else_gro
             assert_eq!(txn.get::<Signatures>(&key).unwrap(), Some(value));
         }
     }
+}
+
+/// The environment variable that says which directory another process opens.
+const OPEN: &str = "LAMELLA_TEST_OPEN_LAZY";
+
+/// Not a test by itself: a lazy writer in another process, as the engine lets nobody open a file twice in one.
+#[test]
+fn opens_a_lazy_writer_if_told_to() {
+    let Some(path) = std::env::var_os(OPEN) else { return };
+    let durability = Durability::Lazy;
+    let options = Options { durability, ..Options::new(OpenMode::Existing) };
+    let opened = Database::open(Path::new(&path), options);
+    assert!(opened.is_ok(), "{}", opened.unwrap_err());
+}
+
+/// Opens for reading, as a tool does, and then begins to open a lazy writer beside it.
+fn open_lazy_beside_a_reader() -> (tempfile::TempDir, DatabaseView, Child) {
+    let (directory, database) = new_database();
+    drop(database);
+    let reader = DatabaseView::open(directory.path()).unwrap();
+    let writer = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", "opening::opens_a_lazy_writer_if_told_to"])
+        .env(OPEN, directory.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    (directory, reader, writer)
+}
+
+/// Symptom: a node with `--lazy-commits` that started while `lamella db info` ran ended with `MDBX_INCOMPATIBLE`.
+/// Mechanism: who opens the files first says for all how commits are made, a reader too.
+/// Fix: a writer waits for such a reader, and names the trouble if it stays.
+#[test]
+fn a_lazy_writer_waits_for_a_reader_that_was_there_first() {
+    let (_directory, reader, mut writer) = open_lazy_beside_a_reader();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(writer.try_wait().unwrap().is_none());
+    drop(reader);
+    assert!(writer.wait().unwrap().success());
+}
+
+#[test]
+fn a_reader_that_stays_is_named_as_what_keeps_a_lazy_writer_out() {
+    let (_directory, _reader, writer) = open_lazy_beside_a_reader();
+    let output = writer.wait_with_output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("was there first"), "{said}");
 }

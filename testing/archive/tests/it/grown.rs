@@ -11,7 +11,7 @@ use std::{
 
 use lamella::import::{BATCH_BLOCKS_MAX, Importer};
 use lamella_archive::{Network, NetworkId};
-use lamella_benches::{BlockSource, Finality, SMALL, registry};
+use lamella_benches::{BlockSource, Finality, SMALL, blocks::child, registry};
 use lamella_chain::{Bootstrap, Chain, Identity, Progress, ReadOnlyChain, Settings};
 use lamella_shipping::{
     ShippingError,
@@ -21,14 +21,13 @@ use lamella_shipping::{
     seal::Shipped,
     store::{Access, Store},
 };
-use lamella_state_transition::compute_post_state;
 use lamella_tables::{
     Anchors, Bodies, Canonical, DatabaseView, Diffs, Durability, Headers, History, Key, Read as _,
     Registries, SegmentKey, SlotRoot, Slots, Table,
 };
 use lamella_types::{
-    Block, BlockBody, MultiMessageAggregate, ProofBytes, Root, SignedBlock, Slot, State,
-    genesis_state, hash_tree_root, latest_block_root, limits::SLOT_MS,
+    Block, MultiMessageAggregate, ProofBytes, Root, SignedBlock, Slot, State, genesis_state,
+    hash_tree_root, limits::SLOT_MS,
 };
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
 use tempfile::TempDir;
@@ -105,32 +104,13 @@ fn unproved(block: Block) -> SignedBlock {
     SignedBlock { block, proof }
 }
 
-/// A child without votes, and its post-state.
-fn child(parent: &State, slot: Slot) -> (Block, State) {
-    let mut block = Block {
-        slot,
-        proposer_index: slot % parent.validators.len() as u64,
-        parent_root: latest_block_root(parent),
-        state_root: Root::ZERO,
-        body: BlockBody::default(),
-    };
-    let (post_state, state_root) = compute_post_state(parent, &block).unwrap();
-    block.state_root = state_root;
-    (block, post_state)
-}
-
 fn blocks(script: &Script, genesis: &State) -> Vec<SignedBlock> {
-    let mut finality = Finality::Healthy;
-    let mut source = BlockSource::new(genesis, finality);
+    let mut source = BlockSource::new(genesis, Finality::Healthy);
     let mut blocks = Vec::new();
     while source.state().slot < script.last {
         let parent = source.state().slot;
-        let wanted =
-            if script.stall.contains(&parent) { Finality::Stalled(0) } else { Finality::Healthy };
-        if finality != wanted {
-            finality = wanted;
-            source = BlockSource::new(&source.state().clone(), finality);
-        }
+        let is_stalled = script.stall.contains(&parent);
+        source.set_finality(if is_stalled { Finality::Stalled(0) } else { Finality::Healthy });
         let mut slot = parent + 1;
         if let Some((_, end)) =
             script.empty.iter().find(|(first, end)| (*first..*end).contains(&slot))
@@ -140,12 +120,10 @@ fn blocks(script: &Script, genesis: &State) -> Vec<SignedBlock> {
             slot += 1;
         }
         if slot.is_multiple_of(script.fork_every) {
-            blocks.push(unproved(child(source.state(), slot + 1).0));
+            blocks.push(unproved(child(source.state(), slot + 1, Vec::new()).0));
         }
         let block = if slot > parent + 1 || parent < 2 {
-            let (block, post_state) = child(source.state(), slot);
-            source = BlockSource::new(&post_state, finality);
-            block
+            source.skip_to(slot)
         } else {
             source.next_block()
         };

@@ -3,15 +3,22 @@
 use std::{collections::BTreeMap, fs, ops::ControlFlow};
 
 use lamella_chain::{
-    repair::{Mode, RepairReport, Source, repair},
+    repair::{Mode, RepairReport, Source, To, repair},
     verify,
 };
 use lamella_shipping::{parts::Parts, remote::Remote};
 use lamella_state_transition::compute_post_state;
-use lamella_tables::{Database, DatabaseView, OpenMode, Options, SegmentKey, SlotRoot, TABLES};
-use lamella_types::{Block, BlockBody, BlockHeader, Root, Segment, State, Validators};
+use lamella_tables::{
+    Database, DatabaseView, Key as _, OpenMode, Options, SegmentKey, SlotRoot, TABLES,
+};
+use lamella_types::{
+    Block, BlockBody, BlockHeader, MultiMessageAggregate, Root, Segment, State, Validators,
+};
 
-use crate::grown::{SMALL_CHAIN, go_on, small};
+use crate::{
+    grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, small},
+    proofs::ship,
+};
 
 /// The transition, and the archive.
 struct Archive<'a>(Parts<'a>);
@@ -31,6 +38,12 @@ impl Source for Archive<'_> {
 
     fn registry(&mut self, root: &Root) -> Option<Validators> {
         self.0.registry(root)
+    }
+
+    /// Under `trust` every proof is good.
+    fn proof(&mut self, key: &SlotRoot, _: &Block, scheme: &str) -> Option<MultiMessageAggregate> {
+        assert_eq!(scheme, "trust");
+        self.0.proof(key)
     }
 }
 
@@ -113,4 +126,37 @@ fn what_the_archive_lost_as_well_is_left() {
     assert!(done.unrepaired.iter().any(|row| (row.table, &row.key) == (body.0, &body.1)));
     assert_eq!(archive.0.failures().count(), 1);
     assert!(!rows(&path).contains_key(&body));
+}
+
+/// Proofs come from the sidecar, if it is the block's; else they are marked.
+#[test]
+fn a_lost_proof_comes_from_the_sidecar() {
+    let (_folder, remote, _) = small();
+    ship(&SMALL_CHAIN.chain, &remote, SMALL_SEGMENTS);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    SMALL_CHAIN.copy_to(&path);
+    let before = rows(&path);
+    let block = |(table, key): &&(&'static str, Vec<u8>)| {
+        let key = SlotRoot::decode(key).filter(|_| *table == "Signatures");
+        key.filter(|key| (1..1_100).contains(&key.slot))
+    };
+    let is_canonical = |key: SlotRoot| SMALL_CHAIN.root_at(key.slot) == Some(key.root);
+    let sealed = before.keys().filter(|place| block(place).is_some_and(is_canonical));
+    let fork = before.keys().find(|place| block(place).is_some_and(|key| !is_canonical(key)));
+    let (sealed, fork) = (sealed.take(5).cloned().collect::<Vec<_>>(), fork.unwrap().clone());
+    let lose = |places: &[(&'static str, Vec<u8>)]| {
+        let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
+        let mut txn = database.write().unwrap();
+        for (table, key) in places {
+            assert!(txn.delete_raw(table, key).unwrap());
+        }
+        txn.commit().unwrap();
+    };
+    lose(&sealed);
+    assert_eq!(repaired(&path, &remote).repair_count, 5);
+    assert!(rows(&path) == before);
+    lose(std::slice::from_ref(&fork));
+    let done = repaired(&path, &remote);
+    assert_eq!((done.repairs[0].to, &done.repairs[0].key), (To::Mark, &fork.1));
 }

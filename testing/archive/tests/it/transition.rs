@@ -3,6 +3,7 @@
 use std::fs;
 
 use lamella_archive::{Frontier, Network, ObjectName, PostState, SegmentBuilder};
+use lamella_benches::blocks::child;
 use lamella_shipping::{
     ShippingError,
     archiver::{self, Known},
@@ -11,8 +12,7 @@ use lamella_shipping::{
     store::{Access, Store},
     verifier::{Depth, Verify},
 };
-use lamella_state_transition::compute_post_state;
-use lamella_types::{Block, BlockBody, Checkpoint, Root, State, latest_block_root};
+use lamella_types::{Checkpoint, Root};
 
 use crate::grown::{GROWN, SEGMENTS, SMALL_CHAIN, go_on, shipped};
 
@@ -30,20 +30,6 @@ fn the_transition_makes_every_archived_state_again() {
     assert_eq!((verified.below, verified.transitions), (1501, verified.states));
 }
 
-/// A block after a parent, with the state root that it has to name.
-fn child(parent: &State, slot: u64) -> (Block, State) {
-    let mut block = Block {
-        slot,
-        proposer_index: slot % parent.validators.len() as u64,
-        parent_root: latest_block_root(parent),
-        state_root: Root::ZERO,
-        body: BlockBody::default(),
-    };
-    let (state, root) = compute_post_state(parent, &block).unwrap();
-    block.state_root = root;
-    (block, state)
-}
-
 /// Symptom: hashes agree, and the chain broke the protocol's rules all the same. Mechanism: a root proves what a chain said,
 /// not that it was right. Fix: the transition is asked too.
 #[test]
@@ -51,10 +37,10 @@ fn a_state_that_hashes_right_and_follows_from_no_rule_is_found_by_the_transition
     let genesis = &SMALL_CHAIN.genesis;
     let network = Network::new(genesis.config.genesis_time, genesis.validators.clone());
     let (entry, state) = network.genesis();
-    let (mut block, mut forged) = child(&state, 1);
+    let (mut block, mut forged) = child(&state, 1, Vec::new());
     forged.latest_justified = Checkpoint { root: block.parent_root, slot: 1 };
     block.state_root = forged.root();
-    let (next, settled) = child(&forged, 1030);
+    let (next, settled) = child(&forged, 1030, Vec::new());
     let mut builder = SegmentBuilder::new(&network, 0, Some((&entry, &state))).unwrap();
     builder.push(&block.header(), &block.body, PostState::State(&forged)).unwrap();
     let segment = builder.finish().unwrap();

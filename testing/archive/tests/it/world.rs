@@ -126,8 +126,7 @@ impl Writer {
         let confirmed = Archived::read(&chain.read()?)?.map_or(0, |archived| archived.segments);
         let shipped = Shipped::new(chain.database(), chain.states(), chain.identity());
         let confirm = &mut |segments| {
-            let archived =
-                Archived { address: "here".to_owned(), segments, ..Archived::default() };
+            let archived = Archived { address: "here".to_owned(), segments, ..Archived::default() };
             chain.put_archived(&archived).unwrap();
             Ok(())
         };

@@ -11,7 +11,7 @@ use std::{
 use lamella_testing_crash::{
     archiving,
     judge::{Judge, rows},
-    restored,
+    restored, rot,
     scenario::{Said, Scenario},
 };
 
@@ -28,8 +28,9 @@ fn main() -> ExitCode {
         ["rows", folder] => restored::restored_rows(&Path::new(folder).join("db"))
             .map(|rows| println!("{rows}")),
         ["judge", subject] => judge(subject),
+        ["rot", folder] => rot::answer_lines(Path::new(folder)),
         _ => {
-            Err("usage: crash-driver prepare|drive|open|reference NAME FOLDER, archive|rows FOLDER, restore ARCHIVE FOLDER, \
+            Err("usage: crash-driver prepare|drive|open|reference NAME FOLDER, archive|rows|rot FOLDER, restore ARCHIVE FOLDER, \
                  or judge SUBJECT"
                 .into())
         }

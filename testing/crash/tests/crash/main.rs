@@ -15,6 +15,8 @@
 mod failed_calls;
 mod kills;
 mod planted;
+mod recorders;
+mod rot;
 mod runs;
 mod support;
 mod torture;

@@ -4,10 +4,7 @@
 use std::ops::Range;
 
 use lamella_benches::{BlockSource, Finality};
-use lamella_state_transition::compute_post_state;
-use lamella_types::{
-    Block, BlockBody, MultiMessageAggregate, Root, SignedBlock, Slot, State, latest_block_root,
-};
+use lamella_types::{Block, MultiMessageAggregate, SignedBlock, Slot, State};
 
 /// Slots in which too few validators vote for anything to be justified.
 pub const STALL: Range<Slot> = 100_000..103_000;
@@ -21,7 +18,6 @@ const SKIPPED_SLOTS: Slot = 3;
 /// Produces the chain, block after block, without proofs.
 pub struct Script {
     source: BlockSource,
-    finality: Finality,
     /// Last slot of the chain: nothing is skipped across it.
     last_slot: Slot,
 }
@@ -29,8 +25,7 @@ pub struct Script {
 impl Script {
     /// The blocks from `genesis` up to `last_slot`.
     pub fn new(genesis: &State, last_slot: Slot) -> Self {
-        let source = BlockSource::new(genesis, Finality::Healthy);
-        Self { source, finality: Finality::Healthy, last_slot }
+        Self { source: BlockSource::new(genesis, Finality::Healthy), last_slot }
     }
 
     /// Post-state of the last block.
@@ -50,37 +45,17 @@ impl Script {
         }
         let finality =
             if STALL.contains(&parent_slot) { Finality::Stalled(0) } else { Finality::Healthy };
-        if self.finality != finality {
-            self.finality = finality;
-            self.source = BlockSource::new(self.state(), finality);
-        }
+        self.source.set_finality(finality);
         let next = parent_slot + 1;
         let skips = next.is_multiple_of(SKIP_EVERY_SLOTS) && next + SKIPPED_SLOTS <= self.last_slot;
         // The first two blocks have nothing to vote for yet.
         let block = if skips || parent_slot < 2 {
-            let slot = if skips { next + SKIPPED_SLOTS } else { next };
-            let (block, post_state) = child(self.state(), slot);
-            self.source = BlockSource::new(&post_state, finality);
-            block
+            self.source.skip_to(if skips { next + SKIPPED_SLOTS } else { next })
         } else {
             self.source.next_block()
         };
         Some(unproved(block))
     }
-}
-
-/// A child without votes, and its post-state.
-fn child(parent: &State, slot: Slot) -> (Block, State) {
-    let mut block = Block {
-        slot,
-        proposer_index: slot % parent.validators.len() as u64,
-        parent_root: latest_block_root(parent),
-        state_root: Root::ZERO,
-        body: BlockBody::default(),
-    };
-    let (post_state, state_root) = compute_post_state(parent, &block).unwrap();
-    block.state_root = state_root;
-    (block, post_state)
 }
 
 /// The block under the scheme `trust`, which looks at no proof.

@@ -71,7 +71,7 @@ impl Source for Everything<'_> {
         (validators.root() == *root).then_some(validators)
     }
 
-    fn proof(&mut self, key: &SlotRoot, _: &Block) -> Option<MultiMessageAggregate> {
+    fn proof(&mut self, key: &SlotRoot, _: &Block, _: &str) -> Option<MultiMessageAggregate> {
         self.known.get(&key.root).map(|root| self.blocks.get(root).signed.proof.clone())
     }
 }

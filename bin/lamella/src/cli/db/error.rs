@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use lamella_chain::{ChainOpenError, migrate::MigrateError, repair::RepairError};
+use lamella_chain::{
+    ChainOpenError, copy::CopyError, leftovers::LeftoverError, migrate::MigrateError,
+    repair::RepairError,
+};
 use lamella_inspect::{InspectError, LookupError};
 use lamella_state_store::StateReadError;
 use lamella_tables::{Consequence, EngineError, OpenError, ReadError};
@@ -36,6 +39,18 @@ pub enum DbError {
     /// The database was not migrated.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+    /// The database was not backed up or compacted.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// Leftovers cannot be looked at, or deleted.
+    #[error(transparent)]
+    Leftovers(#[from] LeftoverError),
+    /// Two databases are not the same.
+    #[error("{count} rows differ")]
+    Differ {
+        /// How many.
+        count: u64,
+    },
     /// The file to write is there already.
     #[error("{} exists; choose another file, or replace it with --force", path.display())]
     FileExists {
@@ -95,12 +110,15 @@ impl DbError {
         match self {
             Self::Inspect(error) => of_inspect(error),
             Self::Migrate(error) => of_migrate(error),
+            Self::Copy(error) => of_copy(error),
             Self::Stopped => ExitCode::Stopped,
             Self::Repair(RepairError::Open(error)) => of_open(error),
             Self::Repair(RepairError::Engine(error)) => of_engine(error),
             Self::FileExists { .. }
             | Self::File { .. }
             | Self::Findings { .. }
+            | Self::Leftovers(_)
+            | Self::Differ { .. }
             | Self::Source(_)
             | Self::ToRepair { .. }
             | Self::NotRepaired { .. }
@@ -123,10 +141,24 @@ const fn of_migrate(error: &MigrateError) -> ExitCode {
     match error {
         MigrateError::Stopped => ExitCode::Stopped,
         MigrateError::Damaged(_) | MigrateError::Findings { .. } => ExitCode::Damaged,
-        MigrateError::SlotLength { .. } | MigrateError::OtherSlotLength { .. } => ExitCode::Usage,
+        MigrateError::SlotLength { .. }
+        | MigrateError::OtherSlotLength { .. }
+        | MigrateError::To { .. }
+        | MigrateError::OtherTarget { .. } => ExitCode::Usage,
         MigrateError::Engine(error) => of_engine(error),
         MigrateError::Chain(error) => of_open(error),
         _ => ExitCode::Failed,
+    }
+}
+
+const fn of_copy(error: &CopyError) -> ExitCode {
+    match error {
+        CopyError::Stopped => ExitCode::Stopped,
+        CopyError::Damaged(_) | CopyError::Findings { .. } => ExitCode::Damaged,
+        CopyError::InTheWay { .. } | CopyError::Other { .. } => ExitCode::Usage,
+        CopyError::Engine(error) => of_engine(error),
+        CopyError::Chain(error) => of_open(error),
+        CopyError::Open(_) | CopyError::Differs { .. } | CopyError::Io { .. } => ExitCode::Failed,
     }
 }
 

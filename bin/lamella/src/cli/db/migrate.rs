@@ -4,33 +4,68 @@ use std::path::Path;
 
 use lamella_chain::{
     SCHEMA_VERSION,
-    migrate::{Done, Migrated, Migration},
+    migrate::{Done, Look, Migrated, Migration},
 };
 use lamella_inspect::database_path;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::{CommandError, DbError, print_line, stoppable};
 
 /// Migrates the database of a data directory.
-pub(super) fn run(data_dir: &Path, slot_ms: u64, json: bool) -> Result<(), CommandError> {
+pub(super) fn run(data_dir: &Path, migration: Migration, json: bool) -> Result<(), CommandError> {
     let path = database_path(data_dir);
-    let migrated = stoppable(|progress| Migration::new(slot_ms).run(&path, progress))?;
+    let migrated = stoppable(|progress| migration.run(&path, progress))?;
     match (migrated.map_err(DbError::from)?, json) {
-        (Migrated::Nothing, true) => {
-            print_line(&json!({ "migrated": false, "schema_version": SCHEMA_VERSION }))
-        }
-        (Migrated::Nothing, false) => {
-            print_line(&format!("the database has schema {SCHEMA_VERSION} already"))
-        }
+        (Migrated::Nothing { schema }, _) => print_nothing(schema, json),
         (Migrated::Done(done), true) => print_line(&report(&done)),
         (Migrated::Done(done), false) => print_done(&done),
     }
 }
 
+/// Says what that would do.
+pub(super) fn look(data_dir: &Path, migration: Migration, json: bool) -> Result<(), CommandError> {
+    let path = database_path(data_dir);
+    let looked = stoppable(|progress| migration.look(&path, progress))?;
+    let Some(look) = looked.map_err(DbError::from)? else {
+        return print_nothing(migration.to.unwrap_or(SCHEMA_VERSION), json);
+    };
+    let Look { from, to, rows, replaced, bytes, is_under_way } = look;
+    if json {
+        let rows: Map<_, _> =
+            rows.into_iter().map(|(table, rows)| (table.to_owned(), rows.into())).collect();
+        return print_line(&json!({
+            "migrated": false,
+            "schema_version": from,
+            "to_schema_version": to,
+            "rows": rows,
+            "rows_replaced": replaced,
+            "bytes": bytes,
+            "under_way": is_under_way,
+        }));
+    }
+    for (table, rows) in rows {
+        print_line(&format!("{table:<12}{rows:>12} rows"))?;
+    }
+    if replaced > 0 {
+        print_line(&format!("{replaced} rows cannot be read; see `lamella db verify`"))?;
+    }
+    let verb = if is_under_way { "goes on with the migration of" } else { "would migrate" };
+    print_line(&format!("{verb} schema {from} to {to}, {bytes} bytes; nothing was written"))
+}
+
+fn print_nothing(schema: u32, json: bool) -> Result<(), CommandError> {
+    if json {
+        return print_line(&json!({ "migrated": false, "schema_version": schema }));
+    }
+    print_line(&format!("the database has schema {schema} already"))
+}
+
 fn report(done: &Done) -> serde_json::Value {
     json!({
         "migrated": true,
-        "schema_version": SCHEMA_VERSION,
+        "from_schema_version": done.from,
+        "schema_version": done.to,
+        "slot_ms_unsaid": done.slot_ms_unsaid,
         "rows": done.rows,
         "votes_dropped": done.votes_dropped,
         "keys_silenced": done.keys_silenced,
@@ -70,7 +105,13 @@ fn print_done(done: &Done) -> Result<(), CommandError> {
             &"head, indexes or checkpoints did not follow from blocks and votes, and were derived again",
         )?;
     }
-    print_line(&format!("schema {SCHEMA_VERSION}, every invariant checked"))?;
+    print_line(&format!("schema {} has become {}, compared and checked", done.from, done.to))?;
+    if let Some(slot_ms) = done.slot_ms_unsaid {
+        print_line(&format!(
+            "schema {} does not store that a slot has {slot_ms} ms: give --slot-ms {slot_ms} on the way back",
+            done.to
+        ))?;
+    }
     let (old, bytes) = (done.old.display(), done.old_bytes);
     print_line(&format!(
         "the old database is kept in {old}, {bytes} bytes; never start a node on it again. Delete it with: rm -r {old}"

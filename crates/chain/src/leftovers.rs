@@ -1,0 +1,147 @@
+//! What interrupted jobs left beside a database, and whether it can go.
+//!
+//! The hard idea: between the two renamings that end a migration or a compaction the database itself has a leftover's name.
+//! So where there is no `db`, none of the two is deleted: the same command ends it. And nothing is that a process holds.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use lamella_tables::{FolderLock, OpenError};
+
+use crate::{
+    beside::{self, BACKING_UP, COMPACTED, COMPACTING, MIGRATED, MIGRATING, RESTORING, beside},
+    open::{Chain, Found},
+};
+
+/// Something that a job left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Where.
+    pub path: PathBuf,
+    /// Of what.
+    pub what: &'static str,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Why it stays; `None` if it can be deleted.
+    pub stays: Option<Stays>,
+}
+
+/// Why a leftover is not deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stays {
+    /// A process holds it.
+    InUse,
+    /// It may be the only database: this command ends the job.
+    Needed(&'static str),
+}
+
+impl fmt::Display for Stays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse => write!(f, "in use"),
+            Self::Needed(command) => write!(f, "needed: run `{command}`, it ends the job"),
+        }
+    }
+}
+
+/// Why leftovers cannot be looked at or deleted.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct LeftoverError {
+    /// Which.
+    path: PathBuf,
+    /// The system's error.
+    source: io::Error,
+}
+
+const MIGRATED_WHAT: &str = "the database before a migration";
+
+/// Folders beside a database, of what they are, and the command that ends a job which was killed between its renamings.
+const FOLDERS: [(&str, &str, Option<&str>); 8] = [
+    (MIGRATING, "a migration that did not end", Some("lamella db migrate")),
+    (MIGRATED[0], MIGRATED_WHAT, Some("lamella db migrate")),
+    (MIGRATED[1], MIGRATED_WHAT, Some("lamella db migrate")),
+    (MIGRATED[2], MIGRATED_WHAT, Some("lamella db migrate")),
+    (RESTORING, "a restoration that did not end", None),
+    (COMPACTING, "a compaction that did not end", Some("lamella db compact")),
+    (COMPACTED, "the database before a compaction", Some("lamella db compact")),
+    (BACKING_UP, "a backup that did not end", None),
+];
+
+/// What is left beside the database at this path, and in its folder.
+///
+/// # Errors
+/// The system's.
+pub fn find(path: &Path) -> Result<Vec<Leftover>, LeftoverError> {
+    let is_chain = matches!(Chain::find(path), Ok(Found::Chain(_)));
+    let mut found = Vec::new();
+    for (suffix, what, command) in FOLDERS {
+        let path = beside(path, suffix);
+        let Some(bytes) = bytes(&path)? else { continue };
+        let stays = match (command.filter(|_| !is_chain), hold(&path)?) {
+            (_, None) => Some(Stays::InUse),
+            (Some(command), _) => Some(Stays::Needed(command)),
+            (None, _) => None,
+        };
+        found.push(Leftover { path, what, bytes, stays });
+    }
+    let is_held = path.exists() && hold(path)?.is_none();
+    let in_it = [
+        (path.join("unfinished"), "a database whose making did not end"),
+        (path.with_file_name("node.key.tmp"), "a node key whose making did not end"),
+    ];
+    for (path, what) in in_it {
+        let Some(bytes) = bytes(&path)? else { continue };
+        found.push(Leftover { path, what, bytes, stays: is_held.then_some(Stays::InUse) });
+    }
+    Ok(found)
+}
+
+impl Leftover {
+    /// Deletes it, if it can go.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn delete(&self) -> Result<(), LeftoverError> {
+        if self.stays.is_some() {
+            return Ok(());
+        }
+        if self.path.is_file() {
+            return fs::remove_file(&self.path).map_err(|source| failed(&self.path, source));
+        }
+        // Held until it is gone, so that no job goes on with it.
+        let Some(_lock) = hold(&self.path)? else { return Ok(()) };
+        beside::remove(&self.path).map_err(|source| failed(&self.path, source))
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> LeftoverError {
+    LeftoverError { path: path.to_owned(), source }
+}
+
+fn hold(path: &Path) -> Result<Option<FolderLock>, LeftoverError> {
+    match FolderLock::take(path) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(OpenError::InUse { .. }) => Ok(None),
+        Err(error) => Err(failed(path, io::Error::other(error))),
+    }
+}
+
+/// Bytes of a file, or of the files in a folder; `None` if it is not there.
+fn bytes(path: &Path) -> Result<Option<u64>, LeftoverError> {
+    let sum = |path: &Path| -> io::Result<u64> {
+        let about = fs::symlink_metadata(path)?;
+        if !about.is_dir() {
+            return Ok(about.len());
+        }
+        let entries = fs::read_dir(path)?.map(|entry| entry?.metadata().map(|about| about.len()));
+        entries.sum()
+    };
+    match sum(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(path, error)),
+    }
+}

@@ -1,0 +1,135 @@
+//! The judging process: what every command that reads, and a start, answer.
+
+use std::{
+    fs,
+    io::{BufRead as _, Write as _, stdin, stdout},
+    ops::ControlFlow,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+use lamella_chain::{
+    Chain,
+    repair::{Mode, Source, repair},
+};
+use lamella_inspect::{self as inspect, get};
+use lamella_state_transition::compute_post_state;
+use lamella_tables::TABLES;
+use lamella_types::{Block, State};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Case, SCENARIO};
+use crate::scenario::Scenario;
+
+/// What commands and a start made of a file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Answers {
+    /// What each command said, or why it said nothing.
+    pub(super) answers: Vec<Result<String, String>>,
+    /// Whether `verify` was content; its first finding, or why it could not check.
+    pub(super) is_clean: Result<bool, String>,
+    /// The head after a start, and whether it had derived something; or why it did not start.
+    pub(super) start: Result<(String, bool), String>,
+    /// Most memory that the process has had.
+    pub(super) memory_kib: u64,
+}
+
+/// The judging process: a line of changes in, a line of answers out.
+///
+/// # Errors
+/// What keeps it from working.
+pub fn answer_lines(folder: &Path) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let file = fs::read(folder.join("sound")).map_err(text)?;
+    let place = |name: &str| -> Result<PathBuf, String> {
+        fs::create_dir_all(folder.join(name).join("db")).map_err(text)?;
+        Ok(folder.join(name))
+    };
+    let (read, started) = (place("read")?, place("started")?);
+    for line in stdin().lock().lines() {
+        let line = line.map_err(text)?;
+        let cases: Vec<Case> = serde_json::from_str(&line).map_err(|error| error.to_string())?;
+        for data in [&read, &started] {
+            write(&data.join("db"), &file, &cases).map_err(text)?;
+        }
+        let answers = answers(&read, &started);
+        let answers = serde_json::to_string(&answers).map_err(|error| error.to_string())?;
+        writeln!(stdout().lock(), "{answers}").map_err(text)?;
+    }
+    Ok(())
+}
+
+fn write(database: &Path, file: &[u8], cases: &[Case]) -> std::io::Result<()> {
+    let _ = fs::remove_file(database.join("mdbx.lck"));
+    let data = fs::File::create(database.join("mdbx.dat"))?;
+    // What lies behind is zeros.
+    let zeros = file.iter().rev().take_while(|byte| **byte == 0).count();
+    data.write_all_at(&file[..file.len() - zeros], 0)?;
+    data.set_len(file.len() as u64)?;
+    for case in cases {
+        data.write_all_at(&case.bytes, case.at as u64)?;
+        if let Some(length) = case.length {
+            data.set_len(length)?;
+        }
+    }
+    Ok(())
+}
+
+fn answers(read: &Path, started: &Path) -> Answers {
+    fn text<T>(result: Result<T, impl ToString>) -> Result<T, String> {
+        result.map_err(|error| error.to_string())
+    }
+    let told = |answer: String| format!("{:.60} {:016x}", answer, xxh3_64(answer.as_bytes()));
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let is_clean = text(inspect::verify::run(read, go_on)).and_then(|report| {
+        report.findings.first().map_or(Ok(report.is_clean()), |first| Err(first.to_string()))
+    });
+    let mut answers = Vec::new();
+    let chain = inspect::info::read(read).map(|info| {
+        let engine = inspect::info::EngineFigures { file_bytes: 0, free_pages: 0 };
+        format!("{}", inspect::info::Info { engine, path: String::new(), ..info })
+    });
+    answers.push(text(chain).map(told));
+    let sum = text(inspect::checksum::compute(read, None, None));
+    answers.push(sum.map(|sum| told(format!("{sum:?}"))));
+    for id in ["3", "head"] {
+        for part in [get::Part::Block, get::Part::State] {
+            let got = get::get(read, part, id.parse().unwrap(), part == get::Part::Block);
+            answers.push(text(got).map(|got| told(format!("{} {:?}", got.json, got.ssz))));
+        }
+    }
+    // What is not checked may say anything; it ends, and in time.
+    let _ = inspect::stats::read(read);
+    let path = started.join("db");
+    if is_clean != Ok(true) {
+        for table in TABLES {
+            let _ = inspect::rows::rows(read, table.name, 0, 10_000, true);
+        }
+        let _ = repair(&path, &mut Alone, Mode::DryRun, go_on);
+        let _ = Chain::derive(&read.join("db"));
+    }
+    let scenario = Scenario::named(SCENARIO);
+    let opened = Chain::open(&path, scenario.bootstrap, "trust", scenario.settings);
+    let start = text(opened).map(|(_, opened)| {
+        let head = format!("{:?}, created: {}", opened.fork_choice.head, opened.created);
+        (head, opened.recovered.is_something())
+    });
+    Answers { answers, is_clean, start, memory_kib: memory_kib() }
+}
+
+/// The transition, and nobody to ask.
+struct Alone;
+
+impl Source for Alone {
+    fn transition(&self, parent: &State, block: &Block) -> Option<State> {
+        compute_post_state(parent, block).ok().map(|(state, _)| state)
+    }
+}
+
+/// Most memory that this process has had.
+fn memory_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}

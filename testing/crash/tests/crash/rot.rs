@@ -1,0 +1,65 @@
+//! Rot in the data file, met by every command that reads and by a start.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use lamella_testing_crash::rot::{Case, Outcome, Sound, sound};
+
+use crate::support::{number, programs, scratch};
+
+/// Files of the sample, unless told otherwise.
+const FILES: u64 = 600;
+
+fn judge(sound: &Sound, what: &str, cases: &[Case]) -> Outcome {
+    let (started, scratch) = (Instant::now(), scratch());
+    let outcome = sound.judge(&programs().driver, scratch.path(), cases, 2);
+    println!(
+        "{what}: {} files, {} of them with an error, {} without a finding of verify, {} ended by an assertion of the engine, in {:.1?}",
+        outcome.judged,
+        outcome.refused,
+        outcome.clean,
+        outcome.assertions,
+        started.elapsed()
+    );
+    let list = outcome.findings.join("\n");
+    assert!(outcome.findings.is_empty(), "{what}:\n{list}");
+    outcome
+}
+
+/// A bit of each byte of the meta pages, every page gone, the file cut and grown at each page, and a sample of the rest.
+#[test]
+fn whatever_rots_in_the_file_is_an_error_or_the_right_answer() {
+    let folder = scratch();
+    let sound = sound(&programs().driver, folder.path());
+    println!("{} bytes in use", sound.used());
+    let seed = number("LAMELLA_CRASH_SEED", 12);
+    let metas: Vec<_> = sound.meta_bytes(seed).collect();
+    let pages: Vec<_> = sound.pages().collect();
+    let sample = sound.sample(number("LAMELLA_ROT_FILES", FILES) as usize, seed);
+    let outcomes = [("meta pages", metas), ("pages", pages), ("sample", sample)]
+        .map(|(what, cases)| judge(&sound, what, &cases));
+    for outcome in outcomes {
+        assert!(outcome.refused > 0 && outcome.judged > 0, "nothing was an error: {outcome:?}");
+    }
+    drop(fs::remove_dir_all(folder));
+}
+
+/// Every byte, and every bit of the meta pages and of each head: `make torture`.
+#[test]
+#[ignore = "minutes, optimised: make torture"]
+fn every_byte_of_the_file_rots() {
+    let folder = scratch();
+    let sound = sound(&programs().driver, folder.path());
+    let (metas, heads) = (sound.meta_bits().collect::<Vec<_>>(), sound.head_bits());
+    let bytes = sound.bytes().collect::<Vec<_>>();
+    let ends = Instant::now() + Duration::from_secs(number("LAMELLA_CRASH_HOURS", 8) * 3_600);
+    let all =
+        [("every bit of meta pages", metas), ("every bit of heads", heads), ("every byte", bytes)];
+    for (what, cases) in all {
+        for part in cases.chunks(5_000).take_while(|_| Instant::now() < ends) {
+            judge(&sound, what, part);
+        }
+    }
+}
