@@ -162,8 +162,20 @@ impl Chain {
         self.persist_at(blocks, None)
     }
 
-    /// The same, with how far another's tail was followed.
-    pub(crate) fn persist_at(
+    /// As [`Chain::persist`], with how far another's tail was followed once these blocks are here: rows and position are one
+    /// transaction, also where no block of the object is new.
+    ///
+    /// # Errors
+    /// As [`Chain::persist`].
+    pub fn persist_followed(
+        &self,
+        blocks: Vec<PreparedBlock>,
+        position: &TailPosition,
+    ) -> Result<Persisted, PersistError> {
+        self.persist_at(blocks, Some(position))
+    }
+
+    fn persist_at(
         &self,
         blocks: Vec<PreparedBlock>,
         followed: Option<&TailPosition>,

@@ -17,13 +17,7 @@
 use lamella_tables::{Bytes, Meta, MetaName, Read, ReadError, WriteTxn};
 use lamella_types::{Root, Slot};
 
-use crate::{
-    archived::ADDRESS_BYTES_MAX,
-    error::PersistError,
-    identity::bad_row,
-    open::Chain,
-    persist::{Persisted, PreparedBlock},
-};
+use crate::{archived::ADDRESS_BYTES_MAX, error::PersistError, identity::bad_row, open::Chain};
 
 /// Names of the rows.
 const SHIPPED: &str = "tail_shipped";
@@ -130,19 +124,6 @@ impl Chain {
         let mut txn = self.database.write()?;
         txn.put::<Meta>(&MetaName::new(SHIPPED), &Bytes(shipped.encode()))?;
         Ok(txn.commit()?)
-    }
-
-    /// As [`Chain::persist`], with how far another's tail was followed once these blocks are here: rows and position are one
-    /// transaction, also where no block of the object is new.
-    ///
-    /// # Errors
-    /// As [`Chain::persist`].
-    pub fn persist_followed(
-        &self,
-        blocks: Vec<PreparedBlock>,
-        position: &TailPosition,
-    ) -> Result<Persisted, PersistError> {
-        self.persist_at(blocks, Some(position))
     }
 }
 

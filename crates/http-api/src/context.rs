@@ -10,9 +10,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    ApiError, Events, Limits, NodeFacts, clients::Clients, freshness::WAITING_MAX, sealed::Sealed,
-};
+use super::{ApiError, Events, Limits, NodeFacts, clients::Clients, sealed::Sealed};
+
+/// Requests that wait at once. Connections bound them too.
+const WAITING_MAX: usize = 128;
 
 /// Hears of a store that cannot be used any more. What else fails is the client's loss: a client may not pause a node.
 pub type StoreFailed = Arc<dyn Fn(StoreError) + Send + Sync>;

@@ -28,9 +28,6 @@ const WAIT_MAX: Duration = Duration::from_secs(8);
 /// Time between two looks at the head: a few loads and an `Arc`.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Requests that wait at once. Connections bound them too.
-pub(super) const WAITING_MAX: usize = 128;
-
 /// Waits for the head to be where the request wants it, and says where it was.
 pub(super) async fn mark(
     State(context): State<Arc<ApiContext>>,
