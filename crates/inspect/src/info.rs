@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path};
 
-use lamella_chain::{SCHEMA_VERSION, block_count, live_block_count};
+use lamella_chain::{BackupMark, SCHEMA_VERSION, block_count, live_block_count};
 use lamella_tables::{Meta, MetaName, Read as _, Registries};
 use lamella_types::{Root, Slot};
 use serde::Serialize;
@@ -70,8 +70,20 @@ pub struct Info {
     pub blocks: u64,
     /// Blocks that fork choice holds: each of them was read.
     pub live_blocks: u64,
+    /// Whether it was made as a backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
     /// What the engine says of its file. No checksum covers it.
     pub engine: EngineFigures,
+}
+
+/// What a backup says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Backup {
+    /// When it was taken, unix seconds.
+    pub taken_unix_s: u64,
+    /// Slot up to which its keys do not sign; nothing before a node with keys began with it.
+    pub silent_until_slot: Option<Slot>,
 }
 
 /// What the engine says of its file. No checksum covers it.
@@ -116,6 +128,10 @@ pub fn read(data_dir: &Path) -> Result<Info, InspectError> {
         blocks: blocks
             .ok_or_else(|| contradiction::<Meta>(&MetaName::new("blocks"), "no row".to_owned()))?,
         live_blocks: live_block_count(&txn, &row)?,
+        backup: BackupMark::read(&txn)?.map(|mark| Backup {
+            taken_unix_s: mark.taken_unix_s,
+            silent_until_slot: (!mark.is_fresh()).then_some(mark.silent_until),
+        }),
         engine: EngineFigures { file_bytes: stats.file_bytes, free_pages: stats.free_pages },
     })
 }
@@ -134,6 +150,13 @@ impl fmt::Display for Info {
         writeln!(f, "states       from slot {} on", self.states_from_slot)?;
         writeln!(f, "signatures   from slot {} on", self.signatures_from_slot)?;
         writeln!(f, "blocks       {} stored, {} in fork choice", self.blocks, self.live_blocks)?;
+        if let Some(Backup { taken_unix_s, silent_until_slot }) = self.backup {
+            let silent = match silent_until_slot {
+                Some(slot) => format!("its keys sign nothing up to slot {slot}"),
+                None => "no node with keys has begun with it".to_owned(),
+            };
+            writeln!(f, "backup       taken at unix second {taken_unix_s}; {silent}")?;
+        }
         let EngineFigures { file_bytes, free_pages } = self.engine;
         write!(f, "file         {file_bytes} bytes, {free_pages} pages free (the engine's figures)")
     }

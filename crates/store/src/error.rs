@@ -1,6 +1,6 @@
 //! Why something was not done. What is absent is no error: see [`crate::Answer`].
 
-use lamella_chain::{ChainOpenError, PersistError};
+use lamella_chain::{ChainOpenError, PersistError, copy::CopyError};
 use lamella_inspect::LookupError;
 use lamella_state_store::{StateReadError, StateWriteError};
 use lamella_tables::{Consequence, EngineError, OpenError as TablesError};
@@ -170,5 +170,35 @@ impl From<LookupError> for ReadError {
 impl From<EngineError> for ReadError {
     fn from(error: EngineError) -> Self {
         LookupError::from(error).into()
+    }
+}
+
+/// Why there is no backup. The store is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// There is something where the copy is to be, or another store's copy under way.
+    #[error("{0}")]
+    InTheWay(String),
+    /// A row does not prove itself, or an invariant does not hold; the text names it.
+    #[error("{0}")]
+    Damaged(String),
+    /// `progress` stopped it.
+    #[error("stopped; the same call goes on")]
+    Stopped,
+    /// The disk is full, or a file system or an engine refused; the same call may go on.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<CopyError> for BackupError {
+    fn from(error: CopyError) -> Self {
+        let text = error.to_string();
+        match error {
+            CopyError::Stopped => Self::Stopped,
+            CopyError::InTheWay { .. } | CopyError::Other { .. } => Self::InTheWay(text),
+            CopyError::Damaged(_) | CopyError::Findings { .. } => Self::Damaged(text),
+            _ => Self::Failed(text),
+        }
     }
 }

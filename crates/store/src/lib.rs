@@ -68,6 +68,8 @@ mod reader;
 mod store;
 
 pub use answer::{Answer, Block, BlockId, Checkpoint, Heads, Proof, Root};
-pub use error::{ImportError, OpenError, ReadError};
+pub use error::{BackupError, ImportError, OpenError, ReadError};
 pub use reader::Reader;
-pub use store::{Checked, Durability, Imported, Network, Options, PostState, Start, Store};
+pub use store::{
+    BackedUp, Checked, Durability, Imported, Network, Options, PostState, Start, Store,
+};

@@ -22,6 +22,7 @@ use crate::{
     db::{child, fixture_with},
     guard::Signed,
     node::{BINARY, Node, configure, copy_folder, field, network, verify},
+    wait::kill_again_and_again,
 };
 
 fn db(data: &Path, arguments: &[&str]) -> Output {
@@ -91,6 +92,8 @@ fn a_backup_and_a_compaction_say_what_they_did_and_refuse_what_is_in_the_way() {
     let said = json(&db(data, &["backup", "--to", to_text, "--json"]));
     assert_eq!((&said["blocks"], &said["head_slot"]), (&14.into(), &1030.into()), "{said}");
     assert_eq!(said["silent_slots"], BACKUP_SILENT_SLOTS);
+    let info = String::from_utf8(db(&to, &["info"]).stdout).unwrap();
+    assert!(info.contains("backup       taken at") && info.contains("no node with keys"), "{info}");
     let again = db(data, &["backup", "--to", to_text]);
     assert_eq!(again.status.code(), Some(2), "{again:?}");
     let held = db(data, &["compact"]);
@@ -105,6 +108,47 @@ fn a_backup_and_a_compaction_say_what_they_did_and_refuse_what_is_in_the_way() {
     let text = String::from_utf8(db(&to, &["compact"]).stdout).unwrap();
     assert!(text.contains("Blocks") && text.contains("every invariant checked"), "{text}");
     verify(&to);
+}
+
+#[test]
+fn killed_again_and_again_a_backup_and_a_compaction_end_with_the_same_rows() {
+    let (fixture, chain) = fixture_with(Default::default());
+    drop(chain);
+    let (data, to) = (&fixture.data, fixture.data.with_file_name("backup"));
+    let rows_of = |data: &Path| {
+        let database = Database::open(&data.join("db"), Options::new(OpenMode::Existing)).unwrap();
+        rows(&database.read().unwrap())
+    };
+    let expected = rows_of(data);
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.arg("db").args(arguments).arg("--data-dir").arg(data);
+        command
+    };
+    // Killed when it was whole and had not said so, it is in the way of the next run.
+    let judge = || {
+        assert!(rows_of(&to) == expected);
+        fs::remove_dir_all(&to).unwrap();
+    };
+    let mut backup = command(&["backup", "--to", to.to_str().unwrap()]);
+    kill_again_and_again(&mut backup, |status| {
+        assert!([Some(0), Some(2)].contains(&status.code()), "{status}");
+        judge();
+    });
+    if to.join("db").exists() {
+        judge();
+    }
+    assert!(backup.status().unwrap().success());
+    judge();
+    let mut compact = command(&["compact"]);
+    kill_again_and_again(&mut compact, |status| {
+        assert!(status.success(), "{status}");
+        assert!(rows_of(data) == expected);
+    });
+    assert!(compact.status().unwrap().success());
+    assert!(rows_of(data) == expected);
+    assert_eq!(fs::read_dir(data).unwrap().count(), 1, "nothing is left");
+    verify(data);
 }
 
 /// At which anything was signed.

@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::{
     golden_directory::{GOLDEN, Golden, SLOT_MS},
     node::BINARY,
-    wait::output,
+    wait::{kill_again_and_again, output},
 };
 
 /// What the build that made the directory said of it.
@@ -136,10 +136,6 @@ fn a_migrated_block_has_the_rows_that_an_import_writes() {
     }
 }
 
-/// Kills that must land before the end, and what one may take of them: each that came too late shortens the wait.
-const KILLS: u32 = 24;
-const RUNS_MAX: u32 = 400;
-
 /// Symptom: on a faster machine the whole took four runs, and the test failed since it had killed too few. Mechanism: waits
 /// that were fixed beforehand. Fix: a run that ended before its kill begins afresh and shortens the waits that follow.
 #[test]
@@ -147,30 +143,14 @@ fn killed_again_and_again_it_ends_with_the_same_checksum() {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("data");
     unpack(&data);
-    let (mut killed, mut begun, mut unit) = (0, 0, Duration::from_millis(8));
-    while killed < KILLS {
-        assert!(begun < RUNS_MAX, "{killed} killed of {begun}");
-        let mut process = Command::new(BINARY)
-            .arg("db")
-            .args(MIGRATE)
-            .arg("--data-dir")
-            .arg(&data)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        thread::sleep(unit * (begun % 8));
-        process.kill().unwrap();
-        begun += 1;
-        if process.wait().unwrap().success() {
-            assert_migrated(&data);
-            fs::remove_dir_all(&data).unwrap();
-            unpack(&data);
-            unit = unit * 3 / 4;
-        } else {
-            killed += 1;
-        }
-    }
+    let mut migrate = Command::new(BINARY);
+    migrate.arg("db").args(MIGRATE).arg("--data-dir").arg(&data);
+    kill_again_and_again(&mut migrate, |status| {
+        assert!(status.success(), "{status}");
+        assert_migrated(&data);
+        fs::remove_dir_all(&data).unwrap();
+        unpack(&data);
+    });
     let _finished_or_nothing_to_do = json(&data, MIGRATE);
     assert_migrated(&data);
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{Command, Output, Stdio},
+    process::{Command, ExitStatus, Output, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
@@ -83,4 +83,28 @@ pub(crate) fn output(command: &mut Command) -> Output {
         lines.collect::<String>().into_bytes()
     });
     Output { status, stdout, stderr }
+}
+
+/// Kills that must land before the end, and what one may take of them: each that came too late shortens the wait.
+const KILLS: u32 = 24;
+const RUNS_MAX: u32 = 400;
+
+/// Kills a command at one instant after the other; `ended` follows each run that ended before its kill.
+pub(crate) fn kill_again_and_again(command: &mut Command, mut ended: impl FnMut(ExitStatus)) {
+    let (mut killed, mut begun, mut unit) = (0, 0, Duration::from_millis(8));
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    while killed < KILLS {
+        assert!(begun < RUNS_MAX, "{killed} killed of {begun}");
+        let mut process = command.spawn().unwrap();
+        thread::sleep(unit * (begun % 8));
+        process.kill().unwrap();
+        begun += 1;
+        let status = process.wait().unwrap();
+        if status.code().is_none() {
+            killed += 1;
+        } else {
+            ended(status);
+            unit = unit * 3 / 4;
+        }
+    }
 }

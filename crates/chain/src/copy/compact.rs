@@ -15,7 +15,8 @@ use lamella_tables::DatabaseView;
 use super::{Copy, CopyError, CopyJob, Sizes, is_there};
 use crate::{
     beside::{self, COMPACTED, COMPACTING, beside},
-    identity::SCHEMA,
+    error::ChainOpenError,
+    identity::{Identity, SCHEMA},
     invariants::{Progress, all_lanes},
     open::ReadOnlyChain,
 };
@@ -59,7 +60,7 @@ impl CopyJob {
         let old = opened.map_err(|error| beside::explain(path, error.into()))?;
         if is_there(&old_path) {
             // Of an earlier run, which had put its successor in its place: that is a chain, or it stays.
-            drop(ReadOnlyChain::open(path)?);
+            Identity::read(&old.read()?)?.ok_or(ChainOpenError::NoIdentity("it has no schema"))?;
             remove(&old_path)?;
         }
         let before = Sizes::of(&old)?;

@@ -22,8 +22,8 @@ mod error;
 use std::{fs, ops::ControlFlow, path::Path};
 
 use lamella_tables::{
-    Database, DatabaseView, Look, Meta, OpenMode, Options, Read as _, ReadTxn, RowPlace, Side,
-    StoredRow, Table as _, TableStats, trees,
+    Database, DatabaseView, FolderLock, Look, Meta, OpenMode, Options, Read as _, ReadTxn,
+    RowPlace, Side, StoredRow, Table as _, TableStats, trees,
 };
 
 use crate::{
@@ -111,7 +111,9 @@ impl<'a> Copy<'a> {
     ) -> Result<Self, CopyError> {
         let identity = Identity::read(&source.read()?)?;
         let identity = identity.ok_or(ChainOpenError::NoIdentity("it has no schema"))?;
-        if !job.resume {
+        if !job.resume && is_there(unfinished) {
+            // Nobody else is at it.
+            let _lock = FolderLock::take(unfinished)?;
             beside::remove(unfinished).map_err(|error| CopyError::io(unfinished, error))?;
         }
         let page_bytes = usize::try_from(source.stats()?.page_bytes).ok();

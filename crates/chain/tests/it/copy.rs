@@ -9,8 +9,8 @@ use lamella_chain::{
     migrate::Migration,
 };
 use lamella_tables::{
-    Bytes, Database, DutyKey, Headers, KeyKind, Meta, MetaName, OpenMode, Options, Read as _,
-    SignGuard, Signatures, SlotRoot, Slots, WriteTxn,
+    Bytes, Database, DutyKey, Headers, KeyKind, Meta, MetaName, OpenError, OpenMode, Options,
+    Read as _, SignGuard, Signatures, SlotRoot, Slots, WriteTxn,
 };
 use lamella_types::Root;
 
@@ -222,6 +222,19 @@ fn killed_before_or_between_the_renamings_a_compaction_is_ended_by_the_same_comm
     }
 }
 
+/// Symptom: a compaction that was killed before it had deleted the old database failed ever after, with an error of the engine's.
+/// Mechanism: to see that the new one is a chain it opened it a second time, which the engine allows no process. Fix: it
+/// looks through the view that it has.
+#[test]
+fn killed_before_the_old_database_was_deleted_a_compaction_deletes_it() {
+    let (data, outdated) = (directory(), directory());
+    let expected = all_rows(&data.db());
+    fs::rename(outdated.db(), data.beside(".before-compact")).unwrap();
+    compact(&data, u64::MAX).unwrap();
+    assert!(all_rows(&data.db()) == expected);
+    assert!(!data.beside(".before-compact").exists());
+}
+
 #[test]
 fn damage_in_the_source_is_named_and_ends_it() {
     let data = directory();
@@ -264,6 +277,10 @@ fn nothing_is_overwritten_and_no_chain_is_mixed_with_another() {
     let refused = backup(&data, u64::MAX).unwrap_err();
     assert!(refused.to_string().contains("--no-resume"), "{refused}");
     let afresh = CopyJob { resume: false, ..ROWS };
+    let held = Database::open(&beside_backup(&data), Options::new(OpenMode::Existing)).unwrap();
+    let refused = afresh.backup(&data.db(), &to(&data), TAKEN_UNIX_S, &mut until(u64::MAX));
+    assert!(matches!(refused, Err(CopyError::Open(OpenError::InUse { .. }))), "another is at it");
+    drop(held);
     afresh.backup(&data.db(), &to(&data), TAKEN_UNIX_S, &mut until(u64::MAX)).unwrap();
     assert!(all_rows(&to(&data)) == marked(all_rows(&data.db())));
 }

@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, path::Path, thread};
 
 use lamella_store::{
-    Answer, BlockId, ImportError, OpenError, Options, PostState, Reader, Start, Store,
+    Answer, BackupError, BlockId, ImportError, OpenError, Options, PostState, Reader, Start, Store,
 };
 
 use crate::client::chain::Client;
@@ -172,4 +172,35 @@ fn a_directory_is_made_once_and_held_by_one() {
     let malformed = Store::create(folder.path(), Start::Genesis { state: &state[1..] }, &options);
     assert!(matches!(malformed.err().unwrap(), OpenError::Malformed { .. }));
     Store::open(folder.path(), &options).unwrap();
+}
+
+#[test]
+fn a_backup_is_a_store_of_its_own_made_while_imports_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, mut client) = grown(&folder.path().join("data"), 30);
+    let to = folder.path().join("backup");
+    let stopped = store.backup(&to, &mut |_, _, _| ControlFlow::Break(()));
+    assert!(matches!(stopped, Err(BackupError::Stopped)));
+    assert!(matches!(Store::open(&to, &Options::default()), Err(OpenError::Unusable(_))));
+    let mut imported = 0;
+    let done = store.backup(&to, &mut |_, _, _| {
+        if imported < 5 {
+            store.import(&client.next(0), PostState::Execute).unwrap();
+            imported += 1;
+        }
+        ControlFlow::Continue(())
+    });
+    let done = done.unwrap();
+    // Genesis and those that came before its one snapshot.
+    assert!((31..=36).contains(&done.blocks) && done.head.slot + 1 == done.blocks, "{done:?}");
+    assert!(matches!(
+        store.backup(&to, &mut |_, _, _| ControlFlow::Continue(())),
+        Err(BackupError::InTheWay(_))
+    ));
+    let backup = Store::open(&to, &Options::default()).unwrap();
+    assert_eq!(backup.reader().heads().head, done.head);
+    for slot in 0..=done.head.slot {
+        let state = |of: &Store| of.reader().state(BlockId::Slot(slot)).unwrap();
+        assert_eq!(state(&backup), state(&store), "{slot}");
+    }
 }
