@@ -1,6 +1,6 @@
 # Two commands do everything: `make devnet` and `make test`. `make help` lists the rest.
 
-.PHONY: help deps build devnet test torture soak fuzz lint bench bench-report bench-compare publish-check clean-devnet
+.PHONY: help deps build devnet test planted torture soak fuzz lint bench bench-report bench-compare publish-check clean-devnet
 .DEFAULT_GOAL := help
 
 # The local network: its folder, milliseconds of a slot (4000 unless the network has others), slots to run before it is
@@ -45,6 +45,10 @@ test: ## Run every test; official vectors where LEANSPEC_VECTORS names them; wan
 	@sh .ci/deps test
 	cargo test --workspace --doc
 	cargo test --workspace --lib --bins --tests
+
+planted: ## Plant faults into a copy of the product, and say which law of the simulation finds each
+	cargo test -p lamella-testing-sim --test it sow -- --ignored
+	cargo test --manifest-path target/planted/Cargo.toml --target-dir target/planted/target -p lamella-testing-sim --test it every_fault -- --ignored --nocapture
 
 torture: ## Ship and restore the longest chain, rot a data file; then judge crash images and simulate networks, new seeds each time, for HOURS=8; SEED repeats from one on
 	@sh .ci/deps test

@@ -1,7 +1,8 @@
 //! History as files, written and read back, step by step as the node and `lamella archive` do.
 //!
 //! `ship` is a scenario like the others whose last steps ship: the archive lies beside the database in the recorded folder,
-//! so a crash leaves any pair of them that it can. `restore` makes a database of a whole archive that lies elsewhere.
+//! so a crash leaves any pair of them that it can. `restore` makes a database of a whole archive that lies elsewhere, and
+//! `fetch` fetches from such a one what is below a checkpoint.
 
 use std::{
     ops::ControlFlow,
@@ -12,6 +13,7 @@ use lamella_chain::{Archived, Chain, Progress};
 use lamella_shipping::{
     ShippingError,
     archiver::{self, Known, Shipment},
+    backfill::Backfill,
     remote::Remote,
     restorer::{Restore, Target},
     seal::Shipped,
@@ -36,7 +38,7 @@ pub fn beside(database: &Path) -> PathBuf {
 /// node does.
 ///
 /// # Errors
-/// What failed, in words.
+/// What failed, in words; or that there was nothing to ship.
 pub fn ship(chain: &Chain, archive: &Path) -> Result<(), String> {
     let confirmed = confirmed(chain)?;
     let mut one = |progress: Progress| match progress.done > confirmed {
@@ -49,7 +51,8 @@ pub fn ship(chain: &Chain, archive: &Path) -> Result<(), String> {
         kept.map_err(|error| ShippingError::NotShippable { what: error.to_string() })
     };
     match put(chain, archive, Known { confirmed }, &mut one, &mut keep) {
-        Ok(_) | Err(ShippingError::Stopped) => Ok(()),
+        Ok(_) | Err(ShippingError::Stopped) if self::confirmed(chain)? > confirmed => Ok(()),
+        Ok(_) | Err(ShippingError::Stopped) => Err("nothing was shipped".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -87,6 +90,39 @@ pub fn check(chain: &Chain, archive: &Path) -> Result<(), String> {
         return Err(format!("{confirmed} segments were confirmed, {whole} are there"));
     }
     Ok(())
+}
+
+/// Blocks that are fetched in one transaction: fewer than a node takes, so that a small chain needs some.
+const FETCHED_BLOCKS: usize = 16;
+
+/// Fetches the next blocks below a chain's first, and makes them permanent.
+///
+/// # Errors
+/// What failed, in words; or that nothing is missing.
+pub fn fetch(chain: &Chain) -> Result<(), String> {
+    let source = beside(&source(chain.database().path()).join("db")).display().to_string();
+    let mut is_first = true;
+    let fetched = Backfill::of(chain).map_err(text)?.fill(&source, &mut |mut blocks| {
+        if !std::mem::take(&mut is_first) {
+            return Ok(ControlFlow::Break(()));
+        }
+        blocks.truncate(FETCHED_BLOCKS);
+        let put = chain.put_history(&blocks);
+        put.map_err(|error| ShippingError::NotShippable { what: error.to_string() })?;
+        Ok(ControlFlow::Break(()))
+    });
+    match fetched {
+        Err(ShippingError::Stopped) if !is_first => Ok(()),
+        Err(error) => Err(error.to_string()),
+        Ok(left) if is_first => Err(format!("nothing was fetched: {left:?}")),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The folder of the archive that is fetched from: beside the folder of the run or of the image, so that it is in no recording.
+#[must_use]
+pub fn source(database: &Path) -> PathBuf {
+    database.with_file_name("..").join("source")
 }
 
 /// Makes a directory of an archive, as `lamella archive restore` does.

@@ -28,6 +28,17 @@ const SLOT_MS: u64 = 400;
 /// Slots that the keys sign.
 const KEY_SLOTS: u64 = 256;
 
+/// How a node runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// As it does by itself.
+    Durable,
+    /// With `--lazy-commits`.
+    Lazy,
+    /// With `--archive`, into a folder that is not there yet. No segment is sealed in so few slots: what proves them is shipped.
+    Archiving,
+}
+
 /// Programs of this package.
 #[derive(Debug, Clone)]
 pub struct Programs {
@@ -47,8 +58,9 @@ pub fn node(
     programs: &Programs,
     folder: &Path,
     until_slot: u64,
-    is_lazy: bool,
+    kind: Kind,
 ) -> Campaign {
+    let is_lazy = kind == Kind::Lazy;
     let (network, root) = (folder.join("network"), folder.join("root"));
     let options = GenesisOptions {
         nodes: 1,
@@ -76,6 +88,8 @@ pub fn node(
         .arg("--data-dir")
         .arg(root.join("data"))
         .args(is_lazy.then_some("--lazy-commits"))
+        .args((kind == Kind::Archiving).then_some("--archive"))
+        .args((kind == Kind::Archiving).then(|| root.join("archive")))
         .env("NO_COLOR", "1")
         .env_remove("RUST_LOG")
         .stdin(Stdio::piped())

@@ -1,11 +1,11 @@
 //! What a crash left of a restoration, judged.
 
-use std::{ops::ControlFlow, path::Path, sync::Arc};
+use std::{fs, ops::ControlFlow, path::Path, process, sync::Arc};
 
 use lamella_chain::{Chain, Found, Identity, verify};
 
 use crate::{
-    archiving::restore,
+    archiving::{restore, source},
     scenario::{SHIP, Scenario},
     verdict::{Verdict, rows},
 };
@@ -19,6 +19,24 @@ pub fn make(folder: &Path) -> Result<(), String> {
     let database = folder.join("db");
     let chain = Arc::new(scenario.open(&database)?);
     scenario.run(&chain, 0, |_, _| {})
+}
+
+/// Makes the archive that a database of this place fetches from, unless somebody else has.
+///
+/// # Errors
+/// What failed, in words.
+pub fn make_source(database: &Path) -> Result<(), String> {
+    let folder = source(database);
+    if folder.exists() {
+        return Ok(());
+    }
+    let unfinished = folder.with_extension(process::id().to_string());
+    make(&unfinished)?;
+    // Another process was first.
+    if fs::rename(&unfinished, &folder).is_err() {
+        fs::remove_dir_all(&unfinished).map_err(text)?;
+    }
+    Ok(())
 }
 
 /// Digest of all rows of a restored directory.

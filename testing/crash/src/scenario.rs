@@ -30,8 +30,9 @@ const FULL_BLOCKS: usize = 240;
 /// Slots of proofs kept where proofs are to be pruned.
 const SHORT_WINDOW_SLOTS: u64 = 3;
 
-/// Blocks after a gap of a thousand slots by which what is before it is finalized.
-const SETTLED_BLOCKS: usize = 40;
+/// Blocks after the first and the second gap of a thousand slots by which what is before it is finalized: after the second
+/// the next slot that may be justified is 1,024 after the finalized one.
+const SETTLED_BLOCKS: [usize; 2] = [40, 48];
 
 /// What a run does next.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub enum Step {
     Reserve(Slot),
     /// Ships the next segment into the folder beside the database.
     Ship,
+    /// Fetches the next blocks of what is missing below the directory's first, in one transaction.
+    Fetch,
     /// A planted fault: promises a block and a reservation as one step, and makes them durable one after the other.
     Two(Box<SignedBlock>),
 }
@@ -66,6 +69,12 @@ pub struct Scenario {
 /// The scenario that ships.
 pub const SHIP: &str = "ship";
 
+/// The scenario that fetches what is below its first block.
+pub const FETCH: &str = "fetch";
+
+/// Steps in which all of that is fetched.
+const FETCHES: usize = 4;
+
 /// The scenario whose driver is wrong.
 pub const TWO: &str = "two";
 
@@ -79,8 +88,19 @@ pub const FULL: &str = "lazy-full";
 pub const SIXTY: &str = "sixty";
 
 /// Every scenario that must survive.
-pub const NAMES: &[&str] =
-    &["create", "head", "batch", "reorg", "prune", "anchor", "growth", "lazy", "checkpoint", SHIP];
+pub const NAMES: &[&str] = &[
+    "create",
+    "head",
+    "batch",
+    "reorg",
+    "prune",
+    "anchor",
+    "growth",
+    "lazy",
+    "checkpoint",
+    SHIP,
+    FETCH,
+];
 
 /// Scenarios whose flushes are looked at, and whose images are too large to be judged: pages used again after flushes, and a
 /// full file that is made longer.
@@ -138,6 +158,11 @@ impl Scenario {
                 (steps.collect(), Some(FULL_BLOCKS))
             }
             SHIP => chain.shipped(),
+            FETCH => {
+                let (begun, steps, recorded_from) = chain.fetched();
+                bootstrap = begun;
+                (steps, Some(recorded_from))
+            }
             SIXTY => (chain.singles(61), Some(1)),
             TWO => {
                 let blocks = chain.take(6, PROOF_BYTES).into_iter().map(Box::new);
@@ -221,6 +246,7 @@ fn take(chain: &Chain, importer: &Importer, step: &Step) -> Result<(), String> {
         Step::Batch(blocks) => {
             importer.import_batch(blocks.clone()).map_err(text)?.map(drop).ok_or("all known".into())
         }
+        Step::Fetch => archiving::fetch(chain),
         Step::Ship => archiving::ship(chain, &archiving::beside(chain.database().path())),
         Step::Two(block) => {
             let slot = block.block.slot;
@@ -302,18 +328,42 @@ impl Blocks {
         steps
     }
 
+    /// A few blocks, a gap that ends at this slot, and what finalizes all of that.
+    fn segment(&mut self, end: Slot, settled: usize) -> Vec<Step> {
+        let mut steps = self.singles(4);
+        steps.extend([end - 1, end].map(|slot| Step::Import(Box::new(self.far(slot)))));
+        steps.extend(self.singles(settled));
+        steps
+    }
+
+    fn far(&mut self, slot: Slot) -> SignedBlock {
+        signed(self.child(slot), PROOF_BYTES)
+    }
+
     /// Two segments of a few blocks each, shipped one after the other.
     fn shipped(&mut self) -> (Vec<Step>, Option<usize>) {
-        let mut steps = Vec::new();
-        for end in [1_022, 2_046] {
-            steps.extend(self.singles(4));
-            let far = [end - 1, end].map(|slot| signed(self.child(slot), PROOF_BYTES));
-            steps.extend(far.map(Box::new).map(Step::Import));
-            steps.extend(self.singles(SETTLED_BLOCKS));
-        }
+        let mut steps = self.segment(1_022, SETTLED_BLOCKS[0]);
+        steps.extend(self.segment(2_046, SETTLED_BLOCKS[1]));
         let recorded_from = steps.len();
         steps.extend([Step::Ship, Step::Ship]);
         (steps, Some(recorded_from))
+    }
+
+    /// The chain of [`Self::shipped`] from a checkpoint in its second segment on; then what is below that is fetched, a
+    /// block imported meanwhile.
+    fn fetched(&mut self) -> (Bootstrap, Vec<Step>, usize) {
+        let _ = self.segment(1_022, SETTLED_BLOCKS[0]);
+        let _ = self.singles(4);
+        let block = self.far(2_045);
+        let bootstrap = Bootstrap { block, state: Arc::new(self.state.clone()) };
+        let mut steps = vec![Step::Import(Box::new(self.far(2_046)))];
+        steps.extend(self.singles(SETTLED_BLOCKS[1]));
+        let recorded_from = steps.len();
+        for _ in 0..FETCHES {
+            steps.push(Step::Fetch);
+            steps.extend(self.singles(1));
+        }
+        (bootstrap, steps, recorded_from)
     }
 
     /// A block, then both duties of its slot.

@@ -12,6 +12,7 @@
 //! | who is connected, what comes when and what is lost | `wires`, `gossip` |
 //! | time and its events | `world` |
 //! | what must hold | `laws` |
+//! | faults for the product's code | `plants` |
 //! | the smallest plan that still breaks a law | `shrink` |
 //!
 //! Not made up, and so not attacked here: libp2p and its limits, threads that race, the disk (`testing/crash`).
@@ -31,6 +32,7 @@ mod keys;
 mod laws;
 mod member;
 pub mod plan;
+pub mod plants;
 pub mod shrink;
 mod wires;
 pub mod world;

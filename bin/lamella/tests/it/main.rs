@@ -16,6 +16,7 @@ mod disk;
 mod dying;
 mod explorer;
 mod flags;
+mod flood;
 mod follow;
 mod full;
 #[path = "../../../../crates/chain/tests/golden/unpack.rs"]

@@ -169,7 +169,7 @@ impl Carry for Diffs {
 impl Carry for Votes {
     const FIRST: SlotRoot = FIRST_BLOCK;
 
-    /// A vote that cannot be read costs that vote: it comes again by gossip.
+    /// A vote that cannot be read costs that vote: it comes again by gossip. Of today's databases it is a finding, as any.
     fn carry(old: Side<'_, '_>, to: Schema, row: Row<Self>) -> Carried<Self> {
         let format: &[u8] = if old.schema.is_today() { &[] } else { &[vote_rows::FORMAT] };
         let checked = row.and_then(|(key, Bytes(stored))| {
@@ -177,7 +177,7 @@ impl Carry for Votes {
             vote_rows::check(&key, &bytes).map(|_| (key, bytes))
         });
         let (key, bytes) = match checked {
-            Err(ReadError::Damaged(_)) => return Ok(None),
+            Err(ReadError::Damaged(_)) if !old.schema.is_today() => return Ok(None),
             checked => checked?,
         };
         if to.is_today() {
@@ -195,13 +195,15 @@ impl Carry for Votes {
 impl Carry for SignGuard {
     const FIRST: DutyKey = DutyKey { validator_index: 0, kind: KeyKind::Attestation };
 
-    /// What a damaged guard's key has signed is not known: it signs no more (G1).
-    fn carry(_old: Side<'_, '_>, _to: Schema, row: Row<Self>) -> Carried<Self> {
+    /// What a damaged guard's key has signed is not known: it signs no more (G1). Of today's databases it is a finding.
+    fn carry(old: Side<'_, '_>, _to: Schema, row: Row<Self>) -> Carried<Self> {
         match row {
-            Err(ReadError::Damaged(damage)) => match DutyKey::decode(&damage.key) {
-                Some(key) => Ok(Some((key, Slot::MAX))),
-                None => Err(MigrateError::Damaged(damage)),
-            },
+            Err(ReadError::Damaged(damage)) if !old.schema.is_today() => {
+                match DutyKey::decode(&damage.key) {
+                    Some(key) => Ok(Some((key, Slot::MAX))),
+                    None => Err(MigrateError::Damaged(damage)),
+                }
+            }
             row => Ok(row.map(Some)?),
         }
     }

@@ -54,7 +54,7 @@ pub enum MigrateError {
     },
     /// A row of the old database cannot be trusted. Nothing is guessed in its place.
     #[error(
-        "the old database has a damaged row in table {}, key {}: {}; it was left as it is: put a copy of it in its place, or begin with an empty --data-dir",
+        "the old database has a damaged row in table {}, key {}: {}; it was left as it is: if it is of schema 3, see `lamella db repair`; else put a copy of it in its place, or begin with an empty --data-dir",
         .0.table, .0.key_text(), .0.fault
     )]
     Damaged(Damage),
@@ -98,7 +98,7 @@ pub enum MigrateError {
     },
     /// The new database holds what the old one holds, and invariants do not hold.
     #[error(
-        "{count} findings in what the old database holds, the first {first}; it was left as it is: put a copy of it in its place, or begin with an empty --data-dir"
+        "{count} findings in what the old database holds, the first {first}; it was left as it is: if it is of schema 3, see `lamella db repair`; else put a copy of it in its place, or begin with an empty --data-dir"
     )]
     Findings {
         /// How many.

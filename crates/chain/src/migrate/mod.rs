@@ -19,9 +19,10 @@
 //! written as the other does. Invariants are checked where a database is of today's schema, the new one or the old one;
 //! where neither is, that every block is whole.
 //!
-//! Nothing is guessed: a damaged row of the old database is named, and ends it. But a row of an index or of the old live
-//! tree follows from headers and is derived on the way to today's schema, a vote that cannot be read is left out, and a
-//! key whose guard cannot be read signs no more; the latter two are counted. A row that the other schema cannot say is
+//! Nothing is guessed: a damaged row of the old database is named, and ends it. But of databases of older schemas, which no
+//! program here repairs, a row of an index or of the live tree follows from headers and is derived on the way to today's
+//! schema, a vote that cannot be read is left out, and a key whose guard cannot be read signs no more; the latter two are
+//! counted. A row that the other schema cannot say is
 //! named, and there is no way.
 
 mod carry;
@@ -41,7 +42,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lamella_tables::{Database, DatabaseView, LockedView, OpenMode, Options, ReadError, Votes};
+use lamella_tables::{
+    Database, DatabaseView, LockedView, OpenMode, Options, ReadError, SignGuard, Votes,
+};
 
 use crate::{identity::schema_row, invariants::Progress, recover::Recovered};
 use job::{Ended, Job};
@@ -244,7 +247,9 @@ impl Migration {
         let said = Said::read(side, self.slot_ms)?;
         said.check_sayable(side, to)?;
         if to < from {
+            // Before anything is begun: a node may go on.
             steps::look::<Votes>(side, to)?;
+            steps::look::<SignGuard>(side, to)?;
         }
         Ok(said)
     }

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{ErrorKind, Write as _},
+    ops::Range,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -167,16 +168,7 @@ fn nothing_is_committed_to_a_file_that_left_its_name() {
 /// write that name. Fix: then the free space of the disk decides.
 #[test]
 fn a_full_disk_is_told_as_no_space_and_left_behind() {
-    let disk = tempfile::tempdir().unwrap();
-    let mount = |arguments: &[&str]| {
-        let command = std::process::Command::new("mount").args(arguments).arg(disk.path()).output();
-        command.is_ok_and(|out| out.status.success())
-    };
-    if !mount(&["-t", "tmpfs", "-o", "size=9m", "tmpfs"]) {
-        writeln!(std::io::stdout().lock(), "skipped: a full disk: this process may not mount one")
-            .unwrap();
-        return;
-    }
+    let Some(disk) = SmallDisk::mount("size=9m") else { return };
     let filler = disk.path().join("filler");
     fs::write(&filler, vec![1; 2 << 20]).unwrap();
     let database = Database::open(&disk.path().join("db"), Options::new(OpenMode::Create)).unwrap();
@@ -189,8 +181,64 @@ fn a_full_disk_is_told_as_no_space_and_left_behind() {
     assert_eq!(error.consequence, Consequence::NoSpace, "{error}");
     fs::remove_file(&filler).unwrap();
     commit(50).unwrap();
-    drop(database);
-    let _ = std::process::Command::new("umount").arg("-l").arg(disk.path()).status();
+}
+
+/// Deleting needs pages too: those that it changes are copied. What earlier commits have freed is enough, and what it
+/// frees takes other rows.
+#[test]
+fn on_a_full_disk_rows_are_deleted_and_others_take_their_place() {
+    let Some(disk) = SmallDisk::mount("size=24m") else { return };
+    let database = Database::open(&disk.path().join("db"), Options::new(OpenMode::Create)).unwrap();
+    let put = |slots: Range<u64>| {
+        let mut txn = database.write()?;
+        for slot in slots {
+            txn.put::<Signatures>(&SlotRoot::first_of(slot), &Bytes(vec![7; 3_000]))?;
+        }
+        txn.commit()
+    };
+    (0..40).for_each(|batch| put(batch * 50..batch * 50 + 50).unwrap());
+    let mut filler = fs::File::create(disk.path().join("filler")).unwrap();
+    while filler.write(&[1; 4_096]).is_ok_and(|written| written > 0) {}
+    // The file takes what it still has room for, and no byte more.
+    let error = (40..).find_map(|batch| put(batch * 50..batch * 50 + 50).err()).unwrap();
+    assert_eq!(error.consequence, Consequence::NoSpace, "{error}");
+    for batch in 0..8 {
+        let mut txn = database.write().unwrap();
+        for slot in batch * 256..(batch * 256 + 256).min(2_000) {
+            assert!(txn.delete::<Signatures>(&SlotRoot::first_of(slot)).unwrap(), "{slot}");
+        }
+        txn.commit().unwrap();
+    }
+    (100..120).for_each(|batch| put(batch * 50..batch * 50 + 50).unwrap());
+    assert_eq!(filler.write(&[1]).map_err(|error| error.kind()), Err(ErrorKind::StorageFull));
+}
+
+/// A small file system of its own; unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None`, and a line that says so, where this process may not mount.
+    fn mount(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(folder.path());
+        if mount.output().is_ok_and(|out| out.status.success()) {
+            return Some(Self(folder));
+        }
+        let line = "skipped: a full disk: this process may not mount one";
+        writeln!(std::io::stdout().lock(), "{line}").unwrap();
+        None
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
 }
 
 /// Symptom: a file that had lost its end was told as "corrupted; run `lamella db verify`", which said the same, and where

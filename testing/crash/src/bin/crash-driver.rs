@@ -12,7 +12,7 @@ use lamella_testing_crash::{
     archiving,
     judge::{Judge, rows},
     restored, rot,
-    scenario::{Said, Scenario},
+    scenario::{FETCH, Said, Scenario},
 };
 
 fn main() -> ExitCode {
@@ -52,6 +52,9 @@ fn say(line: &str) {
 /// Takes the steps that are not recorded.
 fn prepare(scenario: &Scenario, folder: &Path) -> Result<(), String> {
     let Some(from) = scenario.recorded_from else { return Ok(()) };
+    if scenario.name == FETCH {
+        restored::make_source(&folder.join("db"))?;
+    }
     let begun = Scenario { steps: scenario.steps[..from].to_vec(), ..scenario.clone() };
     let chain = Arc::new(begun.open(&folder.join("db"))?);
     begun.run(&chain, 0, |_, _| {})

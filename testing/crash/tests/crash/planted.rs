@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lamella_testing_crash::{
     campaign::{Campaign, Effort},
-    network::node,
+    network::{Kind, node},
     plants::PLANTS,
     record::Recording,
 };
@@ -22,7 +22,7 @@ fn every_planted_fault_is_found() {
     for plant in PLANTS {
         let folder = disk.path().join(plant.run);
         let run = runs.entry(plant.run).or_insert_with(|| match plant.run {
-            "node" => node("node", &programs(), &folder, 6, false),
+            "node" => node("node", &programs(), &folder, 6, Kind::Durable),
             name => scenario(name, &folder),
         });
         let recording =

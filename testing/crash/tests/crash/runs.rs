@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lamella_testing_crash::{
     campaign::{Effort, Outcome},
-    network::node,
+    network::{Kind, node},
     plants::SIGN,
     record::Recorder,
     scenario::{FULL, HEAVY, NAMES, SHIP},
@@ -75,14 +75,21 @@ fn a_restoration_leaves_a_whole_directory_or_none_and_the_same_command_makes_it_
 #[test]
 fn a_node_from_its_first_start_to_its_orderly_stop_loses_nothing_acknowledged() {
     let (disk, scratch) = (disk(), scratch());
-    let campaign = node("node", &programs(), disk.path(), 8, false);
+    let campaign = node("node", &programs(), disk.path(), 8, Kind::Durable);
     survives(&campaign, scratch.path());
 }
 
 #[test]
 fn a_node_with_lazy_commits_never_forgets_what_it_signed() {
     let (disk, scratch) = (disk(), scratch());
-    let campaign = node("node-lazy", &programs(), disk.path(), 10, true);
+    let campaign = node("node-lazy", &programs(), disk.path(), 10, Kind::Lazy);
+    survives(&campaign, scratch.path());
+}
+
+#[test]
+fn a_node_that_begins_an_archive_loses_nothing_acknowledged() {
+    let (disk, scratch) = (disk(), scratch());
+    let campaign = node("node-archive", &programs(), disk.path(), 6, Kind::Archiving);
     survives(&campaign, scratch.path());
 }
 

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 const IMAGES: usize = 1_000;
 
 /// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills, or an archive is verified.
-const SLOW: &[&str] = &["lazy", "node-lazy", "ship", RESTORE];
+const SLOW: &[&str] = &["lazy", "node-lazy", "ship", "fetch", RESTORE];
 
 /// The seed, unless told otherwise.
 const SEED: u64 = 12;

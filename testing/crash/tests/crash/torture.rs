@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lamella_testing_crash::{
     archiving::RESTORE,
     campaign::{Effort, Outcome},
-    network::node,
+    network::{Kind, node},
     scenario::NAMES,
 };
 
@@ -23,12 +23,13 @@ fn torture() {
     let end = Instant::now() + Duration::from_secs(number("LAMELLA_CRASH_HOURS", HOURS) * 3_600);
     let (mut all, mut seed) = (Outcome::default(), effort("", "".as_ref()).seed);
     while Instant::now() < end {
-        for name in NAMES.iter().chain(&[RESTORE, "node", "node-lazy"]) {
+        for name in NAMES.iter().chain(&[RESTORE, "node", "node-lazy", "node-archive"]) {
             let (disk, scratch) = (disk(), scratch());
             let campaign = match *name {
                 RESTORE => restoration(disk.path()),
-                "node" => node(name, &programs(), disk.path(), SLOTS, false),
-                "node-lazy" => node(name, &programs(), disk.path(), SLOTS, true),
+                "node" => node(name, &programs(), disk.path(), SLOTS, Kind::Durable),
+                "node-lazy" => node(name, &programs(), disk.path(), SLOTS, Kind::Lazy),
+                "node-archive" => node(name, &programs(), disk.path(), SLOTS, Kind::Archiving),
                 name => scenario(name, disk.path()),
             };
             let effort = Effort { seed, images_max: usize::MAX, ..effort(name, scratch.path()) };

@@ -11,6 +11,7 @@
 )]
 
 mod planted;
+mod product;
 mod seeds;
 mod support;
 mod torture;

@@ -10,6 +10,11 @@ const fn fault(slot: u64, for_slots: u64, kind: Kind) -> Fault {
     Fault { at_ms: slot * SLOT_MS, for_ms: for_slots * SLOT_MS, kind }
 }
 
+/// Half of the validators on each side, and one of the two that aggregate, for longer than a seed keeps them apart.
+pub fn halves() -> Plan {
+    plan(vec![fault(4, 40, Kind::Partition(0b0101))])
+}
+
 fn plan(faults: Vec<Fault>) -> Plan {
     let (seed, lost_per_mille) = (7, 0);
     Plan { seed, nodes: 4, validators: 8, is_lazy: false, lost_per_mille, faults, has_twins: false }
@@ -23,6 +28,11 @@ fn broken(plan: &Plan) -> Option<&'static str> {
 fn a_disk_that_forgets_what_was_acknowledged_is_found() {
     assert_eq!(broken(&plan(vec![fault(8, 3, Kind::Kill(1))])), None);
     assert_eq!(broken(&plan(vec![fault(8, 3, Kind::OldCopy(1))])), Some("nothing lost"));
+}
+
+#[test]
+fn halves_that_are_long_apart_finalize_nothing_apart() {
+    assert_eq!(broken(&halves()), None);
 }
 
 #[test]

@@ -1,0 +1,143 @@
+//! Clients of the API in thousands, slow in every way, from more addresses than it takes to have all of its places.
+
+use std::{
+    fs,
+    io::{ErrorKind, Write as _},
+    net::{SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpSocket,
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::{
+    node::{Node, field, get, network, verify},
+    wait::until,
+};
+
+/// Connections that are held or asked for all the time, and the addresses that they come from: 127.0.0.2 and so on.
+const CONNECTIONS: usize = 2_000;
+const ADDRESSES: [u8; 8] = [2, 3, 4, 5, 6, 7, 8, 9];
+
+/// Connections that the API has places for.
+const PLACES: usize = 256;
+
+/// Slots that become final meanwhile.
+const SLOTS: u64 = 20;
+
+/// Memory of its own that a node may have meanwhile: 300 MB. It has some 20 otherwise.
+const MEMORY_BYTES_MAX: u64 = 300_000_000;
+
+/// What a client begins with, and what it adds, a little at a time.
+const WAYS: [(&str, &str); 4] = [
+    // A head that never ends.
+    ("GET /lean/v0/health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", "a"),
+    // A body that comes byte by byte.
+    (
+        "POST /lean/v0/admin/aggregator HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n",
+        " ",
+    ),
+    // Answers that nobody reads.
+    ("", "GET /lean/v0/states/head HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    // Events that nobody reads.
+    ("GET /lean/v0/events?topics=head,block HTTP/1.1\r\nHost: localhost\r\n\r\n", ""),
+];
+
+#[test]
+fn thousands_of_slow_connections_to_the_api_cost_neither_finality_nor_memory() {
+    let root = tempfile::tempdir().unwrap();
+    let (network_dir, data) = (root.path().join("net"), root.path().join("data"));
+    network(&network_dir);
+    let mut node = Node::start(&network_dir, &data);
+    let line = node.wait_for(|line| line.contains("HTTP API listening"));
+    let api = field(&line, "api").unwrap().to_owned();
+    let finalized = |line: &str| field(line, "finalized")?.parse::<u64>().ok();
+    let begun = node.wait_for(|line| finalized(line) > Some(0));
+    let goal = finalized(&begun).unwrap() + SLOTS;
+
+    let id = node.process.id();
+    let (calm, mut peak) = (memory_bytes(id), 0);
+    let (mut imported, mut missed) = (0, 0);
+    let is_over = AtomicBool::new(false);
+    let (asked, made) = thread::scope(|scope| {
+        let flood = scope.spawn(|| flood(api.parse().unwrap(), &is_over));
+        node.wait_for(|line| {
+            peak = peak.max(memory_bytes(id));
+            imported += u64::from(line.contains("Block imported successfully"));
+            missed += u64::from(line.contains(" Missed "));
+            finalized(line) >= Some(goal)
+        });
+        is_over.store(true, Ordering::Relaxed);
+        flood.join().unwrap()
+    });
+    println!(
+        "{asked} connections asked for, {made} had, {imported} blocks, {missed} duties missed, {calm} bytes and then {peak}"
+    );
+    assert!(asked > CONNECTIONS && made > PLACES, "{asked} connections asked for, {made} had");
+    assert!(peak < MEMORY_BYTES_MAX, "{peak} bytes, {calm} before");
+
+    // When they are gone, whoever asks is answered.
+    until("an answer", || (get(&api, "/lean/v0/states/head").0 == "HTTP/1.1 200 OK").then_some(()));
+    node.kill();
+    verify(&data);
+}
+
+/// Holds as many connections as there may be, and adds a little to each; how many were asked for, and how many had.
+fn flood(api: SocketAddr, is_over: &AtomicBool) -> (usize, usize) {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (mut held, mut asked, mut made) = (Vec::new(), 0, 0);
+    while !is_over.load(Ordering::Relaxed) {
+        let count = CONNECTIONS - held.len();
+        let new = connect(&runtime, api, asked, count);
+        asked += count;
+        made += new.len();
+        held.extend(new);
+        held.retain_mut(|(stream, more): &mut (TcpStream, &str)| {
+            let written = stream.write(more.as_bytes());
+            written.map_or_else(|error| error.kind() == ErrorKind::WouldBlock, |_| true)
+        });
+    }
+    (asked, made)
+}
+
+/// So many more connections, as far as the system makes them; each has said the first that it has to say.
+fn connect(
+    runtime: &Runtime,
+    api: SocketAddr,
+    asked: usize,
+    count: usize,
+) -> Vec<(TcpStream, &'static str)> {
+    runtime.block_on(async {
+        let mut tasks = JoinSet::new();
+        for number in asked..asked + count {
+            tasks.spawn(async move {
+                let socket = TcpSocket::new_v4().ok()?;
+                let last = ADDRESSES[number % ADDRESSES.len()];
+                socket.bind(([127, 0, 0, last], 0).into()).ok()?;
+                let stream = timeout(Duration::from_secs(1), socket.connect(api)).await.ok()?;
+                let mut stream = stream.ok()?.into_std().ok()?;
+                let (first, more) = WAYS[number / ADDRESSES.len() % WAYS.len()];
+                stream.write_all(first.as_bytes()).ok()?;
+                Some((stream, more))
+            });
+        }
+        let mut open = Vec::new();
+        while let Some(stream) = tasks.join_next().await {
+            open.extend(stream.unwrap());
+        }
+        open
+    })
+}
+
+/// Bytes of memory that a process has for itself.
+fn memory_bytes(id: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
