@@ -7,6 +7,8 @@
 mod archive;
 mod db;
 mod devnet;
+#[cfg(feature = "archive")]
+mod follow;
 mod genesis;
 mod log;
 mod node;
@@ -45,6 +47,10 @@ pub enum Command {
     #[cfg(feature = "archive")]
     #[command(after_help = archive::EXIT_CODES)]
     Archive(archive::ArchiveArgs),
+    /// Follow a chain by an archive, and serve it.
+    #[cfg(feature = "archive")]
+    #[command(long_about = follow::LONG_ABOUT, after_help = follow::EXAMPLES)]
+    Follow(Box<follow::FollowArgs>),
     /// Print what a shell needs to complete these commands.
     #[command(after_help = shell::COMPLETIONS_EXAMPLES)]
     Completions(shell::CompletionsArgs),
@@ -78,6 +84,10 @@ pub enum CommandError {
     #[cfg(feature = "archive")]
     #[error(transparent)]
     Archive(#[from] archive::ArchiveCommandError),
+    /// The follower could not start or go on.
+    #[cfg(feature = "archive")]
+    #[error(transparent)]
+    Follow(#[from] crate::follow::FollowError),
     /// The manual pages could not be written.
     #[error("cannot write the manual pages to {folder}: {source}", folder = folder.display())]
     Man {
@@ -106,6 +116,8 @@ impl CommandError {
             Self::Db(error) => error.exit_code() as u8,
             #[cfg(feature = "archive")]
             Self::Archive(error) => error.exit_code(),
+            #[cfg(feature = "archive")]
+            Self::Follow(error) => error.exit_code(),
             Self::Flags(error) => 1 + u8::from(error.is_usage()),
             Self::Node(error) => error.exit_code(),
             Self::Checkpoint(_) | Self::Man { .. } | Self::Output(_) => 1,
@@ -131,6 +143,8 @@ impl Cli {
             Command::Db(args) => args.run(),
             #[cfg(feature = "archive")]
             Command::Archive(args) => args.run(),
+            #[cfg(feature = "archive")]
+            Command::Follow(args) => args.run(),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
         };

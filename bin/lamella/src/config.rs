@@ -62,7 +62,7 @@ pub struct NodeConfig {
     pub checkpoint_urls: Vec<String>,
     /// Root of the only block that it may begin at there; any that two thirds of the validators voted for if `None`.
     pub checkpoint_root: Option<Root>,
-    /// Address of the archive that it ships finalized history into.
+    /// Address of the archive that it ships its history into.
     #[cfg(feature = "archive")]
     pub archive: Option<String>,
     /// Whether block proofs go there too.
@@ -71,6 +71,9 @@ pub struct NodeConfig {
     /// Whether proofs are kept beyond their window while the archive lacks them.
     #[cfg(feature = "archive")]
     pub archive_required: bool,
+    /// Whether its tail there begins anew under another writer id.
+    #[cfg(feature = "archive")]
+    pub archive_new_writer: bool,
     /// Where to fetch the history before the block that the directory began with, tried in order.
     #[cfg(feature = "archive")]
     pub history: Vec<String>,

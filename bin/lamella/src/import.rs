@@ -6,12 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_chain::{Chain, PersistError, Persisted, PreparedBlock};
+use lamella_chain::{Chain, PersistError, Persisted, PreparedBlock, TailPosition};
 use lamella_fork_choice::{BlockStatus, ForkChoice};
 use lamella_state_store::{DiffBase, StateReadError, StateWriteError};
 use lamella_state_transition::state_transition;
 use lamella_tables::EngineError;
-use lamella_types::{Block, RejectionReason, Root, SignedBlock, hash_tree_root};
+use lamella_types::{
+    Block, MultiMessageAggregate, RejectionReason, Root, SignedBlock, hash_tree_root,
+};
 use lamella_xmss::scheme::ProofScheme;
 
 use crate::{heavy, proofs};
@@ -213,6 +215,42 @@ impl Importer {
                 .map_err(|reason| rejected(at, reason))?;
         }
         Ok(0)
+    }
+
+    /// Imports a run of blocks that somebody else than their proofs has proven. Their own proofs count as unchecked.
+    ///
+    /// # Errors
+    /// As [`Importer::import_batch`].
+    pub fn import_proven(&self, blocks: Vec<Block>) -> Result<Option<Persisted>, ImportError> {
+        let mut prepared: Vec<PreparedBlock> = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            let root = hash_tree_root(&block);
+            let signed = SignedBlock { block, proof: MultiMessageAggregate::default() };
+            let base = match prepared.last() {
+                Some(parent) if parent.root() == signed.block.parent_root => parent.base(),
+                _ => self.base(&root, &signed)?,
+            };
+            prepared.push(self.apply(&root, &base, signed, false)?);
+        }
+        self.finish_batch(prepared)
+    }
+
+    /// Makes a run permanent that was prepared, with how far another's tail was followed then. The run may be empty.
+    ///
+    /// # Errors
+    /// [`ImportError`]; nothing has changed.
+    pub fn finish_followed(
+        &self,
+        prepared: Vec<PreparedBlock>,
+        position: &TailPosition,
+    ) -> Result<Persisted, ImportError> {
+        Ok(self.chain.persist_followed(prepared, position)?)
+    }
+
+    /// The chain that it imports into.
+    #[must_use]
+    pub const fn chain(&self) -> &Arc<Chain> {
+        &self.chain
     }
 
     /// Makes a run permanent that was prepared, on the tree as it is now. `None` if the tree has all of it.

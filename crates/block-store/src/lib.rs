@@ -16,8 +16,9 @@ pub use blocks::{block, body, has_body_row, header, header_at, put_block, roots_
 pub use canonical::{canonical_root, put_canonical, remove_canonical};
 pub use extent::{Extent, Hole, RANGES_MAX, Range, SignatureFloor};
 pub use signatures::{
-    PRUNE_ROWS_MAX, PruneStep, SIGNATURE_PRUNING_RANGE_SLOTS, SignedBlockRead, checked_proof,
-    prune_signatures, put_signature, signature_floor, signed_block, signed_blocks_in,
+    PRUNE_ROWS_MAX, PruneStep, SIGNATURE_PRUNING_RANGE_SLOTS, SignedBlockRead, block_as_stored,
+    checked_proof, prune_signatures, put_signature, signature_floor, signed_block,
+    signed_blocks_in,
 };
 pub use unchecked::{BAD_PROOFS_MAX, UncheckedProofs};
 

@@ -134,6 +134,17 @@ pub fn signed_blocks_in(
     Ok((blocks, slots.end))
 }
 
+/// The block of this key with its proof as it is stored, checked or not, and with an empty one where it was pruned; `None`
+/// if there is no such block.
+///
+/// # Errors
+/// A damaged row, or the engine.
+pub fn block_as_stored(txn: &impl Read, key: &SlotRoot) -> Result<Option<SignedBlock>, ReadError> {
+    let Some(header) = blocks::header_at(txn, key)? else { return Ok(None) };
+    let proof = txn.get::<Signatures>(key)?.map(|Bytes(proof)| proof).unwrap_or_default();
+    whole(txn, key, &header, proof).map(Some)
+}
+
 fn whole(
     txn: &impl Read,
     key: &SlotRoot,

@@ -24,6 +24,8 @@ pub(crate) const META_NAMES: &[&str] = &[
     "migration",
     "restoration",
     "archived",
+    "tail_shipped",
+    "followed",
     "backup",
 ];
 

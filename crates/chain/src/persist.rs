@@ -16,6 +16,7 @@ use crate::{
     hold::Held,
     open::Chain,
     settle::settle,
+    tail_rows::TailPosition,
     unchecked,
     view::{self, CanonicalChange},
 };
@@ -158,6 +159,27 @@ impl Chain {
     /// Upholds A1 and A2: rows, canonical index, votes, head, checkpoints and one bounded pruning step are one
     /// transaction; fork choice and cache follow its commit.
     pub fn persist(&self, blocks: Vec<PreparedBlock>) -> Result<Persisted, PersistError> {
+        self.persist_at(blocks, None)
+    }
+
+    /// As [`Chain::persist`], with how far another's tail was followed once these blocks are here: rows and position are one
+    /// transaction, also where no block of the object is new.
+    ///
+    /// # Errors
+    /// As [`Chain::persist`].
+    pub fn persist_followed(
+        &self,
+        blocks: Vec<PreparedBlock>,
+        position: &TailPosition,
+    ) -> Result<Persisted, PersistError> {
+        self.persist_at(blocks, Some(position))
+    }
+
+    fn persist_at(
+        &self,
+        blocks: Vec<PreparedBlock>,
+        followed: Option<&TailPosition>,
+    ) -> Result<Persisted, PersistError> {
         let mut writer = self.writer.lock();
         let started = Instant::now();
         let before = self.fork_choice();
@@ -176,6 +198,9 @@ impl Chain {
         let unchecked = blocks.iter().filter_map(PreparedBlock::unchecked_slot);
         let is_unchecked = unchecked::note(&mut txn, unchecked)?;
         view::put(&mut txn, &canonical, &mut after)?;
+        if let Some(position) = followed {
+            position.put_followed(&mut txn)?;
+        }
         let pruned_signatures = self.prune_signatures(&mut txn, &after)?;
         let write = started.elapsed() - fork_choice;
         txn.commit()?;

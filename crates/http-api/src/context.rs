@@ -12,6 +12,9 @@ use tokio::{
 
 use super::{ApiError, Events, Limits, NodeFacts, clients::Clients, sealed::Sealed};
 
+/// Requests that wait at once. Connections bound them too.
+const WAITING_MAX: usize = 128;
+
 /// Hears of a store that cannot be used any more. What else fails is the client's loss: a client may not pause a node.
 pub type StoreFailed = Arc<dyn Fn(StoreError) + Send + Sync>;
 
@@ -35,6 +38,8 @@ pub struct ApiContext {
     /// Segments being made: one.
     pub(super) seals: Arc<Semaphore>,
     pub(super) sealed: Arc<Sealed>,
+    /// Requests that wait for the head.
+    pub(super) waiting: Arc<Semaphore>,
 }
 
 impl ApiContext {
@@ -62,6 +67,7 @@ impl ApiContext {
             event_streams: Arc::new(Semaphore::new(limits.event_streams)),
             seals: Arc::new(Semaphore::new(1)),
             sealed: Arc::default(),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
         }
     }
 

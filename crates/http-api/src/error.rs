@@ -78,6 +78,14 @@ pub enum ApiError {
     /// Too many reads run, or too many answers wait for their clients.
     #[error("too many requests at once, try again")]
     Busy,
+    /// The head has not come to the slot that the request waited for.
+    #[error("the head is at slot {head_slot}, not at slot {wanted} yet")]
+    NotYet {
+        /// The slot that was waited for.
+        wanted: Slot,
+        /// Where the head is.
+        head_slot: Slot,
+    },
     /// Not from there, or not here.
     #[error("{0}")]
     Forbidden(&'static str),
@@ -108,6 +116,7 @@ impl ApiError {
             Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
             Self::Store(_) | Self::Unusable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::NotYet { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not_yet"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
@@ -156,7 +165,7 @@ impl IntoResponse for ApiError {
             error!(code, %error, "HTTP request failed");
         }
         let mut response = (status, Json(Body { error, code })).into_response();
-        if matches!(self, Self::Busy) {
+        if matches!(self, Self::Busy | Self::NotYet { .. }) {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response

@@ -19,6 +19,7 @@
 //! | pages for people, which it is handed | `pages` |
 //! | the node itself, the aggregator role | `node`, `admin` |
 //! | server-sent events: published, streamed | `events`, `stream` |
+//! | how far an answer is, and waiting for a slot | `freshness` |
 //! | unknown, pruned, corrupt, busy | `error` |
 //! | sockets, timeouts, connections, the thread | `server`, `stall` |
 //!
@@ -38,6 +39,7 @@ mod error;
 mod events;
 mod facts;
 mod fork_choice;
+mod freshness;
 mod history;
 mod limits;
 mod node;
@@ -61,4 +63,4 @@ pub use limits::Limits;
 pub use node::version;
 pub use pages::Page;
 pub use server::{ApiServer, ServeError, serve};
-pub use standing::{HELD_BYTES_MAX, KeysStanding, Standing};
+pub use standing::{FollowStanding, HELD_BYTES_MAX, KeysStanding, Standing};

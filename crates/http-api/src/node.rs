@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State, response::Response};
+use axum::{Extension, Json, extract::State, http::StatusCode, response::Response};
 use lamella_inspect::{
     held::HeldSlots,
     served::{DatabaseFacts, Served},
@@ -26,9 +26,17 @@ pub(super) struct Health {
     service: &'static str,
 }
 
-/// `GET /lean/v0/health`, `/v0/health` and `/health`. leanSpec `health`.
-pub(super) async fn health() -> Json<Health> {
-    Json(Health { status: "healthy", service: "lean-rpc-api" })
+/// `GET /lean/v0/health`, `/v0/health` and `/health`. leanSpec `health`. A follower that is later than it may be says so by
+/// 503; a node is healthy as long as it answers.
+pub(super) async fn health(State(context): State<Arc<ApiContext>>) -> (StatusCode, Json<Health>) {
+    let following = context.facts.standing().following;
+    let behind = context.facts.current_slot().saturating_sub(context.chain.summary().head_slot);
+    let is_late = following.is_some_and(|following| following.is_unfit(behind).is_some());
+    let (code, status) = match is_late {
+        false => (StatusCode::OK, "healthy"),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "late"),
+    };
+    (code, Json(Health { status, service: "lean-rpc-api" }))
 }
 
 /// Constants under leanSpec's names, as ethlambda gives them.

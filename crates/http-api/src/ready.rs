@@ -47,6 +47,9 @@ struct Readiness {
     readers: Check,
     keys: Check,
     archive: Check,
+    /// Of a follower alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    following: Option<Check>,
 }
 
 /// `GET /lean/v0/node/ready`: 200 if all is as it should be, else 503, and the reasons in any case.
@@ -72,10 +75,11 @@ impl Readiness {
             readers: readers(&standing),
             keys: keys(&standing, slot),
             archive: archive(&standing),
+            following: following(&standing, slot.saturating_sub(head_slot)),
         };
-        let Self { ticks, clock, sync, peers, readers, keys, archive, .. } = &readiness;
+        let Self { ticks, clock, sync, peers, readers, keys, archive, following, .. } = &readiness;
         let checks = [ticks, clock, sync, peers, readers, keys, archive];
-        let is_ready = checks.iter().all(|check| check.is_ok);
+        let is_ready = checks.into_iter().chain(following).all(|check| check.is_ok);
         readiness.is_ready = is_ready;
         readiness
     }
@@ -141,6 +145,14 @@ fn readers(standing: &Standing) -> Check {
     }
 }
 
+fn following(standing: &Standing, behind: u64) -> Option<Check> {
+    let following = standing.following.as_ref()?;
+    Some(match following.is_unfit(behind) {
+        Some(reason) => Check::new(false, reason),
+        None => Check::new(true, format!("{}, {behind} slots behind the clock", following.state)),
+    })
+}
+
 fn keys(standing: &Standing, slot: Slot) -> Check {
     if let Some(failure) = &standing.guard_failure {
         return Check::new(false, format!("nothing is signed: {failure}"));
@@ -190,6 +202,7 @@ mod tests {
     use lamella_types::SlotClock;
 
     use super::*;
+    use crate::FollowStanding;
 
     const SLOT_MS: u64 = 4_000;
 
@@ -206,11 +219,12 @@ mod tests {
     }
 
     fn refused(facts: &NodeFacts, head_slot: Slot) -> Vec<&'static str> {
-        let Readiness { is_ready, ticks, clock, sync, peers, readers, keys, archive } =
+        let Readiness { is_ready, ticks, clock, sync, peers, readers, keys, archive, following } =
             Readiness::of(facts, head_slot);
         let checks = [("ticks", ticks), ("clock", clock), ("sync", sync), ("peers", peers)];
         let more = [("readers", readers), ("keys", keys), ("archive", archive)];
         let checks = checks.into_iter().chain(more);
+        let checks = checks.chain(following.map(|check| ("following", check)));
         let refused: Vec<_> =
             checks.filter(|(_, check)| !check.is_ok).map(|(name, _)| name).collect();
         assert_eq!(is_ready, refused.is_empty());
@@ -248,6 +262,19 @@ mod tests {
             let facts = facts();
             facts.tell(change);
             assert_eq!(refused(&facts, 10), [name]);
+        }
+        let following = |is_diverged| FollowStanding {
+            state: "tail",
+            is_diverged,
+            reason: String::new(),
+            lag_slots_max: 3,
+        };
+        for (head_slot, is_diverged, expected) in
+            [(8, false, &[][..]), (6, false, &["following"]), (10, true, &["following"])]
+        {
+            let facts = facts();
+            facts.tell(|standing| standing.following = Some(following(is_diverged)));
+            assert_eq!(refused(&facts, head_slot), expected);
         }
         let alone = facts();
         alone.tell(|standing| standing.dials_nobody = false);

@@ -18,7 +18,7 @@ use super::{
     admin, archive, blocks,
     context::ApiContext,
     error::ApiError,
-    fork_choice, history, node,
+    fork_choice, freshness, history, node,
     pages::{self, Page},
     proofs, ready, states, stream,
 };
@@ -66,6 +66,7 @@ pub(super) fn router(context: Arc<ApiContext>, access: Access, pages: &[Page]) -
         .merge(pages::routes(pages))
         // Before the layer, which answers a browser's OPTIONS.
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&context), freshness::mark))
         .layer(from_fn_with_state(Arc::clone(&access), access::check));
     let monitored = monitored().layer(from_fn_with_state(access, access::allow_origin));
     finish(routes.merge(monitored), context)

@@ -24,9 +24,38 @@ pub struct Standing {
     pub silenced_keys: usize,
     /// What the keys of the node's validators can sign; `None` without keys.
     pub keys: Option<KeysStanding>,
+    /// What a follower is at; `None` for a node, which follows nobody.
+    pub following: Option<FollowStanding>,
     /// Slots of block proofs that are kept beyond their window since a required archive lacks them, and those that are
     /// pruned although it does; `None` if none is required.
     pub archive_lacks: Option<(u64, u64)>,
+}
+
+/// How a follower of another's archive stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowStanding {
+    /// What it is at, in one word.
+    pub state: &'static str,
+    /// Whether its chain has parted from the one it followed.
+    pub is_diverged: bool,
+    /// Why nothing comes; empty while all is well.
+    pub reason: String,
+    /// Slots that the head may be behind the clock before it is unhealthy.
+    pub lag_slots_max: u64,
+}
+
+impl FollowStanding {
+    /// Why a follower whose head is so many slots behind the clock should not be asked; `None` if it may be.
+    pub(super) fn is_unfit(&self, behind: u64) -> Option<String> {
+        if self.is_diverged {
+            return Some(self.reason.clone());
+        }
+        let reason = if self.reason.is_empty() { self.state } else { &self.reason };
+        let most = self.lag_slots_max;
+        (behind > most).then(|| {
+            format!("the head is {behind} slots behind the clock, {most} allowed: {reason}")
+        })
+    }
 }
 
 /// What a node's keys can sign.

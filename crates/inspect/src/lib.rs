@@ -25,6 +25,7 @@
 //! | one block, state or diff for a person; containers as JSON | [`get`], [`json`] |
 //! | one digest over a stretch of the chain | [`checksum`] |
 //! | the rows of a table, whatever they hold | [`rows`] |
+//! | what no segment holds yet, as a writer's tail | [`tails`] |
 //! | which rows two databases do not have in common | [`diff`] |
 //! | what the invariants say | [`verify`] |
 //!
@@ -49,6 +50,7 @@ pub mod seal;
 pub mod served;
 pub mod stats;
 pub mod stored;
+pub mod tails;
 pub mod tree;
 pub mod verify;
 pub mod walk;

@@ -69,6 +69,32 @@ impl Interrupt {
     }
 }
 
+/// A bell: whoever waits is woken by the next ring, or at once by one that came while it did something else. Ringing never
+/// waits.
+#[derive(Debug, Clone, Default)]
+pub struct Bell(Arc<(Mutex<bool>, Condvar)>);
+
+impl Bell {
+    /// Rings it. However often that happens before somebody waits, it is one ring.
+    pub fn ring(&self) {
+        let (rung, changed) = &*self.0;
+        *rung.lock() = true;
+        changed.notify_all();
+    }
+
+    /// Waits for a ring, this long at most. Whether there was one; it is over then.
+    #[must_use]
+    pub fn wait(&self, at_most: Duration) -> bool {
+        let (rung, changed) = &*self.0;
+        let deadline = Instant::now() + at_most;
+        let mut rung = rung.lock();
+        while !*rung && Instant::now() < deadline {
+            changed.wait_until(&mut rung, deadline);
+        }
+        std::mem::take(&mut *rung)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +102,20 @@ mod tests {
 
     /// Longer than any test; nothing waits for it unless it is broken.
     const FOREVER: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_ring_that_came_early_is_heard_once() {
+        let bell = Bell::default();
+        assert!(!bell.wait(Duration::ZERO));
+        bell.ring();
+        bell.ring();
+        assert!(bell.wait(FOREVER));
+        assert!(!bell.wait(Duration::ZERO));
+        let other = bell.clone();
+        let waiting = thread::spawn(move || other.wait(FOREVER));
+        bell.ring();
+        assert!(waiting.join().unwrap());
+    }
 
     #[test]
     fn the_switch_ends_pauses_and_work_that_hangs() {

@@ -15,6 +15,9 @@ pub struct ArchiveMetrics {
     failures: IntCounter,
     is_failing: IntGauge,
     bytes: IntCounter,
+    tail_next: IntGauge,
+    tail_blocks: IntCounter,
+    tail_bytes: IntCounter,
 }
 
 impl ArchiveMetrics {
@@ -46,6 +49,15 @@ impl ArchiveMetrics {
                 "1 from a failure until everything that waited has been shipped.",
             ),
             bytes: r.counter("lean_archive_bytes_total", "Bytes of segments and of proofs put."),
+            tail_next: r.gauge(
+                "lean_archive_tail_sequence",
+                "Number of the tail object that comes next; all before it were confirmed.",
+            ),
+            tail_blocks: r.counter(
+                "lean_archive_tail_blocks_total",
+                "Blocks in tail objects put, those that were told again after a start too.",
+            ),
+            tail_bytes: r.counter("lean_archive_tail_bytes_total", "Bytes of tail objects put."),
         }
     }
 
@@ -55,6 +67,13 @@ impl ArchiveMetrics {
         self.sealed.set(gauge(sealed));
         self.shipped.set(gauge(shipped));
         self.lag.set(gauge(sealed.saturating_sub(shipped)));
+    }
+
+    /// An object of the tail was confirmed.
+    pub fn tail_shipped(&self, next: u64, blocks: u64, bytes: u64) {
+        self.tail_next.set(gauge(next));
+        self.tail_blocks.inc_by(blocks);
+        self.tail_bytes.inc_by(bytes);
     }
 
     /// What is kept beyond the window.

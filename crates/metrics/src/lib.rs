@@ -15,7 +15,7 @@
 //! | state transition, validators | `duties` |
 //! | peers, gossip, signatures | `network` |
 //! | the store | `storage` |
-//! | what is archived, what is fetched of history | `archive`, `history` |
+//! | what is archived; what is followed; what is fetched of history | `archive`; `follow`; `history` |
 //! | clocks, logs, readers, guards, keys | `watch` |
 //! | what is counted, and the text of a scrape | `metrics` |
 //! | buckets, and making a metric | `register` |
@@ -23,6 +23,7 @@
 mod archive;
 mod coverage;
 mod duties;
+mod follow;
 mod fork_choice;
 mod history;
 mod metrics;
@@ -35,6 +36,7 @@ mod watch;
 pub use archive::ArchiveMetrics;
 pub use coverage::CoverageMetrics;
 pub use duties::{TransitionMetrics, ValidatorMetrics};
+pub use follow::FollowMetrics;
 pub use fork_choice::ForkChoiceMetrics;
 pub use history::HistoryMetrics;
 pub use metrics::{Metrics, Scraped};

@@ -13,6 +13,7 @@ use super::{
     archive::ArchiveMetrics,
     coverage::CoverageMetrics,
     duties::{TransitionMetrics, ValidatorMetrics},
+    follow::FollowMetrics,
     fork_choice::ForkChoiceMetrics,
     history::HistoryMetrics,
     network::{NetworkMetrics, SignatureMetrics},
@@ -46,6 +47,8 @@ pub struct Metrics {
     pub archive: ArchiveMetrics,
     /// What is fetched of the history before a checkpoint.
     pub history: HistoryMetrics,
+    /// What is followed.
+    pub follow: FollowMetrics,
     /// Whole readings of the store.
     pub scrub: ScrubMetrics,
     /// What goes wrong quietly.
@@ -88,6 +91,7 @@ impl Metrics {
             storage: StorageMetrics::new(&r),
             archive: ArchiveMetrics::new(&r),
             history: HistoryMetrics::new(&r),
+            follow: FollowMetrics::new(&r),
             scrub: ScrubMetrics::new(&r),
             watch: WatchMetrics::new(&r),
             registry,

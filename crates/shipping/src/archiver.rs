@@ -20,12 +20,6 @@ use crate::{
     store::{Put, Store},
 };
 
-/// How often an object that was put is looked for before it counts as not put: a store may show it late.
-pub(crate) const READ_BACK_ATTEMPTS: usize = 4;
-
-/// What to do if an object that was put is not there.
-pub(crate) const NOT_SHOWN: &str = "the store acknowledged it and does not show it; run it again";
-
 /// What was shipped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Shipment {
@@ -83,9 +77,8 @@ pub fn ship(
         shipment.segments += 1;
         confirmed(shipment.segments)?;
     }
-    if shipment.segments > 0 {
-        shipment.frontier = Some(job.ship_frontier(&settled, &inventory)?);
-    }
+    // The first one also says where a chain without a segment begins.
+    shipment.frontier = Some(job.ship_frontier(&settled, &inventory)?);
     drop(job);
     Ok((remote, shipment))
 }
@@ -148,7 +141,7 @@ impl Job<'_> {
         let name = ObjectName::Registry { root };
         let bytes = self.network.validators().as_ssz();
         self.remote.store().put_new(&self.remote.path(&name), bytes)?;
-        let found = self.read_back(&name)?;
+        let found = self.remote.read_back(&name)?;
         if found != bytes {
             // Whatever it is, it does not hash to its name.
             self.remote.read_network(self.network.genesis_time(), root)?;
@@ -189,7 +182,7 @@ impl Job<'_> {
         }
         self.verify(&name, &sealed.bytes, before)?;
         let put = self.remote.store().put_new(&self.remote.path(&name), &sealed.bytes)?;
-        let found = self.read_back(&name)?;
+        let found = self.remote.read_back(&name)?;
         if found != sealed.bytes {
             self.verify(&name, &found, before)?;
         }
@@ -218,20 +211,9 @@ impl Job<'_> {
         let decode = |bytes: &[u8]| Frontier::verify(&path, bytes, &block.root);
         decode(&bytes).map_err(|error| self.remote.damaged(error))?;
         self.remote.store().put_new(&path, &bytes)?;
-        let found = self.read_back(&name)?;
+        let found = self.remote.read_back(&name)?;
         decode(&found).map_err(|error| self.remote.damaged(error))?;
         Ok(block)
-    }
-
-    /// An object that was put. A store may show it late, so it is asked for more than once.
-    fn read_back(&self, name: &ObjectName) -> Result<Vec<u8>, ShippingError> {
-        for _ in 0..READ_BACK_ATTEMPTS {
-            if let Some(found) = self.remote.get(name)? {
-                return Ok(found);
-            }
-            self.remote.store().pause();
-        }
-        Err(ShippingError::Missing { url: self.remote.url(), name: *name, hint: NOT_SHOWN })
     }
 
     /// That these bytes mean the segment of this name, every state hashed.

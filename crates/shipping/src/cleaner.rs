@@ -4,23 +4,33 @@
 //! nobody can use and what stands in the way: a put that was torn and stays visible takes the name of the object that
 //! should be there, and objects are never replaced. Each candidate is fetched and judged now, not looked up in a list of
 //! failures. Names that say nothing are not ours, and stay.
+//!
+//! And tails expire: what a verified frontier covers with one whole segment more nobody has to read from them, once an hour
+//! has passed in which somebody may have been reading. A writer's go from its first one on, and its newest stays.
 
 use std::ops::ControlFlow;
 
 use lamella_archive::{
-    ArchiveError, Fault, Frontier, Network, ObjectName, SegmentFile, decode_registry,
+    ArchiveError, Fault, Frontier, Network, ObjectName, SegmentFile, TailFile, WriterId,
+    decode_registry,
 };
 use lamella_chain::Progress;
-use lamella_types::Validators;
+use lamella_types::{Slot, Validators};
 
 use crate::{
     error::ShippingError,
-    remote::{Inventory, Remote},
+    remote::{Inventory, Remote, first_slot},
     sidecar::Sidecar,
     store::StoreError,
 };
 
-/// An object that is not what its name says.
+/// Seconds that a tail object is kept at least: a restoration or a follower may be reading it.
+const TAIL_KEPT_S: u64 = 3_600;
+
+/// Whole segments that must cover a tail object's blocks beyond the one that holds them.
+const SEGMENTS_BEYOND: u64 = 1;
+
+/// An object that can go, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
     /// Its path in the store.
@@ -38,9 +48,11 @@ pub struct Cleaned {
     pub judged: u64,
     /// Those that are not what their names say.
     pub unusable: Vec<Unusable>,
+    /// Tail objects whose blocks are in segments for long enough.
+    pub expired: Vec<Unusable>,
     /// Objects that were not judged: of a kind that is never deleted here, or with names that say nothing.
     pub left: u64,
-    /// Whether the unusable ones were deleted.
+    /// Whether the unusable and expired ones were deleted.
     pub deleted: bool,
 }
 
@@ -56,7 +68,8 @@ pub fn clean(
     let inventory = remote.inventory()?;
     let mut cleaned = Cleaned { deleted: delete, ..Cleaned::default() };
     cleaned.left = inventory.unknown.len() as u64;
-    let network = network(remote, &inventory)?;
+    let (network, segments) = network(remote, &inventory)?;
+    let mut expiring = Expiring::new(first_slot(segments.saturating_sub(SEGMENTS_BEYOND)));
     let total = inventory.objects.len() as u64;
     for (done, (name, listed)) in (0..).zip(&inventory.objects) {
         if progress(Progress { stage: "objects", done, total }).is_break() {
@@ -78,6 +91,21 @@ pub fn clean(
             }
             Err(error) => return Err(error),
         };
+        if let ObjectName::Tail { writer, .. } = *name {
+            cleaned.judged += 1;
+            let newest = inventory.newest_tail(writer) == Some(name);
+            match remote.decode_tail(name, &bytes) {
+                Err(error) => cleaned.unusable.push(unusable(error.to_string())),
+                Ok(file)
+                    if !newest && listed.age_s >= TAIL_KEPT_S && expiring.takes(writer, &file) =>
+                {
+                    let why = format!("its blocks are in segments, slots below {}", expiring.below);
+                    cleaned.expired.push(unusable(why));
+                }
+                Ok(_) => expiring.stays(writer),
+            }
+            continue;
+        }
         match judge(&path, name, &bytes, network.as_ref()) {
             None => cleaned.left += 1,
             Some(Ok(())) => cleaned.judged += 1,
@@ -88,26 +116,60 @@ pub fn clean(
         }
     }
     if delete {
-        for unusable in &cleaned.unusable {
+        for unusable in cleaned.unusable.iter().chain(&cleaned.expired) {
             remote.store().delete(&unusable.path)?;
         }
     }
     Ok(cleaned)
 }
 
-/// The network, if registry and a frontier say it: without it a segment is judged by its digest alone.
-fn network(remote: &Remote, inventory: &Inventory) -> Result<Option<Network>, ShippingError> {
+/// Which tail objects a frontier covers: of each writer a run from its oldest one on.
+struct Expiring {
+    /// Blocks at lower slots are in segments, and so is a whole segment more.
+    below: Slot,
+    /// The writer whose objects from here on stay.
+    staying: Option<WriterId>,
+}
+
+impl Expiring {
+    const fn new(below: Slot) -> Self {
+        Self { below, staying: None }
+    }
+
+    fn takes(&self, writer: WriterId, file: &TailFile) -> bool {
+        let is_covered = file.tail().blocks.iter().all(|signed| signed.block.slot < self.below);
+        self.staying != Some(writer) && is_covered
+    }
+
+    fn stays(&mut self, writer: WriterId) {
+        self.staying = Some(writer);
+    }
+}
+
+/// The network and how many of its segments are proven, if registry and a frontier say it: without it a segment is judged
+/// by its digest alone.
+fn network(
+    remote: &Remote,
+    inventory: &Inventory,
+) -> Result<(Option<Network>, u64), ShippingError> {
     for block in inventory.frontiers() {
         let read = remote.read_frontier(block).and_then(|frontier| {
-            remote.read_network(frontier.genesis_time(), frontier.registry_root())
+            let segments = frontier.segment_roots();
+            let are_there = (0..).zip(segments).take_while(|(index, root)| {
+                let name = ObjectName::Segment { index: *index, root: **root };
+                inventory.objects.contains_key(&name)
+            });
+            let segments = are_there.count() as u64;
+            let network = remote.read_network(frontier.genesis_time(), frontier.registry_root())?;
+            Ok((network, segments))
         });
         match read {
-            Ok(network) => return Ok(Some(network)),
+            Ok((network, segments)) => return Ok((Some(network), segments)),
             Err(ShippingError::Damaged { .. } | ShippingError::Missing { .. }) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(None)
+    Ok((None, 0))
 }
 
 /// Why a sidecar cannot be used, if so. It is read by parts.

@@ -101,6 +101,18 @@ pub enum ShippingError {
         /// The first that is gone.
         name: ObjectName,
     },
+    /// Somebody else ships a tail under this directory's writer id.
+    #[error(
+        "{url}: {name} is there with other contents (digest {digest}): another directory ships under this one's writer id. One of the two is a copy; let it be shipped by one alone, or start this node once with --archive-new-writer"
+    )]
+    Fenced {
+        /// The store.
+        url: String,
+        /// The object that was to be put.
+        name: ObjectName,
+        /// What is there in its place.
+        digest: Root,
+    },
     /// The directory that is to be shipped.
     #[error(transparent)]
     Inspect(Box<InspectError>),

@@ -9,8 +9,10 @@
 //! | put if absent, read whole, list; what a failed put means | [`store`] |
 //! | what lies where; names held to contents; two chains | [`remote`] |
 //! | shipping, and when an upload counts | [`archiver`] |
+//! | shipping what is not sealed yet; who is fenced off | [`tails`] |
 //! | block proofs beside the segments | [`proofs`], `sidecar` |
 //! | the frontier, and what it proves | [`proven`] |
+//! | another's chain, taken over and kept up with | [`follower`] |
 //! | verifying all of it | [`verifier`] |
 //! | a directory made of it | [`restorer`] |
 //! | what a directory lacks before its checkpoint | [`backfill`] |
@@ -23,6 +25,8 @@ pub mod archiver;
 pub mod backfill;
 pub mod cleaner;
 mod error;
+pub mod follower;
+mod listed_tails;
 pub mod parts;
 pub mod proofs;
 pub mod proven;
@@ -30,6 +34,7 @@ pub mod remote;
 pub mod restorer;
 mod sidecar;
 pub mod store;
+pub mod tails;
 pub mod verifier;
 
 pub use error::ShippingError;

@@ -16,9 +16,8 @@ use lamella_tables::DatabaseView;
 use lamella_types::{BlockHashes, Root, Slot};
 
 use crate::{
-    archiver::{NOT_SHOWN, READ_BACK_ATTEMPTS},
     error::ShippingError,
-    remote::{Remote, SEGMENT_SLOTS, first_slot},
+    remote::{NOT_SHOWN, READ_ATTEMPTS, Remote, SEGMENT_SLOTS, first_slot},
     seal::Shipped,
     sidecar::Sidecar,
     store::Put,
@@ -178,7 +177,7 @@ impl Job<'_> {
 
     /// A sidecar that was put. A store may show it late, so it is asked for more than once.
     fn read_back(&self, name: &ObjectName) -> Result<Sidecar<'_>, ShippingError> {
-        for _ in 0..READ_BACK_ATTEMPTS {
+        for _ in 0..READ_ATTEMPTS {
             if let Some(found) = Sidecar::open(self.remote, name)? {
                 return Ok(found);
             }

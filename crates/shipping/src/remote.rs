@@ -6,11 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use lamella_archive::{Frontier, Network, NetworkId, ObjectName, SegmentFile, decode_registry};
+use lamella_archive::{
+    Frontier, Network, NetworkId, ObjectName, SegmentFile, TailFile, WriterId, decode_registry,
+};
 use lamella_types::{Checkpoint, Root};
 
 use crate::{
     error::ShippingError,
+    listed_tails::ListedTails,
     store::{Listed, Store},
 };
 
@@ -22,6 +25,12 @@ pub const OBJECTS_MAX: usize = 400_000;
 
 /// Networks below one prefix.
 const NETWORKS_MAX: usize = 1_000;
+
+/// What to do if an object that was put is not there.
+pub(crate) const NOT_SHOWN: &str = "the store acknowledged it and does not show it; run it again";
+
+/// How often an object is looked for before it counts as absent, where a store may show it late.
+pub(crate) const READ_ATTEMPTS: usize = 4;
 
 /// What the store lists of an archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,6 +121,35 @@ impl Remote {
         Ok(self.store.get(&self.path(name), name.bytes_max())?)
     }
 
+    /// An object's bytes, also where the store shows it late: it is asked for more than once.
+    pub(crate) fn get_late(&self, name: &ObjectName) -> Result<Option<Vec<u8>>, ShippingError> {
+        for _ in 1..READ_ATTEMPTS {
+            if let Some(found) = self.get(name)? {
+                return Ok(Some(found));
+            }
+            self.store.pause();
+        }
+        self.get(name)
+    }
+
+    /// An object that was put.
+    pub(crate) fn read_back(&self, name: &ObjectName) -> Result<Vec<u8>, ShippingError> {
+        let missing = || ShippingError::Missing { url: self.url(), name: *name, hint: NOT_SHOWN };
+        self.get_late(name)?.ok_or_else(missing)
+    }
+
+    /// The tails that the store lists.
+    pub(crate) fn tails(&self) -> Result<ListedTails, ShippingError> {
+        let (folder, mut tails) = (self.network.to_string(), ListedTails::default());
+        for listed in self.store.list(&format!("{folder}/tail"), OBJECTS_MAX)? {
+            let own = listed.name.strip_prefix(&folder).and_then(|name| name.strip_prefix('/'));
+            if let Some(Ok(ObjectName::Tail { writer, sequence })) = own.map(str::parse) {
+                tails.add(writer, sequence, listed.age_s);
+            }
+        }
+        Ok(tails)
+    }
+
     /// An object's bytes.
     pub(crate) fn fetch(
         &self,
@@ -166,6 +204,17 @@ impl Remote {
         Ok(segment)
     }
 
+    /// The tail object that these bytes say, held to its name.
+    pub(crate) fn decode_tail(
+        &self,
+        name: &ObjectName,
+        bytes: &[u8],
+    ) -> Result<TailFile, lamella_archive::ArchiveError> {
+        let file = TailFile::decode(&self.path(name), bytes, self.network)?;
+        file.check_name(name)?;
+        Ok(file)
+    }
+
     /// A frontier, which hashes to its name and is of this network.
     pub(crate) fn read_frontier(&self, block: Checkpoint) -> Result<Frontier, ShippingError> {
         let name = ObjectName::Frontier { slot: block.slot, root: block.root };
@@ -199,6 +248,14 @@ impl Inventory {
             ObjectName::Segment { index, root } => Some((index, root)),
             _ => None,
         })
+    }
+
+    /// A writer's newest tail object.
+    #[must_use]
+    pub fn newest_tail(&self, writer: WriterId) -> Option<&ObjectName> {
+        let first = ObjectName::Tail { writer, sequence: 0 };
+        let last = ObjectName::Tail { writer, sequence: u64::MAX };
+        self.objects.range(first..=last).next_back().map(|(name, _)| name)
     }
 
     /// Sidecars of block proofs, by the segment that they are beside.

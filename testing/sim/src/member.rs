@@ -115,6 +115,7 @@ impl Member {
             archive_proofs: false,
             archive_required: false,
             history: Vec::new(),
+            archive_new_writer: false,
             scrub: None,
             lost_log_lines: Arc::default(),
         };

@@ -59,7 +59,7 @@ Examples:
 
 /// How the proofs of this chain are made.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Proofs {
+pub(super) enum Proofs {
     /// Concatenated signatures, every one verified. For own networks: at most 206 signatures a block.
     Raw,
     /// `raw` with keys of 256 slots and no security, for drills.
@@ -168,7 +168,8 @@ pub struct NodeArgs {
     #[arg(long)]
     no_scrub_repair: bool,
 
-    /// Ship finalized history into this archive, in the background: a folder, or s3://bucket/prefix. See docs/archive.md.
+    /// Ship finalized history and the blocks since into this archive, in the background: a folder, or s3://bucket/prefix.
+    /// See docs/archive.md.
     #[cfg(feature = "archive")]
     #[arg(long, value_name = "URL")]
     archive: Option<String>,
@@ -183,6 +184,11 @@ pub struct NodeArgs {
     #[cfg(feature = "archive")]
     #[arg(long, requires = "archive_proofs")]
     archive_required: bool,
+
+    /// Begin the archive's tail under another writer's id, once: this directory is a copy, or an older copy of itself.
+    #[cfg(feature = "archive")]
+    #[arg(long, requires = "archive")]
+    archive_new_writer: bool,
 
     /// Fetch the history before the block that this directory began with, in the background, until all of it is here: from
     /// an archive (a folder, s3://bucket/prefix) or from another node (http://host:port). This node's own finalized state

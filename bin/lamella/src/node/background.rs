@@ -35,13 +35,27 @@ pub(super) struct Owner<'a> {
     pub(super) missing_slots: u64,
 }
 
-/// Held for its drop.
+/// What goes on until it is dropped.
 pub(super) struct Background {
     _scrubber: Option<Scrubber>,
     #[cfg(feature = "archive")]
-    _shipper: Option<Shipper>,
+    shipper: Option<Shipper>,
     #[cfg(feature = "archive")]
     _historian: Option<Historian>,
+}
+
+impl Background {
+    /// There is something new to ship. Never waits.
+    #[cfg_attr(
+        not(feature = "archive"),
+        expect(clippy::unused_self, reason = "only an archive is shipped to")
+    )]
+    pub(super) fn ring(&self) {
+        #[cfg(feature = "archive")]
+        if let Some(shipper) = &self.shipper {
+            shipper.ring();
+        }
+    }
 }
 
 impl Owner<'_> {
@@ -57,7 +71,7 @@ impl Owner<'_> {
         Ok(Background {
             _scrubber: self.scrub(wanted)?,
             #[cfg(feature = "archive")]
-            _shipper: shipper,
+            shipper,
             #[cfg(feature = "archive")]
             _historian: historian,
         })

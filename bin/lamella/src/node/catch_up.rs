@@ -11,7 +11,7 @@ use std::{
 
 use lamella_chain::{Chain, PreparedBlock};
 use lamella_fork_choice::ForkChoice;
-use lamella_inspect::{LookupError, served::Change, which};
+use lamella_inspect::{LookupError, which};
 use lamella_metrics::Metrics;
 use lamella_network::standing::{Peer, SyncStatus};
 use lamella_network::{
@@ -266,9 +266,7 @@ impl Node {
                     self.metrics.observe_block(root, &block.block, &persisted.after);
                     self.gate.block_signed(block.block.slot, root);
                 }
-                let current = self.clock.current_slot(unix_ms());
-                let change = Change::of_import(&persisted);
-                self.events.changed(&self.served(), &change, current);
+                self.announce(&persisted);
                 Outcome::Imported
             }
             Err(ImportError::Rejected { root, reason }) => {

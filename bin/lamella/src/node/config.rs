@@ -111,7 +111,7 @@ impl Node {
         let owner =
             Owner { config, chain: &chain, facts: &facts, metrics: &metrics, missing_slots };
         Ok(Self {
-            _background: owner.start(mend.wanted())?,
+            background: owner.start(mend.wanted())?,
             is_archive_required: config.is_archive_required(),
             catch_up: CatchUp::new(config, &chain, &clock),
             audit: Audit::default(),

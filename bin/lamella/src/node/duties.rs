@@ -11,7 +11,6 @@ use std::{
 
 use lamella_chain::{Chain, PreparedBlock, Reserved};
 use lamella_fork_choice::{Aggregation, Combine as _, ForkChoice, Recorded};
-use lamella_inspect::served::Change;
 use lamella_metrics::Metrics;
 use lamella_network::service::GossipMessage;
 use lamella_network_dir::ValidatorKeys;
@@ -27,7 +26,7 @@ use lamella_xmss::{SecretKey, SignError, scheme::ProofError};
 use rayon::prelude::*;
 use tracing::{debug, error, info, warn};
 
-use super::{Node, StoreFailure, combine::Prover, report, unix_ms, workers::Urgency};
+use super::{Node, StoreFailure, combine::Prover, report, workers::Urgency};
 use crate::{
     heavy,
     import::{Effort, ImportError, Imported, NewBlock},
@@ -238,8 +237,7 @@ impl Node {
         let (Effort { proof, transition }, persisted) = (new.effort, &new.persisted);
         self.metrics.observe_import(proof, transition, persisted);
         self.metrics.observe_block(&new.root, block, &persisted.after);
-        let current = self.clock.current_slot(unix_ms());
-        self.events.changed(&self.served(), &Change::of_import(&new.persisted), current);
+        self.announce(persisted);
     }
 
     /// Votes with every validator of ours that has not voted at this slot.

@@ -65,7 +65,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_chain::Chain;
+use lamella_chain::{Chain, Persisted};
 use lamella_fork_choice::ForkChoice;
 use lamella_http_api::{ApiServer, Events, NodeFacts};
 use lamella_inspect::served::{Change, Served};
@@ -90,14 +90,14 @@ use inbox::Received;
 use keys::Preparer;
 use mend::Mend;
 use pace::Pace;
-use wall::{Reading, monotonic, unix_ms};
+use wall::{Reading, monotonic};
 use workers::Workers;
 
 pub use error::{GuardCopyError, NodeError, StoreFailure};
 pub use inbox::{Inbox, Sender};
 #[cfg(feature = "simulation")]
 pub use simulated::{Clocks, SimulatedNode};
-pub(crate) use wall::skew_by;
+pub(crate) use wall::{skew_by, unix_ms};
 
 /// Events heard before the clock and sync have their turn again.
 const EVENTS_PER_TURN: usize = 64;
@@ -129,7 +129,7 @@ pub struct Node {
     /// Whether proofs are kept while the archive lacks them.
     is_archive_required: bool,
     /// Goes on until the node ends.
-    _background: Background,
+    background: Background,
     /// Runs until the node ends.
     network: Network,
     /// Serves until the node ends.
@@ -378,6 +378,13 @@ impl Node {
         self.metrics.observe_reorg(depth as u64);
         let slot = self.clock.current_slot(unix_ms());
         self.events.changed(&self.served(), &Change::between(before, &after), slot);
+    }
+
+    /// Tells listeners, and who ships, of blocks that are permanent.
+    fn announce(&self, persisted: &Persisted) {
+        let current = self.clock.current_slot(unix_ms());
+        self.events.changed(&self.served(), &Change::of_import(persisted), current);
+        self.background.ring();
     }
 
     /// The chain as listeners see it.

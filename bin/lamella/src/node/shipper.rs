@@ -1,32 +1,37 @@
-//! Shipping finalized history into an archive while the node runs.
+//! Shipping finalized history and the blocks since into an archive while the node runs.
 //!
 //! The hard idea: nobody waits for it. One thread of the lowest priority looks now and then whether the finalized chain has
 //! a segment more than the archive was confirmed to hold, reads that in short transactions as any reader does, and asks the
-//! store while no transaction is open. A store that fails stops the cursor and nothing else: it is counted, said, and tried
-//! again, ever less often. History does not go from the database, so nothing is lost by waiting; block proofs do, and those
-//! that the archive lacks can be held there, up to a limit.
+//! store while no transaction is open. After each commit a bell is rung, and what no segment holds yet goes into the next
+//! object of the tail, one a slot at most unless there is a whole object's worth. The database is the queue of both. A store
+//! that fails stops the cursor and nothing else: it is counted, said, and tried again, ever less often. History does not go
+//! from the database, so nothing is lost by waiting; block proofs do, and those that the archive lacks can be held there, up to
+//! a limit.
 
 use std::{
     io,
     ops::ControlFlow,
     sync::{Arc, Weak},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use lamella_archive::{NetworkId, WriterId};
 use lamella_chain::{Archived, Chain, Held, Progress};
-use lamella_interrupt::Interrupt;
+use lamella_interrupt::{Bell, Interrupt};
 use lamella_metrics::Metrics;
 use lamella_shipping::{
     ShippingError,
     archiver::{self, Known, Shipment},
     proofs::{ProofShipment, ship_proofs},
+    remote::Remote,
     seal::Shipped,
     store::{Access, Store},
+    tails::{TailShipped, TailShipper},
 };
 use lamella_tables::{ReadError, ReadTxn};
 use lamella_types::limits::SEGMENT_ROOTS;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::config::NodeConfig;
 
@@ -42,55 +47,105 @@ const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// Longest wait after failures.
 const PAUSE_MAX: Duration = Duration::from_secs(600);
 
-/// What is shipped besides segments.
+/// What is shipped besides segments, and as whom.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ships {
     /// Block proofs.
     proofs: bool,
     /// They are held in the database until the archive has them.
     is_required: bool,
+    /// The tail begins anew under another writer id: this directory is a copy, or an older copy of itself.
+    as_new_writer: bool,
 }
 
 impl Ships {
     pub(super) const fn of(config: &NodeConfig) -> Self {
-        Self { proofs: config.archive_proofs, is_required: config.archive_required }
+        Self {
+            proofs: config.archive_proofs,
+            is_required: config.archive_required,
+            as_new_writer: config.archive_new_writer,
+        }
     }
 }
 
 /// The thread, until this is dropped: then it ends before its next transaction, or when the store has answered.
 pub(super) struct Shipper {
     stop: Interrupt,
+    bell: Bell,
 }
 
 impl Drop for Shipper {
     fn drop(&mut self) {
         self.stop.trigger();
+        self.bell.ring();
     }
 }
 
 impl Shipper {
-    /// Starts shipping to this address.
+    /// Starts shipping.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system gives no thread, or no random number.
     pub(super) fn start(
         chain: &Arc<Chain>,
         address: String,
         ships: Ships,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Self> {
-        let stop = Interrupt::default();
+        let (stop, bell) = (Interrupt::default(), Bell::default());
+        let mut writer = WriterId([0; 8]);
+        getrandom::fill(&mut writer.0).map_err(io::Error::other)?;
         if ships.is_required {
             // Before the first import prunes; what the archive has is asked for later.
             let known = chain.read().ok().and_then(|txn| confirmed(&txn, &address).ok());
             hold(chain, &known.unwrap_or_default());
         }
-        let (told, metrics) = (stop.clone(), Arc::clone(metrics));
         // It keeps no database open that the node has closed.
         let chain = Arc::downgrade(chain);
-        let shipping = Shipping { chain, address, ships, metrics, stop: told };
-        thread::Builder::new().name("archiver".to_owned()).spawn(move || shipping.run())?;
-        Ok(Self { stop })
+        let shipping = Shipping {
+            chain,
+            address,
+            ships,
+            metrics: Arc::clone(metrics),
+            stop: stop.clone(),
+            writer,
+            tail: None,
+        };
+        let heard = bell.clone();
+        thread::Builder::new().name("archiver".to_owned()).spawn(move || shipping.run(&heard))?;
+        Ok(Self { stop, bell })
+    }
+
+    /// There is something new to ship. Never waits.
+    pub(super) fn ring(&self) {
+        self.bell.ring();
+    }
+}
+
+/// When a job is due again: regularly, and ever later while it fails.
+struct Pacer {
+    due: Instant,
+    pause: Duration,
+}
+
+impl Pacer {
+    fn new() -> Self {
+        Self { due: Instant::now(), pause: FIRST_PAUSE }
+    }
+
+    fn is_due(&self) -> bool {
+        Instant::now() >= self.due
+    }
+
+    fn succeeded(&mut self, next: Duration) {
+        *self = Self { due: Instant::now() + next, pause: FIRST_PAUSE };
+    }
+
+    /// Says how long it waits now.
+    fn failed(&mut self) -> Duration {
+        let wait = self.pause;
+        *self = Self { due: Instant::now() + wait, pause: (wait * 2).min(PAUSE_MAX) };
+        wait
     }
 }
 
@@ -100,6 +155,9 @@ struct Shipping {
     ships: Ships,
     metrics: Arc<Metrics>,
     stop: Interrupt,
+    /// Whose tail it is, unless this directory has shipped one there before.
+    writer: WriterId,
+    tail: Option<TailShipper>,
 }
 
 /// What the archive at this address was confirmed to hold.
@@ -115,38 +173,52 @@ fn hold(chain: &Chain, archived: &Archived) {
 }
 
 impl Shipping {
-    fn run(&self) {
+    fn run(mut self, bell: &Bell) {
         if let Err(error) = rustix::process::nice(NICE) {
             warn!(%error, "Archiving goes on at the priority of the node");
         }
-        let (mut is_first, mut pause) = (true, FIRST_PAUSE);
-        loop {
+        let (mut segments, mut tail) = (Pacer::new(), Pacer::new());
+        let mut is_first = true;
+        // What was not shipped when the last process ended.
+        let mut has_news = true;
+        while !self.stop.is_triggered() {
             let Some(chain) = self.chain.upgrade() else { return };
-            let shipped = self.look(&chain, is_first);
-            self.say_held(&chain);
-            drop(chain);
-            let wait = match shipped {
-                Ok(shipment) => {
-                    if let Some((shipment, proofs)) = shipment {
-                        self.shipped(&shipment, &proofs);
+            if segments.is_due() {
+                match self.look(&chain, is_first) {
+                    Ok(shipment) => {
+                        if let Some((shipment, proofs)) = shipment {
+                            self.shipped(&shipment, &proofs);
+                        }
+                        segments.succeeded(LOOK);
+                        is_first = false;
                     }
-                    (is_first, pause) = (false, FIRST_PAUSE);
-                    LOOK
+                    Err(ShippingError::Stopped) => return,
+                    Err(error) => self.failed(&error, segments.failed()),
                 }
-                Err(ShippingError::Stopped) => return,
-                Err(error) => {
-                    self.metrics.archive.failed();
-                    let seconds = pause.as_secs();
-                    warn!(%error, seconds, "Not archived; the node goes on, and this is tried again");
-                    let wait = pause;
-                    pause = (pause * 2).min(PAUSE_MAX);
-                    wait
-                }
-            };
-            if self.stop.pause(wait) {
-                return;
+                self.say_held(&chain);
             }
+            // After the segments: the registry and a frontier are there then, which a follower begins with.
+            if has_news && !is_first && tail.is_due() {
+                match self.ship_tail(&chain) {
+                    Ok(next) => {
+                        has_news = next.is_some_and(|shipped| shipped.has_more);
+                        let slot = Duration::from_millis(chain.identity().slot_ms);
+                        tail.succeeded(if has_news { Duration::ZERO } else { slot });
+                    }
+                    Err(error) => self.failed(&error, tail.failed()),
+                }
+            }
+            drop(chain);
+            let next =
+                if has_news && !is_first { segments.due.min(tail.due) } else { segments.due };
+            has_news |= bell.wait(next.saturating_duration_since(Instant::now()));
         }
+    }
+
+    fn failed(&self, error: &ShippingError, wait: Duration) {
+        self.metrics.archive.failed();
+        let seconds = wait.as_secs();
+        warn!(%error, seconds, "Not archived; the node goes on, and this is tried again");
     }
 
     /// Ships what there is to ship. At the first look the archive is compared with what was confirmed in any case.
@@ -201,6 +273,29 @@ impl Shipping {
         let proofs =
             ship_proofs(database, shipped, &remote, done, segments, &mut go_on, &mut keep_proofs)?;
         Ok(Some((shipment, proofs)))
+    }
+
+    /// Ships the next object of the tail.
+    fn ship_tail(&mut self, chain: &Chain) -> Result<Option<TailShipped>, ShippingError> {
+        let tail = match &mut self.tail {
+            Some(tail) => tail,
+            none => {
+                let store = Store::open(&self.address, Access::Write)?;
+                let identity = chain.identity();
+                let network = NetworkId::of(identity.genesis_time, &identity.registry_root);
+                let remote = Remote::of(store, network);
+                none.insert(match self.ships.as_new_writer {
+                    true => TailShipper::begin(remote, chain, self.writer),
+                    false => TailShipper::resume(remote, chain, self.writer)?,
+                })
+            }
+        };
+        let shipped = tail.ship_next(chain)?;
+        if let Some(TailShipped { sequence, blocks, bytes, .. }) = shipped {
+            self.metrics.archive.tail_shipped(sequence + 1, blocks as u64, bytes);
+            debug!(sequence, blocks, bytes, "Tail archived and confirmed");
+        }
+        Ok(shipped)
     }
 
     fn shipped(&self, shipment: &Shipment, proofs: &ProofShipment) {

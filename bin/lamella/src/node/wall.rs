@@ -36,7 +36,7 @@ pub(crate) fn skew_by(file: PathBuf) {
 }
 
 /// Milliseconds since 1970, as the system has them now.
-pub(super) fn unix_ms() -> u64 {
+pub(crate) fn unix_ms() -> u64 {
     #[cfg(feature = "simulation")]
     if let Some(reading) = MADE_UP.get() {
         return reading.unix_ms;

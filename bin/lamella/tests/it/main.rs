@@ -17,6 +17,7 @@ mod dying;
 mod explorer;
 mod flags;
 mod flood;
+mod follow;
 mod full;
 #[path = "../../../../crates/chain/tests/golden/unpack.rs"]
 mod golden_directory;

@@ -9,6 +9,8 @@
 
 mod backfill;
 mod faulty;
+mod follow;
+mod follow_simulation;
 mod grown;
 mod http;
 mod lessons;
@@ -21,4 +23,6 @@ mod restore;
 mod resume;
 mod s3;
 mod simulation;
+mod tails;
 mod transition;
+mod world;

@@ -89,6 +89,7 @@ pub fn config(data: &TempDir) -> NodeConfig {
         archive: None,
         archive_proofs: false,
         archive_required: false,
+        archive_new_writer: false,
         scrub: None,
         lost_log_lines: Default::default(),
     }

@@ -43,9 +43,9 @@ const ELSEWHERE: [&str; 3] = [
 ];
 
 /// `what_a_shipping_node_counts_is_what_it_shipped` sees the first move, since an archive begins with 1,024 finalized slots,
-/// `rows_that_rotted_are_found_and_fetched_from_a_peer_while_the_node_runs` the second, and
-/// `a_node_that_began_later_fetches_its_history_from_another` the third.
-const OF_OTHERS: [&str; 3] = ["lean_archive_", "lean_scrub_", "lean_history_"];
+/// `rows_that_rotted_are_found_and_fetched_from_a_peer_while_the_node_runs` the second,
+/// `a_node_that_began_later_fetches_its_history_from_another` the third, and no node follows.
+const OF_OTHERS: [&str; 4] = ["lean_archive_", "lean_scrub_", "lean_history_", "lean_follow_"];
 
 /// What was seen of each metric that any node has.
 #[derive(Default)]

@@ -67,7 +67,9 @@ const fn of_shipping(error: &ShippingError) -> u8 {
         ShippingError::State(error) => of_state(error),
         ShippingError::Restore(error) => return of_restore(error),
         ShippingError::Stopped => ExitCode::Stopped,
-        ShippingError::Store(_) | ShippingError::NotShippable { .. } => ExitCode::Failed,
+        ShippingError::Store(_)
+        | ShippingError::Fenced { .. }
+        | ShippingError::NotShippable { .. } => ExitCode::Failed,
     };
     code as u8
 }

@@ -70,7 +70,7 @@ pub(super) fn run(
             })),
         }));
     }
-    let Some(frontier) = shipment.frontier else {
+    let Some(frontier) = shipment.frontier.filter(|_| shipment.segments > 0) else {
         return print_line(&format!(
             "nothing to ship yet: a segment is sealed once a block {} slots after its first is finalized; the head is at slot {head_slot}",
             SEGMENT_ROOTS

@@ -122,21 +122,27 @@ pub(super) fn clean(archive: ArchiveFlags, delete: bool, json: bool) -> Result<(
             .unusable
             .iter()
             .map(|object| json!({ "path": object.path, "bytes": object.bytes, "why": object.why }));
+        let expired = cleaned
+            .expired
+            .iter()
+            .map(|object| json!({ "path": object.path, "bytes": object.bytes, "why": object.why }));
         print_line(&json!({
             "judged": cleaned.judged,
             "unusable": unusable.collect::<Vec<Value>>(),
+            "expired": expired.collect::<Vec<Value>>(),
             "not_judged": cleaned.left,
             "deleted": cleaned.deleted,
         }))?;
     } else {
-        for object in &cleaned.unusable {
+        for object in cleaned.unusable.iter().chain(&cleaned.expired) {
             print_line(&format!("{:>10}  {}: {}", object.bytes, object.path, object.why))?;
         }
         let did = if cleaned.deleted { "deleted" } else { "found, nothing was deleted" };
         print_line(&format!(
-            "{} objects judged by their content, {} unusable {did}; not judged: {} objects",
+            "{} objects judged by their content, {} unusable and {} expired {did}; not judged: {} objects",
             cleaned.judged,
             cleaned.unusable.len(),
+            cleaned.expired.len(),
             cleaned.left
         ))?;
     }

@@ -156,6 +156,8 @@ impl NodeArgs {
             archive_required: self.archive_required,
             #[cfg(feature = "archive")]
             history: self.history.clone(),
+            #[cfg(feature = "archive")]
+            archive_new_writer: self.archive_new_writer,
             scrub: self.scrub(),
             lost_log_lines: Arc::default(),
         })

@@ -1,0 +1,156 @@
+//! `lamella follow`: its flags.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
+
+use clap::Args;
+use lamella_archive::NetworkId;
+use lamella_chain::Settings;
+use lamella_http_api::ServerConfig;
+use lamella_interrupt::Interrupt;
+use lamella_types::{Root, SlotClock, limits::SLOT_MS};
+use lamella_xmss::scheme::SchemeName;
+use tracing::info;
+
+use super::{CommandError, log::Log, node::Proofs, parent::stop_when_stdin_closes};
+use crate::{
+    follow::{FollowConfig, FollowError, run},
+    node::NodeError,
+};
+
+/// What `lamella follow --help` says first.
+pub(super) const LONG_ABOUT: &str = "\
+Follow a chain by an archive that a node ships to, and serve it: every route of a node's API, on a machine without keys \
+and without peers.
+
+It begins with the sealed segments, each proven, and goes on with the blocks that the node ships as it imports them. \
+Each block goes through the ordinary import, its signatures and its transition checked. It can be late, never wrong; \
+/lean/v0/health says 503 while it is later than --max-lag-slots. Killed at any moment, it goes on.";
+
+/// What it says last.
+pub(super) const EXAMPLES: &str = "\
+Exit codes:
+  0  stopped by a signal
+  1  failed
+  2  wrong usage
+  3  stopped, and the chain here has parted from the source's; --rebuild begins again
+  5  the store cannot be used; `lamella db verify` says more
+
+Examples:
+  lamella node --network-dir net --node-id lamella_0 --archive /mnt/archive
+  lamella follow --from /mnt/archive --data-dir data/follower --api-port 5100
+  curl 'localhost:5100/lean/v0/blocks/head?min_slot=1000'";
+
+/// The flags.
+#[derive(Debug, Args)]
+pub struct FollowArgs {
+    /// The archive: a folder, or s3://bucket/prefix.
+    #[arg(long, value_name = "URL")]
+    from: String,
+
+    /// Which network, if the archive has several: 16 hex digits.
+    #[arg(long, value_name = "ID")]
+    network: Option<NetworkId>,
+
+    /// The root of a frontier that you trust: the sealed segments are proven under it.
+    #[arg(long, value_name = "ROOT")]
+    trusted: Option<Root>,
+
+    /// Folder of the follower's own data.
+    #[arg(long, value_name = "DIR", visible_alias = "datadir", default_value = "./data")]
+    data_dir: PathBuf,
+
+    /// Milliseconds of a slot of this network, which no archive holds.
+    #[arg(long, value_name = "MS", default_value_t = SLOT_MS, value_parser = clap::value_parser!(u64).range(5..=3_600_000))]
+    slot_ms: u64,
+
+    /// How blocks of this network are proven, which no archive holds.
+    #[arg(long, value_enum, default_value_t = Proofs::Raw)]
+    proof_scheme: Proofs,
+
+    /// Slots that the head may be behind the clock before health says 503.
+    #[arg(long, value_name = "SLOTS", default_value_t = 8)]
+    max_lag_slots: u64,
+
+    /// Where the chain here has parted from the source's, begin again from the source, beside, and take its place.
+    #[arg(long)]
+    rebuild: bool,
+
+    /// TCP port of the HTTP API, which has the metrics too; 0 picks a free one.
+    #[arg(long, value_name = "PORT", visible_alias = "http-port", default_value_t = 5052)]
+    api_port: u16,
+
+    /// Address of the TCP port.
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    http_address: IpAddr,
+
+    /// A name by which this machine's API may be asked for, besides localhost and addresses. Repeatable.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    http_allow_host: Vec<String>,
+
+    /// An origin whose pages may read the API from a browser, or `*`. Repeatable.
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
+    http_allow_origin: Vec<String>,
+
+    /// Stop when standard input closes, so that no follower outlives the program that started it.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
+
+impl FollowArgs {
+    /// Follows until it is told to stop.
+    pub(super) fn run(self) -> Result<(), CommandError> {
+        let _log = Log::start().map_err(NodeError::Log)?;
+        let interrupt = Interrupt::default();
+        let stop = {
+            let interrupt = interrupt.clone();
+            move || interrupt.trigger()
+        };
+        if self.exit_with_parent {
+            stop_when_stdin_closes(stop.clone()).map_err(NodeError::Parent)?;
+        }
+        ctrlc::set_handler(stop).map_err(NodeError::from)?;
+        run(&self.config(), &interrupt)?;
+        info!("Stopped");
+        Ok(())
+    }
+
+    fn config(self) -> FollowConfig {
+        let slot_ms = SlotClock::new(0, self.slot_ms).slot_ms();
+        FollowConfig {
+            source: self.from,
+            network: self.network,
+            trusted: self.trusted,
+            data_dir: self.data_dir,
+            slot_ms,
+            proof_scheme: SchemeName::from(self.proof_scheme),
+            settings: Settings { slot_ms, ..Settings::default() },
+            api: ServerConfig {
+                admin: Some(false),
+                allowed_hosts: self.http_allow_host,
+                allowed_origins: self.http_allow_origin,
+                ..ServerConfig::new(self.http_address, self.api_port, None)
+            },
+            lag_slots_max: self.max_lag_slots,
+            rebuild: self.rebuild,
+        }
+    }
+}
+
+impl FollowError {
+    /// The exit code that tells this from other outcomes.
+    pub(super) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Diverged(_) => 3,
+            Self::Store(_) | Self::Reading(_) => 5,
+            Self::OfANode { .. } => 2,
+            Self::Open(_)
+            | Self::Source(_)
+            | Self::Api(_)
+            | Self::ServerEnded
+            | Self::Io { .. } => 1,
+        }
+    }
+}

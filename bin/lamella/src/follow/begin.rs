@@ -1,0 +1,139 @@
+//! A follower's directory: begun with what is sealed, or made anew beside the one whose chain has parted from the source's.
+
+use std::{
+    fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use lamella_chain::{Bootstrap, Chain, ChainOpenError, Found, Progress};
+use lamella_inspect::database_path;
+use lamella_interrupt::Interrupt;
+use lamella_shipping::{
+    ShippingError,
+    follower::{Begun, begin, beginning},
+    remote::Remote,
+    store::{Access, Store},
+};
+use lamella_types::genesis_state;
+use tracing::{info, warn};
+
+use super::{FollowConfig, FollowError};
+
+/// Folder beside the database in which the new one grows.
+const REBUILDING: &str = "rebuilding";
+
+/// What becomes of a database whose chain has parted from the source's.
+const DIVERGED: &str = "db.diverged";
+
+/// First and longest wait for an archive that is not there, or a source that does not answer.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Where a new database grows while the old one is served.
+pub(super) fn beside(data_dir: &Path) -> PathBuf {
+    database_path(&data_dir.join(REBUILDING))
+}
+
+/// Makes sure that there is a chain at `database`. `false`: stopped before that.
+pub(super) fn directory(
+    config: &FollowConfig,
+    database: &Path,
+    stop: &Interrupt,
+) -> Result<bool, FollowError> {
+    match Chain::find(database) {
+        Ok(Found::Chain(_)) => return Ok(true),
+        Ok(Found::Nothing) | Err(ChainOpenError::Restoring { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let (mut pause, mut said) = (FIRST_PAUSE, String::new());
+    while !stop.is_triggered() {
+        match begin_once(config, database, stop) {
+            Ok(()) => return Ok(true),
+            Err(FollowError::Source(ShippingError::Stopped)) => return Ok(false),
+            Err(FollowError::Source(error)) if may_pass(&error) => {
+                let reason = error.to_string();
+                if said != reason {
+                    warn!(state = "empty", reason, "Not following yet; this is tried again");
+                    said = reason;
+                }
+                let _ = stop.pause(pause);
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// Whether another time an archive may be there, whole.
+const fn may_pass(error: &ShippingError) -> bool {
+    match error {
+        ShippingError::Nothing { .. }
+        | ShippingError::Zero { .. }
+        | ShippingError::Missing { .. }
+        | ShippingError::Damaged { .. } => true,
+        ShippingError::Store(error) => error.is_transport(),
+        _ => false,
+    }
+}
+
+fn begin_once(config: &FollowConfig, database: &Path, stop: &Interrupt) -> Result<(), FollowError> {
+    let store = Store::open(&config.source, Access::Read).map_err(ShippingError::from)?;
+    let remote = Remote::find(store, config.network)?;
+    let scheme = config.proof_scheme.scheme();
+    let restore = beginning(database, config.trusted, config.slot_ms, scheme.name());
+    let mut go_on = |_: Progress| match stop.is_triggered() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    info!(state = "bootstrap", source = config.source, "Beginning with what is sealed");
+    match begin(&remote, &restore, &mut go_on)? {
+        Begun::Restored(restored) => {
+            let (segments, blocks, slot) =
+                (restored.segments, restored.blocks, restored.target.slot);
+            info!(segments, blocks, slot, "Began with the sealed segments");
+        }
+        Begun::Genesis(network) => {
+            let state = genesis_state(network.genesis_time(), network.validators().clone());
+            let bootstrap = Bootstrap::genesis(state);
+            drop(Chain::create(database, bootstrap, scheme.name(), config.settings)?);
+            info!("Began with genesis: no segment is sealed yet");
+        }
+    }
+    Ok(())
+}
+
+/// Gives the new database the place of the old one, which stays beside it.
+pub(super) fn replace(data_dir: &Path) -> Result<(), FollowError> {
+    let (database, diverged) = (database_path(data_dir), data_dir.join(DIVERGED));
+    if diverged.exists() {
+        // Of a rebuilding before this one.
+        fs::remove_dir_all(&diverged).map_err(|source| io(&diverged, source))?;
+    }
+    rename(&database, &diverged)?;
+    finish_replacing(data_dir)
+}
+
+/// The second half of [`replace`], also where a kill came between the two.
+pub(super) fn finish_replacing(data_dir: &Path) -> Result<(), FollowError> {
+    let (database, new) = (database_path(data_dir), beside(data_dir));
+    if database.exists() || !new.exists() {
+        return Ok(());
+    }
+    rename(&new, &database)?;
+    let folder = data_dir.join(REBUILDING);
+    fs::remove_dir_all(&folder).map_err(|source| io(&folder, source))
+}
+
+/// Renames, and flushes the folder that names it.
+fn rename(from: &Path, to: &Path) -> Result<(), FollowError> {
+    let folder = to.parent().unwrap_or(to);
+    let flush = || fs::File::open(folder)?.sync_all();
+    fs::rename(from, to).and_then(|()| flush()).map_err(|source| io(from, source))
+}
+
+fn io(path: &Path, source: std::io::Error) -> FollowError {
+    FollowError::Io { path: path.to_owned(), source }
+}

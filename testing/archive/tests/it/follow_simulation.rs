@@ -1,0 +1,264 @@
+//! A writer and a follower over a store that fails, by a seed: both killed at any operation, the writer partitioned from the
+//! store, put back from an older copy, copied, or come back on another branch.
+//!
+//! What must hold: nothing that a follower has finalized is on neither chain, and nothing is served that its own rules do not
+//! give. In the end, when the store does what it says: where the writer kept its chain, the follower has it, head and all;
+//! where the writer came back on another one, the follower has that, or says by name that it cannot.
+
+use std::sync::Arc;
+
+use lamella_archive::WriterId;
+use lamella_benches::Random;
+use lamella_chain::Chain;
+use lamella_shipping::{ShippingError, cleaner::clean, remote::Remote, store::Store};
+
+use crate::{
+    faulty::{Backing, Faults, Faulty},
+    grown::{Grown, OTHER_CHAIN, SMALL_CHAIN, go_on},
+    world::{Outcome, Reader, Writer, assert_equal},
+};
+
+/// Things that happen in a run.
+const EVENTS: u64 = 14;
+
+/// Most blocks that are imported between two events. A run of these seals the first segment in about half of the seeds.
+const BLOCKS_MAX: u64 = 24;
+
+/// Most operations of a store until its process is killed.
+const OPERATIONS_MAX: u64 = 60;
+
+fn faults(random: &mut Random) -> Faults {
+    let mut parts = |most: u64| if random.per_mille(400) { random.number() % most } else { 0 };
+    Faults {
+        refused: parts(200),
+        acknowledgement_lost: parts(300),
+        torn: parts(60),
+        lagging: parts(400),
+        flipped: parts(100),
+        cut: parts(100),
+    }
+}
+
+fn store(backing: &Backing, faults: Faults, seed: u64, operations: u64) -> Store {
+    let objects = Faulty::new(backing, faults, seed, operations);
+    Store::of_objects(Arc::new(objects), "faulty://").unwrap()
+}
+
+fn honest(backing: &Backing) -> Store {
+    store(&backing.shown_to_all(), Faults::default(), 0, u64::MAX)
+}
+
+/// What a seed came to.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    tail: u64,
+    stale: u64,
+    diverged: u64,
+    fenced: u64,
+    segments: u64,
+}
+
+struct Run<'a> {
+    seed: u64,
+    random: Random,
+    backing: Backing,
+    writer: Writer,
+    reader: Reader,
+    /// The chain that the writer is on.
+    chain: &'a Grown,
+    /// The writer's directory before its first block, which both chains share.
+    new: (Vec<u8>, usize),
+    /// An older copy of the writer's directory, of the chain that it is on.
+    copy: Option<(Vec<u8>, usize)>,
+    /// Most blocks that it ever had: its peers have as many.
+    most: usize,
+    is_forked: bool,
+    writers: u8,
+    counts: Counts,
+}
+
+impl Run<'_> {
+    fn failing(&mut self) -> Store {
+        let (faults, seed) = (faults(&mut self.random), self.random.number());
+        let operations = self.random.number() % OPERATIONS_MAX;
+        store(&self.backing, faults, seed, operations)
+    }
+
+    fn event(&mut self) {
+        match self.random.number() % 10 {
+            0..=3 => {
+                let blocks = 1 + self.random.number() % BLOCKS_MAX;
+                self.writer.import(self.chain, blocks as usize);
+                self.ship();
+            }
+            4..=6 => self.follow(),
+            // Partitioned from the store: it imports, and ships nothing.
+            7 => self.writer.import(self.chain, (self.random.number() % BLOCKS_MAX) as usize),
+            8 => self.writer.start(),
+            _ => self.disaster(),
+        }
+    }
+
+    /// A writer that is fenced goes on under another id, as its operator would make it.
+    fn ship(&mut self) {
+        let stores: Vec<Store> = (0..4).map(|_| self.failing()).collect();
+        let stores = std::cell::RefCell::new(stores);
+        let backing = self.backing.clone();
+        let open = || stores.borrow_mut().pop().unwrap_or_else(|| honest(&backing));
+        match self.writer.ship(&open) {
+            Err(ShippingError::Fenced { .. }) => {
+                self.counts.fenced += 1;
+                self.new_writer();
+                drop(self.writer.ship_tail(&open, true));
+            }
+            Err(ShippingError::Damaged { .. }) if self.random.per_mille(500) => self.clean(),
+            // It is named, and tried again.
+            _ => {}
+        }
+        // A store of its own is kept by the shipper; a new process opens another.
+        if self.random.per_mille(500) {
+            self.writer.start();
+        }
+    }
+
+    fn new_writer(&mut self) {
+        self.writers += 1;
+        self.writer.id = WriterId([self.writers; 8]);
+    }
+
+    fn clean(&self) {
+        if let Ok(remote) = Remote::find(honest(&self.backing), None) {
+            drop(clean(&remote, true, &mut go_on));
+        }
+    }
+
+    fn follow(&mut self) {
+        let faulty = std::cell::RefCell::new(vec![self.failing(), self.failing()]);
+        let backing = self.backing.clone();
+        let open = || faulty.borrow_mut().pop().unwrap_or_else(|| honest(&backing));
+        if self.reader.start(&open).is_ok() {
+            for _ in 0..self.random.number() % 40 {
+                if self.reader.step(self.random.per_mille(200)).is_err() {
+                    break;
+                }
+            }
+        }
+        self.reader.kill();
+    }
+
+    fn disaster(&mut self) {
+        match self.random.number() % 4 {
+            0 => self.copy = Some(self.writer.copy()),
+            1 if let Some(copy) = self.copy.take() => self.put_back(&copy),
+            // It comes back without a block, and goes on with those of another branch.
+            2 if !self.is_forked => {
+                let new = std::mem::take(&mut self.new);
+                self.put_back(&new);
+                (self.chain, self.is_forked, self.copy) = (&OTHER_CHAIN, true, None);
+            }
+            _ => self.clean(),
+        }
+    }
+
+    fn put_back(&mut self, copy: &(Vec<u8>, usize)) {
+        self.most = self.most.max(self.writer.imported);
+        self.writer.put_back(copy);
+    }
+
+    fn end(mut self) -> Counts {
+        self.clean();
+        let backing = self.backing.clone();
+        let open = || honest(&backing);
+        self.writer.start();
+        // What it lost it has again from its peers.
+        self.writer.import(self.chain, self.most.saturating_sub(self.writer.imported) + 4);
+        let shipped = self.writer.ship(&open).or_else(|error| match error {
+            ShippingError::Fenced { .. } => {
+                self.counts.fenced += 1;
+                self.new_writer();
+                self.writer.ship_tail(&open, true)
+            }
+            error => Err(error),
+        });
+        let seed = self.seed;
+        let has_told = match shipped {
+            Ok(_) => true,
+            // The archive is the other chain's, and the writer says so instead of shipping.
+            Err(ShippingError::TwoChains { .. }) if self.is_forked => false,
+            Err(error) => panic!("seed {seed}: {error}"),
+        };
+        self.counts.segments = self.writer.chain().fork_choice().latest_finalized().slot / 1_024;
+        self.reader.kill();
+        let outcome = self.reader.follow(&open);
+        match &outcome {
+            // Late, by its clock.
+            Outcome::Tail if !has_told => self.counts.stale += 1,
+            Outcome::Tail => {
+                assert_equal(&self.reader, &self.writer, &format!("seed {seed}"));
+                self.counts.tail += 1;
+            }
+            Outcome::Stale(reason) => {
+                assert!(self.is_forked, "seed {seed}: {reason}");
+                self.counts.stale += 1;
+            }
+            Outcome::Diverged => {
+                assert!(self.is_forked, "seed {seed}");
+                self.counts.diverged += 1;
+            }
+            Outcome::Empty(reason) => panic!("seed {seed}: {reason}"),
+        }
+        let is_of = |grown: &Grown, chain: &Chain| {
+            let finalized = chain.fork_choice().latest_finalized();
+            grown.root_at(finalized.slot) == Some(finalized.root)
+        };
+        let chain = self.reader.chain();
+        assert!(is_of(&SMALL_CHAIN, chain) || is_of(&OTHER_CHAIN, chain), "seed {seed}");
+        self.counts
+    }
+}
+
+fn simulate(seed: u64) -> Counts {
+    let mut writer = Writer::new(&SMALL_CHAIN, 1);
+    let mut run = Run {
+        seed,
+        random: Random::new(seed),
+        backing: Backing::default(),
+        new: writer.copy(),
+        writer,
+        reader: Reader::new(),
+        chain: &SMALL_CHAIN,
+        copy: None,
+        most: 0,
+        is_forked: false,
+        writers: 1,
+        counts: Counts::default(),
+    };
+    for _ in 0..EVENTS {
+        run.event();
+    }
+    run.end()
+}
+
+/// 200 seeds; `FOLLOW_SEEDS=10000` for the long run, `FOLLOW_SEED=17` for one.
+#[test]
+fn a_follower_ends_with_its_writers_chain_or_in_a_named_state_whatever_happens() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match number("FOLLOW_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("FOLLOW_SEEDS").unwrap_or(200),
+    };
+    let mut sum = Counts::default();
+    for seed in seeds.clone() {
+        let counts = simulate(seed);
+        sum.tail += counts.tail;
+        sum.stale += counts.stale;
+        sum.diverged += counts.diverged;
+        sum.fenced += counts.fenced;
+        sum.segments += counts.segments;
+    }
+    println!("{} seeds: {sum:?}", seeds.end - seeds.start);
+    if seeds.end - seeds.start >= 200 {
+        let Counts { tail, diverged, fenced, segments, .. } = sum;
+        assert!(tail > 0 && diverged > 0 && fenced > 0 && segments > 0, "{sum:?}");
+    }
+}
