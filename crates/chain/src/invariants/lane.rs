@@ -112,10 +112,12 @@ impl<'a> Lane<'a> {
         index: usize,
         row: Result<(SlotRoot, BlockHeader), ReadError>,
     ) -> Result<Option<SlotRoot>, EngineError> {
-        if let Ok((key, _)) = row {
-            return Ok(Some(key));
-        }
-        Ok(txn.scan_keys::<Headers>(start)?.skip(index).find_map(Result::ok))
+        let next = match row {
+            Ok((key, _)) => Some(key),
+            Err(_) => txn.scan_keys::<Headers>(start)?.skip(index).find_map(Result::ok),
+        };
+        // On a page that is out of order it may be one of those before.
+        Ok(next.filter(|next| *next > start))
     }
 
     /// Whether its state can be read.
