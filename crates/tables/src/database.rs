@@ -46,7 +46,7 @@ impl Database {
             must_exist(path)?;
         }
         create::make_directory(path)?;
-        let lock = WriterLock::take(path)?;
+        let lock = WriterLock::wait(path)?;
         create::tidy(path, &lock)?;
         if !has_readers_file(path)? && !has_room(path) {
             return Err(OpenError::Full { path: path.to_owned() });

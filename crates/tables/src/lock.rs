@@ -31,7 +31,7 @@ const LOCK_FILE: &str = "LOCK";
 /// A reader table in use has a page at least; the last process to close the database leaves an empty file.
 const READERS_BYTES_MIN: u64 = 4096;
 
-/// How often a process that is just opening or closing the database is waited for, 10 ms each: a second in all.
+/// How often a process that is just opening, recovering or closing the database is waited for, 10 ms each: a second in all.
 const WAITS_MAX: u32 = 100;
 
 /// How long each time.
@@ -64,6 +64,17 @@ pub(crate) struct WriterLock {
 }
 
 impl WriterLock {
+    /// Takes the locks, from a tool that recovers what a killed lazy writer left as soon as it has: it holds them for a moment.
+    pub(crate) fn wait(path: &Path) -> Result<Self, OpenError> {
+        for _ in 1..WAITS_MAX {
+            match Self::take(path) {
+                Err(OpenError::InUse { .. }) => thread::sleep(WAIT),
+                taken => return taken,
+            }
+        }
+        Self::take(path)
+    }
+
     /// Takes the locks, and says in `LOCK` who holds them.
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
         let io = |source: io::Error| match source.kind() {

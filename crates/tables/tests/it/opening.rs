@@ -10,8 +10,8 @@ use std::{
 };
 
 use lamella_tables::{
-    Bytes, Canonical, Consequence, Database, DatabaseView, Durability, OpenError, OpenMode,
-    Options, Read, Signatures, SlotRoot, trees,
+    Bytes, Canonical, Consequence, Database, DatabaseView, Durability, FolderLock, OpenError,
+    OpenMode, Options, Read, Signatures, SlotRoot, trees,
 };
 use lamella_types::Root;
 
@@ -44,6 +44,22 @@ fn a_second_writer_is_told_who_holds_the_lock() {
     assert!(matches!(&error, OpenError::InUse { holder, .. } if *holder == pid), "{error}");
     drop(database);
     Database::open(directory.path(), Options::new(OpenMode::Existing)).unwrap();
+}
+
+/// Symptom: a node that was killed and started again while `lamella db info` ran was told that its directory is in use.
+/// Mechanism: the tool recovers what a killed lazy writer left, under the writer's locks.
+/// Fix: a writer waits for whoever holds them for a moment.
+#[test]
+fn a_writer_waits_for_a_lock_that_is_held_for_a_moment() {
+    let (directory, database) = new_database();
+    drop(database);
+    let held = FolderLock::take(directory.path()).unwrap();
+    let letting_go = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        drop(held);
+    });
+    Database::open(directory.path(), Options::new(OpenMode::Existing)).unwrap();
+    letting_go.join().unwrap();
 }
 
 #[test]
