@@ -133,6 +133,9 @@ impl Node {
         let tree = self.chain.fork_choice();
         let (now_ms, has) = (self.catch_up.now_ms(), |root: &Root| tree.contains(root));
         self.catch_up.sync.chain(view(&tree, &self.clock));
+        for peer in self.network.peers().silent() {
+            self.catch_up.sync.peer_silent(peer, now_ms);
+        }
         while let Some(action) = self.catch_up.sync.poll(now_ms, &has) {
             match action {
                 Action::Request { request, peer, blocks } => {

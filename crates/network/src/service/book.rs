@@ -51,6 +51,13 @@ pub struct PeerInfo {
 pub struct PeerBook(Arc<RwLock<BTreeMap<PeerId, PeerInfo>>>);
 
 impl PeerBook {
+    /// Peers that have not said where their chain is.
+    #[must_use]
+    pub fn silent(&self) -> Vec<PeerId> {
+        let is_silent = |info: &&PeerInfo| info.status.is_none();
+        self.0.read().values().filter(is_silent).map(|info| info.peer).collect()
+    }
+
     /// A copy of all entries, by peer id.
     #[must_use]
     pub fn all(&self) -> Vec<PeerInfo> {

@@ -24,6 +24,8 @@ pub(super) struct Claimant {
     /// When it last said anything.
     heard_at_ms: u64,
     asked_status_at_ms: Option<u64>,
+    /// Whether it is connected and has not said where its chain is.
+    is_silent: bool,
     /// One request at a time.
     pub(super) is_busy: bool,
     /// Blocks asked of it in all: work is spread by it.
@@ -49,6 +51,7 @@ impl Claimant {
             status_at_ms: 0,
             heard_at_ms: now_ms,
             asked_status_at_ms: None,
+            is_silent: false,
             is_busy: false,
             asked_blocks: 0,
             range_slots: RANGE_SLOTS,
@@ -62,7 +65,7 @@ impl Claimant {
         }
     }
 
-    /// Whether it is connected: one that is gone says nothing any more.
+    /// Whether it is connected and has said where its chain is: one that is gone says nothing any more.
     const fn is_here(&self) -> bool {
         self.status.is_some()
     }
@@ -184,10 +187,8 @@ impl<P: Copy + Ord + Debug> Claims<P> {
     }
 
     pub(super) fn heard(&mut self, peer: P, status: Status, now_ms: u64) {
-        if self.0.len() >= PEERS_MAX && !self.0.contains_key(&peer) && !self.forget_one() {
-            return;
-        }
-        let claimant = self.0.entry(peer).or_insert_with(|| Claimant::new(now_ms));
+        let Some(claimant) = self.meet(peer, now_ms) else { return };
+        claimant.is_silent = false;
         let is_new = claimant.status.is_none_or(|before| before.head != status.head);
         claimant.was_passed &= !is_new;
         claimant.is_level &= !is_new;
@@ -195,16 +196,33 @@ impl<P: Copy + Ord + Debug> Claims<P> {
         (claimant.status_at_ms, claimant.heard_at_ms) = (now_ms, now_ms);
     }
 
+    /// A peer is connected, and the answer to the connection's own question for its status has not come.
+    pub(super) fn silent(&mut self, peer: P, now_ms: u64) {
+        let Some(claimant) = self.meet(peer, now_ms) else { return };
+        if !claimant.is_here() && !claimant.is_silent {
+            (claimant.is_silent, claimant.asked_status_at_ms) = (true, Some(now_ms));
+        }
+    }
+
+    /// The record of a peer, made if there is room for one.
+    fn meet(&mut self, peer: P, now_ms: u64) -> Option<&mut Claimant> {
+        if self.0.len() >= PEERS_MAX && !self.0.contains_key(&peer) && !self.forget_one() {
+            return None;
+        }
+        Some(self.0.entry(peer).or_insert_with(|| Claimant::new(now_ms)))
+    }
+
     /// A peer is gone. What it did, and when it may be asked again, is kept while there is room.
     pub(super) fn gone(&mut self, peer: &P) {
         if let Some(claimant) = self.0.get_mut(peer) {
             (claimant.status, claimant.is_busy, claimant.is_level) = (None, false, false);
+            claimant.is_silent = false;
         }
     }
 
     /// Makes room where somebody who is gone has some.
     fn forget_one(&mut self) -> bool {
-        let gone = self.0.iter().filter(|(_, claimant)| !claimant.is_here());
+        let gone = self.0.iter().filter(|(_, claimant)| !claimant.is_here() && !claimant.is_silent);
         let ends_ms = |claimant: &Claimant| claimant.ignored_until_ms.max(claimant.heard_at_ms);
         let first = gone.min_by_key(|(_, claimant)| ends_ms(claimant)).map(|(peer, _)| *peer);
         first.is_some_and(|first| self.0.remove(&first).is_some())
@@ -276,6 +294,9 @@ impl<P: Copy + Ord + Debug> Claims<P> {
     pub(super) fn next_refresh(&mut self, now_ms: u64) -> Option<P> {
         let due = self.0.iter_mut().find(|(_, claimant)| {
             let since_ms = claimant.asked_status_at_ms.unwrap_or(claimant.status_at_ms);
+            if claimant.is_silent {
+                return since_ms + STATUS_AGE_MS <= now_ms;
+            }
             let is_old = claimant.status_at_ms + STATUS_AGE_MS <= now_ms;
             claimant.is_here() && is_old && since_ms + STATUS_ASK_MS <= now_ms
         });

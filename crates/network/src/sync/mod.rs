@@ -120,6 +120,12 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
         self.claims.heard(peer, status, now_ms);
     }
 
+    /// A peer is connected and has not said where its chain is. It is asked again: one question may be lost, or come when the
+    /// peer is too busy.
+    pub fn peer_silent(&mut self, peer: P, now_ms: u64) {
+        self.claims.silent(peer, now_ms);
+    }
+
     /// A peer is gone, and so are its requests: outcomes that still come are of no interest.
     pub fn peer_gone(&mut self, peer: P, now_ms: u64) {
         let of_peer = self.requests.iter().filter(|(_, (asked, ..))| *asked == peer);

@@ -24,6 +24,16 @@ fn whatever_befalls_the_nodes_no_law_is_broken_and_finality_comes_back() {
     assert!(count < SEEDS || sum.restarts > count / 4, "too few restarts: {}", sum.restarts);
 }
 
+/// Symptom: a node that came back while half of all messages were lost built a chain of its own for ever.
+/// Mechanism: none of its peers' statuses came, none was asked for again, and who has said no status is asked for no blocks.
+/// Fix: a connected peer that has said none is asked again (`a_peer_whose_first_status_was_lost_is_asked_again`).
+#[test]
+fn a_node_whose_peers_statuses_were_all_lost_comes_back() {
+    let sum = seeds(1_000_303, 1, None);
+    assert!(sum.findings.is_empty(), "{}", sum.findings.join("\n\n"));
+    assert_eq!(sum.restarts, 1);
+}
+
 #[test]
 fn a_seed_says_the_whole_run() {
     for seed in [number("LAMELLA_SIM_SEED", 0), 1, 2] {

@@ -83,6 +83,28 @@ fn an_old_status_is_asked_for_again_at_a_polite_pace() {
     assert!(matches!(node.poll(STATUS_AGE_MS + STATUS_ASK_MS), Some(Action::AskStatus { .. })));
 }
 
+/// Symptom: a node that came back while half of all messages were lost built a chain of its own for ever, and fetched nothing.
+/// Mechanism: a peer's status was asked for when it connected, and again when it was old; where the first answer was lost, never
+/// again, and who has said no status is asked for no blocks.
+/// Fix: a connected peer that has said none is asked again.
+#[test]
+fn a_peer_whose_first_status_was_lost_is_asked_again() {
+    let mut node = Node::new(20, 20, 5);
+    for now_ms in [0, 500, STATUS_AGE_MS - 1] {
+        node.syncer.peer_silent(1, now_ms);
+        assert!(node.poll(now_ms).is_none());
+    }
+    assert!(matches!(node.poll(STATUS_AGE_MS), Some(Action::AskStatus { peer: 1 })));
+    assert!(node.poll(2 * STATUS_AGE_MS - 1).is_none());
+    assert!(matches!(node.poll(2 * STATUS_AGE_MS), Some(Action::AskStatus { peer: 1 })));
+    // Not once it is gone, nor before a status is old that came.
+    node.syncer.peer_gone(1, 2 * STATUS_AGE_MS);
+    assert!(node.poll(4 * STATUS_AGE_MS).is_none());
+    node.syncer.peer_silent(1, 4 * STATUS_AGE_MS);
+    node.connect(1, node.tip(), 4 * STATUS_AGE_MS);
+    assert!(node.poll(5 * STATUS_AGE_MS - 1).is_none());
+}
+
 #[test]
 fn a_head_of_the_future_is_not_believed() {
     let mut node = Node::new(20, 20, 5);
