@@ -108,6 +108,8 @@ fn unknown_skipped_pruned_and_damaged_each_look_different() {
         ("block/6".to_owned(), "corrupt", "Damaged"),
         ("state/6".to_owned(), "corrupt", "Damaged"),
     ] {
+        // What the page before showed is not waited for.
+        browser.eval("document.querySelector('.absence')?.remove()");
         browser.open(&format!("{home}#/{page}"));
         browser.wait_for(&has(&format!(".absence.{code}[data-code={code}]")));
         let text = browser.text(".absence");
