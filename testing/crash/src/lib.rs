@@ -33,6 +33,7 @@ pub mod enumerate;
 pub mod failing;
 pub mod image;
 pub mod judge;
+#[cfg(target_os = "linux")]
 pub mod mount;
 pub mod network;
 pub mod plants;

@@ -15,6 +15,7 @@
 mod failed_calls;
 mod kills;
 mod planted;
+#[cfg(target_os = "linux")]
 mod recorders;
 mod rot;
 mod runs;
