@@ -10,6 +10,7 @@
 //! It asks no clock: its caller says when it is late.
 
 mod begin;
+mod end;
 mod fill;
 mod trouble;
 
@@ -27,6 +28,7 @@ use crate::{
 };
 
 pub use begin::{Begun, begin, beginning};
+pub use end::TailEnd;
 use fill::{fill, root_at};
 pub use trouble::{Divergence, Theirs, Trouble};
 
