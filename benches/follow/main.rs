@@ -44,6 +44,7 @@ use lamella_shipping::{
 };
 use lamella_tables::Durability;
 use lamella_types::{Slot, SlotClock, genesis_state, limits::SLOT_MS};
+use rustix::process::Signal;
 
 use replica::{Heard, Replica};
 
@@ -63,7 +64,7 @@ const PART_BLOCKS: usize = 200;
 const REPLICAS: usize = 8;
 
 /// Longest wait for a replica.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn main() {
     if replica::is_child() {
@@ -76,10 +77,11 @@ fn main() {
     }
     let mut node = Node::new();
     let url = format!("http://{}", node.server.api_address());
+    // First, while there is little to catch up with.
+    node.beside_replicas(&url);
     node.lag("http", &url);
     let archive = tempfile::tempdir().unwrap();
     node.lag_by_files(archive.path());
-    node.beside_replicas(&url);
 }
 
 /// What a node does with a block of its own, without a network: it commits, and tells.
@@ -193,19 +195,18 @@ impl Node {
         });
     }
 
-    /// Imports alone, and while replicas follow.
+    /// Imports while replicas stand still, and while they follow.
     fn beside_replicas(&mut self, url: &str) {
         let (mut alone, mut beside) = (Vec::new(), Vec::new());
+        let start = |_| Replica::start(url, replica::Priority::Last);
+        let replicas: Vec<_> = (0..REPLICAS).map(start).collect();
+        self.until_followed(&replicas);
         for _ in 0..ROUNDS {
+            replicas.iter().for_each(|replica| replica.send(Signal::STOP));
             alone.extend(self.import_paced(PART_BLOCKS).1);
-            let start = |_| Replica::start(url, replica::Priority::Last);
-            let replicas: Vec<_> = (0..REPLICAS).map(start).collect();
+            replicas.iter().for_each(|replica| replica.send(Signal::CONT));
             self.until_followed(&replicas);
             beside.extend(self.import_paced(PART_BLOCKS).1);
-            let newest = self.import().0;
-            for replica in &replicas {
-                while replica.heard.recv_timeout(PATIENCE).unwrap().slot < newest {}
-            }
         }
         for (name, mut times) in [("alone", alone), ("beside_eight", beside)] {
             for per_cent in [50, 99] {

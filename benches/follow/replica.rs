@@ -17,6 +17,7 @@ use lamella_http_api::ServerConfig;
 use lamella_interrupt::{Bell, Interrupt};
 use lamella_types::{Slot, limits::SLOT_MS};
 use lamella_xmss::scheme::SchemeName;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::PATIENCE;
@@ -79,6 +80,11 @@ impl Replica {
             }
         });
         Self { heard, child, _directory: directory }
+    }
+
+    /// Lets it stand still, or go on.
+    pub fn send(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 }
 
