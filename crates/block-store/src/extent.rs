@@ -46,7 +46,7 @@ pub struct Range {
     pub oldest: SlotRoot,
     /// Parent of the oldest block, which is not in the range.
     pub parent_root: Root,
-    /// Every block from this slot on has its state.
+    /// Every block from this slot on has its state: its oldest block's, or the floor below which states were pruned.
     pub states_from: Slot,
     /// Every block from here on has its proof.
     pub proofs: SignatureFloor,
@@ -196,6 +196,23 @@ impl Extent {
             *next = Range { oldest, parent_root, states_from, ..*next };
         }
         true
+    }
+
+    /// The slot below which states were pruned, of whatever branch; 0 where none was. One floor for all ranges.
+    #[must_use]
+    pub fn states_floor(&self) -> Slot {
+        let pruned = self.ranges.iter().filter(|range| range.states_from > range.oldest.slot);
+        pruned.map(|range| range.states_from).max().unwrap_or(0)
+    }
+
+    /// States below this slot are pruned. `false`, and nothing changes, if that says nothing new.
+    #[must_use]
+    pub fn raise_states_floor(&mut self, floor: Slot) -> bool {
+        let mut is_new = false;
+        for range in self.ranges.iter_mut().filter(|range| range.states_from < floor) {
+            (range.states_from, is_new) = (floor, true);
+        }
+        is_new
     }
 
     /// Moves the floor of the proofs of the range that ends at the head.
@@ -386,6 +403,23 @@ mod tests {
         assert_eq!((proofs, newest), (floor, None));
         assert!(extent.hole().is_none() && slots(&extent) == [true; 6]);
         assert_eq!(extent.bootstrap, at(20, 20), "where it began is not forgotten");
+    }
+
+    #[test]
+    fn the_floor_of_states_is_one_for_all_ranges_and_only_rises() {
+        let mut extent = Extent::begin(at(20, 20), Root::ZERO);
+        assert_eq!(extent.states_floor(), 0);
+        assert!(!extent.raise_states_floor(20) && extent.states_floor() == 0);
+        assert!(extent.raise_states_floor(21));
+        assert_eq!((extent.states_floor(), extent.newest().states_from), (21, 21));
+        let mut extent = later();
+        assert!(extent.fill(at(0, 1), Root::ZERO, at(7, 7), 30));
+        assert!(extent.raise_states_floor(5));
+        let states = |extent: &Extent| extent.ranges().iter().map(|r| r.states_from).collect();
+        assert_eq!((extent.states_floor(), states(&extent)), (5, vec![5, 20]));
+        assert!(extent.raise_states_floor(30) && !extent.raise_states_floor(29));
+        assert_eq!((extent.states_floor(), states(&extent)), (30, vec![30, 30]));
+        assert_eq!(Extent::decode(&extent.encode()), Some(extent));
     }
 
     #[test]

@@ -17,6 +17,7 @@
 //! | C1 | Canonical, walked by parent links from the head, is exact and complete down to the oldest block of its range of the extent; so it is in the ranges before |
 //! | L1 | the live tree is its root, an ancestor of the finalized block, and all its stored descendants |
 //! | P1 | a missing proof lies below the signature floor, and the floor was finalized |
+//! | P3 | below the floor of states, a multiple of 1,024 slots that the live tree's root has passed, no row is left of those that were swept; from it on S2 and S3 hold of every block |
 //! | P2 | a stored proof that was not checked is one of the row of unchecked proofs, and is not served |
 //! | F1 | head, justified and finalized are stored blocks, finalized is an ancestor of the head, and fork choice recomputed from the live tree and Votes gives the stored head |
 //! | G1 | no key signs two messages for one slot: the guard is durable before a signature leaves the process |
@@ -26,7 +27,7 @@
 //! | A3 | only this crate commits |
 //! | A4 | bytes from disk or network never panic |
 //!
-//! [`verify`] checks the first ten against a directory; the code upholds the others, and tests hold it to them.
+//! [`verify`] checks the first twelve against a directory; the code upholds the others, and tests hold it to them.
 
 mod archived;
 mod beside;
@@ -43,6 +44,7 @@ mod meta;
 pub mod migrate;
 mod open;
 mod persist;
+pub mod prune;
 mod recover;
 pub mod repair;
 pub mod restore;
@@ -68,6 +70,7 @@ pub use mark::{BACKUP_SILENT_SLOTS, BackupMark};
 pub use meta::{ForkChoiceRow, block_count};
 pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};
 pub use persist::{PRUNED_NODES_MAX, Persisted, PreparedBlock, Timings};
+pub use prune::{PruneMode, Pruning};
 pub use recover::{Recovered, live_block_count};
 pub use tail_rows::{ShippedTail, TailPosition};
 pub use unchecked::{CheckOutcome, CheckStep, UncheckedBlocks};

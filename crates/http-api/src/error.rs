@@ -56,6 +56,18 @@ pub enum ApiError {
         /// Why it is not here.
         how: &'static str,
     },
+    /// The block is here, its state was pruned.
+    #[error(
+        "the state of block {root} at slot {slot} was pruned, states are kept from slot {floor}; its header and body are here"
+    )]
+    StatePruned {
+        /// The block.
+        root: Root,
+        /// Its slot.
+        slot: Slot,
+        /// The first slot whose states are all here.
+        floor: Slot,
+    },
     /// The block's proof was not checked yet, or is bad.
     #[error(
         "the proof of block {root} at slot {slot} was not checked yet; its application/json needs none"
@@ -111,7 +123,7 @@ impl ApiError {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::NotStored(reason) => (StatusCode::NOT_FOUND, absence(reason)),
             Self::NoObject { code, .. } => (StatusCode::NOT_FOUND, *code),
-            Self::Pruned { .. } => (StatusCode::GONE, "pruned"),
+            Self::Pruned { .. } | Self::StatePruned { .. } => (StatusCode::GONE, "pruned"),
             Self::Unchecked { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unchecked"),
             Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
             Self::Store(_) | Self::Unusable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
@@ -134,6 +146,9 @@ impl From<LookupError> for ApiError {
             Err(LookupError::NotStored(reason)) => Self::NotStored(reason),
             Err(LookupError::Pruned { root, slot, floor, how }) => {
                 Self::Pruned { root, slot, floor, how }
+            }
+            Err(LookupError::StatePruned { root, slot, floor }) => {
+                Self::StatePruned { root, slot, floor }
             }
             Err(LookupError::Unchecked { root, slot }) => Self::Unchecked { root, slot },
             Err(damage) => Self::Corrupt(damage.to_string()),

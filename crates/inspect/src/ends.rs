@@ -70,6 +70,21 @@ pub fn held_slots(txn: &ReadTxn<'_>) -> Result<Vec<HeldSlots>, ReadError> {
     Ok(Ends::read(txn)?.held())
 }
 
+/// Which slots of the head's chain are stored with their states, ascending.
+///
+/// # Errors
+/// A damaged or missing row.
+pub fn held_states(txn: &ReadTxn<'_>) -> Result<Vec<HeldSlots>, ReadError> {
+    let ends = Ends::read(txn)?;
+    let floor = ends.extent.states_floor();
+    let mut held = ends.held();
+    held.retain(|held| floor <= held.to_slot);
+    for held in &mut held {
+        held.from_slot = held.from_slot.max(floor);
+    }
+    Ok(held)
+}
+
 /// Where the head's chain begins and ends, as one snapshot has it, and what of it is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Ends {

@@ -27,6 +27,18 @@ pub enum LookupError {
         /// Why it is not there.
         how: &'static str,
     },
+    /// The state of the block was pruned; the block itself is there.
+    #[error(
+        "the state of block {root} at slot {slot} was pruned, states are kept from slot {floor} on; ask a node that keeps all"
+    )]
+    StatePruned {
+        /// The block.
+        root: Root,
+        /// Its slot.
+        slot: Slot,
+        /// The oldest slot whose states are kept.
+        floor: Slot,
+    },
     /// Later votes prove the block; its own proof is stored as it came, and was not checked or is bad.
     #[error(
         "the proof of block {root} at slot {slot} was not checked yet; leave out --signed to get the block without it"

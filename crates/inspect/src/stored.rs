@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lamella_block_store::{self as block_store, Extent, SignedBlockRead};
 use lamella_state_diff::StateDiff;
 use lamella_state_store::StateStore;
-use lamella_tables::{Bytes, Diffs, Read as _, ReadTxn, Slots};
+use lamella_tables::{Bytes, Diffs, Read as _, ReadTxn, SlotRoot, Slots};
 use lamella_types::{Block, SignedBlock, State};
 
 use super::{
@@ -53,23 +53,37 @@ pub fn signed_block(txn: &ReadTxn<'_>, located: &Located) -> Result<SignedBlock,
 /// The block's post-state.
 ///
 /// # Errors
-/// Damage.
+/// [`LookupError::StatePruned`], or damage.
 pub fn state(
     states: &StateStore,
     txn: &ReadTxn<'_>,
     located: &Located,
 ) -> Result<Arc<State>, LookupError> {
+    check_state(txn, &located.key)?;
     states.state(txn, &located.key.root)?.ok_or_else(|| gone(located))
+}
+
+/// That the state of a block was not pruned. Asked before its rows are: of those below the floor some may still be there.
+///
+/// # Errors
+/// [`LookupError::StatePruned`], or damage.
+pub(crate) fn check_state(txn: &ReadTxn<'_>, key: &SlotRoot) -> Result<(), LookupError> {
+    let SlotRoot { slot, root } = *key;
+    match Extent::read(txn)?.states_floor() {
+        floor if slot < floor => Err(LookupError::StatePruned { root, slot, floor }),
+        _ => Ok(()),
+    }
 }
 
 /// The block's diff and its bytes as they are stored; `None` if its state is stored whole.
 ///
 /// # Errors
-/// Damage.
+/// [`LookupError::StatePruned`], or damage.
 pub fn diff(
     txn: &ReadTxn<'_>,
     located: &Located,
 ) -> Result<Option<(Vec<u8>, StateDiff)>, LookupError> {
+    check_state(txn, &located.key)?;
     let Some(Bytes(bytes)) = txn.get::<Diffs>(&located.key)? else { return Ok(None) };
     let diff = StateDiff::decode(&bytes, located.key.slot)
         .map_err(|error| contradiction::<Diffs>(&located.key, error.to_string()))?;

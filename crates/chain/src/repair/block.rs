@@ -138,6 +138,11 @@ impl Work<'_, '_> {
     }
 
     fn state_row(&mut self, key: SlotRoot, header: &BlockHeader) -> Result<(), EngineError> {
+        let extent = look(Extent::find(&self.txn))?.sound();
+        if extent.is_some_and(|extent| key.slot < extent.states_floor()) {
+            // Upholds P3: what was pruned is not lost.
+            return Ok(());
+        }
         let one = self.txn.has::<Anchors>(&key)? != self.txn.has::<Diffs>(&key)?;
         let state = readable(self.shared.states.state(&self.txn, &key.root))?.flatten();
         if one && state.is_some() {

@@ -18,6 +18,8 @@ mod moto;
 mod node;
 mod processes;
 mod proofs;
+mod prune;
+mod pruned_answers;
 mod repair;
 mod restore;
 mod resume;
