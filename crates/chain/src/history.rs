@@ -18,9 +18,9 @@ use lamella_types::{BlockBody, BlockHeader, State};
 
 use crate::{
     error::PersistError,
+    kept::Pruning,
     meta::{ForkChoiceRow, put_block_count},
     open::Chain,
-    prune::Pruning,
 };
 
 /// Blocks of history in one transaction: as many as catch-up puts into one.

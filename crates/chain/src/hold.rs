@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lamella_types::{SEGMENT_ROOTS, Slot};
 
-use crate::prune::whole_anchor;
+use crate::kept::whole_anchor;
 
 /// Slots of proofs kept beyond the window at most: one more day at 4 s per slot, 5.6 GB at 0.26 MB a proof.
 pub const HELD_SLOTS_MAX: u64 = 21_600;

@@ -17,8 +17,8 @@ use crate::{
     error::ChainOpenError,
     hold::Hold,
     identity::Identity,
+    kept::{self, PruneMode, Pruning},
     meta::ForkChoiceRow,
-    prune::{self, Pruning},
     recover::{self, Recovered},
 };
 
@@ -326,7 +326,7 @@ impl Chain {
 
     /// What is kept of states.
     #[must_use]
-    pub fn prune_mode(&self) -> prune::PruneMode {
+    pub fn prune_mode(&self) -> PruneMode {
         self.writer.lock().pruning.mode
     }
 
@@ -399,7 +399,7 @@ fn unless_pruned<T>(
 ) -> Result<Option<T>, StateReadError> {
     let Err(error) = read else { return read };
     match block_store::slot(txn, root)? {
-        Some(slot) if prune::is_pruned(txn, slot)? => Ok(None),
+        Some(slot) if kept::is_pruned(txn, slot)? => Ok(None),
         _ => Err(error),
     }
 }

@@ -14,8 +14,8 @@ use lamella_types::{AttestationData, Block, BlockHeader, Root, SignedBlock, Slot
 use crate::{
     error::PersistError,
     hold::Held,
+    kept::{PruneMode, Pruning, StatesStep},
     open::Chain,
-    prune::{Pruning, StatesStep},
     settle::settle,
     tail_rows::TailPosition,
     unchecked,
@@ -277,6 +277,23 @@ impl Chain {
 }
 
 impl Chain {
+    /// Keeps to this mode from the next import on. What was pruned stays pruned.
+    ///
+    /// # Errors
+    /// [`PersistError`]; the mode is as before.
+    ///
+    /// # Atomicity
+    /// One transaction.
+    pub fn set_prune_mode(&self, mode: PruneMode) -> Result<(), PersistError> {
+        let mut writer = self.writer.lock();
+        let pruning = Pruning { mode, ..writer.pruning };
+        let mut txn = self.database.write()?;
+        pruning.put(&mut txn)?;
+        txn.commit()?;
+        writer.pruning = pruning;
+        Ok(())
+    }
+
     /// One bounded step, as [`Self::prune_signatures`]. Upholds P3.
     fn prune_states(
         &self,

@@ -16,8 +16,8 @@ use super::{
     lane::{self, Lane, check_all},
 };
 use crate::{
+    kept::{self, Pruning},
     meta::{ForkChoiceRow, META_NAMES, block_count},
-    prune::{self, Pruning},
 };
 
 impl Check<'_> {
@@ -41,7 +41,7 @@ impl Check<'_> {
                 let is_all = states_from == oldest.slot;
                 let is_pruned = states_from > oldest.slot
                     && states_from == floor
-                    && floor == prune::whole_anchor(floor);
+                    && floor == kept::whole_anchor(floor);
                 self.report.check("S2", is_all || is_pruned, || {
                     format!(
                         "the extent has states from slot {states_from} on, blocks from {oldest}"

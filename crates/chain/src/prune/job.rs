@@ -12,11 +12,12 @@ use lamella_tables::{
 };
 use lamella_types::Slot;
 
-use super::{PruneMode, Pruning, forks, step, step::StatesStep};
+use super::forks;
 use crate::{
     beside,
     error::ChainOpenError,
     invariants::{self, Finding, Progress},
+    kept::{self, PruneMode, Pruning, StatesStep},
     meta::ForkChoiceRow,
     open::{Found, ReadOnlyChain},
     recover,
@@ -288,7 +289,7 @@ fn commit(
     if next != Pruning::read(&txn).unwrap_or_default() {
         next.put(&mut txn)?;
     }
-    let step = step::step(&mut txn, &mut next, target, blocks_max)?;
+    let step = kept::step(&mut txn, &mut next, target, blocks_max)?;
     txn.commit()?;
     *pruning = next;
     Ok(step)

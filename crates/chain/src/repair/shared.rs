@@ -11,7 +11,7 @@ use lamella_tables::{
 use lamella_types::{Root, Segment, Slot, limits::SEGMENT_ROOTS, root::ROOT_BYTES};
 
 use super::{Look, To, Work, look};
-use crate::{archived::Archived, meta::ForkChoiceRow, prune::Pruning};
+use crate::{archived::Archived, kept::Pruning, meta::ForkChoiceRow};
 
 const SEGMENT_SLOTS: u64 = SEGMENT_ROOTS as u64;
 

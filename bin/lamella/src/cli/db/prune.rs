@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use lamella_chain::prune::{PruneJob, PruneMode, Pruned};
+use lamella_chain::{
+    PruneMode,
+    prune::{PruneJob, Pruned},
+};
 use lamella_inspect::database_path;
 use serde_json::json;
 

@@ -31,7 +31,7 @@ pub struct StatesStep {
 ///
 /// # Cost
 /// Begins where the last step ended. Nothing is written where nothing is to be done.
-pub(super) fn step(
+pub(crate) fn step(
     txn: &mut WriteTxn<'_>,
     pruning: &mut Pruning,
     target: Slot,
