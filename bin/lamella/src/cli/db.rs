@@ -195,8 +195,8 @@ enum DbCommand {
     /// what fork choice needs: 1,024 slots and more. Headers, bodies and history stay, so every root can still be
     /// proven. A mode can be changed again; what is gone stays gone, and is answered as pruned.
     ///
-    /// No node may run. It can be stopped or killed at any instant: the same command goes on, and so does a node. It works on a
-    /// full disk. The rows lie among those of headers and bodies, so the room is given back by `lamella db compact`.
+    /// No node may run. It can be stopped or killed at any instant: the same command goes on, and so does a node. The rows
+    /// lie among those of headers and bodies, so the room is given back by `lamella db compact`.
     Prune {
         /// archive or states:N [default: the mode that the directory has].
         #[arg(long, value_name = "MODE")]
