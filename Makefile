@@ -50,9 +50,9 @@ planted: ## Plant faults into a copy of the product, and say which law of the si
 	cargo test -p lamella-testing-sim --test it sow -- --ignored
 	cargo test --manifest-path target/planted/Cargo.toml --target-dir target/planted/target -p lamella-testing-sim --test it every_fault -- --ignored --nocapture
 
-torture: ## Ship and restore the longest chain, rot a data file; then judge crash images and simulate networks, new seeds each time, for HOURS=8; SEED repeats from one on
+torture: ## Ship and restore the longest chain, live through a stall, rot a data file; then judge crash images and simulate networks, new seeds each time, for HOURS=8; SEED repeats from one on
 	@sh .ci/deps test
-	$(RELEASE_CARGO) test --release -p lamella-testing-long-chain -- --ignored --nocapture
+	$(RELEASE_CARGO) test --release -p lamella-testing-long-chain -p lamella-testing-sizes -- --ignored --nocapture
 	LAMELLA_CRASH_HOURS=$(HOURS) $(RELEASE_CARGO) test --release -p lamella-testing-crash --test crash every_byte_of_the_file_rots -- --ignored --nocapture
 	@export LAMELLA_CRASH_HOURS=$(HOURS) LAMELLA_CRASH_SEED=$(SEED); \
 	$(RELEASE_CARGO) test --release -p lamella-testing-crash --test crash torture -- --ignored --nocapture & images=$$!; \

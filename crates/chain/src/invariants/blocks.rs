@@ -16,6 +16,7 @@ use super::{
     lane::{self, Lane, check_all},
 };
 use crate::{
+    error::ChainOpenError,
     kept::{self, Pruning},
     meta::{ForkChoiceRow, META_NAMES, block_count},
 };
@@ -29,6 +30,10 @@ impl Check<'_> {
             Err(error) => error.to_string(),
             Ok(_) => "the database has no identity".to_owned(),
         });
+        if let Err(ChainOpenError::Older { .. } | ChainOpenError::Newer { .. }) = identity {
+            self.is_of_another_schema = true;
+            return Ok(ControlFlow::Continue(()));
+        }
         self.identity = identity.ok().flatten();
         let row = self.report.check_read("F1", ForkChoiceRow::read(&txn))?;
         self.report.check("F1", row != Some(None), || "Meta has no fork choice row".to_owned());

@@ -191,7 +191,8 @@ pub struct Progress {
 ///
 /// # Errors
 /// When the engine fails, or the walk over the pages takes longer than ten minutes beside a writer
-/// ([`TookTooLong`](lamella_tables::TookTooLong)). Damage is a finding, not an error.
+/// ([`TookTooLong`](lamella_tables::TookTooLong)). Damage is a finding, not an error, and so is another schema, of which
+/// nothing but the pages is checked.
 ///
 /// # Cost
 /// Every row is read, every state reconstructed and hashed once, on this thread.
@@ -257,6 +258,8 @@ pub(crate) struct Check<'a> {
     lanes: usize,
     /// What the directory says it holds, once `check_meta` has read it.
     identity: Option<Identity>,
+    /// Whether it says that another version wrote it.
+    is_of_another_schema: bool,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     chunk_time_max: Duration,
     page_walk_time_max: Duration,
@@ -279,6 +282,7 @@ impl<'a> Check<'a> {
             read_identity,
             lanes,
             identity: None,
+            is_of_another_schema: false,
             progress,
             chunk_time_max: CHUNK_TIME_MAX,
             page_walk_time_max: PAGE_WALK_TIME_MAX,
@@ -294,6 +298,10 @@ impl<'a> Check<'a> {
         for stage in stages {
             if stage(&mut self)?.is_break() {
                 self.report.stopped = true;
+                break;
+            }
+            // Its rows are sound, and read as ours they would not seem so.
+            if self.is_of_another_schema {
                 break;
             }
         }
