@@ -54,9 +54,10 @@ impl Hold {
         self.states.store(slot, Ordering::Relaxed);
     }
 
-    /// The floor of states as it is while these are needed.
-    pub(crate) fn states_floor(&self, wanted: Slot) -> Slot {
-        let needed = wanted.min(self.states.load(Ordering::Relaxed));
+    /// The floor of states as it is while these are needed; where proofs go with them, while those are too.
+    pub(crate) fn states_floor(&self, wanted: Slot, with_proofs: bool) -> Slot {
+        let proofs = if with_proofs { self.proofs.load(Ordering::Relaxed) } else { Slot::MAX };
+        let needed = wanted.min(self.states.load(Ordering::Relaxed)).min(proofs);
         whole_anchor(needed.max(wanted.saturating_sub(HELD_SLOTS_MAX)))
     }
 
@@ -85,11 +86,14 @@ mod tests {
         assert_eq!(hold.window(100, 1_000), 100, "it has them anyway");
         hold.from(700);
         assert_eq!((hold.window(100, 1_000), hold.held(100, 1_000).slots), (300, 200));
-        assert_eq!(hold.states_floor(4_096), 4_096);
+        assert_eq!((hold.states_floor(4_096, false), hold.states_floor(4_096, true)), (4_096, 0));
         hold.states_from(2_047);
-        assert_eq!((hold.states_floor(1_024), hold.states_floor(4_096)), (1_024, 1_024));
+        assert_eq!(
+            (hold.states_floor(1_024, false), hold.states_floor(4_096, false)),
+            (1_024, 1_024)
+        );
         let floor = whole_anchor(4 * HELD_SLOTS_MAX);
-        assert_eq!(hold.states_floor(floor), whole_anchor(floor - HELD_SLOTS_MAX));
+        assert_eq!(hold.states_floor(floor, false), whole_anchor(floor - HELD_SLOTS_MAX));
         let tip = 1_000 + 2 * HELD_SLOTS_MAX;
         let held = Held { slots: HELD_SLOTS_MAX, lost: 200 + HELD_SLOTS_MAX };
         assert_eq!((hold.window(100, tip), hold.held(100, tip)), (100 + HELD_SLOTS_MAX, held));

@@ -14,7 +14,7 @@ use lamella_types::{AttestationData, Block, BlockHeader, Root, SignedBlock, Slot
 use crate::{
     error::PersistError,
     hold::Held,
-    kept::{PruneMode, Pruning, StatesStep},
+    kept::{Floor, PruneMode, Pruning, StatesStep},
     open::Chain,
     settle::settle,
     tail_rows::TailPosition,
@@ -246,8 +246,9 @@ impl Chain {
     #[must_use]
     pub fn held_states(&self) -> u64 {
         let view = self.fork_choice();
-        let floor = self.prune_mode().floor(&view);
-        floor - self.hold.states_floor(floor)
+        let mode = self.prune_mode();
+        let floor = mode.floor(&view);
+        floor - self.hold.states_floor(floor, mode == PruneMode::Light)
     }
 
     /// What is kept beyond the window now, although a whole segment of it is finalized and could be elsewhere.
@@ -301,8 +302,10 @@ impl Chain {
         pruning: &mut Pruning,
         view: &ForkChoice,
     ) -> Result<Result<StatesStep, ReadError>, PersistError> {
-        let floor = self.hold.states_floor(pruning.mode.floor(view));
+        let is_light = pruning.mode == PruneMode::Light;
+        let floor = self.hold.states_floor(pruning.mode.floor(view), is_light);
         let before = *pruning;
+        let floor = Floor { slot: floor, finalized: view.latest_finalized().slot };
         match pruning.step(txn, floor) {
             Err(error @ ReadError::Engine(_)) => Err(error.into()),
             Err(error) => {

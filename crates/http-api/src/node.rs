@@ -162,10 +162,12 @@ struct DatabaseBody {
     head_slot: Slot,
     /// Slots of which every block is here; what lies between is missing.
     held: Vec<HeldSlots>,
-    /// What is kept of states: `archive`, all of them, or `states:N`.
+    /// What is kept of states: `archive`, all of them, `states:N`, or `light`.
     prune_mode: String,
     /// States are all here from this slot on.
     states_from_slot: Slot,
+    /// Bodies are all here from this slot on.
+    bodies_from_slot: Slot,
     /// Proofs are all here from this slot on.
     proofs_from_slot: Slot,
     file_bytes: u64,
@@ -214,6 +216,7 @@ fn database_body(chain: &Served) -> Result<Answer, ApiError> {
         held,
         prune_mode: facts.prune_mode.to_string(),
         states_from_slot: servable.states_from,
+        bodies_from_slot: servable.bodies_from,
         proofs_from_slot: servable.proofs_from,
         file_bytes: file.file_bytes,
         used_bytes: file.used_bytes,

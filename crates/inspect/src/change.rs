@@ -154,7 +154,7 @@ impl StateChange {
             Some(header) => {
                 let key = SlotRoot::new(header.slot, parent);
                 match stored::state(states, txn, &Located { key, header }) {
-                    Err(LookupError::StatePruned { .. }) => None,
+                    Err(LookupError::PartPruned { .. }) => None,
                     state => Some(StateInShort::of(&*state?, header.state_root)),
                 }
             }

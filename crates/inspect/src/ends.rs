@@ -17,6 +17,8 @@ pub struct Servable {
     pub oldest: Checkpoint,
     /// Slot from which on every block has its state.
     pub states_from: Slot,
+    /// Slot from which on every block has its body.
+    pub bodies_from: Slot,
     /// Slot from which on every block has its proof.
     pub proofs_from: Slot,
 }
@@ -34,6 +36,7 @@ pub fn servable(txn: &ReadTxn<'_>) -> Result<Servable, ReadError> {
     Ok(Servable {
         oldest: Checkpoint { slot: oldest.slot, root: oldest.root },
         states_from,
+        bodies_from: extent.bodies_floor().max(oldest.slot),
         // A directory that began at a checkpoint has none before it, pruned or not.
         proofs_from: whole_from.max(oldest.slot),
     })

@@ -221,7 +221,7 @@ impl<'a> Shipped<'a> {
                 if block.key.slot == 0 {
                     continue;
                 }
-                let body = block_store::body(&txn, &block.key, &block.header)?;
+                let body = stored::body(&txn, &block.key, &block.header)?;
                 match diff(&txn, block.key)? {
                     Some(diff) => builder.push(&block.header, &body, PostState::Diff(&diff)),
                     None => {

@@ -193,17 +193,17 @@ enum DbCommand {
     /// A start does so by itself where it finds such a row damaged, lost or at odds, but it looks at the newest blocks
     /// only; `verify` looks at all. No node may run. One commit; what does not follow is never touched.
     Derive,
-    /// Choose which states are kept, and delete the others. Says what it would do; --apply does it.
+    /// Choose which states and bodies are kept, and delete the others. Says what it would do; --apply does it.
     ///
     /// The mode is written into the directory, and a node that runs on it keeps to it. `archive` keeps every state, for ever;
     /// `states:N` at least those of the last N slots before the finalized one, from a multiple of 1,024 slots on, and always
-    /// what fork choice needs: 1,024 slots and more. Headers, bodies and history stay, so every root can still be
-    /// proven. A mode can be changed again; what is gone stays gone, and is answered as pruned.
+    /// what fork choice needs: 1,024 slots and more. `light` keeps those, the bodies and proofs of the same slots, and of all
+    /// before only headers and history. So every root can still be proven. A mode can be changed again; what is gone stays gone, and is answered as pruned.
     ///
-    /// No node may run. It can be stopped or killed at any instant: the same command goes on, and so does a node. The rows
-    /// lie among those of headers and bodies, so the room is given back by `lamella db compact`.
+    /// No node may run. It can be stopped or killed at any instant: the same command goes on, and so does a node. It needs
+    /// no room on the disk but what opening needs. The rows lie among those of headers and bodies, so the room is given back by `lamella db compact`.
     Prune {
-        /// archive or states:N [default: the mode that the directory has].
+        /// archive, states:N or light [default: the mode that the directory has].
         #[arg(long, value_name = "MODE")]
         mode: Option<PruneMode>,
         /// Also drop the blocks of forks that are this many slots and more below the finalized one, with all their rows.

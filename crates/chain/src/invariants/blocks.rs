@@ -40,7 +40,7 @@ impl Check<'_> {
         if let Some(extent) = self.report.check_read("P1", Extent::read(&txn))? {
             // S2 finds the state of each block, so from no later slot on are there states.
             let floor = extent.states_floor();
-            self.check_floor(&txn, floor, row.flatten())?;
+            self.check_floor(&txn, &extent, row.flatten())?;
             for range in extent.ranges() {
                 let (oldest, states_from) = (range.oldest, range.states_from);
                 let is_all = states_from == oldest.slot;
@@ -74,9 +74,14 @@ impl Check<'_> {
     fn check_floor(
         &mut self,
         txn: &ReadTxn<'_>,
-        floor: Slot,
+        extent: &Extent,
         row: Option<ForkChoiceRow>,
     ) -> Result<(), EngineError> {
+        let (floor, bodies) = (extent.states_floor(), extent.bodies_floor());
+        let proofs = extent.newest().proofs.key;
+        self.report.check("P3", bodies <= floor && SlotRoot::first_of(bodies) <= proofs, || {
+            format!("bodies are pruned below slot {bodies}, states below slot {floor}, proofs below {proofs}")
+        });
         let Some(pruning) = self.report.check_read("P3", Pruning::read(txn))? else {
             return Ok(());
         };
@@ -97,7 +102,7 @@ impl Check<'_> {
                 "the floor of states is slot {floor}, above the live tree's root at slot {root}"
             )
         });
-        self.swept = swept;
+        (self.swept, self.bodies_swept) = (swept, swept.min(SlotRoot::first_of(bodies)));
         Ok(())
     }
 

@@ -265,6 +265,8 @@ pub(crate) struct Check<'a> {
     page_walk_time_max: Duration,
     /// Below this key there are no state rows, as `check_meta` read it. A node beside only raises it.
     swept: SlotRoot,
+    /// Below this key there are no rows of bodies.
+    bodies_swept: SlotRoot,
     /// Slots whose blocks are checked: all, as a rule.
     blocks: Range<Slot>,
 }
@@ -287,6 +289,7 @@ impl<'a> Check<'a> {
             chunk_time_max: CHUNK_TIME_MAX,
             page_walk_time_max: PAGE_WALK_TIME_MAX,
             swept: SlotRoot::first_of(0),
+            bodies_swept: SlotRoot::first_of(0),
             blocks: 0..Slot::MAX,
         }
     }

@@ -70,10 +70,14 @@ impl Check<'_> {
             check.report.check("S1", stored, || {
                 format!("{} holds a row of {key}, which is no block", T::NAME)
             });
-            if [Anchors::NAME, Diffs::NAME].contains(&T::NAME) {
-                let swept = check.swept;
+            let swept = match T::NAME {
+                Anchors::NAME | Diffs::NAME => Some(check.swept),
+                Bodies::NAME => Some(check.bodies_swept),
+                _ => None,
+            };
+            if let Some(swept) = swept {
                 check.report.check("P3", key >= swept, || {
-                    format!("{} holds a row of {key}, states were deleted up to {swept}", T::NAME)
+                    format!("{} holds a row of {key}, which was deleted up to {swept}", T::NAME)
                 });
             }
             Ok(())

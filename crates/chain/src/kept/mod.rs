@@ -1,4 +1,4 @@
-//! How many states a directory keeps, and the bounded steps that delete the others.
+//! How many states and bodies a directory keeps, and the bounded steps that delete the others.
 //!
 //! The hard idea: every branch stores a state whole at its first block from a multiple of 1,024 slots on, and a diff rests on
 //! that anchor and on what is between. So no state at or above such a multiple rests on one below it, of whatever branch, and
@@ -12,10 +12,12 @@
 //! The row `pruning` of `Meta`, only where states are pruned or were:
 //!
 //! ```text
-//! format: u8 = 1 | mode: u8 (0 archive, 1 states) | slots kept below the finalized one: u64 BE | swept: key 40
+//! format: u8 = 1 | mode: u8 (0 archive, 1 states, 2 light) | slots kept below the finalized one: u64 BE | swept: key 40
 //! ```
 //!
-//! Headers, bodies, indexes, segments and registries stay, so every root remains provable.
+//! Headers, indexes, segments and registries stay, so every root remains provable. *Light* keeps of all before the last whole
+//! anchor below what fork choice needs only these: bodies and proofs have the floor of states there. Where bodies are to go that
+//! a sweep of states has passed, the sweep begins again at their floor.
 
 mod step;
 
@@ -31,7 +33,7 @@ use lamella_types::Slot;
 
 use crate::identity::bad_row;
 
-pub(crate) use step::step;
+pub(crate) use step::{Floor, step};
 pub use step::{PRUNED_STATES_MAX, StatesStep};
 
 const FORMAT: u8 = 1;
@@ -44,6 +46,8 @@ pub enum PruneMode {
     Archive,
     /// At least those of this many slots below the finalized one.
     States(u64),
+    /// Those that fork choice needs, and bodies and proofs of the same slots alone.
+    Light,
 }
 
 impl PruneMode {
@@ -56,6 +60,7 @@ impl PruneMode {
         match self {
             Self::Archive => 0,
             Self::States(slots) => whole_anchor(finalized.saturating_sub(slots).min(tree_root)),
+            Self::Light => whole_anchor(finalized.min(tree_root)),
         }
     }
 }
@@ -70,13 +75,14 @@ impl fmt::Display for PruneMode {
         match self {
             Self::Archive => f.write_str("archive"),
             Self::States(slots) => write!(f, "states:{slots}"),
+            Self::Light => f.write_str("light"),
         }
     }
 }
 
 /// Not a mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither archive nor states:N with a number of slots N")]
+#[error("{0:?} is neither archive nor light, nor states:N with a number of slots N")]
 pub struct NoMode(String);
 
 impl FromStr for PruneMode {
@@ -86,6 +92,7 @@ impl FromStr for PruneMode {
         let slots = || text.strip_prefix("states:")?.parse().ok();
         match text {
             "archive" => Ok(Self::Archive),
+            "light" => Ok(Self::Light),
             _ => slots().map(Self::States).ok_or_else(|| NoMode(text.to_owned())),
         }
     }
@@ -96,7 +103,7 @@ impl FromStr for PruneMode {
 pub struct Pruning {
     /// What is kept.
     pub mode: PruneMode,
-    /// Before this key no block has a state row.
+    /// Before this key nothing is left below the floors of states and of bodies.
     pub swept: SlotRoot,
 }
 
@@ -124,7 +131,7 @@ impl Pruning {
     pub(crate) fn step(
         &mut self,
         txn: &mut WriteTxn<'_>,
-        floor: Slot,
+        floor: Floor,
     ) -> Result<StatesStep, ReadError> {
         if *self == Self::default() {
             return Ok(StatesStep::default());
@@ -140,6 +147,7 @@ impl Pruning {
         let (mode, slots) = match self.mode {
             PruneMode::Archive => (0, 0),
             PruneMode::States(slots) => (1, slots),
+            PruneMode::Light => (2, 0),
         };
         [&[FORMAT, mode][..], &u64::to_be_bytes(slots), &self.swept.encode()].concat()
     }
@@ -150,6 +158,7 @@ impl Pruning {
         let mode = match mode {
             0 => PruneMode::Archive,
             1 => PruneMode::States(slots),
+            2 => PruneMode::Light,
             _ => return None,
         };
         Some(Self { mode, swept: SlotRoot::decode(rest.split_off(..40)?)? })
@@ -178,17 +187,20 @@ mod tests {
         for length in 0..bytes.len() {
             assert_eq!(Pruning::decode(&bytes[..length]), None);
         }
-        let archive = Pruning { mode: PruneMode::Archive, swept };
-        assert_eq!(Pruning::decode(&archive.encode()), Some(archive));
+        for mode in [PruneMode::Archive, PruneMode::Light] {
+            let other = Pruning { mode, swept };
+            assert_eq!(Pruning::decode(&other.encode()), Some(other));
+        }
         assert_eq!(Pruning::decode(&[&[1, 9], &bytes[2..]].concat()), None, "a later mode");
     }
 
     #[test]
     fn a_mode_is_read_as_it_is_written() {
-        for mode in [PruneMode::Archive, PruneMode::States(0), PruneMode::States(u64::MAX)] {
+        let states = [0, u64::MAX].map(PruneMode::States);
+        for mode in [PruneMode::Archive, PruneMode::Light].into_iter().chain(states) {
             assert_eq!(mode.to_string().parse(), Ok(mode));
         }
-        for text in ["", "states", "states:", "states:-1", "states:x", "light", "Archive"] {
+        for text in ["", "states", "states:", "states:-1", "states:x", "lite", "Archive"] {
             assert_eq!(text.parse::<PruneMode>(), Err(NoMode(text.to_owned())));
         }
     }

@@ -1,11 +1,11 @@
 //! One step: the floor, some rows below it, and how far that is, in the caller's transaction.
 
-use lamella_block_store::Extent;
+use lamella_block_store::{Extent, UncheckedProofs, delete_contents};
 use lamella_state_store::delete_state;
 use lamella_tables::{Headers, Read as _, ReadError, SlotRoot, WriteTxn};
 use lamella_types::Slot;
 
-use super::Pruning;
+use super::{PruneMode, Pruning};
 
 /// Blocks whose state rows one import deletes: at 4,096 validators they stand on some 28 pages. A segment of 1,024 is gone in
 /// eight imports of 1,024, so fewer than one import in a hundred does it.
@@ -14,7 +14,7 @@ pub const PRUNED_STATES_MAX: usize = 128;
 /// What one step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StatesStep {
-    /// State rows deleted.
+    /// Rows of states, bodies and proofs deleted.
     pub deleted: u64,
     /// Blocks that were passed.
     pub blocks: u64,
@@ -24,7 +24,16 @@ pub struct StatesStep {
     pub more: bool,
 }
 
-/// Raises the floor to `target` and deletes the state rows of up to `blocks_max` blocks below it.
+/// Where a floor is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Floor {
+    /// Of states, and of bodies where the mode lets them go.
+    pub(crate) slot: Slot,
+    /// The finalized slot, which allows it.
+    pub(crate) finalized: Slot,
+}
+
+/// Raises the floors and deletes the rows below them of up to `blocks_max` blocks.
 ///
 /// # Errors
 /// A damaged row of Meta, or the engine. A damaged state row is no obstacle: it is not read.
@@ -34,14 +43,25 @@ pub struct StatesStep {
 pub(crate) fn step(
     txn: &mut WriteTxn<'_>,
     pruning: &mut Pruning,
-    target: Slot,
+    wanted: Floor,
     blocks_max: usize,
 ) -> Result<StatesStep, ReadError> {
     let mut extent = Extent::read(txn)?;
-    if extent.raise_states_floor(target) {
+    let mut is_new = extent.raise_states_floor(wanted.slot);
+    let (floor, bodies_before) = (extent.states_floor(), extent.bodies_floor());
+    let bodies = if pruning.mode == PruneMode::Light { wanted.slot.min(floor) } else { 0 };
+    if extent.raise_bodies_floor(bodies, wanted.finalized) {
+        is_new = true;
+        // A sweep of states alone may have passed them.
+        pruning.swept = pruning.swept.min(SlotRoot::first_of(bodies_before));
+        // Upholds P2: what was pruned waits for no check.
+        let mut unchecked = UncheckedProofs::read(txn)?;
+        unchecked.pruned_below(&extent.newest().proofs.key);
+        unchecked.put(txn)?;
+    }
+    if is_new {
         extent.put(txn)?;
     }
-    let floor = extent.states_floor();
     let mut step = StatesStep { floor, ..StatesStep::default() };
     if pruning.swept.slot >= floor {
         return Ok(step);
@@ -53,6 +73,9 @@ pub(crate) fn step(
     keys.truncate(blocks_max);
     for key in &keys {
         step.deleted += delete_state(txn, key)?;
+        if key.slot < extent.bodies_floor() {
+            step.deleted += delete_contents(txn, key)?;
+        }
     }
     (step.blocks, step.more) = (keys.len() as u64, next.is_some());
     pruning.swept = next.unwrap_or(SlotRoot::first_of(floor));

@@ -7,8 +7,8 @@ use std::{ops::ControlFlow, path::Path};
 
 use lamella_block_store::Extent;
 use lamella_tables::{
-    Anchors, Consequence, Database, DatabaseView, Diffs, Headers, OpenError, OpenMode, Options,
-    Read, ReadError, SlotRoot,
+    Anchors, Bodies, Consequence, Database, DatabaseView, Diffs, Headers, OpenError, OpenMode,
+    Options, Read, ReadError, Signatures, SlotRoot, Table,
 };
 use lamella_types::Slot;
 
@@ -17,7 +17,7 @@ use crate::{
     beside,
     error::ChainOpenError,
     invariants::{self, Finding, Progress},
-    kept::{self, PruneMode, Pruning, StatesStep},
+    kept::{self, Floor, PruneMode, Pruning, StatesStep},
     meta::ForkChoiceRow,
     open::{Found, ReadOnlyChain},
     recover,
@@ -51,7 +51,7 @@ pub struct Pruned {
     pub floor_before: Slot,
     /// The slot below which they are now.
     pub floor: Slot,
-    /// State rows deleted, but for those of forks.
+    /// Rows of states, bodies and proofs deleted, but for those of dropped forks.
     pub rows: u64,
     /// Blocks of forks that were dropped.
     pub forks: u64,
@@ -122,11 +122,14 @@ impl PruneJob {
         let (mut pruned, pruning) = self.begin(database, &txn)?;
         let target = pruned.mode.floor_at(row.tree_root.slot, row.finalized.slot);
         pruned.floor = pruned.floor_before.max(target);
-        let end = SlotRoot::first_of(pruned.floor);
-        let below = |key: Result<SlotRoot, ReadError>| key.is_ok_and(|key| key < end);
-        let diffs = txn.scan_keys::<Diffs>(pruning.swept)?.map(below).take_while(|is| *is);
-        let anchors = txn.scan_keys::<Anchors>(pruning.swept)?.map(below).take_while(|is| *is);
-        pruned.rows = (diffs.count() + anchors.count()) as u64;
+        let (swept, end) = (pruning.swept, SlotRoot::first_of(pruned.floor));
+        pruned.rows = count::<Diffs>(&txn, swept, end)? + count::<Anchors>(&txn, swept, end)?;
+        if pruned.mode == PruneMode::Light {
+            let from = SlotRoot::first_of(Extent::read(&txn)?.bodies_floor());
+            let end = SlotRoot::first_of(target);
+            pruned.rows +=
+                count::<Bodies>(&txn, from, end)? + count::<Signatures>(&txn, from, end)?;
+        }
         if let Some(age) = self.drop_forks {
             let limit = row.finalized.slot.saturating_sub(age).min(row.tree_root.slot);
             pruned.forks = forks::orphans(&txn, limit)?.len() as u64;
@@ -157,10 +160,11 @@ impl PruneJob {
         let (view, _) = recover::open(&database)?;
         let (mut pruned, mut pruning) = self.begin(&database, &database.read()?)?;
         let target = pruned.mode.floor(&view);
+        let floor = Floor { slot: target, finalized: view.latest_finalized().slot };
         let total = self.blocks_below(&database, pruning.swept, pruned.floor_before.max(target))?;
         let mut steps = Steps { blocks_max: self.commit_blocks_max, done: 0, total, progress };
         while steps.next("states", |blocks_max| {
-            let step = commit(&database, pruned.mode, &mut pruning, target, blocks_max)?;
+            let step = commit(&database, pruned.mode, &mut pruning, floor, blocks_max)?;
             pruned.commits += 1;
             (pruned.rows, pruned.floor) = (pruned.rows + step.deleted, step.floor);
             Ok((step.blocks, step.more))
@@ -230,9 +234,7 @@ impl PruneJob {
         from: SlotRoot,
         floor: Slot,
     ) -> Result<u64, PruneError> {
-        let txn = database.read()?;
-        let keys = txn.scan_keys::<Headers>(from)?;
-        Ok(keys.take_while(|key| key.as_ref().is_ok_and(|key| key.slot < floor)).count() as u64)
+        Ok(count::<Headers>(&database.read()?, from, SlotRoot::first_of(floor))?)
     }
 }
 
@@ -273,6 +275,16 @@ impl Steps<'_> {
     }
 }
 
+/// Rows of a table between two keys.
+fn count<T: Table<Key = SlotRoot>>(
+    txn: &impl Read,
+    from: SlotRoot,
+    end: SlotRoot,
+) -> Result<u64, ReadError> {
+    let keys = txn.scan_keys::<T>(from)?;
+    Ok(keys.take_while(|key| key.as_ref().is_ok_and(|key| *key < end)).count() as u64)
+}
+
 /// A chain without a head is none.
 const NO_HEAD: ChainOpenError = ChainOpenError::NoIdentity("it has no fork choice row");
 
@@ -281,7 +293,7 @@ fn commit(
     database: &Database,
     mode: PruneMode,
     pruning: &mut Pruning,
-    target: Slot,
+    floor: Floor,
     blocks_max: usize,
 ) -> Result<StatesStep, ReadError> {
     let mut txn = database.write()?;
@@ -289,7 +301,7 @@ fn commit(
     if next != Pruning::read(&txn).unwrap_or_default() {
         next.put(&mut txn)?;
     }
-    let step = kept::step(&mut txn, &mut next, target, blocks_max)?;
+    let step = kept::step(&mut txn, &mut next, floor, blocks_max)?;
     txn.commit()?;
     *pruning = next;
     Ok(step)

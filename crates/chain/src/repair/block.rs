@@ -121,6 +121,11 @@ impl Work<'_, '_> {
             }
             return Ok(());
         }
+        let extent = look(Extent::find(&self.txn))?.sound();
+        if extent.is_some_and(|extent| key.slot < extent.bodies_floor()) {
+            // Upholds P3: what was pruned is not lost.
+            return Ok(());
+        }
         let Look::Bad(from) = look(block_store::body(&self.txn, &key, header).map(Some))? else {
             return Ok(());
         };

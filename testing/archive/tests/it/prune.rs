@@ -1,10 +1,18 @@
 //! States that are pruned: what goes, what stays, what a kill leaves, and that a node keeps to the mode.
 
-use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Seek as _, SeekFrom, Write as _},
+    ops::ControlFlow,
+    path::Path,
+    process::Command,
+    sync::Arc,
+};
 
 use lamella::import::Importer;
 use lamella_benches::blocks::child;
-use lamella_block_store::Extent;
+use lamella_block_store::{self as block_store, Extent};
 use lamella_chain::{
     Bootstrap, Chain, Progress, PruneMode, Pruning, ReadOnlyChain, Settings,
     copy::CopyJob,
@@ -13,10 +21,11 @@ use lamella_chain::{
     repair::{self, Mode, Source},
     verify,
 };
-use lamella_inspect::{LookupError, stored, which::Located};
+use lamella_inspect::{InspectError, LookupError, PrunedPart, checksum, stored, which::Located};
 use lamella_tables::{
-    Anchors, Bytes, Canonical, Database, DatabaseView, Diffs, Headers, History, Key as _, Meta,
-    MetaName, OpenMode, Options, Read as _, SlotRoot, TABLES, Table as _, WriteTxn,
+    Anchors, Bodies, Bytes, Canonical, Database, DatabaseView, Diffs, Headers, History, Key as _,
+    Meta, MetaName, OpenMode, Options, Read as _, Signatures, SlotRoot, TABLES, Table as _,
+    WriteTxn,
 };
 use lamella_types::{Block, Root, SignedBlock, Slot, State, limits::SLOT_MS};
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
@@ -117,7 +126,7 @@ fn states_below_the_floor_go_and_nothing_else_and_every_state_from_it_on_is_the_
         for answer in asked {
             match answer {
                 Ok(root) => assert!(block.key.slot >= FLOOR && root == block.header.state_root),
-                Err(LookupError::StatePruned { slot, floor, .. }) => {
+                Err(LookupError::PartPruned { part: PrunedPart::State, slot, floor, .. }) => {
                     assert!(slot < FLOOR && floor == FLOOR);
                 }
                 Err(error) => panic!("{}: {error}", block.key),
@@ -135,7 +144,12 @@ fn states_below_the_floor_go_and_nothing_else_and_every_state_from_it_on_is_the_
 
 #[test]
 fn killed_at_any_commit_it_goes_on_to_the_same_rows_and_a_node_may_run_in_between() {
-    let mode = Some(PruneMode::States(0));
+    for mode in [PruneMode::States(0), PruneMode::Light] {
+        killed_at_any_commit(Some(mode));
+    }
+}
+
+fn killed_at_any_commit(mode: Option<PruneMode>) {
     let job = PruneJob { commit_blocks_max: 5, drop_forks: Some(200), ..PruneJob::new(mode) };
     let undisturbed = copied(&SMALL_CHAIN);
     let mut stages = Vec::new();
@@ -179,9 +193,15 @@ fn begun(data: &TempDir, mode: PruneMode) -> Arc<Chain> {
 
 #[test]
 fn a_node_keeps_to_the_mode_while_it_imports_and_ends_where_the_job_ends() {
+    for mode in [PruneMode::States(100), PruneMode::Light] {
+        keeps_to(mode);
+    }
+}
+
+fn keeps_to(mode: PruneMode) {
     let data = tempfile::tempdir().unwrap();
-    let chain = begun(&data, PruneMode::States(100));
-    assert_eq!(chain.prune_mode(), PruneMode::States(100));
+    let chain = begun(&data, mode);
+    assert_eq!(chain.prune_mode(), mode);
     let importer = Importer::new(Arc::clone(&chain), Arc::new(Trust));
     let mut floors = Vec::new();
     for part in GROWN.blocks.chunks(200) {
@@ -201,10 +221,10 @@ fn a_node_keeps_to_the_mode_while_it_imports_and_ends_where_the_job_ends() {
     let path = data.path().join("db");
     assert_eq!(findings(&path), Vec::<String>::new());
     let left = PruneJob::new(None).run(&path, &mut go_on).unwrap();
-    assert_eq!((left.rows, left.floor, left.mode), (0, FLOOR, PruneMode::States(100)));
+    assert_eq!((left.rows, left.floor, left.mode), (0, FLOOR, mode));
 
     let offline = copied(&GROWN);
-    prune(&offline.path().join("db"), PruneMode::States(100));
+    prune(&offline.path().join("db"), mode);
     let (ours, theirs) = (all_rows(&path), all_rows(&offline.path().join("db")));
     let blocks = |rows: Rows| -> Rows {
         rows.into_iter().filter(|((table, _), _)| *table != Meta::NAME).collect()
@@ -265,6 +285,14 @@ fn what_pruning_must_never_leave_is_a_finding() {
     };
     assert!(anchor.slot >= 1_024);
     finds(&|txn| assert!(txn.delete::<Anchors>(&anchor).unwrap()), "has neither anchor nor diff");
+    // Bodies and proofs of a light directory.
+    let body = SMALL_CHAIN.chain.database().read().unwrap().get::<Bodies>(&old).unwrap().unwrap();
+    let light = copied(&SMALL_CHAIN);
+    let light_path = light.path().join("db");
+    prune(&light_path, PruneMode::Light);
+    change(&light_path, |txn| txn.put::<Bodies>(&old, &body).unwrap());
+    let found = findings(&light_path);
+    assert!(found.len() == 1 && found[0].contains("P3: Bodies holds a row of slot"), "{found:?}");
     let raised = |to: Slot| {
         move |txn: &mut WriteTxn<'_>| {
             let mut extent = Extent::read(txn).unwrap();
@@ -351,6 +379,64 @@ fn what_began_at_a_checkpoint_is_pruned_too_and_takes_no_history_any_more() {
     assert_eq!((extent.oldest().slot, extent.states_floor()), (900, FLOOR));
     let root = chain.read().unwrap().get::<Canonical>(&900).unwrap().unwrap();
     assert!(chain.state(&root).unwrap().is_none() && chain.diff_base(&root).unwrap().is_none());
+}
+
+#[test]
+fn light_keeps_of_what_is_below_the_floor_only_what_proves_roots() {
+    let data = copied(&GROWN);
+    let path = data.path().join("db");
+    let mut expected = all_rows(&path);
+    let direct = copied(&GROWN);
+    let direct_path = direct.path().join("db");
+    let look = PruneJob::new(Some(PruneMode::Light)).look(&direct_path).unwrap();
+    let done = prune(&direct_path, PruneMode::Light);
+    assert_eq!((done.floor, done.rows), (FLOOR, look.rows));
+    // A sweep of states that has passed the bodies begins again.
+    let states = prune(&path, PruneMode::States(100)).rows;
+    assert_eq!(prune(&path, PruneMode::Light).rows, done.rows - states);
+    assert!(all_rows(&path) == all_rows(&direct_path), "by whichever way");
+    let goes = [Anchors::NAME, Diffs::NAME, Bodies::NAME, Signatures::NAME];
+    expected.retain(|(table, key), _| {
+        !goes.contains(table) || SlotRoot::decode(&key[..40]).is_some_and(|key| key.slot >= FLOOR)
+    });
+    assert!(without_marks(all_rows(&path)) == without_marks(expected), "and nothing else");
+    assert_eq!(findings(&path), Vec::<String>::new());
+
+    let chain = ReadOnlyChain::open(&path).unwrap();
+    let txn = chain.database().read().unwrap();
+    for block in headers(&chain) {
+        let is_gone = block.key.slot < FLOOR && block_store::has_body_row(&block.header);
+        match stored::block(&txn, &block) {
+            Ok(_) => assert!(!is_gone, "{}", block.key),
+            Err(LookupError::PartPruned { part: PrunedPart::Body, floor, .. }) => {
+                assert!(is_gone && floor == FLOOR, "{}", block.key);
+            }
+            Err(error) => panic!("{}: {error}", block.key),
+        }
+        match stored::signed_block(&txn, &block) {
+            Ok(_) => assert!(block.key.slot >= FLOOR, "{}", block.key),
+            Err(LookupError::PartPruned { .. } | LookupError::Pruned { .. }) => {
+                assert!(block.key.slot < FLOOR, "{}", block.key);
+            }
+            Err(error) => panic!("{}: {error}", block.key),
+        }
+    }
+    // What is whole has a digest, the same as of the whole chain.
+    let digest = |database: &DatabaseView, from| checksum::of(database, Some(from), None);
+    assert_eq!(checksum::of(chain.database(), None, None).unwrap().from_slot, FLOOR);
+    let whole = digest(GROWN.chain.database(), FLOOR).unwrap();
+    assert_eq!(digest(chain.database(), FLOOR).unwrap(), whole);
+    let refused = digest(chain.database(), 5);
+    assert!(matches!(refused, Err(InspectError::Lookup(LookupError::PartPruned { .. }))));
+    drop(txn);
+    drop(chain);
+
+    // Widened, states are kept again, and bodies; what is gone stays gone.
+    let widened = prune(&path, PruneMode::Archive);
+    assert_eq!((widened.rows, widened.floor), (0, FLOOR));
+    let report = repair::repair(&path, &mut Alone, Mode::Apply, &mut go_on).unwrap();
+    assert_eq!((report.row_count(), report.unrepaired_count), (0, 0), "{report:?}");
+    assert_eq!(findings(&path), Vec::<String>::new());
 }
 
 /// What a fork's blocks and all that is stored of them are.
@@ -448,6 +534,39 @@ fn what_states_took_is_given_back_by_a_compaction() {
         println!("{mode}: {rows} rows deleted, {bytes} bytes in trees");
         bytes
     };
-    let (whole, pruned) = (compacted(PruneMode::Archive), compacted(PruneMode::States(100)));
-    assert!(pruned < whole, "{whole} {pruned}");
+    let modes = [PruneMode::Archive, PruneMode::States(100), PruneMode::Light];
+    assert!(modes.map(compacted).windows(2).all(|pair| pair[1] < pair[0]));
+}
+
+/// Room for the engine's table of readers, without which nobody opens the database for writing.
+const OPENING_BYTES: u64 = 128 << 10;
+
+#[test]
+fn on_a_full_disk_states_go_all_the_same() {
+    let disk = tempfile::tempdir().unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=24m", "tmpfs"];
+    let mounted = Command::new("mount").args(mount).arg(disk.path()).output();
+    if !mounted.is_ok_and(|out| out.status.success()) {
+        println!("skipped: a full disk: this process may not mount one");
+        return;
+    }
+    // Written anew, so that hardly a page is free.
+    let data = copied(&GROWN);
+    CopyJob::default().compact(&data.path().join("db"), &mut go_on).unwrap();
+    let path = disk.path().join("db");
+    fs::create_dir(&path).unwrap();
+    fs::copy(data.path().join("db/mdbx.dat"), path.join("mdbx.dat")).unwrap();
+    // As a node that was stopped leaves it.
+    drop(Chain::resume(&path, &GROWN.identity(), Settings::default()).unwrap());
+    let mut filler = fs::File::create(disk.path().join("filler")).unwrap();
+    while filler.write(&[1; 4_096]).is_ok_and(|written| written > 0) {}
+    let full = filler.metadata().unwrap().len();
+    filler.set_len(full - OPENING_BYTES).unwrap();
+    filler.seek(SeekFrom::End(0)).unwrap();
+    let done = prune(&path, PruneMode::Light);
+    assert_eq!(done.floor, FLOOR);
+    let room = (0..).take_while(|_| filler.write(&[1; 4_096]).is_ok()).count() as u64;
+    assert!(room * 4_096 <= OPENING_BYTES, "{room} pages: the disk was not full");
+    assert_eq!(findings(&path), Vec::<String>::new());
+    assert!(Command::new("umount").arg("-l").arg(disk.path()).status().unwrap().success());
 }

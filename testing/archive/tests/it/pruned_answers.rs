@@ -95,6 +95,29 @@ fn over_http_states_are_pruned_and_all_else_is_served() {
 }
 
 #[test]
+fn over_http_bodies_and_proofs_are_pruned_too_where_a_directory_is_light() {
+    let data = copied(&SMALL_CHAIN);
+    prune(&data.path().join("db"), PruneMode::Light);
+    let (_node, api) = serving(&data);
+    let ask = |path: &str| {
+        let (status, body) = get(api, &format!("/lean/v0/{path}"));
+        (status, String::from_utf8_lossy(&body).into_owned())
+    };
+    for path in ["blocks/5", "participation/5"] {
+        let (status, body) = ask(path);
+        assert!(status == "410" && body.contains("bodies are kept from slot 1024"), "{body}");
+    }
+    for path in ["headers/5", "blocks/1024", "blocks/finalized", "states/finalized", "tree/5"] {
+        assert_eq!(ask(path).0, "200", "{path}: {}", ask(path).1);
+    }
+    assert_eq!(ask("proof/block/3?root=head").0, "200");
+    let database = ask("node/database").1;
+    let says = "\"prune_mode\":\"light\",\"states_from_slot\":1024,\"bodies_from_slot\":1024,";
+    assert!(database.contains(says), "{database}");
+    assert_eq!(metric(api, "lean_storage_corrupt_reads_total"), 0);
+}
+
+#[test]
 fn the_command_line_prunes_when_told_to_and_says_pruned_with_a_code_of_its_own() {
     let data = copied(&SMALL_CHAIN);
     let path = data.path();

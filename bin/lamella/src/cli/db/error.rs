@@ -179,7 +179,7 @@ const fn of_lookup(error: &LookupError) -> ExitCode {
     match error {
         LookupError::NotStored(_) => ExitCode::NotStored,
         LookupError::Pruned { .. }
-        | LookupError::StatePruned { .. }
+        | LookupError::PartPruned { .. }
         | LookupError::Unchecked { .. } => ExitCode::Pruned,
         LookupError::Read(error) => of_read(error),
         LookupError::State(_) => ExitCode::Damaged,

@@ -48,11 +48,11 @@ pub(super) fn run(
     print_line(&format!("states from  slot {floor_before} -> slot {floor}"))?;
     if !apply {
         return print_line(&format!(
-            "{rows} rows of states and {forks} blocks of forks would go; nothing was changed: --apply does it, and what goes does not come back"
+            "{rows} rows of states, bodies and proofs and {forks} blocks of forks would go; nothing was changed: --apply does it, and what goes does not come back"
         ));
     }
     print_line(&format!(
-        "{rows} rows of states and {forks} blocks of forks ({fork_rows} rows) deleted in {commits} commits, what is left was checked"
+        "{rows} rows of states, bodies and proofs and {forks} blocks of forks ({fork_rows} rows) deleted in {commits} commits, what is left was checked"
     ))?;
     print_line(&format!(
         "file         {file_bytes} bytes, free in it {free_bytes_before} -> {free_bytes}; `lamella db compact` gives back what the rows took"
