@@ -118,10 +118,12 @@ fn followers_of_a_node_over_http_have_its_rows_whenever_they_start_and_whoever_i
     node = Node::start(&net, &folder("data"));
     url = format!("http://{}", api(&mut node));
     early = follower(&url, &folder("early"));
+    address = api(&mut early);
     head = reach(&mut node, head + 3);
     reach(&mut early, head);
     late.kill();
-    late = follower(&url, &folder("late"));
+    // A follower tells a tail too.
+    late = follower(format!("http://{address}"), &folder("late"));
     reach(&mut late, head);
     for process in [&mut node, &mut early, &mut late] {
         process.kill();
