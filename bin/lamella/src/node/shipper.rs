@@ -25,7 +25,7 @@ use lamella_shipping::{
     archiver::{self, Known, Shipment},
     proofs::{ProofShipment, ship_proofs},
     remote::Remote,
-    seal::Shipped,
+    seal::{self, Shipped},
     store::{Access, Store},
     tails::{TailShipped, TailShipper},
 };
@@ -171,7 +171,9 @@ fn confirmed(txn: &ReadTxn<'_>, address: &str) -> Result<Archived, ReadError> {
 
 /// Holds the states that the archive's next segment is made of: its own, and the one that it begins with.
 fn hold_states(chain: &Chain, archived: &Archived) {
-    chain.hold_states_from((archived.segments * SEGMENT_ROOTS as u64).saturating_sub(1));
+    let entry = chain.read().ok().and_then(|txn| seal::entry_slot(&txn, archived.segments).ok());
+    // What cannot be read is damage, which is told where the segment is sealed; until then nothing goes.
+    chain.hold_states_from(entry.unwrap_or(0));
 }
 
 /// Holds the proofs that the archive lacks.

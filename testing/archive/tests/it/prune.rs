@@ -21,7 +21,9 @@ use lamella_chain::{
     repair::{self, Mode, Source},
     verify,
 };
-use lamella_inspect::{InspectError, LookupError, PrunedPart, checksum, stored, which::Located};
+use lamella_inspect::{
+    InspectError, LookupError, PrunedPart, checksum, seal, stored, which::Located,
+};
 use lamella_tables::{
     Anchors, Bodies, Bytes, Canonical, Database, DatabaseView, Diffs, Headers, History, Key as _,
     Meta, MetaName, OpenMode, Options, Read as _, Signatures, SlotRoot, TABLES, Table as _,
@@ -260,6 +262,28 @@ fn states_that_an_archive_lacks_are_held_and_a_mode_can_be_widened_again() {
     assert!(!chain.takes_history());
     drop(importer);
     assert_eq!(findings(&path), Vec::<String>::new());
+}
+
+/// Symptom: a node that prunes states and ships stopped shipping, for ever. Mechanism: it held the states from the last slot
+/// before the next segment on, and where all slots of that last segment were empty, the state that the next one begins with
+/// is older. Fix: the block is looked up.
+#[test]
+fn a_segment_after_an_empty_one_begins_with_a_state_that_is_held() {
+    let data = tempfile::tempdir().unwrap();
+    let genesis = &SMALL_CHAIN.genesis;
+    let (path, bootstrap) = (data.path().join("db"), Bootstrap::genesis(genesis.clone()));
+    let chain = Chain::create(&path, bootstrap, Trust.name(), Settings::default()).unwrap();
+    let chain = Arc::new(chain.0);
+    let entry = |index| seal::entry_slot(&chain.read().unwrap(), index).unwrap();
+    assert_eq!((entry(0), entry(1)), (0, 0));
+    let importer = Importer::new(Arc::clone(&chain), Arc::new(Trust));
+    let mut state = genesis.clone();
+    for slot in [7, 2_100] {
+        let block;
+        (block, state) = child(&state, slot, Vec::new());
+        importer.import(SignedBlock { block, ..SignedBlock::default() }).unwrap();
+    }
+    assert_eq!((entry(0), entry(1), entry(2), entry(3)), (0, 7, 7, 2_100));
 }
 
 #[test]
