@@ -43,8 +43,7 @@ clean-devnet: ## Delete the local network, its keys and its nodes' data
 
 test: ## Run every test; official vectors where LEANSPEC_VECTORS names them; wants strace and python3-zstandard too
 	@sh .ci/deps test
-	cargo test --workspace --doc
-	cargo test --workspace --lib --bins --tests
+	@testing/run
 
 planted: ## Plant faults into a copy of the product, and say which law of the simulation finds each
 	cargo test -p lamella-testing-sim --test it sow -- --ignored
