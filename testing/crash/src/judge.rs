@@ -137,13 +137,13 @@ impl Judge {
             verdict.findings.push(format!("opened again, it was changed again: {opened:?}"));
         }
         verdict.rows_again = rows(chain.database())?;
-        if matches!(&self.subject, Subject::Scenario(name) if name == SHIP) {
+        if self.scenario.as_ref().is_some_and(|scenario| scenario.name == SHIP) {
             archiving::check(&chain, &archiving::beside(&path))?;
         }
         if let (Some(from), Some(scenario)) = (request.finish_from, &self.scenario) {
             let chain = Arc::new(chain);
             if scenario.name == FETCH {
-                restored::make_source(&path)?;
+                restored::make_source(&path, scenario.variant)?;
             }
             scenario.run(&chain, from, |_, _| {})?;
             verdict.rows_at_end = Some(rows(chain.database())?);

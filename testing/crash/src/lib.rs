@@ -42,6 +42,7 @@ pub mod restored;
 pub mod rot;
 pub mod scenario;
 pub mod strace;
+pub mod tally;
 pub mod trace;
 pub mod verdict;
 pub mod workers;

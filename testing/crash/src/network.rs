@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use lamella_network_dir::genesis::{GenesisOptions, create};
@@ -20,10 +20,10 @@ use crate::{
 };
 
 /// Validators of the node.
-const VALIDATORS: u64 = 2;
+pub const VALIDATORS: u64 = 2;
 
 /// Milliseconds of a slot: two flushes and a signature take a few of them.
-const SLOT_MS: u64 = 400;
+pub const SLOT_MS: u64 = 400;
 
 /// Slots that the keys sign.
 const KEY_SLOTS: u64 = 256;
@@ -48,6 +48,61 @@ pub struct Programs {
     pub driver: PathBuf,
 }
 
+/// A network of one node.
+#[derive(Debug)]
+pub struct Lone {
+    network: PathBuf,
+    /// The node's folder: its keys, and where it runs its data, and its archive if it has one.
+    pub root: PathBuf,
+    /// Unix seconds of slot 0.
+    pub genesis_time: u64,
+}
+
+impl Lone {
+    /// Makes keys that sign so many slots, and genesis in a moment.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn make(folder: &Path, key_slots: u64) -> Self {
+        let (network, root) = (folder.join("network"), folder.join("root"));
+        let options = GenesisOptions {
+            nodes: 1,
+            validators: VALIDATORS,
+            out: network.clone(),
+            genesis_time: None,
+            lead_s: 2,
+            ports: None,
+            key_slots,
+            slot_ms: SLOT_MS,
+        };
+        let genesis_time = create(&options, &|_| {}).unwrap().genesis_time;
+        fs::create_dir_all(&root).unwrap();
+        fs::rename(network.join("hash-sig-keys"), root.join("keys")).unwrap();
+        Self { network, root, genesis_time }
+    }
+
+    /// Makes a command one that runs its node, which ends with its standard input.
+    pub fn node<'a>(&self, command: &'a mut Command, kind: Kind) -> &'a mut Command {
+        command
+            .args(["node", "--node-id", "lamella_0", "--no-api", "--gossipsub-port", "0"])
+            .args(["--gossipsub-address", "127.0.0.1", "--exit-with-parent"])
+            .args(["--slot-ms", &SLOT_MS.to_string(), "--network-dir"])
+            .arg(&self.network)
+            .arg("--hash-sig-keys-dir")
+            .arg(self.root.join("keys"))
+            .arg("--data-dir")
+            .arg(self.root.join("data"))
+            .args((kind == Kind::Lazy).then_some("--lazy-commits"))
+            .args((kind == Kind::Archiving).then_some("--archive"))
+            .args((kind == Kind::Archiving).then(|| self.root.join("archive")))
+            .env("NO_COLOR", "1")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+    }
+}
+
 /// Records a node from its first start until its head is at this slot and it was stopped in order.
 ///
 /// # Panics
@@ -61,40 +116,10 @@ pub fn node(
     kind: Kind,
 ) -> Campaign {
     let is_lazy = kind == Kind::Lazy;
-    let (network, root) = (folder.join("network"), folder.join("root"));
-    let options = GenesisOptions {
-        nodes: 1,
-        validators: VALIDATORS,
-        out: network.clone(),
-        genesis_time: None,
-        lead_s: 2,
-        ports: None,
-        key_slots: KEY_SLOTS,
-        slot_ms: SLOT_MS,
-    };
-    let genesis_time = create(&options, &|_| {}).unwrap().genesis_time;
-    fs::create_dir_all(&root).unwrap();
-    fs::rename(network.join("hash-sig-keys"), root.join("keys")).unwrap();
-
-    let recorder = Recorder::begin(&root, &folder.join("strace.log"));
+    let lone = Lone::make(folder, KEY_SLOTS);
+    let recorder = Recorder::begin(&lone.root, &folder.join("strace.log"));
     let mut command = recorder.command(&programs.lamella);
-    command
-        .args(["node", "--node-id", "lamella_0", "--no-api", "--gossipsub-port", "0"])
-        .args(["--gossipsub-address", "127.0.0.1", "--exit-with-parent"])
-        .args(["--slot-ms", &SLOT_MS.to_string(), "--network-dir"])
-        .arg(&network)
-        .arg("--hash-sig-keys-dir")
-        .arg(root.join("keys"))
-        .arg("--data-dir")
-        .arg(root.join("data"))
-        .args(is_lazy.then_some("--lazy-commits"))
-        .args((kind == Kind::Archiving).then_some("--archive"))
-        .args((kind == Kind::Archiving).then(|| root.join("archive")))
-        .env("NO_COLOR", "1")
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+    lone.node(&mut command, kind).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take();
     for line in BufReader::new(child.stderr.take().unwrap()).lines() {
@@ -108,10 +133,10 @@ pub fn node(
     assert!(child.wait().unwrap().success() && stdin.is_none(), "it did not get to {until_slot}");
 
     let subject = Subject::Node {
-        config: network.join("config.yaml"),
+        config: lone.network.join("config.yaml"),
         slot_ms: SLOT_MS,
         is_lazy,
-        guard: format!("sign-guard-lamella_0-{genesis_time}.txt"),
+        guard: format!("sign-guard-lamella_0-{}.txt", lone.genesis_time),
     };
     let promise =
         Promise::Node { reference: Vec::new(), is_durable: !is_lazy, validators: VALIDATORS };

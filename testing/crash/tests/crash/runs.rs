@@ -69,7 +69,7 @@ fn the_name_of_an_archives_folder_is_flushed_before_a_segment_is_put() {
 #[test]
 fn a_restoration_leaves_a_whole_directory_or_none_and_the_same_command_makes_it_whole() {
     let (disk, scratch) = (disk(), scratch());
-    survives(&restoration(disk.path()), scratch.path());
+    survives(&restoration(disk.path(), 0), scratch.path());
 }
 
 #[test]
