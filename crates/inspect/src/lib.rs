@@ -25,7 +25,7 @@
 //! | one block, state or diff for a person; containers as JSON | [`get`], [`json`] |
 //! | one digest over a stretch of the chain | [`checksum`] |
 //! | the rows of a table, whatever they hold | [`rows`] |
-//! | what no segment holds yet, as a writer's tail | [`tails`] |
+//! | what no segment holds yet, as a writer's tail; told to whoever asks | [`tails`], [`served_tail`] |
 //! | which rows two databases do not have in common | [`diff`] |
 //! | what the invariants say | [`verify`] |
 //!
@@ -48,6 +48,7 @@ pub mod proof;
 pub mod rows;
 pub mod seal;
 pub mod served;
+pub mod served_tail;
 pub mod stats;
 pub mod stored;
 pub mod tails;

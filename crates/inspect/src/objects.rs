@@ -14,11 +14,17 @@ use serde::Serialize;
 
 use super::{
     ends,
+    error::InspectError,
     seal::{Held, SEGMENT_SLOTS, SealError, Settled, Shipped},
+    served_tail::ServedTail,
+    tails::TailError,
 };
 
 /// Objects on one page of a list.
 pub const PAGE_OBJECTS_MAX: usize = 1_000;
+
+/// Folder of the tails.
+const TAIL: &str = "tail/";
 
 /// Why there is no object.
 #[derive(Debug, thiserror::Error)]
@@ -69,14 +75,15 @@ pub struct Page {
 pub struct Objects<'a> {
     chain: &'a Chain,
     shipped: Shipped<'a>,
+    tail: &'a ServedTail,
 }
 
 impl<'a> Objects<'a> {
-    /// Those of this chain.
+    /// Those of this chain, and of the tail that is told of it.
     #[must_use]
-    pub fn of(chain: &'a Chain) -> Self {
+    pub fn of(chain: &'a Chain, tail: &'a ServedTail) -> Self {
         let shipped = Shipped::new(chain.database(), chain.states(), chain.identity());
-        Self { chain, shipped }
+        Self { chain, shipped, tail }
     }
 
     /// Name of its network, and of the folder that they are in.
@@ -92,10 +99,15 @@ impl<'a> Objects<'a> {
     /// Damage, or the engine.
     ///
     /// # Cost
-    /// The finalized state, which is cached as a rule; 259 names at most.
+    /// The finalized state, which is cached as a rule; 259 names at most, and the tail's. Listing the tail tells it.
     pub fn page(&self, prefix: &str, after: &str) -> Result<Page, SealError> {
-        let listed = self.all()?.into_iter();
+        let mut listed = self.all()?;
+        if prefix.starts_with(TAIL) || TAIL.starts_with(prefix) {
+            let tail = self.tail.list(self.chain)?.into_iter();
+            listed.extend(tail.map(|(name, bytes)| (name, Some(bytes))));
+        }
         let mut objects: Vec<_> = listed
+            .into_iter()
             .map(|(name, bytes)| ListedObject { name: name.to_string(), bytes })
             .filter(|object| object.name.starts_with(prefix) && *object.name > *after)
             .collect();
@@ -146,9 +158,11 @@ impl<'a> Objects<'a> {
                 let frontier = self.frontier(slot, root)?;
                 Ok(frontier.ok_or_else(|| not_there("it is not finalized on this chain"))?.encode())
             }
-            ObjectName::Proofs { .. } | ObjectName::Tail { .. } => {
-                Err(not_there("a node serves no such objects"))
+            ObjectName::Tail { writer, sequence } => {
+                let told = self.tail.get(self.chain, writer, sequence).map_err(SealError::from)?;
+                told.ok_or_else(|| not_there("it was not told yet, or cannot be told any more"))
             }
+            ObjectName::Proofs { .. } => Err(not_there("a node serves no such objects")),
         }
     }
 
@@ -199,5 +213,16 @@ impl<'a> Objects<'a> {
         let state = self.chain.states().state(&txn, &root)?;
         let settled = state.map(|state| Settled { header, state });
         settled.map(|settled| settled.frontier()).transpose()
+    }
+}
+
+impl From<TailError> for SealError {
+    fn from(error: TailError) -> Self {
+        match error {
+            TailError::Lookup(error) => InspectError::from(error).into(),
+            TailError::Build(error) => {
+                Self::NotSealable(format!("the tail cannot be told: {error}"))
+            }
+        }
     }
 }

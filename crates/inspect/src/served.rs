@@ -17,6 +17,7 @@ use super::{
     objects::Objects,
     participation::{Participation, participation},
     proof::{self, HistoryProof},
+    served_tail::ServedTail,
     stored,
     tree::{StoredTree, stored_tree},
     which::{Located, locate},
@@ -24,17 +25,17 @@ use super::{
 
 /// The chain of a running node. Clones are of the same chain.
 #[derive(Clone)]
-pub struct Served(Arc<Chain>);
+pub struct Served(Arc<Chain>, Arc<ServedTail>);
 
 impl From<Arc<Chain>> for Served {
     fn from(chain: Arc<Chain>) -> Self {
-        Self(chain)
+        Self(chain, Arc::default())
     }
 }
 
 impl From<Chain> for Served {
     fn from(chain: Chain) -> Self {
-        Self(Arc::new(chain))
+        Self::from(Arc::new(chain))
     }
 }
 
@@ -190,10 +191,10 @@ impl Served {
         Ok(Snapshot { chain: &self.0, txn: self.0.read()? })
     }
 
-    /// The objects of an archive that the chain can give.
+    /// The objects of an archive that the chain can give, and the tail that this one and its clones tell.
     #[must_use]
     pub fn objects(&self) -> Objects<'_> {
-        Objects::of(&self.0)
+        Objects::of(&self.0, &self.1)
     }
 
     /// The chain, for who samples its sizes.

@@ -35,6 +35,8 @@ pub struct TailLog {
     floor: Slot,
     /// Blocks above the floor that were told.
     told: HashSet<Root>,
+    /// Blocks of an object.
+    blocks_max: usize,
 }
 
 /// The next object, not told yet.
@@ -42,9 +44,10 @@ pub struct TailLog {
 pub struct NextTail {
     /// The object.
     pub sealed: SealedTail,
+    /// What it was made of.
+    pub plan: TailPlan,
     /// Whether there is more to be told after it.
     pub has_more: bool,
-    keys: Vec<SlotRoot>,
     floor: Slot,
 }
 
@@ -52,7 +55,38 @@ impl NextTail {
     /// Blocks in it.
     #[must_use]
     pub const fn block_count(&self) -> usize {
-        self.keys.len()
+        self.plan.keys.len()
+    }
+}
+
+/// What an object says, but for the blocks themselves: they are read when it is made.
+#[derive(Debug, Clone)]
+pub struct TailPlan {
+    position: TailPosition,
+    head: Checkpoint,
+    justified: Checkpoint,
+    finalized: Checkpoint,
+    keys: Vec<SlotRoot>,
+}
+
+impl TailPlan {
+    /// Its newest block's slot.
+    #[must_use]
+    pub fn last_slot(&self) -> Slot {
+        self.keys.iter().map(|key| key.slot).max().unwrap_or_default()
+    }
+
+    /// The object, with its blocks as they are stored now.
+    ///
+    /// # Errors
+    /// Damage of a block.
+    pub fn seal(&self, network: NetworkId, txn: &ReadTxn<'_>) -> Result<SealedTail, TailError> {
+        let blocks = self.keys.iter().map(|key| as_stored(txn, key)).collect::<Result<_, _>>()?;
+        let TailPosition { writer, next: sequence, digest: previous } = self.position;
+        let Self { head, justified, finalized, .. } = *self;
+        let writer = WriterId(writer);
+        let tail = Tail { network, writer, sequence, previous, head, justified, finalized, blocks };
+        Ok(tail.seal()?)
     }
 }
 
@@ -69,7 +103,14 @@ impl TailLog {
     /// A tail that goes on here: every canonical block up to `floor` was told before.
     #[must_use]
     pub fn resume(network: NetworkId, position: TailPosition, floor: Slot) -> Self {
-        Self { network, position, floor, told: HashSet::new() }
+        let (told, blocks_max) = (HashSet::new(), limits::TAIL_BLOCKS_MAX);
+        Self { network, position, floor, told, blocks_max }
+    }
+
+    /// The same with fewer blocks to an object.
+    #[must_use]
+    pub fn with_blocks_max(self, blocks_max: usize) -> Self {
+        Self { blocks_max: blocks_max.clamp(1, limits::TAIL_BLOCKS_MAX), ..self }
     }
 
     /// Which object comes next.
@@ -100,9 +141,9 @@ impl TailLog {
         let behind = keys.len();
         let live = view.nodes().filter(|block| self.is_new(block.slot, &block.root));
         let live = live.map(|block| SlotRoot::new(block.slot, block.root));
-        keys.extend(live.take(limits::TAIL_BLOCKS_MAX + 1));
-        let has_more = keys.len() > limits::TAIL_BLOCKS_MAX;
-        keys.truncate(limits::TAIL_BLOCKS_MAX);
+        keys.extend(live.take(self.blocks_max + 1));
+        let has_more = keys.len() > self.blocks_max;
+        keys.truncate(self.blocks_max);
         let Some(newest) = keys.last() else { return Ok(None) };
         // In the middle of a backlog the head is not told yet.
         let (head, floor) = match has_more {
@@ -110,18 +151,15 @@ impl TailLog {
             true if behind >= keys.len() => (checkpoint(newest), newest.slot),
             true => (checkpoint(newest), root_slot.saturating_sub(1)),
         };
-        let blocks = keys.iter().map(|key| as_stored(&txn, key)).collect::<Result<_, _>>()?;
-        let TailPosition { writer, next: sequence, digest: previous } = self.position;
-        let (network, writer) = (self.network, WriterId(writer));
         let (justified, finalized) = (view.latest_justified(), view.latest_finalized());
-        let tail = Tail { network, writer, sequence, previous, head, justified, finalized, blocks };
-        let (sealed, floor) = (tail.seal()?, floor.max(self.floor));
-        Ok(Some(NextTail { sealed, has_more, keys, floor }))
+        let plan = TailPlan { position: self.position, head, justified, finalized, keys };
+        let (sealed, floor) = (plan.seal(self.network, &txn)?, floor.max(self.floor));
+        Ok(Some(NextTail { sealed, plan, has_more, floor }))
     }
 
     /// The object was told: what comes after it is next. What left the live tree is forgotten, since it can never come again.
     pub fn told(&mut self, next: &NextTail, chain: &Chain) {
-        self.moved(next.sealed.link.digest, next.keys.iter().map(|key| key.root));
+        self.moved(next.sealed.link.digest, next.plan.keys.iter().map(|key| key.root));
         self.floor = next.floor;
         let view = chain.fork_choice();
         self.told.retain(|root| view.contains(root));
@@ -153,7 +191,7 @@ impl TailLog {
         let mut keys = Vec::new();
         for row in txn.scan::<Canonical>(self.floor + 1)? {
             let (slot, root) = row?;
-            if slot >= root_slot || keys.len() > limits::TAIL_BLOCKS_MAX {
+            if slot >= root_slot || keys.len() > self.blocks_max {
                 break;
             }
             if self.is_new(slot, &root) {

@@ -9,7 +9,7 @@ use clap::Args;
 use lamella_archive::NetworkId;
 use lamella_chain::Settings;
 use lamella_http_api::ServerConfig;
-use lamella_interrupt::Interrupt;
+use lamella_interrupt::{Bell, Interrupt};
 use lamella_types::{Root, SlotClock, limits::SLOT_MS};
 use lamella_xmss::scheme::SchemeName;
 use tracing::info;
@@ -22,7 +22,7 @@ use crate::{
 
 /// What `lamella follow --help` says first.
 pub(super) const LONG_ABOUT: &str = "\
-Follow a chain by an archive that a node ships to, and serve it: every route of a node's API, on a machine without keys \
+Follow a chain by an archive that a node ships to, or by a node itself, and serve it: every route of a node's API, on a machine without keys \
 and without peers.
 
 It begins with the sealed segments, each proven, and goes on with the blocks that the node ships as it imports them. \
@@ -41,12 +41,13 @@ Exit codes:
 Examples:
   lamella node --network-dir net --node-id lamella_0 --archive /mnt/archive
   lamella follow --from /mnt/archive --data-dir data/follower --api-port 5100
+  lamella follow --from http://node:5052 --data-dir data/follower --api-port 5100
   curl 'localhost:5100/lean/v0/blocks/head?min_slot=1000'";
 
 /// The flags.
 #[derive(Debug, Args)]
 pub struct FollowArgs {
-    /// The archive: a folder, or s3://bucket/prefix.
+    /// The archive: a folder, s3://bucket/prefix, or http://host:port of a node, which needs no archive of its own.
     #[arg(long, value_name = "URL")]
     from: String,
 
@@ -103,16 +104,19 @@ impl FollowArgs {
     /// Follows until it is told to stop.
     pub(super) fn run(self) -> Result<(), CommandError> {
         let _log = Log::start().map_err(NodeError::Log)?;
-        let interrupt = Interrupt::default();
+        let (interrupt, bell) = (Interrupt::default(), Bell::default());
         let stop = {
-            let interrupt = interrupt.clone();
-            move || interrupt.trigger()
+            let (interrupt, bell) = (interrupt.clone(), bell.clone());
+            move || {
+                interrupt.trigger();
+                bell.ring();
+            }
         };
         if self.exit_with_parent {
             stop_when_stdin_closes(stop.clone()).map_err(NodeError::Parent)?;
         }
         ctrlc::set_handler(stop).map_err(NodeError::from)?;
-        run(&self.config(), &interrupt)?;
+        run(&self.config(), &interrupt, &bell)?;
         info!("Stopped");
         Ok(())
     }

@@ -15,6 +15,7 @@
 //! | diverged | what it has | nothing any more |
 
 mod begin;
+mod ear;
 mod replica;
 mod standing;
 
@@ -36,7 +37,7 @@ use lamella_inspect::{
     StoreError, database_path,
     served::{Change, Served},
 };
-use lamella_interrupt::Interrupt;
+use lamella_interrupt::{Bell, Interrupt};
 use lamella_metrics::Metrics;
 use lamella_shipping::{
     ShippingError,
@@ -137,22 +138,23 @@ pub enum FollowError {
     },
 }
 
-/// Follows until it is told to stop.
+/// Follows until it is told to stop. The bell wakes it when it waits for the next object; who stops it rings it too.
 ///
 /// # Errors
 /// [`FollowError`]. What was acknowledged holds; the same call goes on.
-pub fn run(config: &FollowConfig, stop: &Interrupt) -> Result<(), FollowError> {
+pub fn run(config: &FollowConfig, stop: &Interrupt, bell: &Bell) -> Result<(), FollowError> {
     let node_key = config.data_dir.join("node.key");
     if node_key.exists() {
         return Err(FollowError::OfANode { path: config.data_dir.clone() });
     }
+    ear::listen(&config.source, bell.clone(), stop.clone());
     loop {
         begin::finish_replacing(&config.data_dir)?;
         if !begin::directory(config, &database_path(&config.data_dir), stop)? {
             return Ok(());
         }
         let mut following = Following::open(config)?;
-        match following.run(stop)? {
+        match following.run(stop, bell)? {
             End::Stopped => return following.end(),
             End::ToBeRebuilt => {
                 // The old one is served until the new one is whole.
@@ -246,7 +248,7 @@ impl<'a> Following<'a> {
         })
     }
 
-    fn run(&mut self, stop: &Interrupt) -> Result<End, FollowError> {
+    fn run(&mut self, stop: &Interrupt, bell: &Bell) -> Result<End, FollowError> {
         while !stop.is_triggered() {
             if let Some(failure) = self.heard.store_failed.lock().take() {
                 return Err(FollowError::Reading(failure));
@@ -262,8 +264,8 @@ impl<'a> Following<'a> {
             }
             self.observe();
             if !wait.is_zero() {
-                // `true` ends the loop.
-                let _ = stop.pause(wait);
+                // Rung or not, it looks again.
+                let _ = bell.wait(wait);
             }
         }
         Ok(End::Stopped)

@@ -1,6 +1,7 @@
 //! A follower as a process, of a node as a process: it keeps up, is killed, resumes, and says when it is late.
 
 use std::{
+    ffi::OsStr,
     path::Path,
     process::{Command, Stdio},
 };
@@ -18,20 +19,20 @@ const KILLS: usize = 3;
 /// Slots of the network below have so many milliseconds.
 const SLOT_MS: &str = "400";
 
-fn follower(archive: &Path, data: &Path) -> Node {
+fn follower(from: impl AsRef<OsStr>, data: &Path) -> Node {
     let mut command = Command::new(BINARY);
     command
         .args(["follow", "--api-port", "0", "--max-lag-slots", "4", "--slot-ms", SLOT_MS])
         .arg("--from")
-        .arg(archive)
+        .arg(from)
         .arg("--data-dir")
         .arg(data);
     Node::spawn(command)
 }
 
-/// Where its API listens.
-fn api(follower: &mut Node) -> String {
-    let line = follower.wait_for(|line| line.contains("HTTP API listening"));
+/// Where the API of a node or a follower listens.
+fn api(process: &mut Node) -> String {
+    let line = process.wait_for(|line| line.contains("HTTP API listening"));
     field(&line, "api").unwrap().to_owned()
 }
 
@@ -82,6 +83,54 @@ fn a_follower_of_a_shipping_node_resumes_after_each_kill_with_equal_rows_and_say
     verify(&folder("follower"));
     let of = |name: &str| checksum::compute(&folder(name), Some(0), Some(head)).unwrap();
     assert_eq!(of("follower"), of("data"));
+}
+
+/// Followers need no archive: a node tells its tail to whoever asks, also in its next life.
+#[test]
+fn followers_of_a_node_over_http_have_its_rows_whenever_they_start_and_whoever_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = |name: &str| directory.path().join(name);
+    let (net, ok) = (folder("net"), "HTTP/1.1 200 OK");
+    network(&net);
+    let reach = |process: &mut Node, slot: u64| {
+        let line = process.wait_for(|line| head_slot(line).is_some_and(|head| head >= slot));
+        head_slot(&line).unwrap()
+    };
+    let mut node = Node::start(&net, &folder("data"));
+    let mut url = format!("http://{}", api(&mut node));
+    let mut early = follower(&url, &folder("early"));
+    let mut address = api(&mut early);
+    reach(&mut early, 3);
+    assert_eq!(get(&address, "/lean/v0/headers/6?min_slot=6").0, ok, "it waits");
+    until("healthy", || (get(&address, "/lean/v0/health").0 == ok).then_some(()));
+    early.kill();
+    let mut head = reach(&mut node, 8);
+
+    let mut late = follower(&url, &folder("late"));
+    reach(&mut late, head);
+    early = follower(&url, &folder("early"));
+    address = api(&mut early);
+    reach(&mut early, head);
+    node.kill();
+    until("late", || (get(&address, "/lean/v0/health").0 != ok).then_some(()));
+    early.kill();
+    // It listens elsewhere now; the other follower has lost its source.
+    node = Node::start(&net, &folder("data"));
+    url = format!("http://{}", api(&mut node));
+    early = follower(&url, &folder("early"));
+    head = reach(&mut node, head + 3);
+    reach(&mut early, head);
+    late.kill();
+    late = follower(&url, &folder("late"));
+    reach(&mut late, head);
+    for process in [&mut node, &mut early, &mut late] {
+        process.kill();
+    }
+    let of = |name: &str| checksum::compute(&folder(name), Some(0), Some(head)).unwrap();
+    for name in ["early", "late"] {
+        verify(&folder(name));
+        assert_eq!(of(name), of("data"), "{name}");
+    }
 }
 
 #[test]

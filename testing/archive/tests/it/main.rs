@@ -11,6 +11,7 @@ mod backfill;
 mod faulty;
 mod follow;
 mod follow_simulation;
+mod followed_node;
 mod grown;
 mod http;
 mod lessons;

@@ -160,7 +160,7 @@ impl Writer {
 }
 
 /// As a clock would: what comes is not of the future.
-fn live_until(chain: &Chain, blocks: &[SignedBlock]) {
+pub fn live_until(chain: &Chain, blocks: &[SignedBlock]) {
     let newest = blocks.iter().map(|signed| signed.block.slot).max().unwrap_or_default();
     let time = newest * INTERVALS_PER_SLOT;
     if chain.fork_choice().time() < time {
