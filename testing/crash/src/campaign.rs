@@ -479,10 +479,12 @@ fn said_by_node(trace: &Trace, before: usize, validators: u64) -> SaidByNode {
             let highest = said.signed.entry(key).or_default();
             *highest = slot.max(*highest);
         };
-        if line.contains(" Block imported ") {
-            let slot = number("slot").unwrap();
-            sign(format!("{} proposal", number("proposer").unwrap()), slot);
+        if line.contains(" imported successfully ") {
             said.head_slot = said.head_slot.max(number("head_slot"));
+            // Its own block, not another node's.
+            if let Some(proposer) = number("proposer").filter(|proposer| *proposer < validators) {
+                sign(format!("{proposer} proposal"), number("slot").unwrap());
+            }
         } else if line.contains(" Attested ") && number("validators") == Some(validators) {
             let slot = number("slot").unwrap();
             (0..validators).for_each(|index| sign(format!("{index} attestation"), slot));

@@ -31,6 +31,7 @@ pub mod contents;
 pub mod disk;
 pub mod enumerate;
 pub mod failing;
+pub mod followed;
 pub mod image;
 pub mod judge;
 #[cfg(target_os = "linux")]
@@ -45,4 +46,5 @@ pub mod strace;
 pub mod tally;
 pub mod trace;
 pub mod verdict;
+pub mod whole;
 pub mod workers;

@@ -9,9 +9,13 @@ use lamella_testing_crash::{
     record::Recorder,
     scenario::{FULL, HEAVY, NAMES, SHIP},
     trace::Operation,
+    whole::Grown,
 };
 
-use crate::support::{disk, effort, programs, restoration, run, scenario, scratch, survives};
+use crate::{
+    planted::are_found,
+    support::{disk, effort, programs, restoration, run, scenario, scratch, survives},
+};
 
 /// Bytes of a lazy run's data file, as it begins.
 const FULL_BYTES: u64 = 128 << 20;
@@ -91,6 +95,18 @@ fn a_node_that_begins_an_archive_loses_nothing_acknowledged() {
     let (disk, scratch) = (disk(), scratch());
     let campaign = node("node-archive", &programs(), disk.path(), 6, Kind::Archiving);
     survives(&campaign, scratch.path());
+}
+
+/// One node's network, so that what takes its time is done once: a segment that is finalized.
+#[test]
+fn processes_beside_an_archive_lose_nothing_acknowledged() {
+    let (disk, scratch) = (disk(), scratch());
+    let grown = Grown::make(&programs(), disk.path());
+    let campaigns = [grown.seals(), grown.fetches(), grown.follows()];
+    for campaign in &campaigns {
+        survives(campaign, scratch.path());
+    }
+    are_found(&campaigns.each_ref(), scratch.path());
 }
 
 /// Symptom: of a run with lazy commits, a power cut left a directory that nothing could open, its sign guard included.

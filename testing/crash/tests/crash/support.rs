@@ -21,8 +21,10 @@ use tempfile::TempDir;
 /// Images of each run that are judged, unless told otherwise.
 const IMAGES: usize = 1_000;
 
-/// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills, or an archive is verified.
-const SLOW: &[&str] = &["lazy", "node-lazy", "ship", "fetch", RESTORE];
+/// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills, or an archive is
+/// verified.
+const SLOW: &[&str] =
+    &["lazy", "node-lazy", "ship", "fetch", RESTORE, "node-seals", "node-fetches", "follow"];
 
 /// The seed, unless told otherwise.
 const SEED: u64 = 12;

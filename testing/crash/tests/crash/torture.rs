@@ -4,16 +4,20 @@ use std::{sync::Arc, time::Instant};
 
 use lamella_testing_crash::{
     archiving::RESTORE,
-    campaign::Effort,
+    campaign::{Campaign, Effort},
     network::{Kind, node},
     scenario::NAMES,
     tally::Tally,
+    whole::Grown,
 };
 
 use crate::{
     kills,
     support::{disk, effort, hours, programs, restoration, scenario, scratch},
 };
+
+/// The processes beside an archive.
+const BESIDE: &str = "beside";
 
 /// Slots that a node runs for each seed.
 const SLOTS: u64 = 12;
@@ -24,31 +28,41 @@ fn images() {
     let tally = Arc::new(Tally::until(Instant::now() + hours()));
     let mut seed = effort("", "".as_ref()).seed;
     while !tally.is_over() {
-        for name in NAMES.iter().chain(&[RESTORE, "node", "node-lazy", "node-archive"]) {
+        for name in NAMES.iter().chain(&[RESTORE, "node", "node-lazy", "node-archive", BESIDE]) {
             if tally.is_over() {
                 break;
             }
             tally.begin(&format!("seed {seed}, {name}"));
-            let (disk, scratch) = (disk(), scratch());
-            let campaign = match *name {
-                RESTORE => restoration(disk.path(), seed),
-                "node" => node(name, &programs(), disk.path(), SLOTS, Kind::Durable),
-                "node-lazy" => node(name, &programs(), disk.path(), SLOTS, Kind::Lazy),
-                "node-archive" => node(name, &programs(), disk.path(), SLOTS, Kind::Archiving),
-                name => scenario(&format!("{name}@{seed}"), disk.path()),
+            let disk = disk();
+            let node = |kind| vec![node(name, &programs(), disk.path(), SLOTS, kind)];
+            let campaigns = match *name {
+                RESTORE => vec![restoration(disk.path(), seed)],
+                "node" => node(Kind::Durable),
+                "node-lazy" => node(Kind::Lazy),
+                "node-archive" => node(Kind::Archiving),
+                BESIDE => {
+                    let grown = Grown::make(&programs(), disk.path());
+                    vec![grown.seals(), grown.fetches(), grown.follows()]
+                }
+                name => vec![scenario(&format!("{name}@{seed}"), disk.path())],
             };
-            let effort = effort(name, scratch.path());
-            let tally = Some(Arc::clone(&tally));
-            let outcome = campaign.run(&Effort { seed, images_max: usize::MAX, tally, ..effort });
-            println!(
-                "seed {seed}, {name}: {} images made, {} distinct, {} judged, {} with a finding",
-                outcome.made, outcome.distinct, outcome.judged, outcome.failed
-            );
-            assert_eq!(outcome.failed, 0, "{:#?}", outcome.first);
+            campaigns.iter().for_each(|campaign| judge(campaign, seed, &tally));
         }
         tally.tell();
         seed += 1;
     }
+}
+
+fn judge(campaign: &Campaign, seed: u64, tally: &Arc<Tally>) {
+    let scratch = scratch();
+    let effort = effort(&campaign.name, scratch.path());
+    let tally = Some(Arc::clone(tally));
+    let outcome = campaign.run(&Effort { seed, images_max: usize::MAX, tally, ..effort });
+    println!(
+        "seed {seed}, {}: {} images made, {} distinct, {} judged, {} with a finding",
+        campaign.name, outcome.made, outcome.distinct, outcome.judged, outcome.failed
+    );
+    assert_eq!(outcome.failed, 0, "{:#?}", outcome.first);
 }
 
 #[test]
