@@ -1,7 +1,7 @@
 //! History as files.
 
 use crate::{
-    format::{bytes, rate, ratio},
+    format::{bytes, rate, ratio, seconds},
     measured::Measured,
     row::{Check, Limit, Row, at_most, beside, per_second, quotient, told},
 };
@@ -13,7 +13,8 @@ pub fn rows(measured: &Measured) -> Vec<Row> {
     let sizes = [(8, 40.0), (400, 60.0), (4096, 200.0)];
     let sizes = sizes.into_iter().map(|(validators, limit)| size(measured, validators, limit));
     let whole = [verify(measured), export(measured), restore(measured), beside_import(measured)];
-    sizes.chain(whole).collect()
+    let followed = [lag(measured), eight_followers(measured)];
+    sizes.chain(whole).chain(followed).collect()
 }
 
 fn size(measured: &Measured, validators: u64, limit: f64) -> Row {
@@ -112,6 +113,41 @@ fn beside_import(measured: &Measured) -> Row {
             at_most("", quotient(beside, alone), 1.1, ratio),
             told("medians", medians, ratio),
         ],
+        baselines: Vec::new(),
+    }
+}
+
+fn lag(measured: &Measured) -> Row {
+    let figure = |what: &str| measured.figure(&format!("follow/{what}_s"));
+    Row {
+        what: "follower behind the node's commit",
+        inside: "V 4096, proofs of 190 KB on trust, a block each 80 ms, 400 blocks: from the node's commit until a listener at the \
+                 follower's own API hears of the block, which is imported and durable there; both on one machine. By files the \
+                 node's archiver puts, flushes and reads back each block, and the follower looks twice a second",
+        neighbour: "-",
+        checks: vec![
+            at_most("HTTP p50", figure("http/p50"), 0.020, seconds),
+            at_most("HTTP p99", figure("http/p99"), 0.100, seconds),
+            at_most("files p50", figure("file/p50"), 4.0, seconds),
+            at_most("files p99", figure("file/p99"), 4.0, seconds),
+        ],
+        baselines: Vec::new(),
+    }
+}
+
+fn eight_followers(measured: &Measured) -> Row {
+    let figure = |what: &str| measured.figure(&format!("follow/{what}_us"));
+    let over = |at: &str| {
+        let (beside, alone) = (format!("import_beside_eight/{at}"), format!("import_alone/{at}"));
+        quotient(figure(&beside), figure(&alone))
+    };
+    Row {
+        what: "import while eight followers read, p99 over p99 alone",
+        inside: "V 4096, proofs of 190 KB, 600 durable imports of a block each, one each 80 ms, and 600 while eight followers fetch \
+                 each block over HTTP and import it, in turn; these at the lowest priority with their directories in memory, but on \
+                 the node's own processor cores",
+        neighbour: "-",
+        checks: vec![at_most("", over("p99"), 1.05, ratio), told("medians", over("p50"), ratio)],
         baselines: Vec::new(),
     }
 }

@@ -85,7 +85,10 @@ pub(crate) fn check_none(path: &Path) -> Result<(), ChainOpenError> {
 }
 
 /// Gives a database another name, and flushes the folder that names it.
-pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// The system's.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to).and_then(|()| flush_folder_of(to))
 }
 

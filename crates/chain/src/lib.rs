@@ -57,7 +57,7 @@ mod view;
 mod vote_rows;
 
 pub use archived::{ADDRESS_BYTES_MAX, Archived};
-pub use beside::explain;
+pub use beside::{explain, rename};
 pub use error::{ChainOpenError, PersistError};
 pub use guard::{GuardError, Reserved};
 pub use history::{HISTORY_BLOCKS_MAX, PastBlock};

@@ -290,6 +290,7 @@ impl Chain {
     ///
     /// # Errors
     /// When the engine has no reader slot left.
+    #[track_caller]
     pub fn read(&self) -> Result<ReadTxn<'_>, EngineError> {
         self.database.read()
     }

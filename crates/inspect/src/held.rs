@@ -21,7 +21,7 @@ impl fmt::Display for HeldSlots {
 }
 
 /// Stretches of slots, for a person.
-pub(crate) struct HeldText<'a>(pub(crate) &'a [HeldSlots]);
+pub struct HeldText<'a>(pub &'a [HeldSlots]);
 
 impl fmt::Display for HeldText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, path::Path};
 
 use lamella_chain::{Progress, Report};
 
-use super::{InspectError, open_tables};
+use super::{InspectError, ends, held::HeldSlots, open_tables};
 
 /// What each invariant says, in one line.
 pub const MEANINGS: &[(&str, &str)] = &[
@@ -31,4 +31,12 @@ pub fn run(
 ) -> Result<Report, InspectError> {
     let database = open_tables(data_dir)?;
     Ok(lamella_chain::verify(&database, progress)?)
+}
+
+/// Slots of which every block is here.
+///
+/// # Errors
+/// No database there, or a damaged row, which [`run`] names.
+pub fn held(data_dir: &Path) -> Result<Vec<HeldSlots>, InspectError> {
+    Ok(ends::held_slots(&open_tables(data_dir)?.read()?)?)
 }

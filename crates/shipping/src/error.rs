@@ -61,7 +61,7 @@ pub enum ShippingError {
     },
     /// A root that was given is nowhere in the archive.
     #[error(
-        "{url}: no block of the archive has root {root}: it proves {segments} segments, slots below {below}"
+        "{url}: no block of the archive has root {root}: it proves {segments} segments, slots below {below}; if it is newer, name an older block of the node that you trust"
     )]
     UnknownRoot {
         /// The store.

@@ -35,6 +35,11 @@ impl ListedTails {
         tail.sequences.push(sequence);
     }
 
+    /// Whose they are.
+    pub(crate) fn writers(&self) -> Vec<WriterId> {
+        self.0.keys().copied().collect()
+    }
+
     pub(crate) fn get(&self, writer: &WriterId) -> Option<&ListedTail> {
         self.0.get(writer)
     }

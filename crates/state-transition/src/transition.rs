@@ -112,6 +112,8 @@ fn apply_block_header(state: &mut State, block: &Block) -> Result<(), RejectionR
         .historical_block_hashes
         .push_parent(parent_root, skipped_slots)
         .map_err(|HistoryFull { .. }| RejectionReason::HistoryLimitReached)?;
+    // Post-states are kept by the thousand; a list that grows takes twice what it holds.
+    state.historical_block_hashes.shrink();
     state.justified_slots.extend_to_slot(finalized_slot, last_recorded_slot);
 
     state.latest_block_header = BlockHeader { state_root: Root::ZERO, ..block.header() };

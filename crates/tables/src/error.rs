@@ -222,8 +222,8 @@ pub enum OpenError {
         /// The database directory.
         path: PathBuf,
     },
-    /// Another process writes to it.
-    #[error("{} is in use by process {holder}; stop it first", path.display())]
+    /// Another process writes to it, or is about to and waits for somebody who reads it.
+    #[error("{} is in use by process {holder}, which writes to it or is about to; stop it first", path.display())]
     InUse {
         /// The database directory.
         path: PathBuf,

@@ -49,6 +49,7 @@ pub use page_fault::{PageFault, PageFinding, PageTree};
 pub use pages::{PageProgress, PageReport};
 pub use raw::{RawKey, RawRow};
 pub use reader_table::OpenReader;
+pub use readers::OldestRead;
 pub use schema::{
     Anchors, Bodies, Canonical, Diffs, Headers, History, Meta, Place, Registries, Seal, SignGuard,
     Signatures, Slots, TABLES, Table, TableInfo, TableStats, Votes, trees,

@@ -18,7 +18,7 @@ use crate::{
     options::{Durability, OpenMode, Options, SIZE_BYTES_MAX, engine_options},
     pages::require_whole_file,
     reader_table::{self, OpenReader},
-    readers::Readers,
+    readers::{OldestRead, Readers},
     schema::{Meta, Table as _, trees},
     stored::note_page_bytes,
     transaction::{ReadTxn, WriteTxn},
@@ -217,6 +217,7 @@ impl DatabaseView {
     ///
     /// # Errors
     /// When the engine has no reader slot left.
+    #[track_caller]
     pub fn read(&self) -> Result<ReadTxn<'_>, EngineError> {
         let begin = |error| EngineError::new(Operation::Begin, "-", error);
         let txn = self.engine.begin_ro_txn().map_err(begin)?;
@@ -233,7 +234,6 @@ impl DatabaseView {
     pub fn stats(&self) -> Result<DatabaseStats, EngineError> {
         let failed = |error| EngineError::new(Operation::Stat, "-", error);
         let info = self.engine.info().map_err(failed)?;
-        let (open_reads, oldest_read) = self.readers.open();
         let page_bytes = u64::from(self.engine.stat().map_err(failed)?.page_size());
         Ok(DatabaseStats {
             page_bytes,
@@ -242,8 +242,8 @@ impl DatabaseView {
             size_bytes_max: info.geometry().max_size(),
             free_pages: self.engine.freelist().map_err(failed)? as u64,
             last_transaction: info.last_txnid(),
-            open_reads,
-            oldest_read,
+            open_reads: self.readers.count(),
+            oldest_read: self.oldest_read().map_or(Duration::ZERO, |read| read.age),
         })
     }
 
@@ -257,6 +257,12 @@ impl DatabaseView {
     pub fn last_transaction(&self) -> Result<u64, EngineError> {
         let failed = |error| EngineError::new(Operation::Stat, "-", error);
         self.engine.info().map(|info| info.last_txnid()).map_err(failed)
+    }
+
+    /// The read of this process that has been open for longest, and who began it.
+    #[must_use]
+    pub fn oldest_read(&self) -> Option<OldestRead> {
+        self.readers.oldest()
     }
 
     /// The snapshots that other processes have open, oldest first; `None` where the engine's table of readers has a

@@ -8,8 +8,8 @@ mod restore;
 use std::{ops::ControlFlow, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use lamella_archive::NetworkId;
-use lamella_chain::Progress;
+use lamella_archive::{NetworkId, WriterId};
+use lamella_chain::{Progress, Settings};
 use lamella_interrupt::Interrupt;
 use lamella_shipping::{
     ShippingError,
@@ -18,11 +18,14 @@ use lamella_shipping::{
     verifier::{Depth, Verify},
 };
 use lamella_types::{Root, limits::SLOT_MS};
+use lamella_xmss::scheme::SchemeName;
 
 use super::{
     CommandError,
     db::{print_line, progress_bar},
+    node::Proofs,
 };
+use crate::follow::ReplicaConfig;
 
 pub use error::ArchiveCommandError;
 
@@ -103,7 +106,7 @@ enum ArchiveCommand {
         #[arg(long, value_name = "ROOT")]
         root: Option<Root>,
     },
-    /// Make a directory from an archive, exactly up to a block.
+    /// Make a directory from an archive, exactly up to a block, or up to an object of a node's tail.
     ///
     /// The database grows in `db.restoring` beside its place, one segment to a commit, and gets its name when every invariant
     /// holds and its head is the target. Until then nodes and tools refuse the directory. It can be killed at any instant:
@@ -119,6 +122,9 @@ enum ArchiveCommand {
         network: NetworkFlag,
         #[command(flatten)]
         target: TargetFlags,
+        /// Whose tail --seq means, if the archive has several: 16 hex digits.
+        #[arg(long, value_name = "ID", requires = "seq")]
+        writer: Option<WriterId>,
         /// The root of a frontier that you trust: everything is proven under it.
         #[arg(long, value_name = "ROOT", conflicts_with = "root")]
         trusted: Option<Root>,
@@ -129,11 +135,11 @@ enum ArchiveCommand {
         #[arg(long, value_name = "MS", default_value_t = SLOT_MS, value_parser = clap::value_parser!(u64).range(5..=3_600_000))]
         slot_ms: u64,
         /// How blocks of this network are proven, which no archive holds.
-        #[arg(long, value_name = "SCHEME", default_value = "raw")]
-        proof_scheme: String,
+        #[arg(long, value_enum, default_value_t = Proofs::Raw)]
+        proof_scheme: Proofs,
         /// Restore the block proofs that the archive has, without a gap back from the last block. The node checks them before
         /// it serves them.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "seq")]
         proofs: bool,
     },
     /// Find objects that are not what their names say, such as a put that was torn. Dry run unless --delete.
@@ -175,6 +181,10 @@ struct TargetFlags {
     /// End at the newest block of the sealed segments.
     #[arg(long)]
     finalized: bool,
+    /// End with what a node had told when it shipped this object of its tail: the sealed segments that it had finalized by then,
+    /// and the blocks since with their signatures, forks included, imported as by a node.
+    #[arg(long, value_name = "NUMBER")]
+    seq: Option<u64>,
 }
 
 fn network_id(text: &str) -> Result<NetworkId, String> {
@@ -202,15 +212,26 @@ impl ArchiveArgs {
                 from,
                 network,
                 target,
+                writer,
                 trusted,
                 data_dir,
                 slot_ms,
                 proof_scheme,
                 proofs,
             } => {
-                let asked =
-                    restore::Asked { target, trusted, data_dir, slot_ms, proof_scheme, proofs };
-                restore::run(&from, network.network, asked, json)
+                let replica = ReplicaConfig {
+                    source: from,
+                    network: network.network,
+                    trusted: trusted.or(target.root),
+                    data_dir,
+                    slot_ms,
+                    proof_scheme: SchemeName::from(proof_scheme),
+                    settings: Settings { slot_ms, ..Settings::default() },
+                };
+                match target.seq {
+                    Some(sequence) => restore::run_to_object(replica, writer, sequence, json),
+                    None => restore::run(replica, target, proofs, json),
+                }
             }
             ArchiveCommand::Clean { archive, delete } => look::clean(archive, delete, json),
         }

@@ -18,7 +18,12 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use lamella_chain::{Progress, Report, migrate::Migration, repair::Mode};
-use lamella_inspect::{self as inspect, block_id::BlockId, get};
+use lamella_inspect::{
+    self as inspect,
+    block_id::BlockId,
+    get,
+    held::{HeldSlots, HeldText},
+};
 use lamella_interrupt::Interrupt;
 use lamella_tables::TABLES;
 use lamella_types::limits::SLOT_MS;
@@ -329,7 +334,20 @@ fn stoppable<T>(
 fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
     let report = stoppable(|progress| inspect::verify::run(dir, progress))?;
     let report = report?;
-    let printed = if json { print_line(&report_json(&report)) } else { print_report(&report) };
+    // Where damage hides it, a finding says so.
+    let held = inspect::verify::held(dir).ok();
+    let printed = if json {
+        let mut printed = report_json(&report);
+        printed["held"] = json!(held);
+        print_line(&printed)
+    } else {
+        let gaps = held.filter(|held| !matches!(held[..], [HeldSlots { from_slot: 0, .. }]));
+        let said = gaps.map_or(Ok(()), |held| {
+            let slots = HeldText(&held);
+            print_line(&format!("slots {slots} are here; the others are not stored, nor checked"))
+        });
+        said.and_then(|()| print_report(&report))
+    };
     // The verdict counts even where nobody read the report to its end.
     if report.stopped {
         return Err(DbError::Stopped.into());

@@ -16,7 +16,7 @@ use tracing::info;
 
 use super::{CommandError, log::Log, node::Proofs, parent::stop_when_stdin_closes};
 use crate::{
-    follow::{FollowConfig, FollowError, run},
+    follow::{FollowConfig, FollowError, ReplicaConfig, run},
     node::NodeError,
 };
 
@@ -124,13 +124,15 @@ impl FollowArgs {
     fn config(self) -> FollowConfig {
         let slot_ms = SlotClock::new(0, self.slot_ms).slot_ms();
         FollowConfig {
-            source: self.from,
-            network: self.network,
-            trusted: self.trusted,
-            data_dir: self.data_dir,
-            slot_ms,
-            proof_scheme: SchemeName::from(self.proof_scheme),
-            settings: Settings { slot_ms, ..Settings::default() },
+            replica: ReplicaConfig {
+                source: self.from,
+                network: self.network,
+                trusted: self.trusted,
+                data_dir: self.data_dir,
+                slot_ms,
+                proof_scheme: SchemeName::from(self.proof_scheme),
+                settings: Settings { slot_ms, ..Settings::default() },
+            },
             api: ServerConfig {
                 admin: Some(false),
                 allowed_hosts: self.http_allow_host,

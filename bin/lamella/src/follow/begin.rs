@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind::{DirectoryNotEmpty, NotFound},
     ops::ControlFlow,
     path::{Path, PathBuf},
     time::Duration,
@@ -14,12 +15,13 @@ use lamella_shipping::{
     ShippingError,
     follower::{Begun, begin, beginning},
     remote::Remote,
+    restorer::Restored,
     store::{Access, Store},
 };
-use lamella_types::genesis_state;
+use lamella_types::{Slot, genesis_state};
 use tracing::{info, warn};
 
-use super::{FollowConfig, FollowError};
+use super::{FollowError, ReplicaConfig};
 
 /// Folder beside the database in which the new one grows.
 const REBUILDING: &str = "rebuilding";
@@ -38,19 +40,14 @@ pub(super) fn beside(data_dir: &Path) -> PathBuf {
 
 /// Makes sure that there is a chain at `database`. `false`: stopped before that.
 pub(super) fn directory(
-    config: &FollowConfig,
+    config: &ReplicaConfig,
     database: &Path,
     stop: &Interrupt,
 ) -> Result<bool, FollowError> {
-    match Chain::find(database) {
-        Ok(Found::Chain(_)) => return Ok(true),
-        Ok(Found::Nothing) | Err(ChainOpenError::Restoring { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
     let (mut pause, mut said) = (FIRST_PAUSE, String::new());
     while !stop.is_triggered() {
-        match begin_once(config, database, stop) {
-            Ok(()) => return Ok(true),
+        match once(config, database, Slot::MAX, &mut |_| go_on(stop)) {
+            Ok(_) => return Ok(true),
             Err(FollowError::Source(ShippingError::Stopped)) => return Ok(false),
             Err(FollowError::Source(error)) if may_pass(&error) => {
                 let reason = error.to_string();
@@ -79,30 +76,44 @@ const fn may_pass(error: &ShippingError) -> bool {
     }
 }
 
-fn begin_once(config: &FollowConfig, database: &Path, stop: &Interrupt) -> Result<(), FollowError> {
-    let store = Store::open(&config.source, Access::Read).map_err(ShippingError::from)?;
-    let remote = Remote::find(store, config.network)?;
-    let scheme = config.proof_scheme.scheme();
-    let restore = beginning(database, config.trusted, config.slot_ms, scheme.name());
-    let mut go_on = |_: Progress| match stop.is_triggered() {
+fn go_on(stop: &Interrupt) -> ControlFlow<()> {
+    match stop.is_triggered() {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
-    };
+    }
+}
+
+/// Makes the chain at `database` of the whole segments before a slot, unless there is one. Says what was restored.
+pub(super) fn once(
+    config: &ReplicaConfig,
+    database: &Path,
+    before: Slot,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Option<Restored>, FollowError> {
+    match Chain::find(database) {
+        Ok(Found::Chain(_)) => return Ok(None),
+        Ok(Found::Nothing) | Err(ChainOpenError::Restoring { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let store = Store::open(&config.source, Access::Read).map_err(ShippingError::from)?;
+    let remote = Remote::find(store, config.network)?;
+    let scheme = config.proof_scheme.name();
+    let restore = beginning(database, config.trusted, config.slot_ms, scheme);
     info!(state = "bootstrap", source = config.source, "Beginning with what is sealed");
-    match begin(&remote, &restore, &mut go_on)? {
+    match begin(&remote, &restore, before, progress)? {
         Begun::Restored(restored) => {
             let (segments, blocks, slot) =
                 (restored.segments, restored.blocks, restored.target.slot);
             info!(segments, blocks, slot, "Began with the sealed segments");
+            Ok(Some(restored))
         }
         Begun::Genesis(network) => {
             let state = genesis_state(network.genesis_time(), network.validators().clone());
-            let bootstrap = Bootstrap::genesis(state);
-            drop(Chain::create(database, bootstrap, scheme.name(), config.settings)?);
+            drop(Chain::create(database, Bootstrap::genesis(state), scheme, config.settings)?);
             info!("Began with genesis: no segment is sealed yet");
+            Ok(None)
         }
     }
-    Ok(())
 }
 
 /// Gives the new database the place of the old one, which stays beside it.
@@ -116,22 +127,25 @@ pub(super) fn replace(data_dir: &Path) -> Result<(), FollowError> {
     finish_replacing(data_dir)
 }
 
-/// The second half of [`replace`], also where a kill came between the two.
+/// The second half of [`replace`], also where a kill came between two of its steps.
 pub(super) fn finish_replacing(data_dir: &Path) -> Result<(), FollowError> {
     let (database, new) = (database_path(data_dir), beside(data_dir));
-    if database.exists() || !new.exists() {
-        return Ok(());
+    if !database.exists() && new.exists() {
+        rename(&new, &database)?;
     }
-    rename(&new, &database)?;
     let folder = data_dir.join(REBUILDING);
-    fs::remove_dir_all(&folder).map_err(|source| io(&folder, source))
+    // A database that still grows there keeps it.
+    match fs::remove_dir(&folder) {
+        Err(error) if !matches!(error.kind(), NotFound | DirectoryNotEmpty) => {
+            Err(io(&folder, error))
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Renames, and flushes the folder that names it.
-fn rename(from: &Path, to: &Path) -> Result<(), FollowError> {
-    let folder = to.parent().unwrap_or(to);
-    let flush = || fs::File::open(folder)?.sync_all();
-    fs::rename(from, to).and_then(|()| flush()).map_err(|source| io(from, source))
+/// Gives a database, which nobody has open, another place, and flushes the folder that names it.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), FollowError> {
+    lamella_chain::rename(from, to).map_err(|source| io(from, source))
 }
 
 fn io(path: &Path, source: std::io::Error) -> FollowError {

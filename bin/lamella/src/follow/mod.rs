@@ -16,11 +16,12 @@
 
 mod begin;
 mod ear;
+mod exactly;
 mod replica;
 mod standing;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -29,7 +30,7 @@ use std::{
 };
 
 use lamella_archive::NetworkId;
-use lamella_chain::{Chain, ChainOpenError, Found, Identity, PersistError, Settings};
+use lamella_chain::{Chain, ChainOpenError, Found, Identity, Opened, PersistError, Settings};
 use lamella_http_api::{
     ApiContext, ApiServer, Events, Limits, NodeFacts, ServeError, ServerConfig, serve, version,
 };
@@ -56,6 +57,7 @@ use crate::{
     node::unix_ms,
 };
 
+pub use exactly::{RestoredTail, restore_exactly};
 pub use replica::{ImportingReplica, Told};
 use standing::{FollowState, Stand};
 
@@ -71,9 +73,9 @@ const LOOK_MS: std::ops::RangeInclusive<u64> = 50..=1_000;
 /// Longest wait after the source or the store failed.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// What a follower is to be.
+/// A directory that holds another's chain, and where that comes from.
 #[derive(Debug, Clone)]
-pub struct FollowConfig {
+pub struct ReplicaConfig {
     /// Address of the source.
     pub source: String,
     /// Which of the source's networks, if it has several.
@@ -88,6 +90,13 @@ pub struct FollowConfig {
     pub proof_scheme: SchemeName,
     /// How the chain is kept.
     pub settings: Settings,
+}
+
+/// What a follower is to be.
+#[derive(Debug, Clone)]
+pub struct FollowConfig {
+    /// Its directory and its source.
+    pub replica: ReplicaConfig,
     /// Where to serve.
     pub api: ServerConfig,
     /// Slots that the head may be behind the clock before `health` says so.
@@ -143,14 +152,14 @@ pub enum FollowError {
 /// # Errors
 /// [`FollowError`]. What was acknowledged holds; the same call goes on.
 pub fn run(config: &FollowConfig, stop: &Interrupt, bell: &Bell) -> Result<(), FollowError> {
-    let node_key = config.data_dir.join("node.key");
-    if node_key.exists() {
-        return Err(FollowError::OfANode { path: config.data_dir.clone() });
+    let replica = &config.replica;
+    if replica.data_dir.join("node.key").exists() {
+        return Err(FollowError::OfANode { path: replica.data_dir.clone() });
     }
-    ear::listen(&config.source, bell.clone(), stop.clone());
+    ear::listen(&replica.source, bell.clone(), stop.clone());
     loop {
-        begin::finish_replacing(&config.data_dir)?;
-        if !begin::directory(config, &database_path(&config.data_dir), stop)? {
+        begin::finish_replacing(&replica.data_dir)?;
+        if !begin::directory(replica, &database_path(&replica.data_dir), stop)? {
             return Ok(());
         }
         let mut following = Following::open(config)?;
@@ -158,14 +167,24 @@ pub fn run(config: &FollowConfig, stop: &Interrupt, bell: &Bell) -> Result<(), F
             End::Stopped => return following.end(),
             End::ToBeRebuilt => {
                 // The old one is served until the new one is whole.
-                if !begin::directory(config, &begin::beside(&config.data_dir), stop)? {
+                if !begin::directory(replica, &begin::beside(&replica.data_dir), stop)? {
                     return following.end();
                 }
                 drop(following);
-                begin::replace(&config.data_dir)?;
+                begin::replace(&replica.data_dir)?;
             }
         }
     }
+}
+
+/// Opens the chain of a replica.
+fn resume(config: &ReplicaConfig, database: &Path) -> Result<(Chain, Opened), FollowError> {
+    let Found::Chain(identity) = Chain::find(database)? else {
+        return Err(ChainOpenError::NoIdentity("it is not there").into());
+    };
+    let proof_scheme = config.proof_scheme.name().to_owned();
+    let wanted = Identity { slot_ms: config.slot_ms, proof_scheme, ..identity };
+    Ok(Chain::resume(database, &wanted, config.settings)?)
 }
 
 /// How a run ended.
@@ -201,29 +220,25 @@ struct Following<'a> {
 
 impl<'a> Following<'a> {
     fn open(config: &'a FollowConfig) -> Result<Self, FollowError> {
-        let database = database_path(&config.data_dir);
-        let identity = match Chain::find(&database)? {
-            Found::Chain(identity) => identity,
-            Found::Nothing => return Err(ChainOpenError::NoIdentity("it is not there").into()),
-        };
-        let scheme = config.proof_scheme.scheme();
-        let proof_scheme = scheme.name().to_owned();
-        let wanted = Identity { slot_ms: config.slot_ms, proof_scheme, ..identity };
-        let (chain, opened) = Chain::resume(&database, &wanted, config.settings)?;
+        let replica = &config.replica;
+        let database = database_path(&replica.data_dir);
+        let (chain, opened) = resume(replica, &database)?;
         let chain = Arc::new(chain);
-        let network = NetworkId::of(wanted.genesis_time, &wanted.registry_root);
-        let store = Store::open(&config.source, Access::Read).map_err(ShippingError::from)?;
+        let (genesis_time, registry_root) =
+            (chain.identity().genesis_time, chain.identity().registry_root);
+        let network = NetworkId::of(genesis_time, &registry_root);
+        let store = Store::open(&replica.source, Access::Read).map_err(ShippingError::from)?;
         let follower = Follower::resume(Remote::of(store, network), &chain)?;
-        let clock = SlotClock::new(wanted.genesis_time, config.slot_ms);
+        let clock = SlotClock::new(genesis_time, replica.slot_ms);
         let facts = Arc::new(NodeFacts::new(NAME, None, clock, false).with_now(unix_ms));
         facts.tell(|standing| standing.dials_nobody = true);
         let metrics = Arc::new(Metrics::new(NAME, &version(), 0));
         let (events, heard) = (Events::new(), Arc::new(Heard::default()));
         let server = start_server(config, &chain, &facts, &metrics, &events, &heard)?;
-        let importer = Importer::new(Arc::clone(&chain), scheme);
+        let importer = Importer::new(Arc::clone(&chain), replica.proof_scheme.scheme());
         let told = tell(&chain, &metrics, events, clock);
         info!(
-            source = config.source,
+            source = replica.source,
             network = %network,
             database = %database.display(),
             head_slot = opened.head_slot,
@@ -243,7 +258,7 @@ impl<'a> Following<'a> {
             heard,
             diverged: None,
             progressed: Instant::now(),
-            pause: look(config.slot_ms),
+            pause: look(replica.slot_ms),
             _server: server,
         })
     }
@@ -289,7 +304,7 @@ impl<'a> Following<'a> {
         step: Result<Step, StepError<ImportError>>,
         is_late: bool,
     ) -> Result<Duration, FollowError> {
-        let look = look(self.config.slot_ms);
+        let look = look(self.config.replica.slot_ms);
         match step {
             Ok(Step::Took { writer, sequence, blocks }) => {
                 self.progress(blocks);
@@ -341,7 +356,7 @@ impl<'a> Following<'a> {
 
     fn progress(&mut self, blocks: u64) {
         self.progressed = Instant::now();
-        self.pause = look(self.config.slot_ms);
+        self.pause = look(self.config.replica.slot_ms);
         self.metrics.follow.took(blocks);
     }
 

@@ -42,7 +42,7 @@ pub(crate) fn network(root: &Path) {
     static LAST: AtomicU64 = AtomicU64::new(0);
     copy_folder(&MADE, root);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let unused = |last: u64| Some((now + 3).max(last + 1));
+    let unused = |last: u64| Some((now + 2).max(last + 1));
     let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unused).unwrap();
     let genesis_time = unused(last).unwrap();
     configure(root, "GENESIS_TIME", genesis_time);

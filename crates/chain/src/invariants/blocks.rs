@@ -15,7 +15,10 @@ use super::{
     CHUNK_ROWS, Check, DERIVABLE, FINDINGS_MAX, Progress, SHARD_SLOTS, Stage,
     lane::{self, Lane, check_all},
 };
-use crate::meta::{ForkChoiceRow, META_NAMES, block_count};
+use crate::{
+    error::ChainOpenError,
+    meta::{ForkChoiceRow, META_NAMES, block_count},
+};
 
 impl Check<'_> {
     /// The directory says what it is.
@@ -26,6 +29,10 @@ impl Check<'_> {
             Err(error) => error.to_string(),
             Ok(_) => "the database has no identity".to_owned(),
         });
+        if let Err(ChainOpenError::Older { .. } | ChainOpenError::Newer { .. }) = identity {
+            self.is_of_another_schema = true;
+            return Ok(ControlFlow::Continue(()));
+        }
         self.identity = identity.ok().flatten();
         let row = self.report.check_read("F1", ForkChoiceRow::read(&txn))?;
         self.report.check("F1", row != Some(None), || "Meta has no fork choice row".to_owned());

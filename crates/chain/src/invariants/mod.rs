@@ -187,7 +187,8 @@ pub struct Progress {
 ///
 /// # Errors
 /// When the engine fails, or the walk over the pages takes longer than ten minutes beside a writer
-/// ([`TookTooLong`](lamella_tables::TookTooLong)). Damage is a finding, not an error.
+/// ([`TookTooLong`](lamella_tables::TookTooLong)). Damage is a finding, not an error, and so is another schema, of which
+/// nothing but the pages is checked.
 ///
 /// # Cost
 /// Every row is read, every state reconstructed and hashed once, on this thread.
@@ -218,6 +219,7 @@ pub(crate) fn check(
         read_identity,
         lanes,
         identity,
+        is_of_another_schema: false,
         progress,
         chunk_time_max,
         page_walk_time_max,
@@ -238,6 +240,10 @@ pub(crate) fn check(
             check.report.stopped = true;
             break;
         }
+        // Its rows are sound, and read as ours they would not seem so.
+        if check.is_of_another_schema {
+            break;
+        }
     }
     Ok(check.report)
 }
@@ -254,6 +260,8 @@ pub(crate) struct Check<'a> {
     lanes: usize,
     /// What the directory says it holds, once `check_meta` has read it.
     identity: Option<Identity>,
+    /// Whether it says that another version wrote it.
+    is_of_another_schema: bool,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     chunk_time_max: Duration,
     page_walk_time_max: Duration,

@@ -28,6 +28,7 @@ fn within<T>(
         read_identity: |txn| Identity::read(txn),
         lanes: 1,
         identity: None,
+        is_of_another_schema: false,
         progress,
         chunk_time_max: time_max,
         page_walk_time_max: time_max,

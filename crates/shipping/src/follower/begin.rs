@@ -4,12 +4,12 @@ use std::{ops::ControlFlow, path::Path};
 
 use lamella_archive::Network;
 use lamella_chain::{Progress, restore::RestoreError};
-use lamella_types::Root;
+use lamella_types::{Root, Slot};
 
 use crate::{
     error::ShippingError,
-    proven::Proven,
-    remote::Remote,
+    proven::{Proven, keys},
+    remote::{Remote, SEGMENT_SLOTS},
     restorer::{Restore, Restored, Target},
 };
 
@@ -22,31 +22,46 @@ pub enum Begun {
     Genesis(Box<Network>),
 }
 
-/// Begins a directory with what the archive's segments hold, or says that it begins with genesis. Killed at any instant, it
-/// goes on.
+/// Begins a directory with what the archive's whole segments hold before a slot, or says that it begins with genesis. Killed at
+/// any instant, it goes on.
 ///
 /// # Errors
 /// [`ShippingError`]; there is no directory then.
 pub fn begin(
     remote: &Remote,
     restore: &Restore<'_>,
+    before: Slot,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Begun, ShippingError> {
     let proven = Proven::find(remote, restore.trusted)?;
-    if proven.segments() == 0 {
+    let segments = proven.segments().min(before / SEGMENT_SLOTS);
+    let Some(newest) = newest(&proven, segments)? else {
         return Ok(Begun::Genesis(Box::new(proven.network)));
-    }
+    };
+    drop(proven);
+    let restore = Restore { target: Target::Slot(newest), ..restore.clone() };
     match restore.run(remote, progress) {
         // Begun when fewer segments were sealed: it ends there, and the tail leads on.
         Err(ShippingError::Restore(error)) => match *error {
             RestoreError::OtherTarget { begun, .. } => {
                 let target = Target::Slot(begun.slot);
-                Restore { target, ..restore.clone() }.run(remote, progress).map(Begun::Restored)
+                Restore { target, ..restore }.run(remote, progress).map(Begun::Restored)
             }
             error => Err(error.into()),
         },
         done => done.map(Begun::Restored),
     }
+}
+
+/// Slot of the newest block of so many segments.
+fn newest(proven: &Proven<'_>, segments: u64) -> Result<Option<Slot>, ShippingError> {
+    for index in (0..segments).rev() {
+        let segment = proven.segment(u32::try_from(index).unwrap_or(u32::MAX))?;
+        if let Some(newest) = keys(&segment).last() {
+            return Ok(Some(newest.slot));
+        }
+    }
+    Ok(None)
 }
 
 /// Where a database is to be, for [`begin`].

@@ -10,6 +10,7 @@
 //! It asks no clock: its caller says when it is late.
 
 mod begin;
+mod end;
 mod fill;
 mod trouble;
 
@@ -27,6 +28,7 @@ use crate::{
 };
 
 pub use begin::{Begun, begin, beginning};
+pub use end::TailEnd;
 use fill::{fill, root_at};
 pub use trouble::{Divergence, Theirs, Trouble};
 
@@ -134,6 +136,8 @@ pub struct Follower {
     remote: Remote,
     position: Option<TailPosition>,
     told: Option<Told>,
+    /// What the last object told is not known, since an earlier life took it.
+    is_resumed: bool,
     trouble: Option<Trouble>,
     diverged: Option<Divergence>,
     /// Writers whose tails led nowhere since the last success.
@@ -163,6 +167,7 @@ impl Follower {
             remote,
             position,
             told: None,
+            is_resumed: true,
             trouble: None,
             diverged: None,
             avoided: Vec::new(),
@@ -247,7 +252,7 @@ impl Follower {
             }
         };
         self.position = Some(position);
-        self.told = Some(told);
+        (self.told, self.is_resumed) = (Some(told), false);
         self.trouble = None;
         self.avoided.retain(|avoided| *avoided != writer);
         (self.absences, self.gap_looks, self.bad_reads) = (0, 0, 0);
@@ -284,6 +289,10 @@ impl Follower {
         position: TailPosition,
         is_late: bool,
     ) -> Result<Step, FollowError<R::Error>> {
+        if self.is_resumed {
+            self.told = self.told_before(&position)?;
+            self.is_resumed = false;
+        }
         if let Some(step) = self.check_told(replica.chain())? {
             return Ok(step);
         }
@@ -331,6 +340,20 @@ impl Follower {
         self.position = left.map(|at| self.left.swap_remove(at));
         self.wanted = Some(writer);
         (self.absences, self.gap_looks) = (0, 0);
+    }
+
+    /// What the object before this position told, which nobody who has just started knows: it may be what the two chains parted
+    /// by.
+    fn told_before(&self, position: &TailPosition) -> Result<Option<Told>, ShippingError> {
+        let Some(before) = link_before(position) else { return Ok(None) };
+        let (writer, sequence) = (WriterId(position.writer), before.sequence);
+        let name = ObjectName::Tail { writer, sequence };
+        let Some(bytes) = self.remote.get(&name)? else { return Ok(None) };
+        let file = self.remote.decode_tail(&name, &bytes).ok();
+        Ok(file.filter(|file| file.link() == before).map(|file| {
+            let tail = file.tail();
+            Told { writer, sequence, head: tail.head, finalized: tail.finalized }
+        }))
     }
 
     /// Everything of the writer's was imported: its head must be here, and what it has finalized must not contradict us.

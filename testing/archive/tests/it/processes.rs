@@ -15,24 +15,31 @@ use crate::{
     grown::{SMALL_CHAIN, from_checkpoint},
 };
 
-const BINARY: &str = env!("CARGO_BIN_EXE_lamella-under-archive");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_lamella-under-archive");
 
 /// A node whose log is read line by line. It ends with this process, however that ends.
-struct Process {
+pub struct Process {
     child: Child,
     log: BufReader<std::process::ChildStderr>,
 }
 
 impl Process {
     fn start(network: &Path, data: &TempDir, flags: &[&str]) -> Self {
-        let mut child = Command::new(BINARY)
+        let mut command = Command::new(BINARY);
+        command
             .args(["node", "--node-id", "follower", "--proof-scheme", "trust"])
             .args(["--gossipsub-port", "0", "--api-port", "0", "--metrics-port", "0"])
-            .args(["--bootnodes", "none", "--lazy-commits", "--exit-with-parent", "--genesis"])
+            .args(["--bootnodes", "none", "--lazy-commits", "--genesis"])
             .arg(network)
             .arg("--data-dir")
             .arg(data.path())
-            .args(flags)
+            .args(flags);
+        Self::spawn(command)
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .arg("--exit-with-parent")
             .env("NO_COLOR", "1")
             .env_remove("RUST_LOG")
             .stdin(Stdio::piped())
@@ -43,8 +50,15 @@ impl Process {
         Self { child, log }
     }
 
+    /// Asks it to stop; its exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+
     /// Reads on until a line says this.
-    fn wait_for(&mut self, wanted: &str) -> String {
+    pub fn wait_for(&mut self, wanted: &str) -> String {
         let mut seen = String::new();
         loop {
             let mut line = String::new();
@@ -80,7 +94,7 @@ fn write_config(path: &Path) {
     fs::write(path, text).unwrap();
 }
 
-fn lamella(arguments: &[&str], data: &TempDir) -> String {
+pub fn lamella(arguments: &[&str], data: &TempDir) -> String {
     let mut command = Command::new(BINARY);
     let output = command.args(arguments).arg("--data-dir").arg(data.path()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -107,6 +121,8 @@ fn a_node_that_began_at_a_checkpoint_holds_all_history_after_a_backfill_over_htt
 
     let before = lamella(&["db", "info"], &later);
     assert!(before.contains("slots        2040 to 2300"), "{before}");
+    let verified = lamella(&["db", "verify"], &later);
+    assert!(verified.contains("slots 2040 to 2300 are here; the others"), "{verified}");
     for _ in 0..3 {
         let mut node = Process::start(&config, &later, &["--history", &url]);
         node.wait_for("HTTP API listening");
@@ -118,7 +134,8 @@ fn a_node_that_began_at_a_checkpoint_holds_all_history_after_a_backfill_over_htt
     drop((node, source));
     let after = lamella(&["db", "info"], &later);
     assert!(after.contains("slots        0 to 2300"), "{after}");
-    assert!(lamella(&["db", "verify"], &later).contains(": clean"));
+    let verified = lamella(&["db", "verify"], &later);
+    assert!(verified.contains(": clean") && !verified.contains("slots 0"), "{verified}");
     let checksum = ["db", "checksum", "--from", "0"];
     assert_eq!(lamella(&checksum, &later), lamella(&checksum, &whole));
     assert_whole(&later.path().join("db"));

@@ -33,14 +33,14 @@ use crate::{
 pub const BUCKET: &str = "history";
 
 /// A server of S3 with one bucket.
-struct Server {
-    address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     _folder: TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
         let mut service = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
@@ -66,15 +66,20 @@ impl Server {
     }
 }
 
+/// What says where an endpoint is and who asks it, in small letters; in capitals the environment takes it.
+pub fn settings(endpoint: SocketAddr) -> [(&'static str, String); 4] {
+    [
+        ("aws_endpoint", format!("http://{endpoint}")),
+        ("aws_region", "us-east-1".to_owned()),
+        ("aws_access_key_id", "lamella".to_owned()),
+        ("aws_secret_access_key", "secret of a test".to_owned()),
+    ]
+}
+
 /// The archive's store, at an endpoint.
 pub fn store(endpoint: SocketAddr, prefix: &str) -> Store {
-    let endpoint = format!("http://{endpoint}");
-    let settings = [
-        ("aws_endpoint", endpoint.as_str()),
-        ("aws_region", "us-east-1"),
-        ("aws_access_key_id", "lamella"),
-        ("aws_secret_access_key", "secret of a test"),
-    ];
+    let settings = settings(endpoint);
+    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
     Store::in_bucket(&format!("s3://{BUCKET}/{prefix}"), &settings).unwrap()
 }
 

@@ -218,7 +218,7 @@ impl Reader {
         if !database.exists() {
             let remote = Remote::find(open(), None)?;
             let restore = beginning(&database, None, SLOT_MS, scheme);
-            if let Begun::Genesis(network) = begin(&remote, &restore, &mut go_on)? {
+            if let Begun::Genesis(network) = begin(&remote, &restore, Slot::MAX, &mut go_on)? {
                 let state = genesis_state(network.genesis_time(), network.validators().clone());
                 Chain::create(&database, Bootstrap::genesis(state), scheme, settings()).unwrap();
             }

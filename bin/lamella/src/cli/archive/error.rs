@@ -4,6 +4,7 @@ use lamella_chain::{ChainOpenError, restore::RestoreError};
 use lamella_shipping::{ShippingError, store::StoreError};
 
 use super::super::db::{ExitCode, of_inspect, of_open, of_read, of_state};
+use crate::follow::FollowError;
 
 /// Exit code where objects, or a directory and an archive, are of two chains.
 const TWO_CHAINS: u8 = 6;
@@ -17,6 +18,9 @@ pub enum ArchiveCommandError {
     /// The signals that stop a tool cannot be caught.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(#[from] ctrlc::Error),
+    /// The directory that was to end with an object of a tail.
+    #[error(transparent)]
+    Follow(Box<FollowError>),
     /// Objects were found that are not what their names say.
     #[error(
         "{count} objects are not what their names say; delete them with --delete, then export again"
@@ -33,12 +37,22 @@ impl From<ShippingError> for ArchiveCommandError {
     }
 }
 
+impl From<FollowError> for ArchiveCommandError {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Source(error) => error.into(),
+            error => Self::Follow(Box::new(error)),
+        }
+    }
+}
+
 impl ArchiveCommandError {
     /// The exit code that tells this from other outcomes.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Shipping(error) => of_shipping(error),
+            Self::Follow(error) => error.exit_code(),
             Self::Signals(_) => ExitCode::Failed as u8,
             Self::Unusable { .. } => ExitCode::Damaged as u8,
         }

@@ -1,54 +1,37 @@
 //! `lamella archive restore`.
 
-use std::path::PathBuf;
-
-use lamella_archive::NetworkId;
+use lamella_archive::WriterId;
 use lamella_inspect::database_path;
 use lamella_shipping::restorer::{Restore, Target};
-use lamella_types::Root;
 use serde_json::json;
 
-use super::{CommandError, TargetFlags, job, open, print_line};
-
-/// What is asked for.
-pub(super) struct Asked {
-    pub(super) target: TargetFlags,
-    pub(super) trusted: Option<Root>,
-    pub(super) data_dir: PathBuf,
-    pub(super) slot_ms: u64,
-    pub(super) proof_scheme: String,
-    pub(super) proofs: bool,
-}
+use super::{ArchiveCommandError, CommandError, TargetFlags, job, open, print_line};
+use crate::follow::{ReplicaConfig, restore_exactly};
 
 pub(super) fn run(
-    from: &str,
-    network: Option<NetworkId>,
-    asked: Asked,
+    config: ReplicaConfig,
+    target: TargetFlags,
+    proofs: bool,
     json: bool,
 ) -> Result<(), CommandError> {
-    let from = from.to_owned();
-    let data_dir = asked.data_dir.display().to_string();
-    let is_trusted = asked.trusted.or(asked.target.root).is_some();
+    let data_dir = config.data_dir.display().to_string();
+    let is_trusted = config.trusted.is_some();
     let restored = job(move |tell| {
-        let target = match (asked.target.slot, asked.target.root) {
+        let target = match (target.slot, target.root) {
             (Some(slot), _) => Target::Slot(slot),
             (None, Some(root)) => Target::Root(root),
             (None, None) => Target::Finalized,
         };
-        let database = database_path(&asked.data_dir);
+        let database = database_path(&config.data_dir);
         let restore = Restore {
             database: &database,
             target,
-            trusted: asked.trusted.or(asked.target.root),
-            slot_ms: asked.slot_ms,
-            proof_scheme: &asked.proof_scheme,
+            trusted: config.trusted,
+            slot_ms: config.slot_ms,
+            proof_scheme: config.proof_scheme.name(),
         };
-        let remote = open(&from, network)?;
-        if asked.proofs {
-            restore.run_with_proofs(&remote, tell)
-        } else {
-            restore.run(&remote, tell)
-        }
+        let remote = open(&config.source, config.network)?;
+        if proofs { restore.run_with_proofs(&remote, tell) } else { restore.run(&remote, tell) }
     })?;
     if json {
         return print_line(&json!({
@@ -63,10 +46,7 @@ pub(super) fn run(
             "proofs_from_slot": restored.proofs_from.map(|block| block.slot),
         }));
     }
-    let trust = match is_trusted {
-        true => "the root you gave",
-        false => "no root was given: compare this one with a node that you trust",
-    };
+    let trust = trust(is_trusted);
     let proofs = match restored.proofs_from {
         Some(from) => format!("; proofs from slot {} on, unchecked", from.slot),
         None => String::new(),
@@ -84,5 +64,53 @@ pub(super) fn run(
         restored.blocks,
         restored.frontier.root,
         restored.frontier.slot,
+    ))
+}
+
+const fn trust(is_trusted: bool) -> &'static str {
+    match is_trusted {
+        true => "the root you gave",
+        false => "no root was given: compare this one with a node that you trust",
+    }
+}
+
+/// Restores up to an object of a tail.
+pub(super) fn run_to_object(
+    config: ReplicaConfig,
+    writer: Option<WriterId>,
+    sequence: u64,
+    json: bool,
+) -> Result<(), CommandError> {
+    let (data_dir, is_trusted) = (config.data_dir.display().to_string(), config.trusted.is_some());
+    let restored = job(move |tell| Ok(restore_exactly(&config, writer, sequence, tell)))?;
+    let restored = restored.map_err(ArchiveCommandError::from)?;
+    let (writer, head, segments) = (restored.writer, restored.head, restored.segments);
+    if json {
+        return print_line(&json!({
+            "writer": writer.to_string(),
+            "sequence": sequence,
+            "slot": head.slot,
+            "root": head.root.to_string(),
+            "blocks_of_tail": restored.blocks,
+            "blocks_of_segments": segments.map(|segments| segments.blocks),
+            "frontier_slot": segments.map(|segments| segments.frontier.slot),
+            "frontier_root": segments.map(|segments| segments.frontier.root.to_string()),
+            "root_is_trusted": is_trusted,
+        }));
+    }
+    let begun = segments.map_or_else(
+        || "begun by an earlier run, or with genesis".to_owned(),
+        |segments| {
+            let (blocks, frontier) = (segments.blocks, segments.frontier);
+            let trust = trust(is_trusted);
+            format!(
+                "{blocks} blocks of segments before it, proven under root {} at slot {} ({trust})",
+                frontier.root, frontier.slot
+            )
+        },
+    );
+    print_line(&format!(
+        "restored: {data_dir} ends with object {sequence} of writer {writer}, its head block {} at slot {}, {} blocks of the tail imported, every invariant checked; {begun}; not restored: forks before the tail, votes outside of blocks, the sign guard",
+        head.root, head.slot, restored.blocks,
     ))
 }

@@ -1,17 +1,12 @@
-//! Memory of cached states, counted by the allocator. A binary of its own with one test: nothing else allocates
-//! meanwhile.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Memory of cached states.
 
 use std::sync::Arc;
 
 use lamella_benches::{BenchChain, BlockSource, Finality, LARGE, LONG, anchor};
 use lamella_tables::Durability;
 use lamella_types::{State, latest_block_root};
-use peak_alloc::PeakAlloc;
 
-#[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
+use crate::{ALLOCATOR, alone};
 
 /// States of the test.
 const STATES: usize = 32;
@@ -25,6 +20,7 @@ const DISTANCE: usize = 1_023 - STATES;
 
 #[test]
 fn thirty_two_cached_states_take_little_more_than_one() {
+    let _alone = alone();
     let bootstrap = anchor(LARGE, LONG, Finality::Healthy);
     let mut source = BlockSource::new(&bootstrap.state, Finality::Healthy);
     let mut roots = Vec::new();
