@@ -8,6 +8,7 @@ use lamella_shipping::{
     remote::Remote,
     store::{Access, Store},
 };
+use lamella_types::Slot;
 
 use crate::verdict::{Verdict, rows};
 
@@ -33,7 +34,9 @@ pub fn judge(
         let store = Store::open(&archive.display().to_string(), Access::Read).map_err(text)?;
         let remote = Remote::find(store, None).map_err(text)?;
         let restore = beginning(database, None, slot_ms, SCHEME);
-        match begin(&remote, &restore, &mut |_| ControlFlow::Continue(())).map_err(text)? {
+        match begin(&remote, &restore, Slot::MAX, &mut |_| ControlFlow::Continue(()))
+            .map_err(text)?
+        {
             Begun::Restored(_) => {}
             Begun::Genesis(_) => return Err("it found no segment".to_owned()),
         }
