@@ -164,8 +164,8 @@ impl Node {
         }
         assert_eq!(lags.len(), LAG_BLOCKS);
         for per_cent in [50, 99] {
-            let name = format!("follow/{name}/p{per_cent}_s");
-            record(&name, at(&mut lags, per_cent).as_secs_f64());
+            let name = format!("follow/{name}/p{per_cent}_us");
+            record(&name, at(&mut lags, per_cent).as_secs_f64() * 1e6);
         }
     }
 

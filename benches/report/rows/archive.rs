@@ -118,7 +118,7 @@ fn beside_import(measured: &Measured) -> Row {
 }
 
 fn lag(measured: &Measured) -> Row {
-    let figure = |what: &str| measured.figure(&format!("follow/{what}_s"));
+    let figure = |what: &str| measured.figure(&format!("follow/{what}_us")).map(|us| us / 1e6);
     Row {
         what: "follower behind the node's commit",
         inside: "V 4096, proofs of 190 KB on trust, a block each 80 ms, 400 blocks: from the node's commit until a listener at the \

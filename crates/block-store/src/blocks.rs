@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use lamella_tables::{Bodies, EngineError, Headers, Read, ReadError, SlotRoot, Slots, WriteTxn};
+use lamella_tables::{
+    Bodies, EngineError, Headers, Read, ReadError, Signatures, SlotRoot, Slots, WriteTxn,
+};
 use lamella_types::{Block, BlockBody, BlockHeader, Root, Slot, hash_tree_root};
 
 use crate::contradiction;
@@ -93,6 +95,15 @@ pub fn block(txn: &impl Read, root: &Root) -> Result<Option<Block>, ReadError> {
     };
     let body = body(txn, &SlotRoot::new(header.slot, *root), &header)?;
     Ok(Some(Block::from_parts(&header, body)))
+}
+
+/// Deletes a block's body and proof, whether or not they can be read; says how many rows those were.
+///
+/// # Errors
+/// When the engine fails.
+pub fn delete_contents(txn: &mut WriteTxn<'_>, key: &SlotRoot) -> Result<u64, EngineError> {
+    let (body, proof) = (txn.delete::<Bodies>(key)?, txn.delete::<Signatures>(key)?);
+    Ok(u64::from(body) + u64::from(proof))
 }
 
 /// Every stored block root of a slot, over all forks, ascending.

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! extent = format: u8 = 1 | bootstrap: key 40 | ranges: u16 BE | (bytes: u16 BE | range) each, ascending
+//!        | only where bodies are pruned: the slot below which they are, 8
 //! range  = oldest: key 40 | its parent: root 32 | states from: slot 8 | proofs from: key 40
 //!        | finalized slot that allowed that: 8 | 0 (open at the head), or 1 | newest: key 40
 //! key    = slot u64 BE | root 32; slots are u64 BE
@@ -37,6 +38,8 @@ pub struct Extent {
     pub bootstrap: SlotRoot,
     /// At least one, ascending and apart; the last is open at the head, no other is.
     ranges: Vec<Range>,
+    /// Bodies below this slot are pruned, and proofs with them; 0 where none are.
+    bodies_floor: Slot,
 }
 
 /// A run of blocks without holes.
@@ -46,7 +49,7 @@ pub struct Range {
     pub oldest: SlotRoot,
     /// Parent of the oldest block, which is not in the range.
     pub parent_root: Root,
-    /// Every block from this slot on has its state.
+    /// Every block from this slot on has its state: its oldest block's, or the floor below which states were pruned.
     pub states_from: Slot,
     /// Every block from here on has its proof.
     pub proofs: SignatureFloor,
@@ -94,6 +97,7 @@ impl Extent {
         Self {
             bootstrap,
             ranges: vec![Range { oldest, parent_root, states_from, proofs, newest: None }],
+            bodies_floor: 0,
         }
     }
 
@@ -198,6 +202,44 @@ impl Extent {
         true
     }
 
+    /// The slot below which states were pruned, of whatever branch; 0 where none was. One floor for all ranges.
+    #[must_use]
+    pub fn states_floor(&self) -> Slot {
+        let pruned = self.ranges.iter().filter(|range| range.states_from > range.oldest.slot);
+        pruned.map(|range| range.states_from).max().unwrap_or(0)
+    }
+
+    /// States below this slot are pruned. `false`, and nothing changes, if that says nothing new.
+    #[must_use]
+    pub fn raise_states_floor(&mut self, floor: Slot) -> bool {
+        let mut is_new = false;
+        for range in self.ranges.iter_mut().filter(|range| range.states_from < floor) {
+            (range.states_from, is_new) = (floor, true);
+        }
+        is_new
+    }
+
+    /// The slot below which bodies were pruned, of whatever branch; 0 where none was.
+    #[must_use]
+    pub const fn bodies_floor(&self) -> Slot {
+        self.bodies_floor
+    }
+
+    /// Bodies below this slot are pruned, and proofs with them, which the finalized slot allows. `false`, and nothing changes, if
+    /// that says nothing new. Upholds P1.
+    #[must_use]
+    pub fn raise_bodies_floor(&mut self, floor: Slot, finalized_slot: Slot) -> bool {
+        if floor <= self.bodies_floor {
+            return false;
+        }
+        self.bodies_floor = floor;
+        let key = SlotRoot::first_of(floor);
+        if self.newest().proofs.key < key {
+            self.set_floor(SignatureFloor { key, finalized_slot });
+        }
+        true
+    }
+
     /// Moves the floor of the proofs of the range that ends at the head.
     pub fn set_floor(&mut self, proofs: SignatureFloor) {
         if let Some(newest) = self.ranges.last_mut() {
@@ -245,6 +287,9 @@ impl Extent {
             put_length(&mut bytes, range.len());
             bytes.extend(range);
         }
+        if self.bodies_floor > 0 {
+            bytes.extend_from_slice(&self.bodies_floor.to_be_bytes());
+        }
         bytes
     }
 
@@ -261,7 +306,9 @@ impl Extent {
             let range_bytes = length(&mut rest)?;
             Range::decode(rest.split_off(..range_bytes)?)
         };
-        let extent = Self { bootstrap, ranges: (0..count).map(range).collect::<Option<_>>()? };
+        let ranges = (0..count).map(range).collect::<Option<_>>()?;
+        let bodies_floor = slot(&mut rest).unwrap_or(0);
+        let extent = Self { bootstrap, ranges, bodies_floor };
         extent.is_well_formed().then_some(extent)
     }
 
@@ -386,6 +433,44 @@ mod tests {
         assert_eq!((proofs, newest), (floor, None));
         assert!(extent.hole().is_none() && slots(&extent) == [true; 6]);
         assert_eq!(extent.bootstrap, at(20, 20), "where it began is not forgotten");
+    }
+
+    #[test]
+    fn the_floor_of_states_is_one_for_all_ranges_and_only_rises() {
+        let mut extent = Extent::begin(at(20, 20), Root::ZERO);
+        assert_eq!(extent.states_floor(), 0);
+        assert!(!extent.raise_states_floor(20) && extent.states_floor() == 0);
+        assert!(extent.raise_states_floor(21));
+        assert_eq!((extent.states_floor(), extent.newest().states_from), (21, 21));
+        let mut extent = later();
+        assert!(extent.fill(at(0, 1), Root::ZERO, at(7, 7), 30));
+        assert!(extent.raise_states_floor(5));
+        let states = |extent: &Extent| extent.ranges().iter().map(|r| r.states_from).collect();
+        assert_eq!((extent.states_floor(), states(&extent)), (5, vec![5, 20]));
+        assert!(extent.raise_states_floor(30) && !extent.raise_states_floor(29));
+        assert_eq!((extent.states_floor(), states(&extent)), (30, vec![30, 30]));
+        assert_eq!(Extent::decode(&extent.encode()), Some(extent));
+    }
+
+    #[test]
+    fn bodies_go_with_their_proofs_and_a_row_without_that_floor_is_as_it_was() {
+        let mut extent = Extent::begin(at(0, 1), Root::ZERO);
+        let plain = extent.encode();
+        assert!(extent.raise_bodies_floor(1_024, 2_100) && !extent.raise_bodies_floor(1_024, 9));
+        let floor = SignatureFloor { key: SlotRoot::first_of(1_024), finalized_slot: 2_100 };
+        assert_eq!((extent.bodies_floor(), extent.newest().proofs), (1_024, floor));
+        let bytes = extent.encode();
+        assert_eq!(
+            (bytes.len(), &bytes[plain.len()..]),
+            (plain.len() + 8, &1_024u64.to_be_bytes()[..])
+        );
+        assert_eq!(Extent::decode(&bytes).as_ref(), Some(&extent));
+        assert_eq!(Extent::decode(&plain).map(|extent| extent.bodies_floor()), Some(0));
+        // Proofs that went further stay gone.
+        let further = SignatureFloor { key: at(3_000, 3), finalized_slot: 3_500 };
+        extent.set_floor(further);
+        assert!(extent.raise_bodies_floor(2_048, 3_600));
+        assert_eq!(extent.newest().proofs, further);
     }
 
     #[test]

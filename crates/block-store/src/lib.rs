@@ -1,7 +1,7 @@
 //! Blocks by root and slot, the canonical index, and the pruning of signatures.
 //!
 //! A block is stored in three parts with different lives: its header and body are kept for ever, its proof
-//! (kilobytes to hundreds of them) only while peers may ask for it. Asking for a signed block therefore has
+//! (kilobytes to hundreds of them) only while peers may ask for it. Where an operator chose that, old bodies go too. Asking for a signed block therefore has
 //! five outcomes: found, unknown, pruned, not checked yet, and damaged, which is an error.
 //!
 //! Functions take a transaction and never open or commit one.
@@ -12,7 +12,9 @@ mod extent;
 mod signatures;
 mod unchecked;
 
-pub use blocks::{block, body, has_body_row, header, header_at, put_block, roots_at, slot};
+pub use blocks::{
+    block, body, delete_contents, has_body_row, header, header_at, put_block, roots_at, slot,
+};
 pub use canonical::{canonical_root, put_canonical, remove_canonical};
 pub use extent::{Extent, Hole, RANGES_MAX, Range, SignatureFloor};
 pub use signatures::{

@@ -32,7 +32,7 @@ const PRUNE_STEP_SLOTS_MAX: u64 = 32;
 pub enum SignedBlockRead {
     /// No such block.
     Unknown,
-    /// The block is here, its proof was pruned.
+    /// The block is here, its proof was pruned, perhaps with its body.
     Pruned(BlockHeader),
     /// The block is here, and so is a proof that nobody has checked.
     Unchecked(BlockHeader),
@@ -73,6 +73,9 @@ pub fn signed_block(txn: &impl Read, root: &Root) -> Result<SignedBlockRead, Rea
         return Ok(SignedBlockRead::Unknown);
     };
     let key = SlotRoot::new(header.slot, *root);
+    if Extent::find(txn)?.is_some_and(|extent| header.slot < extent.bodies_floor()) {
+        return Ok(SignedBlockRead::Pruned(header));
+    }
     let Some(Bytes(proof)) = txn.get::<Signatures>(&key)? else {
         let floor = signature_floor(txn)?.key;
         if key < floor {

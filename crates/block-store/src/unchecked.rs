@@ -137,9 +137,11 @@ impl UncheckedProofs {
         self.bad.len() < before
     }
 
-    /// Proofs before this key are pruned, bad ones too.
+    /// Proofs before this key are pruned, bad ones and those that wait too.
     pub fn pruned_below(&mut self, floor: &SlotRoot) {
         self.bad.retain(|bad| bad >= floor);
+        let start = self.slots.start.max(floor.slot);
+        self.slots = if start < self.slots.end { start..self.slots.end } else { 0..0 };
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -191,8 +193,12 @@ mod tests {
         assert!(unchecked.checked_below(0, &[key(6), key(8), key(9)]));
         assert!(unchecked.replaced(&key(8)) && !unchecked.replaced(&key(8)));
         assert_eq!(unchecked.bad(), [key(6), key(9)]);
+        unchecked.add(5..20);
         unchecked.pruned_below(&key(9));
-        assert_eq!(unchecked.bad(), [key(9)]);
+        assert_eq!((unchecked.bad(), unchecked.slots()), (&[key(9)][..], &(9..20)));
+        unchecked.pruned_below(&key(20));
+        assert!(unchecked.is_empty());
+        assert!(unchecked.checked_below(0, &[key(9)]));
         assert!(unchecked.replaced(&key(9)) && unchecked.is_empty());
     }
 

@@ -145,6 +145,11 @@ pub enum PersistError {
         /// The last.
         last: SlotRoot,
     },
+    /// History that was to be put where states are pruned, or were: it would be there without its states, or not for long.
+    #[error(
+        "history comes only into a directory that keeps all states; begin another one with --history"
+    )]
+    StatesPruned,
     /// A row that had to be read cannot be trusted.
     #[error(transparent)]
     Read(#[from] ReadError),

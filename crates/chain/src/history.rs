@@ -18,6 +18,7 @@ use lamella_types::{BlockBody, BlockHeader, State};
 
 use crate::{
     error::PersistError,
+    kept::Pruning,
     meta::{ForkChoiceRow, put_block_count},
     open::Chain,
 };
@@ -86,7 +87,8 @@ impl Chain {
     /// Puts the next blocks of the first hole, each the parent of the next; says what is missing now.
     ///
     /// # Errors
-    /// [`PersistError::NotHistory`] if they do not belong there; nothing was written.
+    /// [`PersistError::NotHistory`] if they do not belong there, [`PersistError::StatesPruned`] where states are pruned or
+    /// were; nothing was written.
     ///
     /// # Atomicity
     /// One transaction: rows, and the extent that names the newest.
@@ -104,6 +106,9 @@ impl Chain {
         let _writer = self.writer.lock();
         let mut txn = self.database.write()?;
         let mut extent = Extent::read(&txn)?;
+        if Pruning::read(&txn)? != Pruning::default() {
+            return Err(PersistError::StatesPruned);
+        }
         let finalized_slot = ForkChoiceRow::read(&txn)?.map_or(0, |row| row.finalized.slot);
         if !extent.fill(first.key, first.header.parent_root, last.key, finalized_slot) {
             return Err(refused());

@@ -17,6 +17,7 @@
 //! | C1 | Canonical, walked by parent links from the head, is exact and complete down to the oldest block of its range of the extent; so it is in the ranges before |
 //! | L1 | the live tree is its root, an ancestor of the finalized block, and all its stored descendants |
 //! | P1 | a missing proof lies below the signature floor, and the floor was finalized |
+//! | P3 | below the floor of states, a multiple of 1,024 slots that the live tree's root has passed, no row is left of those that were swept; from it on S2 and S3 hold of every block. The floor of bodies is not above it, and proofs are pruned below that |
 //! | P2 | a stored proof that was not checked is one of the row of unchecked proofs, and is not served |
 //! | F1 | head, justified and finalized are stored blocks, finalized is an ancestor of the head, and fork choice recomputed from the live tree and Votes gives the stored head |
 //! | G1 | no key signs two messages for one slot: the guard is durable before a signature leaves the process |
@@ -26,7 +27,7 @@
 //! | A3 | only this crate commits |
 //! | A4 | bytes from disk or network never panic |
 //!
-//! [`verify`] checks the first ten against a directory; the code upholds the others, and tests hold it to them.
+//! [`verify`] checks the first twelve against a directory; the code upholds the others, and tests hold it to them.
 
 mod archived;
 mod beside;
@@ -37,12 +38,14 @@ mod history;
 mod hold;
 mod identity;
 pub mod invariants;
+mod kept;
 pub mod leftovers;
 mod mark;
 mod meta;
 pub mod migrate;
 mod open;
 mod persist;
+pub mod prune;
 mod recover;
 pub mod repair;
 pub mod restore;
@@ -64,6 +67,7 @@ pub use history::{HISTORY_BLOCKS_MAX, PastBlock};
 pub use hold::{HELD_SLOTS_MAX, Held};
 pub use identity::{Identity, SCHEMA_VERSION};
 pub use invariants::{Finding, Progress, Report, verify};
+pub use kept::{PRUNED_STATES_MAX, PruneMode, Pruning, StatesStep};
 pub use mark::{BACKUP_SILENT_SLOTS, BackupMark};
 pub use meta::{ForkChoiceRow, block_count};
 pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};

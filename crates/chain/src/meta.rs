@@ -27,6 +27,7 @@ pub(crate) const META_NAMES: &[&str] = &[
     "tail_shipped",
     "followed",
     "backup",
+    "pruning",
 ];
 
 /// First byte of the row. A later version may append to what stands behind it; this one reads what it knows.

@@ -17,6 +17,7 @@ use crate::{
     error::ChainOpenError,
     hold::Hold,
     identity::Identity,
+    kept::{self, PruneMode, Pruning},
     meta::ForkChoiceRow,
     recover::{self, Recovered},
 };
@@ -70,7 +71,7 @@ pub enum Found {
 }
 
 impl Found {
-    fn in_database(database: &DatabaseView) -> Result<Self, ChainOpenError> {
+    pub(crate) fn in_database(database: &DatabaseView) -> Result<Self, ChainOpenError> {
         let txn = database.read()?;
         if let Some(identity) = Identity::read(&txn)? {
             return Ok(Self::Chain(identity));
@@ -106,6 +107,8 @@ pub struct Opened {
 pub(crate) struct Writer {
     /// Commits with proofs that nobody has checked, since this chain was opened.
     pub(crate) unchecked_commits: u64,
+    /// What is kept of states. Nobody else changes it while the chain is open.
+    pub(crate) pruning: Pruning,
 }
 
 /// The chain of one directory: its tables, its states, and the published view of fork choice.
@@ -157,8 +160,10 @@ impl Chain {
         }
         database.create_missing_tables()?;
         let (view, recovered) = recover::open(&database)?;
-        let (chain, mut opened) =
+        let pruning = Pruning::read(&database.read()?)?;
+        let (mut chain, mut opened) =
             Self::assemble(database, view, configured.clone(), settings, false);
+        chain.writer.get_mut().pruning = pruning;
         opened.recovered = recovered;
         Ok((chain, opened))
     }
@@ -295,20 +300,35 @@ impl Chain {
         self.database.read()
     }
 
-    /// The post-state of a block, proved; `None` if the block is unknown.
+    /// The post-state of a block, proved; `None` if the block is unknown, or its state pruned.
     ///
     /// # Errors
     /// [`StateReadError`].
     pub fn state(&self, root: &Root) -> Result<Option<Arc<State>>, StateReadError> {
-        self.states.state(&self.database.read()?, root)
+        let txn = self.database.read()?;
+        unless_pruned(&txn, root, self.states.state(&txn, root))
     }
 
-    /// Captures a block as the base of a child's diff; `None` if it is unknown.
+    /// Captures a block as the base of a child's diff; `None` if it is unknown, or its state pruned: then nothing can follow
+    /// it any more.
     ///
     /// # Errors
     /// [`StateReadError`].
     pub fn diff_base(&self, root: &Root) -> Result<Option<DiffBase>, StateReadError> {
-        self.states.base(&self.database.read()?, root)
+        let txn = self.database.read()?;
+        unless_pruned(&txn, root, self.states.base(&txn, root))
+    }
+
+    /// Whether history may be put before the block that the directory began with: not where states are pruned, or were.
+    #[must_use]
+    pub fn takes_history(&self) -> bool {
+        self.writer.lock().pruning == Pruning::default()
+    }
+
+    /// What is kept of states.
+    #[must_use]
+    pub fn prune_mode(&self) -> PruneMode {
+        self.writer.lock().pruning.mode
     }
 
     /// The stores behind the chain, for statistics and benchmarks.
@@ -369,6 +389,19 @@ impl ReadOnlyChain {
     #[must_use]
     pub const fn identity(&self) -> &Identity {
         &self.identity
+    }
+}
+
+/// A failure to read a state that was pruned is none.
+fn unless_pruned<T>(
+    txn: &ReadTxn<'_>,
+    root: &Root,
+    read: Result<Option<T>, StateReadError>,
+) -> Result<Option<T>, StateReadError> {
+    let Err(error) = read else { return read };
+    match block_store::slot(txn, root)? {
+        Some(slot) if kept::is_pruned(txn, slot)? => Ok(None),
+        _ => Err(error),
     }
 }
 

@@ -14,6 +14,7 @@ use lamella_types::{AttestationData, Block, BlockHeader, Root, SignedBlock, Slot
 use crate::{
     error::PersistError,
     hold::Held,
+    kept::{Floor, PruneMode, Pruning, StatesStep},
     open::Chain,
     settle::settle,
     tail_rows::TailPosition,
@@ -144,6 +145,8 @@ pub struct Persisted {
     pub pruned_nodes: usize,
     /// The signature pruning step. Damage there costs the step, not the import.
     pub pruned_signatures: Result<PruneStep, ReadError>,
+    /// The step of pruning states; nothing in a directory that keeps all. Damage there costs the step, not the import.
+    pub pruned_states: Result<StatesStep, ReadError>,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -202,8 +205,11 @@ impl Chain {
             position.put_followed(&mut txn)?;
         }
         let pruned_signatures = self.prune_signatures(&mut txn, &after)?;
+        let mut pruning = writer.pruning;
+        let pruned_states = self.prune_states(&mut txn, &mut pruning, &after)?;
         let write = started.elapsed() - fork_choice;
         txn.commit()?;
+        writer.pruning = pruning;
         writer.unchecked_commits += u64::from(is_unchecked);
         let commit = started.elapsed() - fork_choice - write;
 
@@ -219,6 +225,7 @@ impl Chain {
             reorg_depth: canonical.reorg_depth(),
             pruned_nodes: pruned.len(),
             pruned_signatures,
+            pruned_states,
             timings: Timings { fork_choice, write, commit },
         })
     }
@@ -227,6 +234,21 @@ impl Chain {
     /// said.
     pub fn hold_proofs_from(&self, slot: Slot) {
         self.hold.from(slot);
+    }
+
+    /// Keeps states from this slot on, and those that they rest on, by [`HELD_SLOTS_MAX`](crate::HELD_SLOTS_MAX) slots more
+    /// than the mode at most, until another slot is said.
+    pub fn hold_states_from(&self, slot: Slot) {
+        self.hold.states_from(slot);
+    }
+
+    /// Slots whose states are kept now although the mode would prune them.
+    #[must_use]
+    pub fn held_states(&self) -> u64 {
+        let view = self.fork_choice();
+        let mode = self.prune_mode();
+        let floor = mode.floor(&view);
+        floor - self.hold.states_floor(floor, mode == PruneMode::Light)
     }
 
     /// What is kept beyond the window now, although a whole segment of it is finalized and could be elsewhere.
@@ -251,6 +273,46 @@ impl Chain {
         match block_store::prune_signatures(txn, tip, finalized, window, rows_max) {
             Err(error @ ReadError::Engine(_)) => Err(error.into()),
             outcome => Ok(outcome),
+        }
+    }
+}
+
+impl Chain {
+    /// Keeps to this mode from the next import on. What was pruned stays pruned.
+    ///
+    /// # Errors
+    /// [`PersistError`]; the mode is as before.
+    ///
+    /// # Atomicity
+    /// One transaction.
+    pub fn set_prune_mode(&self, mode: PruneMode) -> Result<(), PersistError> {
+        let mut writer = self.writer.lock();
+        let pruning = Pruning { mode, ..writer.pruning };
+        let mut txn = self.database.write()?;
+        pruning.put(&mut txn)?;
+        txn.commit()?;
+        writer.pruning = pruning;
+        Ok(())
+    }
+
+    /// One bounded step, as [`Self::prune_signatures`]. Upholds P3.
+    fn prune_states(
+        &self,
+        txn: &mut WriteTxn<'_>,
+        pruning: &mut Pruning,
+        view: &ForkChoice,
+    ) -> Result<Result<StatesStep, ReadError>, PersistError> {
+        let is_light = pruning.mode == PruneMode::Light;
+        let floor = self.hold.states_floor(pruning.mode.floor(view), is_light);
+        let before = *pruning;
+        let floor = Floor { slot: floor, finalized: view.latest_finalized().slot };
+        match pruning.step(txn, floor) {
+            Err(error @ ReadError::Engine(_)) => Err(error.into()),
+            Err(error) => {
+                *pruning = before;
+                Ok(Err(error))
+            }
+            Ok(step) => Ok(Ok(step)),
         }
     }
 }

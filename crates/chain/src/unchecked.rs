@@ -120,6 +120,8 @@ impl Chain {
         if !proofs.checked_below(step.below, bad) {
             return Ok(CheckOutcome::TooManyBad);
         }
+        // Some may have gone meanwhile.
+        proofs.pruned_below(&block_store::signature_floor(&txn)?.key);
         proofs.put(&mut txn)?;
         txn.commit()?;
         Ok(CheckOutcome::Kept)

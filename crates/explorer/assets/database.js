@@ -7,13 +7,17 @@ import { parse, value } from "./metrics.js";
 
 /** A bar of the chain's slots: which have their proofs, and which no longer. */
 function extent(facts) {
-  const { first_slot: first, head_slot: head, proofs_from_slot: proofs } = facts;
+  const { first_slot: first, head_slot: head, states_from_slot: states, bodies_from_slot: bodies, prune_mode: mode, proofs_from_slot: proofs } = facts;
   const pruned = Math.min(proofs, head + 1) - first;
   return [
     el("meter", { min: 0, max: Math.max(1, head - first + 1), value: head - first + 1 - pruned, class: "newest", "aria-label": "Slots whose proofs are kept" }),
     el("ul", { class: "plain" },
       first > 0 && el("li", {}, mark("before_bootstrap", `slots 0 to ${first - 1}: before this node began`)),
-      el("li", {}, mark("kept", `slots ${first} to ${head}: blocks and states`)),
+      el("li", {}, mark("kept", `slots ${first} to ${head}: headers`)),
+      bodies > first && el("li", {}, mark("pruned", `slots ${first} to ${bodies - 1}: bodies pruned`)),
+      el("li", {}, mark("kept", `slots ${bodies} to ${head}: bodies`)),
+      states > first && el("li", {}, mark("pruned", `slots ${first} to ${states - 1}: states pruned`)),
+      el("li", {}, mark("kept", `slots ${states} to ${head}: states kept, mode ${mode}`)),
       pruned > 0 && el("li", {}, mark("pruned", `slots ${first} to ${first + pruned - 1}: proofs pruned`)),
       proofs <= head && el("li", {}, mark("kept", `slots ${Math.max(proofs, first)} to ${head}: proofs kept`))),
   ];

@@ -45,7 +45,7 @@ export const page = {
           before && el("a", { href: `#/state/${change.parent}` }, "‹ parent's state"), el("a", { href: `#/block/${change.block}` }, "block"),
           el("a", { href: `/lean/v0/states/${change.block}`, download: `state-${after.slot}-${short(change.block)}.ssz` }, "download SSZ")),
         facts([["block", el("code", {}, change.block)], ["state root", el("code", {}, after.state_root)], ["stored", storedAs(change.stored)]]),
-        el("h2", {}, before ? "Changes to the parent's state" : "The state that the chain here begins with"),
+        el("h2", {}, before ? "Changes to the parent's state" : "The first state that is kept here"),
         table("State and parent's state", ["", before ? `parent, slot ${before.slot}` : "parent", `slot ${after.slot}`, ""], [
           row("slot", at("slot"), after.slot, String),
           row("justified", at("latest_justified"), after.latest_justified, checkpoint),

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
-use lamella_inspect::{LookupError, NotStored, StoreError, block_id::BlockIdError};
+use lamella_inspect::{LookupError, NotStored, PrunedPart, StoreError, block_id::BlockIdError};
 use lamella_types::{Root, Slot};
 use serde::Serialize;
 use tracing::error;
@@ -55,6 +55,20 @@ pub enum ApiError {
         floor: Slot,
         /// Why it is not here.
         how: &'static str,
+    },
+    /// The block's header is here, its state or body was pruned.
+    #[error(
+        "the {} of block {root} at slot {slot} was pruned, {} are kept from slot {floor}; its header is here", .part.one(), .part.all()
+    )]
+    PartPruned {
+        /// What of it.
+        part: PrunedPart,
+        /// The block.
+        root: Root,
+        /// Its slot.
+        slot: Slot,
+        /// The first slot of which it is all here.
+        floor: Slot,
     },
     /// The block's proof was not checked yet, or is bad.
     #[error(
@@ -111,7 +125,7 @@ impl ApiError {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::NotStored(reason) => (StatusCode::NOT_FOUND, absence(reason)),
             Self::NoObject { code, .. } => (StatusCode::NOT_FOUND, *code),
-            Self::Pruned { .. } => (StatusCode::GONE, "pruned"),
+            Self::Pruned { .. } | Self::PartPruned { .. } => (StatusCode::GONE, "pruned"),
             Self::Unchecked { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unchecked"),
             Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
             Self::Store(_) | Self::Unusable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
@@ -134,6 +148,9 @@ impl From<LookupError> for ApiError {
             Err(LookupError::NotStored(reason)) => Self::NotStored(reason),
             Err(LookupError::Pruned { root, slot, floor, how }) => {
                 Self::Pruned { root, slot, floor, how }
+            }
+            Err(LookupError::PartPruned { part, root, slot, floor }) => {
+                Self::PartPruned { part, root, slot, floor }
             }
             Err(LookupError::Unchecked { root, slot }) => Self::Unchecked { root, slot },
             Err(damage) => Self::Corrupt(damage.to_string()),

@@ -157,11 +157,17 @@ struct DatabaseBody {
     genesis_time: u64,
     registry_root: String,
     proof_scheme: String,
-    /// From this slot on blocks and states are here up to the head.
+    /// From this slot on blocks are here up to the head.
     first_slot: Slot,
     head_slot: Slot,
-    /// Slots of which every block and state is here; what lies between is missing.
+    /// Slots of which every block is here; what lies between is missing.
     held: Vec<HeldSlots>,
+    /// What is kept of states: `archive`, all of them, `states:N`, or `light`.
+    prune_mode: String,
+    /// States are all here from this slot on.
+    states_from_slot: Slot,
+    /// Bodies are all here from this slot on.
+    bodies_from_slot: Slot,
     /// Proofs are all here from this slot on.
     proofs_from_slot: Slot,
     file_bytes: u64,
@@ -208,6 +214,9 @@ fn database_body(chain: &Served) -> Result<Answer, ApiError> {
         first_slot: servable.oldest.slot,
         head_slot: summary.head_slot,
         held,
+        prune_mode: facts.prune_mode.to_string(),
+        states_from_slot: servable.states_from,
+        bodies_from_slot: servable.bodies_from,
         proofs_from_slot: servable.proofs_from,
         file_bytes: file.file_bytes,
         used_bytes: file.used_bytes,

@@ -27,7 +27,7 @@ pub struct StateChange {
     pub parent: Root,
     /// What is stored of the state.
     pub stored: StoredAs,
-    /// The parent's state; `None` if the chain begins with this block.
+    /// The parent's state; `None` if the chain begins with this block, or the states before it are pruned.
     pub before: Option<StateInShort>,
     /// The block's.
     pub after: StateInShort,
@@ -153,8 +153,10 @@ impl StateChange {
             None => None,
             Some(header) => {
                 let key = SlotRoot::new(header.slot, parent);
-                let state = stored::state(states, txn, &Located { key, header })?;
-                Some(StateInShort::of(&state, header.state_root))
+                match stored::state(states, txn, &Located { key, header }) {
+                    Err(LookupError::PartPruned { .. }) => None,
+                    state => Some(StateInShort::of(&*state?, header.state_root)),
+                }
             }
         };
         let state = stored::state(states, txn, located)?;

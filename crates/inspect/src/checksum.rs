@@ -12,7 +12,7 @@ use lamella_types::Slot;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{InspectError, ends, open_chain, walk};
+use super::{InspectError, ends, open_chain, stored, walk};
 
 /// Blocks read in one transaction.
 const CHUNK_BLOCKS: usize = 1_024;
@@ -53,7 +53,9 @@ pub fn of(
 ) -> Result<Checksum, InspectError> {
     let (finalized, oldest) = {
         let txn = database.read()?;
-        (ends::fork_choice_row(&txn)?.finalized.slot, ends::servable(&txn)?.oldest.slot)
+        let servable = ends::servable(&txn)?;
+        let oldest = servable.oldest.slot.max(servable.bodies_from);
+        (ends::fork_choice_row(&txn)?.finalized.slot, oldest)
     };
     let (from_slot, to_slot) = (from_slot.unwrap_or(oldest), to_slot.unwrap_or(finalized));
     if to_slot < from_slot {
@@ -69,7 +71,7 @@ pub fn of(
             return Err(InspectError::Reorganized { slot: last.slot, finalized });
         }
         for block in walk.next_blocks(&txn, CHUNK_BLOCKS)? {
-            block_store::body(&txn, &block.key, &block.header)?;
+            stored::body(&txn, &block.key, &block.header)?;
             hasher.update(block.key.slot.to_le_bytes());
             for root in [block.key.root, block.header.state_root, block.header.body_root] {
                 hasher.update(root.as_bytes());

@@ -17,6 +17,8 @@ pub struct Servable {
     pub oldest: Checkpoint,
     /// Slot from which on every block has its state.
     pub states_from: Slot,
+    /// Slot from which on every block has its body.
+    pub bodies_from: Slot,
     /// Slot from which on every block has its proof.
     pub proofs_from: Slot,
 }
@@ -34,6 +36,7 @@ pub fn servable(txn: &ReadTxn<'_>) -> Result<Servable, ReadError> {
     Ok(Servable {
         oldest: Checkpoint { slot: oldest.slot, root: oldest.root },
         states_from,
+        bodies_from: extent.bodies_floor().max(oldest.slot),
         // A directory that began at a checkpoint has none before it, pruned or not.
         proofs_from: whole_from.max(oldest.slot),
     })
@@ -68,6 +71,21 @@ fn not_there(what: &str, root: Root) -> ReadError {
 /// A damaged or missing row.
 pub fn held_slots(txn: &ReadTxn<'_>) -> Result<Vec<HeldSlots>, ReadError> {
     Ok(Ends::read(txn)?.held())
+}
+
+/// Which slots of the head's chain are stored with their states, ascending.
+///
+/// # Errors
+/// A damaged or missing row.
+pub fn held_states(txn: &ReadTxn<'_>) -> Result<Vec<HeldSlots>, ReadError> {
+    let ends = Ends::read(txn)?;
+    let floor = ends.extent.states_floor();
+    let mut held = ends.held();
+    held.retain(|held| floor <= held.to_slot);
+    for held in &mut held {
+        held.from_slot = held.from_slot.max(floor);
+    }
+    Ok(held)
 }
 
 /// Where the head's chain begins and ends, as one snapshot has it, and what of it is stored.

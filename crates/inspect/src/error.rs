@@ -27,6 +27,20 @@ pub enum LookupError {
         /// Why it is not there.
         how: &'static str,
     },
+    /// The state or the body of the block was pruned; its header is there.
+    #[error(
+        "the {} of block {root} at slot {slot} was pruned, {} are kept from slot {floor} on; ask a node that keeps all", .part.one(), .part.all()
+    )]
+    PartPruned {
+        /// What of it.
+        part: PrunedPart,
+        /// The block.
+        root: Root,
+        /// Its slot.
+        slot: Slot,
+        /// The oldest slot of which that is kept.
+        floor: Slot,
+    },
     /// Later votes prove the block; its own proof is stored as it came, and was not checked or is bad.
     #[error(
         "the proof of block {root} at slot {slot} was not checked yet; leave out --signed to get the block without it"
@@ -43,6 +57,35 @@ pub enum LookupError {
     /// What is stored of the state contradicts itself.
     #[error(transparent)]
     State(StateReadError),
+}
+
+/// What of a block can be pruned by itself, other than its proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrunedPart {
+    /// Its post-state.
+    State,
+    /// Its body.
+    Body,
+}
+
+impl PrunedPart {
+    /// The word for one.
+    #[must_use]
+    pub const fn one(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Body => "body",
+        }
+    }
+
+    /// The word for many.
+    #[must_use]
+    pub const fn all(self) -> &'static str {
+        match self {
+            Self::State => "states",
+            Self::Body => "bodies",
+        }
+    }
 }
 
 /// The engine failed while something was looked up.

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path};
 
-use lamella_chain::{BackupMark, SCHEMA_VERSION, block_count, live_block_count};
+use lamella_chain::{BackupMark, Pruning, SCHEMA_VERSION, block_count, live_block_count};
 use lamella_tables::{Meta, MetaName, Read as _, Registries};
 use lamella_types::{Root, Slot};
 use serde::Serialize;
@@ -60,10 +60,14 @@ pub struct Info {
     pub safe_target: String,
     /// The oldest block from which on none is missing up to the head.
     pub oldest: BlockName,
-    /// Slots of which every block is here, with its state.
+    /// Slots of which every block is here, from `states_from_slot` on with its state.
     pub held: Vec<HeldSlots>,
+    /// What is kept of states: `archive`, all of them, `states:N`, or `light`.
+    pub prune_mode: String,
     /// Slot from which on every block has its state.
     pub states_from_slot: Slot,
+    /// Slot from which on every block has its body.
+    pub bodies_from_slot: Slot,
     /// Slot from which on every signed block can be served; older ones have lost their proofs.
     pub signatures_from_slot: Slot,
     /// Stored blocks over all branches, as the last commit counted them.
@@ -123,7 +127,9 @@ pub fn read(data_dir: &Path) -> Result<Info, InspectError> {
         safe_target: row.safe_target.to_string(),
         held: ends::held_slots(&txn)?,
         oldest: BlockName::new(servable.oldest.slot, servable.oldest.root),
+        prune_mode: Pruning::read(&txn)?.mode.to_string(),
         states_from_slot: servable.states_from,
+        bodies_from_slot: servable.bodies_from,
         signatures_from_slot: servable.proofs_from,
         blocks: blocks
             .ok_or_else(|| contradiction::<Meta>(&MetaName::new("blocks"), "no row".to_owned()))?,
@@ -147,7 +153,9 @@ impl fmt::Display for Info {
         writeln!(f, "finalized    {}", self.finalized)?;
         writeln!(f, "oldest       {}", self.oldest)?;
         writeln!(f, "slots        {}", HeldText(&self.held))?;
-        writeln!(f, "states       from slot {} on", self.states_from_slot)?;
+        let (mode, states_from) = (&self.prune_mode, self.states_from_slot);
+        writeln!(f, "states       from slot {states_from} on, kept: {mode}")?;
+        writeln!(f, "bodies       from slot {} on", self.bodies_from_slot)?;
         writeln!(f, "signatures   from slot {} on", self.signatures_from_slot)?;
         writeln!(f, "blocks       {} stored, {} in fork choice", self.blocks, self.live_blocks)?;
         if let Some(Backup { taken_unix_s, silent_until_slot }) = self.backup {

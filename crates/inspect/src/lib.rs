@@ -58,4 +58,4 @@ pub mod walk;
 pub mod which;
 
 pub use directory::{database_path, open_chain, open_tables};
-pub use error::{InspectError, LookupError, NotStored, StoreError};
+pub use error::{InspectError, LookupError, NotStored, PrunedPart, StoreError};

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use lamella_archive::{FORMAT, Frontier, Network, NetworkId, ObjectName};
 use lamella_block_store as block_store;
 use lamella_chain::Chain;
+use lamella_tables::SlotRoot;
 use lamella_types::{Checkpoint, Root, Slot};
 use serde::Serialize;
 
@@ -17,6 +18,7 @@ use super::{
     error::InspectError,
     seal::{Held, SEGMENT_SLOTS, SealError, Settled, Shipped},
     served_tail::ServedTail,
+    stored,
     tails::TailError,
 };
 
@@ -39,7 +41,7 @@ pub enum ObjectError {
     },
     /// The directory lacks blocks of the segment.
     #[error(
-        "{name} cannot be sealed here: this node began at a checkpoint and has {held}; ask a node that began earlier"
+        "{name} cannot be sealed here: this node has {held} with their states; ask a node that began earlier and keeps all"
     )]
     BeforeBootstrap {
         /// The segment.
@@ -210,6 +212,7 @@ impl<'a> Objects<'a> {
             return Ok(None);
         }
         let header = ends::named(&txn, "canonical", root)?;
+        stored::check_state(&txn, &SlotRoot::new(slot, root)).map_err(SealError::from)?;
         let state = self.chain.states().state(&txn, &root)?;
         let settled = state.map(|state| Settled { header, state });
         settled.map(|settled| settled.frontier()).transpose()

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use lamella_block_store as block_store;
 use lamella_tables::ReadTxn;
 use lamella_types::{
     AggregationBits, Root, Slot, ValidatorIndex, limits::VALIDATOR_REGISTRY_LIMIT,
@@ -10,7 +9,7 @@ use lamella_types::{
 };
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
-use super::{ends::Ends, error::LookupError, json::Json, walk::Walk};
+use super::{ends::Ends, error::LookupError, json::Json, stored, walk::Walk};
 
 /// Slots that one look is about at most: 4,096 validators make 270 KB of JSON of them.
 pub const PARTICIPATION_SLOTS_MAX: u64 = 256;
@@ -69,7 +68,7 @@ pub fn participation(
         if let Some(row) = rows.get_mut(&block.key.slot) {
             row.root = Some(block.key.root);
         }
-        let body = block_store::body(txn, &block.key, &block.header)?;
+        let body = stored::body(txn, &block.key, &block.header)?;
         for vote in body.attestations.iter() {
             let Some(row) = rows.get_mut(&vote.data.slot) else { continue };
             row.voters.add_all(&vote.aggregation_bits);

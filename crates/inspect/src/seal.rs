@@ -21,6 +21,7 @@ use lamella_types::{
 use super::{
     InspectError, LookupError, ends,
     held::{HeldSlots, HeldText},
+    stored,
     walk::Walk,
 };
 
@@ -181,15 +182,15 @@ impl<'a> Shipped<'a> {
                 finalized.slot
             ));
         }
-        Ok(Settled { header, state: self.state(&txn, root)? })
+        Ok(Settled { header, state: self.state(&txn, SlotRoot::new(slot, root))? })
     }
 
-    /// What of the chain is here, which says what of it can be sealed.
+    /// What of the chain is here with its states, which says what of it can be sealed.
     ///
     /// # Errors
     /// A damaged row, or the engine.
     pub fn held(&self) -> Result<Held, SealError> {
-        Ok(Held(ends::held_slots(&self.database.read()?)?))
+        Ok(Held(ends::held_states(&self.database.read()?)?))
     }
 
     /// Reads and encodes a segment below the finalized block. `go_on` is asked between transactions.
@@ -220,11 +221,11 @@ impl<'a> Shipped<'a> {
                 if block.key.slot == 0 {
                     continue;
                 }
-                let body = block_store::body(&txn, &block.key, &block.header)?;
+                let body = stored::body(&txn, &block.key, &block.header)?;
                 match diff(&txn, block.key)? {
                     Some(diff) => builder.push(&block.header, &body, PostState::Diff(&diff)),
                     None => {
-                        let state = self.state(&txn, block.key.root)?;
+                        let state = self.state(&txn, block.key)?;
                         builder.push(&block.header, &body, PostState::State(&state))
                     }
                 }
@@ -250,7 +251,7 @@ impl<'a> Shipped<'a> {
         // Genesis is the entry of its own segment.
         let root = if first.slot == 0 { first.root() } else { first.parent_root };
         let header = ends::named(txn, "entry", root)?;
-        let state = self.state(txn, root)?;
+        let state = self.state(txn, SlotRoot::new(header.slot, root))?;
         SegmentBuilder::new(network, index, Some((&header, &state))).map_err(failed)
     }
 
@@ -264,7 +265,9 @@ impl<'a> Shipped<'a> {
         Err(InspectError::Reorganized { slot: last.slot, finalized }.into())
     }
 
-    fn state(&self, txn: &ReadTxn<'_>, root: Root) -> Result<Arc<State>, SealError> {
+    fn state(&self, txn: &ReadTxn<'_>, key: SlotRoot) -> Result<Arc<State>, SealError> {
+        stored::check_state(txn, &key)?;
+        let root = key.root;
         let lost = || {
             SealError::NotSealable(format!(
                 "the state of block {root} is lost; run `lamella db verify`"

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use lamella_chain::{Chain, Persisted, SCHEMA_VERSION};
+use lamella_chain::{Chain, Persisted, PruneMode, SCHEMA_VERSION};
 use lamella_fork_choice::ForkChoice;
 use lamella_tables::{DatabaseStats, Read as _, ReadTxn, TableStats};
 use lamella_types::{Block, Checkpoint, Root, SignedBlock, Slot, State, ValidatorIndex};
@@ -168,9 +168,11 @@ pub struct DatabaseFacts {
     pub registry_root: Root,
     /// Name of the proof scheme.
     pub proof_scheme: String,
+    /// What is kept of states.
+    pub prune_mode: PruneMode,
     /// What can be served.
     pub servable: Servable,
-    /// Slots of which every block is here, with its state.
+    /// Slots of which every block is here.
     pub held: Vec<HeldSlots>,
     /// Sizes of the file, before this look at it.
     pub file: DatabaseStats,
@@ -255,6 +257,7 @@ impl Served {
             schema_version: SCHEMA_VERSION,
             registry_root: identity.registry_root,
             proof_scheme: identity.proof_scheme.clone(),
+            prune_mode: self.0.prune_mode(),
             servable: servable(&txn)?,
             held: held_slots(&txn)?,
             file,

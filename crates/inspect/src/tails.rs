@@ -13,7 +13,10 @@ use lamella_chain::{Chain, TailPosition};
 use lamella_tables::{Canonical, Headers, Read as _, ReadTxn, SlotRoot};
 use lamella_types::{Checkpoint, Root, SignedBlock, Slot, hash_tree_root, limits::SEGMENT_ROOTS};
 
-use super::error::{LookupError, contradiction};
+use super::{
+    error::{LookupError, contradiction},
+    stored,
+};
 
 /// Why the next object of a tail cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -209,5 +212,8 @@ fn checkpoint(key: &SlotRoot) -> Checkpoint {
 /// The block with its proof as it is stored: whoever imports it judges that.
 fn as_stored(txn: &ReadTxn<'_>, key: &SlotRoot) -> Result<SignedBlock, LookupError> {
     let lost = || contradiction::<Headers>(key, "the block is lost".to_owned());
+    if let Some(header) = block_store::header_at(txn, key)? {
+        stored::check_body(txn, key, &header)?;
+    }
     Ok(block_store::block_as_stored(txn, key)?.ok_or_else(lost)?)
 }

@@ -16,6 +16,7 @@ pub const MEANINGS: &[(&str, &str)] = &[
     ("C1", "the canonical index is the head's chain, complete"),
     ("L1", "the live tree is its root and all that descends from it"),
     ("P1", "proofs are missing only below the finalized floor"),
+    ("P3", "states are missing only below the floor of states"),
     ("F1", "head and checkpoints are what votes and blocks give"),
     ("I1", "the directory is of the chain that its states are of"),
     ("G1", "the sign guard can be read, as far as a directory can show"),

@@ -58,6 +58,7 @@ pub struct StorageMetrics {
     commit_seconds: HistogramVec,
     pruned_rows: IntCounterVec,
     signature_floor: IntGauge,
+    state_floor: IntGauge,
     pub(super) chain_slots_left: IntGauge,
     read_seconds: Histogram,
     corrupt_reads: IntCounter,
@@ -104,9 +105,13 @@ impl StorageMetrics {
                 "lean_storage_pruned_rows_total",
                 "Rows pruned by imports.",
                 "table",
-                &["Signatures", "live tree"],
+                &["Signatures", "live tree", "states"],
             ),
             signature_floor: gauge("signature_floor_slot", "Proofs below this slot may be pruned."),
+            state_floor: gauge(
+                "state_floor_slot",
+                "States below this slot are pruned; 0 if all are kept.",
+            ),
             chain_slots_left: gauge(
                 "chain_slots_left",
                 "Slots until no block can follow: states hold 2^18 slots of history.",
@@ -131,6 +136,10 @@ impl StorageMetrics {
         if let Ok(step) = &persisted.pruned_signatures {
             rows("Signatures").inc_by(step.deleted as u64);
             self.signature_floor.set(gauge(step.floor.key.slot));
+        }
+        if let Ok(step) = &persisted.pruned_states {
+            rows("states").inc_by(step.deleted);
+            self.state_floor.set(gauge(step.floor));
         }
     }
 

@@ -98,6 +98,15 @@ impl PreparedState {
     }
 }
 
+/// Deletes a block's state row, whether or not it can be read; says how many rows that were. Segments and registry stay.
+///
+/// # Errors
+/// When the engine fails.
+pub fn delete_state(txn: &mut WriteTxn<'_>, key: &SlotRoot) -> Result<u64, EngineError> {
+    let (diff, anchor) = (txn.delete::<Diffs>(key)?, txn.delete::<Anchors>(key)?);
+    Ok(u64::from(diff) + u64::from(anchor))
+}
+
 /// Upholds S4: segments and registry are stored with the first anchor that names them.
 fn put_parts(txn: &mut WriteTxn<'_>, state: &State) -> Result<(), EngineError> {
     for (index, segment) in (0..).zip(state.historical_block_hashes.segments()) {

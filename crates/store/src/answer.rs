@@ -97,9 +97,9 @@ pub enum Answer<T> {
         /// Slot of the oldest block.
         oldest: u64,
     },
-    /// The block's proof was pruned; the block itself is there.
+    /// The block's proof, body or state, whichever was asked for, was pruned; the block's header is there.
     Pruned {
-        /// The oldest slot from which on all proofs are kept.
+        /// The oldest slot from which on all of that kind are kept.
         kept_from: u64,
     },
     /// The block's proof came with a run that later votes prove, and nobody checked it; the block itself is there.
@@ -129,7 +129,9 @@ impl<T> Answer<T> {
             Err(LookupError::NotStored(NotStored::BeforeOldest { oldest, .. })) => {
                 Self::BeforeOldest { oldest }
             }
-            Err(LookupError::Pruned { floor, .. }) => Self::Pruned { kept_from: floor },
+            Err(LookupError::Pruned { floor, .. } | LookupError::PartPruned { floor, .. }) => {
+                Self::Pruned { kept_from: floor }
+            }
             Err(LookupError::Unchecked { .. }) => Self::Unchecked,
             Err(error) => return Err(error),
         })

@@ -122,7 +122,9 @@ impl From<PersistError> for ImportError {
             PersistError::State(error) => error.into(),
             PersistError::Read(error) => error.into(),
             // Of blocks below a checkpoint, which an import never writes.
-            history @ PersistError::NotHistory { .. } => Self::WrongState(history.to_string()),
+            history @ (PersistError::NotHistory { .. } | PersistError::StatesPruned) => {
+                Self::WrongState(history.to_string())
+            }
         }
     }
 }

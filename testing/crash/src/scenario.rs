@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use lamella::import::{Imported, Importer};
 use lamella_benches::{BlockSource, Finality, SMALL, blocks::child, registry};
-use lamella_chain::{Bootstrap, Chain, Settings};
+use lamella_chain::{Bootstrap, Chain, PruneMode, Settings};
 use lamella_tables::{Durability, DutyKey, KeyKind};
 use lamella_types::{
     Block, MultiMessageAggregate, ProofBytes, SignedBlock, Slot, State, genesis_state,
@@ -44,6 +44,8 @@ pub enum Step {
     Batch(Vec<SignedBlock>),
     /// Reserves a slot for some keys.
     Reserve(Slot),
+    /// Keeps fewer states from the next import on.
+    Keep(PruneMode),
     /// Ships the next segment into the folder beside the database.
     Ship,
     /// Fetches the next blocks of what is missing below the directory's first, in one transaction.
@@ -97,6 +99,7 @@ pub const NAMES: &[&str] = &[
     "batch",
     "reorg",
     "prune",
+    "prune-states",
     "anchor",
     "growth",
     "lazy",
@@ -147,6 +150,7 @@ impl Scenario {
                 settings.prune_rows_max = 2;
                 (chain.singles(16), Some(4))
             }
+            "prune-states" => chain.pruned(),
             "anchor" => (chain.anchor(), Some(5)),
             "growth" => {
                 let blocks = chain.take(16, LARGE_PROOF_BYTES);
@@ -254,13 +258,17 @@ impl Said {
 fn take(chain: &Chain, importer: &Importer, step: &Step) -> Result<(), String> {
     match step {
         Step::Import(block) => match importer.import(SignedBlock::clone(block)) {
-            Ok(Imported::New(new)) => new.persisted.pruned_signatures.map(drop).map_err(text),
+            Ok(Imported::New(new)) => {
+                new.persisted.pruned_signatures.map(drop).map_err(text)?;
+                new.persisted.pruned_states.map(drop).map_err(text)
+            }
             Ok(Imported::Known(root)) => Err(format!("{root} is known")),
             Err(error) => Err(error.to_string()),
         },
         Step::Batch(blocks) => {
             importer.import_batch(blocks.clone()).map_err(text)?.map(drop).ok_or("all known".into())
         }
+        Step::Keep(mode) => chain.set_prune_mode(*mode).map_err(text),
         Step::Fetch => archiving::fetch(chain),
         Step::Ship => archiving::ship(chain, &archiving::beside(chain.database().path())),
         Step::Two(block) => {
@@ -360,6 +368,16 @@ impl Blocks {
         steps.extend(self.segment(2_046, SETTLED_BLOCKS[1]));
         let recorded_from = steps.len();
         steps.extend([Step::Ship, Step::Ship]);
+        (steps, Some(recorded_from))
+    }
+
+    /// The chain of [`Self::shipped`], whose first segment's states go with the first import after the mode was chosen.
+    fn pruned(&mut self) -> (Vec<Step>, Option<usize>) {
+        let mut steps = self.segment(1_022, SETTLED_BLOCKS[0]);
+        steps.extend(self.segment(2_046, SETTLED_BLOCKS[1]));
+        let recorded_from = steps.len();
+        steps.push(Step::Keep(PruneMode::States(0)));
+        steps.extend(self.singles(3));
         (steps, Some(recorded_from))
     }
 

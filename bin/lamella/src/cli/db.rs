@@ -7,6 +7,7 @@ mod diff;
 mod error;
 mod export;
 mod migrate;
+mod prune;
 mod repair;
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use indicatif::{ProgressBar, ProgressStyle};
-use lamella_chain::{Progress, Report, migrate::Migration, repair::Mode};
+use lamella_chain::{Progress, PruneMode, Report, migrate::Migration, repair::Mode};
 use lamella_inspect::{
     self as inspect,
     block_id::BlockId,
@@ -38,7 +39,7 @@ pub(super) use error::{ExitCode, of_inspect, of_open, of_read, of_state};
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
-Everything here but clean, compact, migrate, derive and repair only reads, and works beside a running node. What it may create is
+Everything here but clean, compact, migrate, derive, prune and repair only reads, and works beside a running node. What it may create is
 the engine's table of readers: an empty .lck file in db where there is none, or, on a full disk,
 a file in /dev/shm or TMPDIR while the command runs. A database whose --lazy-commits node was
 killed is recovered first, if no node holds it.
@@ -84,7 +85,7 @@ enum DbCommand {
     Stats,
     /// Check every invariant that a directory can show: each row is read, each state reconstructed and hashed.
     ///
-    /// E1 is checked by a walk over the pages of the file. S1 to S4, C1, L1, P1 and I1 are checked whole, and that every
+    /// E1 is checked by a walk over the pages of the file. S1 to S4, C1, L1, P1, P3 and I1 are checked whole, and that every
     /// row has its block. F1 is checked as far as votes go that are stored: a vote that is gone, or an older one put
     /// back, shows only if the head moves. G1, that no key signs twice for one slot, is a promise about what left the
     /// process: here every row of the sign guard must be undamaged and of a validator that there is; an older one put
@@ -192,6 +193,28 @@ enum DbCommand {
     /// A start does so by itself where it finds such a row damaged, lost or at odds, but it looks at the newest blocks
     /// only; `verify` looks at all. No node may run. One commit; what does not follow is never touched.
     Derive,
+    /// Choose which states and bodies are kept, and delete the others. Says what it would do; --apply does it.
+    ///
+    /// The mode is written into the directory, and a node that runs on it keeps to it. `archive` keeps every state, for ever;
+    /// `states:N` at least those of the last N slots before the finalized one, from a multiple of 1,024 slots on, and always
+    /// what fork choice needs: 1,024 slots and more. `light` keeps those, the bodies and proofs of the same slots, and of all
+    /// before only headers and history. So every root can still be proven. A mode can be changed again; what is gone stays gone, and is answered as pruned.
+    ///
+    /// No node may run. It can be stopped or killed at any instant: the same command goes on, and so does a node. It needs
+    /// no room on the disk but what opening needs. The rows lie among those of headers and bodies, so the room is given back by `lamella db compact`.
+    Prune {
+        /// archive, states:N or light [default: the mode that the directory has].
+        #[arg(long, value_name = "MODE")]
+        mode: Option<PruneMode>,
+        /// Also drop the blocks of forks that are this many slots and more below the finalized one, with all their rows.
+        ///
+        /// Never what fork choice has or what a block that stays descends from. They are unknown then, as if they had never come.
+        #[arg(long, value_name = "SLOTS")]
+        drop_forks: Option<u64>,
+        /// Delete them.
+        #[arg(long)]
+        apply: bool,
+    },
     /// Make damaged and lost rows again, as far as they can be proven. Says what it would do; --apply does it.
     ///
     /// Slots, Canonical and the head follow from headers and votes; diffs, anchors and most headers from a block's body and
@@ -286,6 +309,9 @@ impl DbArgs {
             DbCommand::Clean { delete } => clean::run(dir, delete, json),
             DbCommand::Diff { first, second, limit } => diff::run(&first, &second, limit, json),
             DbCommand::Derive => derive::run(dir, json),
+            DbCommand::Prune { mode, drop_forks, apply } => {
+                prune::run(dir, mode, drop_forks, apply, json)
+            }
             DbCommand::Repair { from, apply } => {
                 let mode = if apply { Mode::Apply } else { Mode::DryRun };
                 repair::run(dir, from.as_deref(), mode, json)

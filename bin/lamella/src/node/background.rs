@@ -98,6 +98,9 @@ impl Owner<'_> {
         if *missing_slots == 0 || config.history.is_empty() {
             return Ok(None);
         }
+        if !chain.takes_history() {
+            return Err(NodeError::HistoryPruned);
+        }
         let started = Historian::start(chain, config.history.clone(), facts, metrics);
         started.map(Some).map_err(NodeError::Historian)
     }

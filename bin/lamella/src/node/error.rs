@@ -46,6 +46,12 @@ pub enum NodeError {
     #[cfg(feature = "archive")]
     #[error("cannot start the thread that archives: {0}")]
     Archiver(io::Error),
+    /// History is to be fetched into a directory that does not keep all states.
+    #[cfg(feature = "archive")]
+    #[error(
+        "--history: states of this directory are pruned, or were; history comes only into one that keeps all. Leave --history out, or begin another --data-dir"
+    )]
+    HistoryPruned,
     /// The threads that fetch history cannot be started.
     #[cfg(feature = "archive")]
     #[error("cannot start the threads that fetch history: {0}")]

@@ -62,6 +62,10 @@ impl BlockSource for ChainSource {
                 Err(LookupError::Pruned { floor, .. }) => {
                     Ok(SourceBlock::Pruned(format!("proofs below slot {floor} are pruned")))
                 }
+                Err(LookupError::PartPruned { part, floor, .. }) => {
+                    let parts = part.all();
+                    Ok(SourceBlock::Pruned(format!("{parts} below slot {floor} are pruned")))
+                }
                 Err(LookupError::Unchecked { slot, .. }) => {
                     Ok(SourceBlock::Pruned(format!("the proof at slot {slot} was not checked yet")))
                 }
@@ -144,6 +148,7 @@ impl Listener for Ear {
 
 #[cfg(test)]
 mod tests {
+    use lamella_block_store::Extent;
     use lamella_chain::{Bootstrap, Settings};
     use lamella_state_transition::compute_post_state;
     use lamella_tables::{Canonical, Key as _, Slots, Table as _};
@@ -174,6 +179,21 @@ mod tests {
             importer.import(SignedBlock { block, ..SignedBlock::default() }).unwrap();
         }
         (ChainSource { chain, node: Inbox::default().sender() }, roots)
+    }
+
+    #[test]
+    fn a_peer_is_told_that_a_block_was_pruned_and_not_that_there_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, roots) = source(directory.path());
+        let mut txn = source.chain.database().write_raw().unwrap();
+        let mut extent = Extent::read(&txn).unwrap();
+        assert!(extent.raise_bodies_floor(5, 5));
+        extent.put(&mut txn).unwrap();
+        txn.commit().unwrap();
+        // The bodies here are empty, and are no rows; the proofs went with them.
+        let said = SourceBlock::Pruned("proofs below slot 5 are pruned".to_owned());
+        assert_eq!(source.block(&roots[2]), Ok(said));
+        assert!(matches!(source.block(&roots[3]), Ok(SourceBlock::Found(_))));
     }
 
     /// Symptom: a node that had lost a row of an index gave its peers a range with a hole in it, as if it were whole.

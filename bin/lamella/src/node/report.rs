@@ -106,6 +106,13 @@ fn consequences(persisted: &Persisted) {
     if let Err(error) = &persisted.pruned_signatures {
         warn!(%error, "Signatures are not pruned");
     }
+    match &persisted.pruned_states {
+        Ok(step) if step.deleted > 0 && !step.more => {
+            info!(states_from_slot = step.floor, "States are pruned");
+        }
+        Ok(_) => {}
+        Err(error) => warn!(%error, "States are not pruned"),
+    }
     checkpoints(&persisted.before, &persisted.after);
 }
 

@@ -4,9 +4,9 @@
 //! a segment more than the archive was confirmed to hold, reads that in short transactions as any reader does, and asks the
 //! store while no transaction is open. After each commit a bell is rung, and what no segment holds yet goes into the next
 //! object of the tail, one a slot at most unless there is a whole object's worth. The database is the queue of both. A store
-//! that fails stops the cursor and nothing else: it is counted, said, and tried again, ever less often. History does not go
-//! from the database, so nothing is lost by waiting; block proofs do, and those that the archive lacks can be held there, up to
-//! a limit.
+//! that fails stops the cursor and nothing else: it is counted, said, and tried again, ever less often. Blocks do not go
+//! from the database, so nothing is lost by waiting; states may (`lamella db prune`), and block proofs do: the states that the
+//! archive lacks are held, and its proofs can be, up to a limit.
 
 use std::{
     io,
@@ -95,10 +95,12 @@ impl Shipper {
         let (stop, bell) = (Interrupt::default(), Bell::default());
         let mut writer = WriterId([0; 8]);
         getrandom::fill(&mut writer.0).map_err(io::Error::other)?;
+        // Before the first import prunes; what the archive has is asked for later.
+        let known = chain.read().ok().and_then(|txn| confirmed(&txn, &address).ok());
+        let known = known.unwrap_or_default();
+        hold_states(chain, &known);
         if ships.is_required {
-            // Before the first import prunes; what the archive has is asked for later.
-            let known = chain.read().ok().and_then(|txn| confirmed(&txn, &address).ok());
-            hold(chain, &known.unwrap_or_default());
+            hold(chain, &known);
         }
         // It keeps no database open that the node has closed.
         let chain = Arc::downgrade(chain);
@@ -165,6 +167,11 @@ fn confirmed(txn: &ReadTxn<'_>, address: &str) -> Result<Archived, ReadError> {
     let none = Archived { address: address.to_owned(), ..Archived::default() };
     let found = Archived::read(txn)?;
     Ok(found.filter(|archived| archived.address == address).unwrap_or(none))
+}
+
+/// Holds the states that the archive's next segment is made of: its own, and the one that it begins with.
+fn hold_states(chain: &Chain, archived: &Archived) {
+    chain.hold_states_from((archived.segments * SEGMENT_ROOTS as u64).saturating_sub(1));
 }
 
 /// Holds the proofs that the archive lacks.
@@ -247,6 +254,7 @@ impl Shipping {
                 let what = format!("what was confirmed cannot be kept: {error}");
                 ShippingError::NotShippable { what }
             })?;
+            hold_states(chain, archived);
             self.metrics.archive.observe(sealable, archived.segments, archived.proofs);
             Ok(())
         };
@@ -316,6 +324,10 @@ impl Shipping {
 
     /// Says what is held for the archive beyond the window, and what is lost of it.
     fn say_held(&self, chain: &Chain) {
+        let states = chain.held_states();
+        if states > 0 {
+            warn!(states, "States beyond their mode are kept until the archive has them");
+        }
         let held = chain.held_proofs();
         self.metrics.archive.observe_held(held.slots);
         match held {

@@ -7,7 +7,7 @@ use std::{
 
 use lamella_block_store::Extent;
 use lamella_tables::{
-    EngineError, Headers, Meta, MetaName, Read as _, SlotRoot, Slots, Table as _,
+    EngineError, Headers, Meta, MetaName, Read as _, ReadTxn, SlotRoot, Slots, Table as _,
 };
 use lamella_types::Slot;
 
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     error::ChainOpenError,
+    kept::{self, Pruning},
     meta::{ForkChoiceRow, META_NAMES, block_count},
 };
 
@@ -38,9 +39,15 @@ impl Check<'_> {
         self.report.check("F1", row != Some(None), || "Meta has no fork choice row".to_owned());
         if let Some(extent) = self.report.check_read("P1", Extent::read(&txn))? {
             // S2 finds the state of each block, so from no later slot on are there states.
+            let floor = extent.states_floor();
+            self.check_floor(&txn, &extent, row.flatten())?;
             for range in extent.ranges() {
                 let (oldest, states_from) = (range.oldest, range.states_from);
-                self.report.check("S2", states_from == oldest.slot, || {
+                let is_all = states_from == oldest.slot;
+                let is_pruned = states_from > oldest.slot
+                    && states_from == floor
+                    && floor == kept::whole_anchor(floor);
+                self.report.check("S2", is_all || is_pruned, || {
                     format!(
                         "the extent has states from slot {states_from} on, blocks from {oldest}"
                     )
@@ -63,15 +70,51 @@ impl Check<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// P3: what was pruned was finalized, is of no live block, and a mode says so.
+    fn check_floor(
+        &mut self,
+        txn: &ReadTxn<'_>,
+        extent: &Extent,
+        row: Option<ForkChoiceRow>,
+    ) -> Result<(), EngineError> {
+        let (floor, bodies) = (extent.states_floor(), extent.bodies_floor());
+        let proofs = extent.newest().proofs.key;
+        self.report.check("P3", bodies <= floor && SlotRoot::first_of(bodies) <= proofs, || {
+            format!("bodies are pruned below slot {bodies}, states below slot {floor}, proofs below {proofs}")
+        });
+        let Some(pruning) = self.report.check_read("P3", Pruning::read(txn))? else {
+            return Ok(());
+        };
+        let swept = pruning.swept;
+        self.report.check("P3", swept <= SlotRoot::first_of(floor), || {
+            format!("states were deleted up to {swept}, the floor of states is slot {floor}")
+        });
+        let is_said = floor == 0 || txn.has::<Meta>(&MetaName::new(Pruning::NAME))?;
+        self.report.check("P3", is_said, || {
+            format!(
+                "states are pruned below slot {floor}, and no row says how far they were deleted"
+            )
+        });
+        // A missing row is a finding already.
+        let root = row.map_or(floor, |row| row.tree_root.slot);
+        self.report.check("P3", floor <= root, || {
+            format!(
+                "the floor of states is slot {floor}, above the live tree's root at slot {root}"
+            )
+        });
+        (self.swept, self.bodies_swept) = (swept, swept.min(SlotRoot::first_of(bodies)));
+        Ok(())
+    }
+
     /// S1, S2 and S3, in slot order, in lanes: blocks of different anchors have nothing to do with each other.
     pub(super) fn check_blocks(&mut self) -> Stage {
         let total = self.rows_of("Headers")?;
         let lane = |_| Lane::new(self.database, self.identity.clone(), self.chunk_time_max);
         let mut lanes: Vec<Lane<'_>> = (0..self.lanes).map(lane).collect();
-        let (mut done, mut next) = (0, Some(0));
+        let (mut done, mut next) = (0, Some(self.blocks.start));
         while let Some(from) = next {
             let shards: Vec<Range<Slot>> = self.shards(from, lanes.len())?;
-            next = shards.last().map(|last| last.end);
+            next = shards.last().map(|last| last.end).filter(|next| *next < self.blocks.end);
             for checked in check_all(&mut lanes, shards) {
                 let (rows, report) = checked?;
                 done += rows;

@@ -16,14 +16,18 @@ mod parts;
 mod tests;
 
 use std::{
-    collections::BTreeMap, fmt, num::NonZero, ops::ControlFlow, thread::available_parallelism,
+    collections::BTreeMap,
+    fmt,
+    num::NonZero,
+    ops::{ControlFlow, Range},
+    thread::available_parallelism,
     time::Duration,
 };
 
 use lamella_tables::{
-    Canonical, Damage, DatabaseView, EngineError, ReadError, ReadTxn, Slots, Table as _,
+    Canonical, Damage, DatabaseView, EngineError, ReadError, ReadTxn, SlotRoot, Slots, Table as _,
 };
-use lamella_types::SEGMENT_ROOTS;
+use lamella_types::{SEGMENT_ROOTS, Slot};
 
 use crate::{error::ChainOpenError, identity::Identity};
 
@@ -211,20 +215,7 @@ pub(crate) fn check(
     lanes: usize,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report, EngineError> {
-    let (report, identity) = (Report::default(), None);
-    let (chunk_time_max, page_walk_time_max) = (CHUNK_TIME_MAX, PAGE_WALK_TIME_MAX);
-    let mut check = Check {
-        database,
-        report,
-        read_identity,
-        lanes,
-        identity,
-        is_of_another_schema: false,
-        progress,
-        chunk_time_max,
-        page_walk_time_max,
-    };
-    let stages = [
+    Check::new(database, read_identity, lanes, progress).run([
         Check::check_pages,
         Check::check_meta,
         Check::check_blocks,
@@ -234,18 +225,25 @@ pub(crate) fn check(
         Check::check_signatures,
         Check::check_head,
         Check::check_sign_guard,
-    ];
-    for stage in stages {
-        if stage(&mut check)?.is_break() {
-            check.report.stopped = true;
-            break;
-        }
-        // Its rows are sound, and read as ours they would not seem so.
-        if check.is_of_another_schema {
-            break;
-        }
-    }
-    Ok(check.report)
+    ])
+}
+
+/// What pruning states up to a floor could have broken: what the directory says of itself, the states of the first segment
+/// that is kept, rows that are left below, the head.
+pub(crate) fn check_kept(
+    database: &DatabaseView,
+    floor: Slot,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, EngineError> {
+    let mut check = Check::new(database, |txn| Identity::read(txn), 1, progress);
+    check.blocks = floor..floor.saturating_add(SHARD_SLOTS);
+    check.run([
+        Check::check_meta,
+        Check::check_blocks,
+        Check::check_loose_rows,
+        Check::check_content_addressed,
+        Check::check_head,
+    ])
 }
 
 /// How a directory says what it holds.
@@ -265,6 +263,53 @@ pub(crate) struct Check<'a> {
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     chunk_time_max: Duration,
     page_walk_time_max: Duration,
+    /// Below this key there are no state rows, as `check_meta` read it. A node beside only raises it.
+    swept: SlotRoot,
+    /// Below this key there are no rows of bodies.
+    bodies_swept: SlotRoot,
+    /// Slots whose blocks are checked: all, as a rule.
+    blocks: Range<Slot>,
+}
+
+impl<'a> Check<'a> {
+    fn new(
+        database: &'a DatabaseView,
+        read_identity: ReadIdentity,
+        lanes: usize,
+        progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Self {
+        Self {
+            database,
+            report: Report::default(),
+            read_identity,
+            lanes,
+            identity: None,
+            is_of_another_schema: false,
+            progress,
+            chunk_time_max: CHUNK_TIME_MAX,
+            page_walk_time_max: PAGE_WALK_TIME_MAX,
+            swept: SlotRoot::first_of(0),
+            bodies_swept: SlotRoot::first_of(0),
+            blocks: 0..Slot::MAX,
+        }
+    }
+
+    fn run<const N: usize>(
+        mut self,
+        stages: [fn(&mut Self) -> Stage; N],
+    ) -> Result<Report, EngineError> {
+        for stage in stages {
+            if stage(&mut self)?.is_break() {
+                self.report.stopped = true;
+                break;
+            }
+            // Its rows are sound, and read as ours they would not seem so.
+            if self.is_of_another_schema {
+                break;
+            }
+        }
+        Ok(self.report)
+    }
 }
 
 /// Whether to go on with the next stage.

@@ -8,7 +8,7 @@ use lamella_tables::{
     Anchors, Bodies, Diffs, DutyKey, EngineError, Headers, History, KeyKind, Read as _, ReadError,
     ReadTxn, Registries, SegmentKey, SignGuard, Signatures, SlotRoot, Slots, Table,
 };
-use lamella_types::Root;
+use lamella_types::{Root, SEGMENT_ROOTS};
 
 use super::{Check, Progress, Stage};
 
@@ -70,6 +70,16 @@ impl Check<'_> {
             check.report.check("S1", stored, || {
                 format!("{} holds a row of {key}, which is no block", T::NAME)
             });
+            let swept = match T::NAME {
+                Anchors::NAME | Diffs::NAME => Some(check.swept),
+                Bodies::NAME => Some(check.bodies_swept),
+                _ => None,
+            };
+            if let Some(swept) = swept {
+                check.report.check("P3", key >= swept, || {
+                    format!("{} holds a row of {key}, which was deleted up to {swept}", T::NAME)
+                });
+            }
             Ok(())
         })
     }
@@ -78,12 +88,15 @@ impl Check<'_> {
     /// theirs, S3 has shown.
     pub(super) fn check_content_addressed(&mut self) -> Stage {
         let first = SegmentKey { index: 0, root: Root::ZERO };
+        // Of branches whose anchors were pruned, segments stay: they prove roots.
+        let kept = self.swept.slot / SEGMENT_ROOTS as u64;
         let mut named = Named::default();
         let history = self.walk::<History>("history", "S4", first, |check, txn, key, _| {
-            if !named.segments.contains(&key) {
+            if !named.segments.contains(&key) && u64::from(key.index) >= kept {
                 named = Named::by_anchors(txn)?;
             }
-            check.report.check("S4", named.segments.contains(&key), || {
+            let is_below = u64::from(key.index) < kept;
+            check.report.check("S4", is_below || named.segments.contains(&key), || {
                 format!("History holds segment {key}, which no readable anchor names")
             });
             Ok(())

@@ -22,17 +22,8 @@ fn within<T>(
     check: impl FnOnce(&mut Check<'_>) -> T,
 ) -> (T, Report) {
     let time_max = Duration::ZERO;
-    let mut bounded = Check {
-        database,
-        report: Report::default(),
-        read_identity: |txn| Identity::read(txn),
-        lanes: 1,
-        identity: None,
-        is_of_another_schema: false,
-        progress,
-        chunk_time_max: time_max,
-        page_walk_time_max: time_max,
-    };
+    let bounded = Check::new(database, |txn| Identity::read(txn), 1, progress);
+    let mut bounded = Check { chunk_time_max: time_max, page_walk_time_max: time_max, ..bounded };
     let outcome = check(&mut bounded);
     (outcome, bounded.report)
 }

@@ -99,11 +99,13 @@ fn root_below(
     from: SlotRoot,
     finalized_slot: Slot,
 ) -> Result<SlotRoot, ChainOpenError> {
+    // Upholds P3: nothing that lost its state is of the live tree.
+    let floor = readable(Extent::read(txn))?.map_or(0, |extent| extent.states_floor());
     let mut at = from;
     while at.slot.saturating_add(TREE_LAG_SLOTS) > finalized_slot {
         match parent(txn, at)? {
-            Some(parent) => at = parent,
-            None => break,
+            Some(parent) if parent.slot >= floor => at = parent,
+            _ => break,
         }
     }
     Ok(at)

@@ -121,6 +121,11 @@ impl Work<'_, '_> {
             }
             return Ok(());
         }
+        let extent = look(Extent::find(&self.txn))?.sound();
+        if extent.is_some_and(|extent| key.slot < extent.bodies_floor()) {
+            // Upholds P3: what was pruned is not lost.
+            return Ok(());
+        }
         let Look::Bad(from) = look(block_store::body(&self.txn, &key, header).map(Some))? else {
             return Ok(());
         };
@@ -138,6 +143,11 @@ impl Work<'_, '_> {
     }
 
     fn state_row(&mut self, key: SlotRoot, header: &BlockHeader) -> Result<(), EngineError> {
+        let extent = look(Extent::find(&self.txn))?.sound();
+        if extent.is_some_and(|extent| key.slot < extent.states_floor()) {
+            // Upholds P3: what was pruned is not lost.
+            return Ok(());
+        }
         let one = self.txn.has::<Anchors>(&key)? != self.txn.has::<Diffs>(&key)?;
         let state = readable(self.shared.states.state(&self.txn, &key.root))?.flatten();
         if one && state.is_some() {

@@ -11,7 +11,7 @@ use lamella_tables::{
 use lamella_types::{Root, Segment, Slot, limits::SEGMENT_ROOTS, root::ROOT_BYTES};
 
 use super::{Look, To, Work, look};
-use crate::{archived::Archived, meta::ForkChoiceRow};
+use crate::{archived::Archived, kept::Pruning, meta::ForkChoiceRow};
 
 const SEGMENT_SLOTS: u64 = SEGMENT_ROOTS as u64;
 
@@ -120,6 +120,11 @@ impl Work<'_, '_> {
     pub(super) fn meta(&mut self) -> Result<(), EngineError> {
         self.extent()?;
         self.unchecked()?;
+        if let Look::Bad(from) = look(Pruning::read(&self.txn).map(Some))? {
+            let name = MetaName::new(Pruning::NAME);
+            let why = format!("{from}; `lamella db prune --mode` with --apply says the mode anew");
+            self.cannot::<Meta>(&name, why);
+        }
         // A claim about another place, which the next shipping finds out again.
         if look(Archived::read(&self.txn).map(Some))?.sound().is_none() {
             let name = MetaName::new(Archived::NAME);
@@ -148,6 +153,10 @@ impl Work<'_, '_> {
             self.cannot::<Meta>(&name, why);
             return Ok(());
         };
+        if look(Pruning::read(&self.txn).map(Some))?.sound() != Some(Pruning::default()) {
+            self.cannot::<Meta>(&name, format!("{from}; how far states were pruned does not show"));
+            return Ok(());
+        }
         let mut extent = Extent::begin(oldest, header.parent_root);
         let proof = self.txn.scan_keys::<Signatures>(SlotRoot::first_of(0))?.next();
         let proof = proof.and_then(Result::ok);

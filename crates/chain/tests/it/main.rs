@@ -121,7 +121,7 @@ fn an_extent_that_says_another_first_state_is_a_finding() {
     let report = verify(&view, &mut |_| ControlFlow::Continue(())).unwrap();
     let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     let text = "the extent has states from slot 9 on, blocks from slot 0";
-    assert!(findings.len() == 1 && findings[0].contains(text), "{findings:?}");
+    assert!(findings.iter().any(|finding| finding.contains(text)), "{findings:?}");
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub fn remote(api: SocketAddr) -> Remote {
 }
 
 /// An object as the node serves it: status and body.
-fn get(api: SocketAddr, path: &str) -> (String, Vec<u8>) {
+pub fn get(api: SocketAddr, path: &str) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(api).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();

@@ -20,6 +20,8 @@ mod moto;
 mod node;
 mod processes;
 mod proofs;
+mod prune;
+mod pruned_answers;
 mod repair;
 mod restore;
 mod restore_tail;

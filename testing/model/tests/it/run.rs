@@ -8,7 +8,7 @@ use std::{
 
 use lamella::import::{ImportError, Imported, Importer};
 use lamella_chain::{
-    Bootstrap, Chain, ForkChoiceRow, Identity, PRUNED_NODES_MAX, Persisted, Settings,
+    Bootstrap, Chain, ForkChoiceRow, Identity, PRUNED_NODES_MAX, Persisted, PruneMode, Settings,
 };
 use lamella_tables::{Durability, SlotRoot, TABLES};
 use lamella_types::{RejectionReason, Root, SignedBlock, hash_tree_root};
@@ -36,6 +36,8 @@ pub struct Figures {
     pub pruned_proofs: u64,
     pub full_prune_steps: u64,
     pub anchors: u64,
+    pub pruned_states: u64,
+    pub pruned_bodies: u64,
     pub slots: u64,
 }
 
@@ -54,6 +56,8 @@ impl Figures {
         self.pruned_proofs += other.pruned_proofs;
         self.full_prune_steps += other.full_prune_steps;
         self.anchors += other.anchors;
+        self.pruned_states += other.pruned_states;
+        self.pruned_bodies += other.pruned_bodies;
         self.slots += other.slots;
     }
 }
@@ -75,6 +79,12 @@ pub struct Run {
     /// Blocks whose proof must be there.
     pub proofs: BTreeSet<Root>,
     pub floor: SlotRoot,
+    /// What is kept of states and bodies.
+    pub mode: PruneMode,
+    /// Below this slot there are no states.
+    pub states_floor: u64,
+    /// Below this slot there are no bodies.
+    pub bodies_floor: u64,
     pub voting: Voting,
     pub figures: Figures,
     /// The step under way.
@@ -103,7 +113,19 @@ impl Run {
         if random.percent(25) {
             blocks = checkpoint(&mut random, blocks);
         }
-        Self::begin(random, settings, blocks)
+        let mut run = Self::begin(random, settings, blocks);
+        match seed % 4 {
+            1 => run.keep(PruneMode::States(seed % 3 * 700)),
+            3 => run.keep(PruneMode::Light),
+            _ => {}
+        }
+        run
+    }
+
+    /// Another mode of pruning from the next import on.
+    pub fn keep(&mut self, mode: PruneMode) {
+        self.chain().set_prune_mode(mode).unwrap();
+        self.mode = mode;
     }
 
     pub fn begin(random: Random, settings: Settings, blocks: Blocks) -> Self {
@@ -128,6 +150,9 @@ impl Run {
             durable: (Pool::new(), Pool::new()),
             proofs: BTreeSet::from([root]),
             floor: SlotRoot::first_of(0),
+            mode: PruneMode::Archive,
+            states_floor: 0,
+            bodies_floor: 0,
             voting: Voting { participation: 90, votes_max: 3 },
             figures: Figures::default(),
             doing: "begin",
@@ -227,6 +252,9 @@ impl Run {
         self.moved(&before);
         let deleted = self.prune_proofs();
         assert_eq!(persisted.pruned_signatures.as_ref().unwrap().deleted, deleted);
+        self.prune_states();
+        let step = persisted.pruned_states.as_ref().unwrap();
+        assert!(self.mode == PruneMode::Archive || step.floor == self.states_floor, "{step:?}");
     }
 
     fn is_anchor(&self, root: &Root) -> bool {
@@ -268,6 +296,29 @@ impl Run {
         self.figures.full_prune_steps += u64::from(next.is_some());
         self.figures.pruned_proofs += deleted as u64;
         deleted
+    }
+
+    /// Whole segments that finality and the tree's root have passed.
+    fn prune_states(&mut self) {
+        let finalized = self.naive.finalized.slot;
+        let wanted = match self.mode {
+            PruneMode::Archive => return,
+            PruneMode::States(slots) => finalized.saturating_sub(slots),
+            PruneMode::Light => finalized,
+        };
+        let root = self.naive.blocks[&self.naive.tree_root].slot;
+        let floor = wanted.min(root) / 1024 * 1024;
+        // A floor that the directory's first block has passed says nothing.
+        if floor > self.states_floor.max(self.blocks.get(&self.blocks.bootstrap).summary.slot) {
+            self.states_floor = floor;
+        }
+        let floor = floor.min(self.states_floor);
+        if self.mode == PruneMode::Light && floor > self.bodies_floor {
+            self.bodies_floor = floor;
+            self.floor = self.floor.max(SlotRoot::first_of(floor));
+            let blocks = &self.blocks;
+            self.proofs.retain(|root| blocks.get(root).summary.slot >= floor);
+        }
     }
 
     /// Closes the directory and goes on with it. The view must be the one that was stored.

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use lamella_chain::{
     ChainOpenError, copy::CopyError, leftovers::LeftoverError, migrate::MigrateError,
-    repair::RepairError,
+    prune::PruneError, repair::RepairError,
 };
 use lamella_inspect::{InspectError, LookupError};
 use lamella_state_store::StateReadError;
@@ -45,6 +45,9 @@ pub enum DbError {
     /// Leftovers cannot be looked at, or deleted.
     #[error(transparent)]
     Leftovers(#[from] LeftoverError),
+    /// The database was not pruned, or not to the end.
+    #[error(transparent)]
+    Prune(#[from] PruneError),
     /// Two databases are not the same.
     #[error("{count} rows differ")]
     Differ {
@@ -111,6 +114,7 @@ impl DbError {
             Self::Inspect(error) => of_inspect(error),
             Self::Migrate(error) => of_migrate(error),
             Self::Copy(error) => of_copy(error),
+            Self::Prune(error) => of_prune(error),
             Self::Stopped => ExitCode::Stopped,
             Self::Repair(RepairError::Open(error)) => of_open(error),
             Self::Repair(RepairError::Engine(error)) => of_engine(error),
@@ -151,6 +155,15 @@ const fn of_migrate(error: &MigrateError) -> ExitCode {
     }
 }
 
+const fn of_prune(error: &PruneError) -> ExitCode {
+    match error {
+        PruneError::Stopped => ExitCode::Stopped,
+        PruneError::Findings { .. } => ExitCode::Damaged,
+        PruneError::Read(error) => of_read(error),
+        PruneError::Chain(error) => of_open(error),
+    }
+}
+
 const fn of_copy(error: &CopyError) -> ExitCode {
     match error {
         CopyError::Stopped => ExitCode::Stopped,
@@ -165,7 +178,9 @@ const fn of_copy(error: &CopyError) -> ExitCode {
 const fn of_lookup(error: &LookupError) -> ExitCode {
     match error {
         LookupError::NotStored(_) => ExitCode::NotStored,
-        LookupError::Pruned { .. } | LookupError::Unchecked { .. } => ExitCode::Pruned,
+        LookupError::Pruned { .. }
+        | LookupError::PartPruned { .. }
+        | LookupError::Unchecked { .. } => ExitCode::Pruned,
         LookupError::Read(error) => of_read(error),
         LookupError::State(_) => ExitCode::Damaged,
     }
