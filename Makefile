@@ -49,14 +49,10 @@ planted: ## Plant faults into a copy of the product, and say which law of the si
 	cargo test -p lamella-testing-sim --test it sow -- --ignored
 	cargo test --manifest-path target/planted/Cargo.toml --target-dir target/planted/target -p lamella-testing-sim --test it every_fault -- --ignored --nocapture
 
-torture: ## Ship and restore the longest chain, live through a stall, rot a data file; then judge crash images and simulate networks, new seeds each time, for HOURS=8; SEED repeats from one on
+torture: ## Ship and restore the longest chain, live through a stall; then for HOURS=8 (or 0.1) judge crash images, kill, simulate networks and rot a data file; SEED repeats from one on
 	@sh .ci/deps test
 	$(RELEASE_CARGO) test --release -p lamella-testing-long-chain -p lamella-testing-sizes -- --ignored --nocapture
-	LAMELLA_CRASH_HOURS=$(HOURS) $(RELEASE_CARGO) test --release -p lamella-testing-crash --test crash every_byte_of_the_file_rots -- --ignored --nocapture
-	@export LAMELLA_CRASH_HOURS=$(HOURS) LAMELLA_CRASH_SEED=$(SEED); \
-	$(RELEASE_CARGO) test --release -p lamella-testing-crash --test crash torture -- --ignored --nocapture & images=$$!; \
-	$(RELEASE_CARGO) test --release -p lamella-testing-sim --test it torture -- --ignored --nocapture; seeds=$$?; \
-	wait $$images && exit $$seeds
+	HOURS=$(HOURS) SEED=$(SEED) RELEASE_CARGO='$(RELEASE_CARGO)' testing/crash/torture
 
 fuzz: ## Fuzz what reads bytes of peers and disk, FUZZ_SECONDS a target, two at a time; wants a C++ compiler too
 	@sh .ci/deps fuzz

@@ -57,7 +57,8 @@ pub fn ship(chain: &Chain, archive: &Path) -> Result<(), String> {
     }
 }
 
-fn confirmed(chain: &Chain) -> Result<u64, String> {
+/// Segments that a database says are in its archive.
+pub(crate) fn confirmed(chain: &Chain) -> Result<u64, String> {
     let txn = chain.read().map_err(text)?;
     let archived = Archived::read(&txn).map_err(text)?;
     Ok(archived.map_or(0, |archived| archived.segments))

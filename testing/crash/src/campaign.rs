@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError, mpsc::sync_channel},
+    sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
     thread,
 };
 
@@ -15,6 +15,7 @@ use crate::{
     image::Image,
     judge::{Request, Subject, Verdict},
     record::{Recorder, Recording},
+    tally::Tally,
     trace::{Event, Trace},
     workers::Worker,
 };
@@ -77,12 +78,15 @@ pub struct Effort {
     pub image: Option<usize>,
     /// Whether writes are torn, which is most of all images.
     pub tears: bool,
+    /// Where a run of hours counts, which also says when it is over.
+    pub tally: Option<Arc<Tally>>,
 }
 
 /// Images as they follow from the trace: which, and between which events a crash leaves them.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     number: usize,
+    hash: u128,
     at: usize,
     choice: Choice,
     /// Up to here everything said was said before some crash that leaves this image.
@@ -128,13 +132,12 @@ impl Campaign {
     #[must_use]
     pub fn run(&self, effort: &Effort) -> Outcome {
         let (entries, made) = self.entries(effort);
-        let mut outcome = Outcome { made, distinct: entries.len(), ..Outcome::default() };
+        let outcome = Outcome { made, distinct: entries.len(), ..Outcome::default() };
         if let Some(number) = effort.image {
             self.keep(effort, &entries, number);
             return outcome;
         }
         let chosen = choose(entries, effort);
-        outcome.judged = chosen.len();
         let shared = Mutex::new(outcome);
         let (sender, receiver) = sync_channel::<(Entry, Image)>(8);
         let receiver = Mutex::new(receiver);
@@ -148,12 +151,18 @@ impl Campaign {
                         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok((entry, image)) = next else { break };
                         let found = self.judge(&mut worker, &folder, entry, &image, shared);
+                        if let Some(tally) = &effort.tally {
+                            tally.judged(entry.hash, found.is_empty());
+                        }
                         self.note(effort, entry, &image, found, shared);
                     }
                     let _ = std::fs::remove_dir_all(folder);
                 });
             }
-            self.images(&chosen, effort.seed, |entry, image| sender.send((entry, image)).is_ok());
+            let is_over = || effort.tally.as_ref().is_some_and(|tally| tally.is_over());
+            self.images(&chosen, effort.seed, |entry, image| {
+                !is_over() && sender.send((entry, image)).is_ok()
+            });
             drop(sender);
         });
         shared.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -201,10 +210,11 @@ impl Campaign {
         found: Vec<(&'static str, String)>,
         shared: &Mutex<Outcome>,
     ) {
+        let mut outcome = lock(shared);
+        outcome.judged += 1;
         if found.is_empty() {
             return;
         }
-        let mut outcome = lock(shared);
         outcome.failed += 1;
         for (check, _) in &found {
             *outcome.by_check.entry(check).or_default() += 1;
@@ -236,7 +246,7 @@ impl Campaign {
                 let number = *known.entry(hash).or_insert(entries.len());
                 match entries.get_mut(number) {
                     Some(entry) => entry.said_before = entry.said_before.max(said_before),
-                    None => entries.push(Entry { number, at, choice, said_before }),
+                    None => entries.push(Entry { number, hash, at, choice, said_before }),
                 }
             }
             true
@@ -469,10 +479,12 @@ fn said_by_node(trace: &Trace, before: usize, validators: u64) -> SaidByNode {
             let highest = said.signed.entry(key).or_default();
             *highest = slot.max(*highest);
         };
-        if line.contains(" Block imported ") {
-            let slot = number("slot").unwrap();
-            sign(format!("{} proposal", number("proposer").unwrap()), slot);
+        if line.contains(" imported successfully ") {
             said.head_slot = said.head_slot.max(number("head_slot"));
+            // Its own block, not another node's.
+            if let Some(proposer) = number("proposer").filter(|proposer| *proposer < validators) {
+                sign(format!("{proposer} proposal"), number("slot").unwrap());
+            }
         } else if line.contains(" Attested ") && number("validators") == Some(validators) {
             let slot = number("slot").unwrap();
             (0..validators).for_each(|index| sign(format!("{index} attestation"), slot));

@@ -18,6 +18,9 @@ const BOOT_ID: std::ops::Range<usize> = 212..228;
 /// Bytes at which a page of the engine's file that says so is a meta page.
 const META_MAGIC: ([u8; 7], usize) = ([0x11, 0x4c, 0xef, 0xbd, 0x9d, 0x65, 0x59], 21);
 
+/// Bytes that are written in one call.
+const RUN_BYTES: usize = 1 << 20;
+
 /// Files and folders by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
@@ -86,15 +89,23 @@ impl Image {
         for (path, contents) in &self.files {
             let file = File::create(root.join(path)).unwrap();
             file.set_len(contents.length()).unwrap();
+            let (mut run, mut start) = (Vec::new(), 0);
             for (page, offset) in contents.pages() {
-                let end = PAGE_BYTES.min((contents.length() - offset) as usize);
+                if offset != start + run.len() as u64 || run.len() >= RUN_BYTES {
+                    file.write_all_at(&run, start).unwrap();
+                    run.clear();
+                    start = offset;
+                }
                 let mut page = *page;
                 let (magic, at) = META_MAGIC;
                 if path.ends_with("mdbx.dat") && page[at..at + magic.len()] == magic {
                     page[BOOT_ID].fill(0x55);
                 }
-                file.write_all_at(&page[..end], offset).unwrap();
+                run.extend_from_slice(
+                    &page[..PAGE_BYTES.min((contents.length() - offset) as usize)],
+                );
             }
+            file.write_all_at(&run, start).unwrap();
         }
     }
 }

@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub use crate::verdict::{Verdict, rows};
 use crate::{
-    archiving, restored,
+    archiving, followed, restored,
     scenario::{FETCH, SHIP, Scenario},
 };
 
@@ -33,6 +33,13 @@ pub enum Subject {
         archive: PathBuf,
         /// Digest of all rows of the directory that a restoration without a crash makes.
         expected: String,
+    },
+    /// A follower's, below `data/db`.
+    Follower {
+        /// The archive that it follows.
+        archive: PathBuf,
+        /// Milliseconds of a slot.
+        slot_ms: u64,
     },
     /// A node's, below `data/db`, with its guard's copy below `keys`.
     Node {
@@ -73,7 +80,7 @@ impl Judge {
     #[must_use]
     pub fn new(subject: Subject) -> Self {
         match &subject {
-            Subject::Restored { .. } | Subject::Scenario(_) => {
+            Subject::Restored { .. } | Subject::Scenario(_) | Subject::Follower { .. } => {
                 let name = match &subject {
                     Subject::Scenario(name) => name,
                     _ => SHIP,
@@ -106,10 +113,13 @@ impl Judge {
     fn open_twice(&self, request: &Request, verdict: &mut Verdict) -> Result<(), String> {
         let path = request.folder.join(match &self.subject {
             Subject::Scenario(_) | Subject::Restored { .. } => "db",
-            Subject::Node { .. } => "data/db",
+            Subject::Node { .. } | Subject::Follower { .. } => "data/db",
         });
         if let Subject::Restored { archive, expected } = &self.subject {
             return restored::judge(archive, expected, &path, verdict);
+        }
+        if let Subject::Follower { archive, slot_ms } = &self.subject {
+            return followed::judge(archive, *slot_ms, &path, verdict);
         }
         if let Subject::Node { guard, .. } = &self.subject {
             verdict.copy = read_copy(&request.folder.join("keys").join(guard));
@@ -137,13 +147,19 @@ impl Judge {
             verdict.findings.push(format!("opened again, it was changed again: {opened:?}"));
         }
         verdict.rows_again = rows(chain.database())?;
-        if matches!(&self.subject, Subject::Scenario(name) if name == SHIP) {
+        if self.scenario.as_ref().is_some_and(|scenario| scenario.name == SHIP) {
             archiving::check(&chain, &archiving::beside(&path))?;
+        }
+        let archive = request.folder.join("archive");
+        if matches!(self.subject, Subject::Node { .. })
+            && (archive.exists() || archiving::confirmed(&chain)? > 0)
+        {
+            archiving::check(&chain, &archive)?;
         }
         if let (Some(from), Some(scenario)) = (request.finish_from, &self.scenario) {
             let chain = Arc::new(chain);
             if scenario.name == FETCH {
-                restored::make_source(&path)?;
+                restored::make_source(&path, scenario.variant)?;
             }
             scenario.run(&chain, from, |_, _| {})?;
             verdict.rows_at_end = Some(rows(chain.database())?);

@@ -31,6 +31,7 @@ pub mod contents;
 pub mod disk;
 pub mod enumerate;
 pub mod failing;
+pub mod followed;
 pub mod image;
 pub mod judge;
 #[cfg(target_os = "linux")]
@@ -42,6 +43,8 @@ pub mod restored;
 pub mod rot;
 pub mod scenario;
 pub mod strace;
+pub mod tally;
 pub mod trace;
 pub mod verdict;
+pub mod whole;
 pub mod workers;

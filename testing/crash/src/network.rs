@@ -5,25 +5,25 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
-use lamella_network_dir::genesis::{GenesisOptions, create};
+use lamella_network_dir::genesis::{GenesisOptions, NodePorts, create};
 
 use crate::{
     campaign::{Campaign, Promise, field, walk},
     enumerate::{Choice, image},
     judge::{Request, Subject},
-    record::Recorder,
+    record::{Recorder, Recording},
     trace::Event,
     workers::Worker,
 };
 
 /// Validators of the node.
-const VALIDATORS: u64 = 2;
+pub const VALIDATORS: u64 = 2;
 
 /// Milliseconds of a slot: two flushes and a signature take a few of them.
-const SLOT_MS: u64 = 400;
+pub const SLOT_MS: u64 = 400;
 
 /// Slots that the keys sign.
 const KEY_SLOTS: u64 = 256;
@@ -48,6 +48,122 @@ pub struct Programs {
     pub driver: PathBuf,
 }
 
+/// A network to make.
+#[derive(Debug, Clone)]
+pub struct NetworkPlan {
+    /// Slots that the keys sign.
+    pub key_slots: u64,
+    /// Milliseconds of a slot.
+    pub slot_ms: u64,
+    /// Unix seconds of slot 0; `None`: in a moment.
+    pub genesis_time: Option<u64>,
+    /// Where its node is said to listen.
+    pub ports: Option<Vec<NodePorts>>,
+}
+
+impl NetworkPlan {
+    /// Slots of [`SLOT_MS`], the first in a moment.
+    #[must_use]
+    pub const fn of(key_slots: u64) -> Self {
+        Self { key_slots, slot_ms: SLOT_MS, genesis_time: None, ports: None }
+    }
+}
+
+/// A network of one node.
+#[derive(Debug)]
+pub struct Lone {
+    network: PathBuf,
+    /// The node's folder: its keys, and where it runs its data, and its archive if it has one.
+    pub root: PathBuf,
+    genesis_time: u64,
+    slot_ms: u64,
+    /// UDP port that its record names.
+    quic: u16,
+}
+
+impl Lone {
+    /// Makes it.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn make(folder: &Path, plan: NetworkPlan) -> Self {
+        let (network, root) = (folder.join("network"), folder.join("root"));
+        let quic = plan.ports.iter().flatten().next().map_or(0, |ports| ports.quic);
+        let options = GenesisOptions {
+            nodes: 1,
+            validators: VALIDATORS,
+            out: network.clone(),
+            genesis_time: plan.genesis_time,
+            lead_s: 2,
+            ports: plan.ports,
+            key_slots: plan.key_slots,
+            slot_ms: plan.slot_ms,
+        };
+        let genesis_time = create(&options, &|_| {}).unwrap().genesis_time;
+        fs::create_dir_all(&root).unwrap();
+        fs::rename(network.join("hash-sig-keys"), root.join("keys")).unwrap();
+        Self { network, root, genesis_time, slot_ms: plan.slot_ms, quic }
+    }
+
+    /// Makes a command one that runs its node, which ends with its standard input.
+    pub fn node<'a>(&self, command: &'a mut Command, flags: &[&str]) -> &'a mut Command {
+        let port = self.quic.to_string();
+        self.node_of("lamella_0", &self.root, command)
+            .args(["--gossipsub-port", &port, "--hash-sig-keys-dir"])
+            .arg(self.root.join("keys"))
+            .args(flags)
+    }
+
+    /// The same of a node of this name below another folder.
+    pub fn node_of<'a>(
+        &self,
+        name: &str,
+        root: &Path,
+        command: &'a mut Command,
+    ) -> &'a mut Command {
+        command
+            .args(["node", "--node-id", name, "--gossipsub-address", "127.0.0.1"])
+            .args(["--exit-with-parent", "--slot-ms", &self.slot_ms.to_string(), "--network-dir"])
+            .arg(&self.network)
+            .arg("--data-dir")
+            .arg(root.join("data"))
+            .env("NO_COLOR", "1")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+    }
+
+    /// Its nodes' directories.
+    #[must_use]
+    pub fn subject(&self, is_lazy: bool) -> Subject {
+        Subject::Node {
+            config: self.network.join("config.yaml"),
+            slot_ms: self.slot_ms,
+            is_lazy,
+            guard: format!("sign-guard-lamella_0-{}.txt", self.genesis_time),
+        }
+    }
+}
+
+/// Runs a command until a line of its log is enough, and then stops it in order: all its lines.
+///
+/// # Panics
+/// When it ends before.
+pub fn stopped(command: &mut Command, mut is_enough: impl FnMut(&str) -> bool) -> Vec<String> {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut lines) = (child.stdin.take(), Vec::new());
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        lines.push(line.unwrap());
+        if stdin.is_some() && is_enough(lines.last().unwrap()) {
+            // Closing its standard input stops it.
+            stdin = None;
+        }
+    }
+    assert!(child.wait().unwrap().success() && stdin.is_none(), "{}", lines.join("\n"));
+    lines
+}
+
 /// Records a node from its first start until its head is at this slot and it was stopped in order.
 ///
 /// # Panics
@@ -60,71 +176,45 @@ pub fn node(
     until_slot: u64,
     kind: Kind,
 ) -> Campaign {
-    let is_lazy = kind == Kind::Lazy;
-    let (network, root) = (folder.join("network"), folder.join("root"));
-    let options = GenesisOptions {
-        nodes: 1,
-        validators: VALIDATORS,
-        out: network.clone(),
-        genesis_time: None,
-        lead_s: 2,
-        ports: None,
-        key_slots: KEY_SLOTS,
-        slot_ms: SLOT_MS,
-    };
-    let genesis_time = create(&options, &|_| {}).unwrap().genesis_time;
-    fs::create_dir_all(&root).unwrap();
-    fs::rename(network.join("hash-sig-keys"), root.join("keys")).unwrap();
-
-    let recorder = Recorder::begin(&root, &folder.join("strace.log"));
+    let lone = Lone::make(folder, NetworkPlan::of(KEY_SLOTS));
+    let recorder = Recorder::begin(&lone.root, &folder.join("strace.log"));
     let mut command = recorder.command(&programs.lamella);
-    command
-        .args(["node", "--node-id", "lamella_0", "--no-api", "--gossipsub-port", "0"])
-        .args(["--gossipsub-address", "127.0.0.1", "--exit-with-parent"])
-        .args(["--slot-ms", &SLOT_MS.to_string(), "--network-dir"])
-        .arg(&network)
-        .arg("--hash-sig-keys-dir")
-        .arg(root.join("keys"))
-        .arg("--data-dir")
-        .arg(root.join("data"))
-        .args(is_lazy.then_some("--lazy-commits"))
-        .args((kind == Kind::Archiving).then_some("--archive"))
-        .args((kind == Kind::Archiving).then(|| root.join("archive")))
-        .env("NO_COLOR", "1")
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take();
-    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
-        let line = line.unwrap();
-        let head = field(&line, "head_slot").and_then(|slot| slot.parse::<u64>().ok());
-        if head >= Some(until_slot) {
-            // Closing its standard input stops it.
-            stdin = None;
-        }
-    }
-    assert!(child.wait().unwrap().success() && stdin.is_none(), "it did not get to {until_slot}");
-
-    let subject = Subject::Node {
-        config: network.join("config.yaml"),
-        slot_ms: SLOT_MS,
-        is_lazy,
-        guard: format!("sign-guard-lamella_0-{genesis_time}.txt"),
+    let archive = lone.root.join("archive").display().to_string();
+    lone.node(&mut command, &["--no-api"]);
+    match kind {
+        Kind::Durable => &mut command,
+        Kind::Lazy => command.arg("--lazy-commits"),
+        Kind::Archiving => command.args(["--archive", &archive]),
     };
-    let promise =
-        Promise::Node { reference: Vec::new(), is_durable: !is_lazy, validators: VALIDATORS };
-    let recording = recorder.end();
-    let mut campaign = Campaign { name: name.to_owned(), recording, subject, promise };
-    let reference = reference(&campaign, &programs.driver, &folder.join("reference"));
-    campaign.promise = Promise::Node { reference, is_durable: !is_lazy, validators: VALIDATORS };
-    campaign
+    let _ = stopped(&mut command, |line| {
+        field(line, "head_slot").and_then(|slot| slot.parse().ok()) >= Some(until_slot)
+    });
+    let subject = lone.subject(kind == Kind::Lazy);
+    campaign(name, recorder.end(), subject, VALIDATORS, programs)
+}
+
+/// The recording of a process with its promise.
+#[must_use]
+pub fn campaign(
+    name: &str,
+    recording: Recording,
+    subject: Subject,
+    validators: u64,
+    programs: &Programs,
+) -> Campaign {
+    let is_durable = !matches!(subject, Subject::Node { is_lazy: true, .. });
+    let promise = |reference| Promise::Node { reference, is_durable, validators };
+    let name = name.to_owned();
+    let campaign = Campaign { name, recording, subject, promise: promise(Vec::new()) };
+    let reference = reference(&campaign, &programs.driver);
+    Campaign { promise: promise(reference), ..campaign }
 }
 
 /// What all rows are before the first commit, where a start makes them, and after each: of the folder as it was when the
 /// commit's last write had returned and nothing was lost.
-fn reference(campaign: &Campaign, judge: &Path, folder: &Path) -> Vec<String> {
+fn reference(campaign: &Campaign, judge: &Path) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
     let trace = &campaign.recording.trace;
     let mut worker = Worker::new(judge, campaign.subject.clone());
     let mut reference = Vec::new();

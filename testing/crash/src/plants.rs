@@ -150,6 +150,18 @@ pub const PLANTS: &[Plant] = &[
         })
     }),
     plant("two", "two transactions where one is promised", |items| items),
+    plant("node-seals", "nothing of the archive is flushed", |items| {
+        without(
+            items,
+            |call| matches!(call, Operation::Flush { path } if path.starts_with("archive")),
+        )
+    }),
+    plant("node-fetches", "the data file is never flushed", |items| {
+        without(items, |call| is_flush(call, "mdbx.dat"))
+    }),
+    plant("follow", "the data file is never flushed", |items| {
+        without(items, |call| is_flush(call, "mdbx.dat"))
+    }),
 ];
 
 /// Where a meta page, written from its magic on, says whether its commit was flushed.

@@ -10,12 +10,12 @@ use crate::{
     verdict::{Verdict, rows},
 };
 
-/// Makes the archive that is restored.
+/// Makes the archive that is restored: of this variant of the run that ships.
 ///
 /// # Errors
 /// What failed, in words.
-pub fn make(folder: &Path) -> Result<(), String> {
-    let scenario = Scenario::named(SHIP);
+pub fn make(folder: &Path, variant: u64) -> Result<(), String> {
+    let scenario = Scenario::of(SHIP, variant);
     let database = folder.join("db");
     let chain = Arc::new(scenario.open(&database)?);
     scenario.run(&chain, 0, |_, _| {})
@@ -25,13 +25,13 @@ pub fn make(folder: &Path) -> Result<(), String> {
 ///
 /// # Errors
 /// What failed, in words.
-pub fn make_source(database: &Path) -> Result<(), String> {
+pub fn make_source(database: &Path, variant: u64) -> Result<(), String> {
     let folder = source(database);
     if folder.exists() {
         return Ok(());
     }
     let unfinished = folder.with_extension(process::id().to_string());
-    make(&unfinished)?;
+    make(&unfinished, variant)?;
     // Another process was first.
     if fs::rename(&unfinished, &folder).is_err() {
         fs::remove_dir_all(&unfinished).map_err(text)?;

@@ -11,8 +11,9 @@ use lamella_types::{
     Block, MultiMessageAggregate, ProofBytes, SignedBlock, Slot, State, genesis_state,
 };
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
+use rand_xoshiro::rand_core::Rng as _;
 
-use crate::archiving;
+use crate::{archiving, enumerate::random};
 
 /// Bytes of a proof where nothing depends on them.
 const PROOF_BYTES: usize = 3_000;
@@ -58,6 +59,8 @@ pub enum Step {
 pub struct Scenario {
     /// Its name.
     pub name: &'static str,
+    /// Which of the runs of that name: `head@7` has other proofs than `head`, and so other pages in each of its calls.
+    pub variant: u64,
     /// What the directory begins with.
     pub bootstrap: Bootstrap,
     /// How it is kept.
@@ -110,16 +113,28 @@ pub const NAMES: &[&str] = &[
 pub const HEAVY: &[&str] = &[LONG, FULL];
 
 impl Scenario {
-    /// The scenario of this name.
+    /// The scenario of this name: `head`, or `head@7` for its seventh variant.
     ///
     /// # Panics
     /// For any other.
     #[must_use]
     pub fn named(name: &str) -> Self {
+        match name.split_once('@') {
+            Some((name, variant)) => Self::of(name, variant.parse().expect("a number")),
+            None => Self::of(name, 0),
+        }
+    }
+
+    /// A variant of the scenario of this name.
+    ///
+    /// # Panics
+    /// For a name of none.
+    #[must_use]
+    pub fn of(name: &str, variant: u64) -> Self {
         let mut known = NAMES.iter().chain(HEAVY).chain([&TWO, &SIXTY]);
         let name = known.find(|known| **known == name).expect("a scenario of NAMES");
         let genesis = genesis_state(1_700_000_000, registry(SMALL));
-        let mut chain = Blocks::new(genesis.clone());
+        let mut chain = Blocks { state: genesis.clone(), variant };
         let mut settings = Settings::default();
         let mut bootstrap = Bootstrap::genesis(genesis);
         let (steps, recorded_from) = match *name {
@@ -174,7 +189,7 @@ impl Scenario {
             }
             _ => panic!("{name} has no steps"),
         };
-        Self { name, bootstrap, settings, steps, recorded_from }
+        Self { name, variant, bootstrap, settings, steps, recorded_from }
     }
 
     /// Opens its directory, and makes it where there is none.
@@ -280,26 +295,24 @@ fn text(error: impl ToString) -> String {
 /// Makes blocks.
 struct Blocks {
     state: State,
+    variant: u64,
 }
 
 impl Blocks {
-    const fn new(genesis: State) -> Self {
-        Self { state: genesis }
-    }
-
     /// The next blocks, one a slot; the first two have nothing to vote for.
     fn take(&mut self, count: usize, proof_bytes: usize) -> Vec<SignedBlock> {
         let mut source = None;
         (0..count)
             .map(|_| {
                 if self.state.slot < 2 {
-                    return signed(self.child(self.state.slot + 1), proof_bytes);
+                    let block = self.child(self.state.slot + 1);
+                    return self.signed(block, proof_bytes);
                 }
                 let source =
                     source.get_or_insert_with(|| BlockSource::new(&self.state, Finality::Healthy));
                 let block = source.next_block();
                 self.state = source.state().clone();
-                signed(block, proof_bytes)
+                self.signed(block, proof_bytes)
             })
             .collect()
     }
@@ -321,7 +334,7 @@ impl Blocks {
         let fork = self.state.clone();
         steps.extend(self.singles(3));
         self.state = fork;
-        let empty = [9, 10].map(|slot| signed(self.child(slot), PROOF_BYTES));
+        let empty = [9, 10].map(|slot| self.far(slot));
         steps.extend(empty.map(Box::new).map(Step::Import));
         steps.extend(self.singles(4));
         steps
@@ -330,7 +343,7 @@ impl Blocks {
     /// Over a multiple of 1,024 slots, most of which are empty: an anchor, and a history segment that is full.
     fn anchor(&mut self) -> Vec<Step> {
         let mut steps = self.singles(4);
-        let far = [1_021, 1_022].map(|slot| signed(self.child(slot), PROOF_BYTES));
+        let far = [1_021, 1_022].map(|slot| self.far(slot));
         steps.extend(far.map(Box::new).map(Step::Import));
         steps.extend(self.singles(5));
         steps
@@ -345,7 +358,8 @@ impl Blocks {
     }
 
     fn far(&mut self, slot: Slot) -> SignedBlock {
-        signed(self.child(slot), PROOF_BYTES)
+        let block = self.child(slot);
+        self.signed(block, PROOF_BYTES)
     }
 
     /// Two segments of a few blocks each, shipped one after the other.
@@ -404,10 +418,17 @@ impl Blocks {
         let block = self.take(12, PROOF_BYTES).pop().unwrap();
         Bootstrap { block, state: Arc::new(self.state.clone()) }
     }
-}
 
-fn signed(block: Block, proof_bytes: usize) -> SignedBlock {
-    let byte = |at: usize| (at as u64 * 7 + block.slot * 13) as u8;
-    let proof = ProofBytes::new((0..proof_bytes).map(byte).collect::<Vec<_>>()).unwrap();
-    SignedBlock { block, proof: MultiMessageAggregate { proof } }
+    /// A block with a proof of so many bytes; in a variant, of half as many to half as many again.
+    fn signed(&self, block: Block, proof_bytes: usize) -> SignedBlock {
+        let length = match self.variant {
+            0 => proof_bytes,
+            variant => {
+                proof_bytes / 2 + random(variant, block.slot).next_u64() as usize % proof_bytes
+            }
+        };
+        let byte = |at: usize| (at as u64 * 7 + block.slot * 13 + self.variant) as u8;
+        let proof = ProofBytes::new((0..length).map(byte).collect::<Vec<_>>()).unwrap();
+        SignedBlock { block, proof: MultiMessageAggregate { proof } }
+    }
 }

@@ -81,7 +81,7 @@ impl Had {
 /// What was said and finalized so far.
 #[derive(Default)]
 pub(crate) struct Laws {
-    /// The parents of all blocks.
+    /// The parents of all blocks that were on a head's chain.
     parents: HashMap<Root, (Slot, Root)>,
     /// What each key signed, by validator, kind and slot.
     signed: HashMap<(ValidatorIndex, bool, Slot), Root>,
@@ -102,7 +102,6 @@ impl Laws {
                 if !view.contains(&root) {
                     return Err(("committed first", format!("block {root} is not in the store")));
                 }
-                self.parents.insert(root, (block.slot, block.parent_root));
                 ((block.proposer_index, true, block.slot), root)
             }
             GossipMessage::Attestation { attestation, .. } => {
@@ -118,6 +117,17 @@ impl Laws {
         let (validator, is_block, slot) = key;
         let what = if is_block { "blocks" } else { "votes" };
         Err(("one signature", format!("validator {validator} signed two {what} for slot {slot}")))
+    }
+
+    /// A node has this head. Not every block of its chain was published: its proposer may have died first, and served it later.
+    pub(crate) fn sees(&mut self, view: &ForkChoice) {
+        let mut root = view.head_summary().checkpoint().root;
+        while let Some(block) = view.get(&root) {
+            if self.parents.insert(root, (block.slot, block.parent_root)).is_some() {
+                return;
+            }
+            root = block.parent_root;
+        }
     }
 
     /// A node has finalized this.

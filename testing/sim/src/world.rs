@@ -351,6 +351,7 @@ impl World {
         let wait = rested.map_err(|broken| self.broken(node, broken))?;
         let dies = self.dies(node, commands.len());
         commands.truncate(dies.unwrap_or(commands.len()));
+        self.laws.sees(&view);
         self.stands(node, Standing::of(&view))?;
         for command in commands {
             if let Command::Publish(message) = &command {

@@ -1,6 +1,6 @@
 //! What a directory lost and its archive has comes back, and an archive that lies gives nothing.
 
-use std::{collections::BTreeMap, fs, ops::ControlFlow};
+use std::{collections::BTreeMap, fs, ops::ControlFlow, process::Command};
 
 use lamella_chain::{
     repair::{Mode, RepairReport, Source, To, repair},
@@ -9,7 +9,8 @@ use lamella_chain::{
 use lamella_shipping::{parts::Parts, remote::Remote};
 use lamella_state_transition::compute_post_state;
 use lamella_tables::{
-    Database, DatabaseView, Key as _, OpenMode, Options, SegmentKey, SlotRoot, TABLES,
+    Bytes, Database, DatabaseView, Key as _, Meta, MetaName, OpenMode, Options, Read as _,
+    SegmentKey, SlotRoot, TABLES,
 };
 use lamella_types::{
     Block, BlockBody, BlockHeader, MultiMessageAggregate, Root, Segment, State, Validators,
@@ -159,4 +160,46 @@ fn a_lost_proof_comes_from_the_sidecar() {
     lose(std::slice::from_ref(&fork));
     let done = repaired(&path, &remote);
     assert_eq!((done.repairs[0].to, &done.repairs[0].key), (To::Mark, &fork.1));
+}
+
+/// The program itself, with proofs in the archive that prove nothing: enough for a directory that says `trust`, and not for one
+/// that says `raw`, where the row is marked as not served and no sidecar's proof is put.
+#[test]
+fn the_program_takes_no_proof_from_a_sidecar_that_does_not_prove_its_block() {
+    let (folder, remote, _) = small();
+    ship(&SMALL_CHAIN.chain, &remote, SMALL_SEGMENTS);
+    for scheme in ["trust", "raw"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("db");
+        SMALL_CHAIN.copy_to(&path);
+        let before = rows(&path);
+        let is_sealed = |key: SlotRoot| {
+            (1..1_100).contains(&key.slot) && SMALL_CHAIN.root_at(key.slot) == Some(key.root)
+        };
+        let mut proofs = before.keys().filter(|(table, _)| *table == "Signatures");
+        let lost = proofs.find(|(_, key)| SlotRoot::decode(key).is_some_and(is_sealed)).unwrap();
+        let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
+        let mut txn = database.write().unwrap();
+        txn.delete_raw(lost.0, &lost.1).unwrap();
+        // The scheme's name, behind its length, is the last thing in the row.
+        let identity = MetaName::new("identity");
+        let Bytes(row) = txn.get::<Meta>(&identity).unwrap().unwrap();
+        let others = row.strip_suffix(b"\x05trust").unwrap();
+        let row = [others, &[scheme.len() as u8], scheme.as_bytes()].concat();
+        txn.put::<Meta>(&identity, &Bytes(row)).unwrap();
+        txn.commit().unwrap();
+        drop(database);
+        let said = Command::new(env!("CARGO_BIN_EXE_lamella-under-archive"))
+            .args(["db", "repair", "--apply", "--from"])
+            .arg(folder.path())
+            .arg("--data-dir")
+            .arg(directory.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+        let after = rows(&path);
+        assert_eq!(after.get(lost) == before.get(lost), scheme == "trust", "{scheme}: {text}");
+        assert!(after.contains_key(lost), "{scheme}: {text}");
+        assert_eq!(text.contains("marked"), scheme == "raw", "{scheme}: {text}");
+    }
 }

@@ -23,14 +23,14 @@ fn main() -> ExitCode {
         ["drive", name, folder] => drive(&Scenario::named(name), Path::new(folder)),
         ["open", name, folder] => open(&Scenario::named(name), Path::new(folder)),
         ["reference", name, folder] => reference(&Scenario::named(name), Path::new(folder)),
-        ["archive", folder] => restored::make(Path::new(folder)),
+        ["archive", variant, folder] => archive(variant, Path::new(folder)),
         ["restore", archive, folder] => restore(Path::new(archive), Path::new(folder)),
         ["rows", folder] => restored::restored_rows(&Path::new(folder).join("db"))
             .map(|rows| println!("{rows}")),
         ["judge", subject] => judge(subject),
         ["rot", folder] => rot::answer_lines(Path::new(folder)),
         _ => {
-            Err("usage: crash-driver prepare|drive|open|reference NAME FOLDER, archive|rows|rot FOLDER, restore ARCHIVE FOLDER, \
+            Err("usage: crash-driver prepare|drive|open|reference NAME FOLDER, archive VARIANT FOLDER, rows|rot FOLDER, restore ARCHIVE FOLDER, \
                  or judge SUBJECT"
                 .into())
         }
@@ -53,7 +53,7 @@ fn say(line: &str) {
 fn prepare(scenario: &Scenario, folder: &Path) -> Result<(), String> {
     let Some(from) = scenario.recorded_from else { return Ok(()) };
     if scenario.name == FETCH {
-        restored::make_source(&folder.join("db"))?;
+        restored::make_source(&folder.join("db"), scenario.variant)?;
     }
     let begun = Scenario { steps: scenario.steps[..from].to_vec(), ..scenario.clone() };
     let chain = Arc::new(begun.open(&folder.join("db"))?);
@@ -72,6 +72,11 @@ fn drive(scenario: &Scenario, folder: &Path) -> Result<(), String> {
 /// Opens the directory and closes it again.
 fn open(scenario: &Scenario, folder: &Path) -> Result<(), String> {
     scenario.open(&folder.join("db")).map(drop)
+}
+
+/// Makes a chain and its archive.
+fn archive(variant: &str, folder: &Path) -> Result<(), String> {
+    restored::make(folder, variant.parse().map_err(|_| "not a variant")?)
 }
 
 /// Makes a directory of an archive, and says so.

@@ -1,12 +1,13 @@
 //! The score: each planted fault is found, and what is planted into a run without one finds nothing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use lamella_testing_crash::{
     campaign::{Campaign, Effort},
     network::{Kind, node},
     plants::PLANTS,
     record::Recording,
+    whole::RUNS,
 };
 
 use crate::support::{disk, effort, programs, scenario, scratch};
@@ -18,13 +19,22 @@ const IMAGES: usize = 200;
 fn every_planted_fault_is_found() {
     let (disk, scratch) = (disk(), scratch());
     let mut runs: BTreeMap<&str, Campaign> = BTreeMap::new();
-    let (mut table, mut missed) = (String::new(), Vec::new());
-    for plant in PLANTS {
+    for plant in PLANTS.iter().filter(|plant| !RUNS.contains(&plant.run)) {
         let folder = disk.path().join(plant.run);
-        let run = runs.entry(plant.run).or_insert_with(|| match plant.run {
+        runs.entry(plant.run).or_insert_with(|| match plant.run {
             "node" => node("node", &programs(), &folder, 6, Kind::Durable),
             name => scenario(name, &folder),
         });
+    }
+    let runs: Vec<&Campaign> = runs.values().collect();
+    are_found(&runs, scratch.path());
+}
+
+/// Each fault that is planted into one of these runs is found.
+pub fn are_found(runs: &[&Campaign], scratch: &Path) {
+    let (mut table, mut missed) = (String::new(), Vec::new());
+    for plant in PLANTS {
+        let Some(run) = runs.iter().find(|run| run.name == plant.run) else { continue };
         let recording =
             Recording { trace: plant.into_run(&run.recording.trace), ..run.recording.clone() };
         let campaign = Campaign {
@@ -33,7 +43,7 @@ fn every_planted_fault_is_found() {
             subject: run.subject.clone(),
             promise: run.promise.clone(),
         };
-        let effort = effort(&campaign.name, scratch.path());
+        let effort = effort(&campaign.name, scratch);
         let effort = Effort { images_max: IMAGES, tears: false, ..effort };
         let outcome = campaign.run(&effort);
         let checks: Vec<String> =
@@ -50,5 +60,5 @@ fn every_planted_fault_is_found() {
         }
     }
     println!("{table}");
-    assert_eq!(missed, [""; 0], "{table}");
+    assert_eq!((missed, table.is_empty()), (Vec::new(), false), "{table}");
 }

@@ -1,13 +1,10 @@
 //! Rot in the data file, met by every command that reads and by a start.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Instant};
 
 use lamella_testing_crash::rot::{Case, Outcome, PAGE_BYTES, Sound, sound};
 
-use crate::support::{number, programs, scratch};
+use crate::support::{hours, number, programs, scratch};
 
 /// Files of the sample, unless told otherwise.
 const FILES: u64 = 600;
@@ -66,12 +63,14 @@ fn every_byte_of_the_file_rots() {
     let sound = sound(&programs().driver, folder.path());
     let (metas, heads) = (sound.meta_bits().collect::<Vec<_>>(), sound.head_bits());
     let bytes = sound.bytes().collect::<Vec<_>>();
-    let ends = Instant::now() + Duration::from_secs(number("LAMELLA_CRASH_HOURS", 8) * 3_600);
+    let (ends, mut files) = (Instant::now() + hours(), 0);
     let all =
         [("every bit of meta pages", metas), ("every bit of heads", heads), ("every byte", bytes)];
+    let count: usize = all.iter().map(|(_, cases)| cases.len()).sum();
     for (what, cases) in all {
-        for part in cases.chunks(5_000).take_while(|_| Instant::now() < ends) {
-            judge(&sound, what, part);
+        for part in cases.chunks(2_000).take_while(|_| Instant::now() < ends) {
+            files += judge(&sound, what, part).judged;
+            println!("so far: {files} rotten files of {count}, no finding");
         }
     }
 }

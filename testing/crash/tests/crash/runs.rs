@@ -9,9 +9,13 @@ use lamella_testing_crash::{
     record::Recorder,
     scenario::{FULL, HEAVY, NAMES, SHIP},
     trace::Operation,
+    whole::Grown,
 };
 
-use crate::support::{disk, effort, programs, restoration, run, scenario, scratch, survives};
+use crate::{
+    planted::are_found,
+    support::{disk, effort, programs, restoration, run, scenario, scratch, survives},
+};
 
 /// Bytes of a lazy run's data file, as it begins.
 const FULL_BYTES: u64 = 128 << 20;
@@ -69,7 +73,7 @@ fn the_name_of_an_archives_folder_is_flushed_before_a_segment_is_put() {
 #[test]
 fn a_restoration_leaves_a_whole_directory_or_none_and_the_same_command_makes_it_whole() {
     let (disk, scratch) = (disk(), scratch());
-    survives(&restoration(disk.path()), scratch.path());
+    survives(&restoration(disk.path(), 0), scratch.path());
 }
 
 #[test]
@@ -91,6 +95,18 @@ fn a_node_that_begins_an_archive_loses_nothing_acknowledged() {
     let (disk, scratch) = (disk(), scratch());
     let campaign = node("node-archive", &programs(), disk.path(), 6, Kind::Archiving);
     survives(&campaign, scratch.path());
+}
+
+/// One node's network, so that what takes its time is done once: a segment that is finalized.
+#[test]
+fn processes_beside_an_archive_lose_nothing_acknowledged() {
+    let (disk, scratch) = (disk(), scratch());
+    let grown = Grown::make(&programs(), disk.path());
+    let campaigns = [grown.seals(), grown.fetches(), grown.follows()];
+    for campaign in &campaigns {
+        survives(campaign, scratch.path());
+    }
+    are_found(&campaigns.each_ref(), scratch.path());
 }
 
 /// Symptom: of a run with lazy commits, a power cut left a directory that nothing could open, its sign guard included.

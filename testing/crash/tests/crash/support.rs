@@ -4,7 +4,8 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use lamella_testing_crash::{
@@ -20,8 +21,10 @@ use tempfile::TempDir;
 /// Images of each run that are judged, unless told otherwise.
 const IMAGES: usize = 1_000;
 
-/// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills, or an archive is verified.
-const SLOW: &[&str] = &["lazy", "node-lazy", "ship", "fetch", RESTORE];
+/// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills, or an archive is
+/// verified.
+const SLOW: &[&str] =
+    &["lazy", "node-lazy", "ship", "fetch", RESTORE, "node-seals", "node-fetches", "follow"];
 
 /// The seed, unless told otherwise.
 const SEED: u64 = 12;
@@ -39,6 +42,13 @@ pub fn programs() -> Programs {
 pub fn number(name: &str, otherwise: u64) -> u64 {
     let text = env::var(name).ok().filter(|text| !text.is_empty());
     text.map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}")))
+}
+
+/// How long a run of hours goes on: `LAMELLA_CRASH_HOURS`, a fraction too.
+pub fn hours() -> Duration {
+    let hours = env::var("LAMELLA_CRASH_HOURS").ok().filter(|text| !text.is_empty());
+    let hours = hours.map_or(8.0, |text| text.parse().expect("LAMELLA_CRASH_HOURS"));
+    Duration::from_secs_f64(3_600.0 * hours)
 }
 
 /// A folder for recordings, on a disk: on a file system in memory the engine leaves flushes out.
@@ -62,9 +72,10 @@ pub fn effort(name: &str, scratch: &Path) -> Effort {
         kept: Path::new(env!("CARGO_TARGET_TMPDIR")).join("crash"),
         images_max: if SLOW.contains(&name) { images / 4 } else { images },
         seed: number("LAMELLA_CRASH_SEED", SEED),
-        threads: 2,
+        threads: thread::available_parallelism().map_or(1, usize::from),
         image: image.filter(|(run, _)| *run == name).map(|(_, number)| number.parse().unwrap()),
         tears: true,
+        tally: None,
     }
 }
 
@@ -93,13 +104,13 @@ pub fn scenario(name: &str, folder: &Path) -> Campaign {
     }
 }
 
-/// Records a restoration.
-pub fn restoration(folder: &Path) -> Campaign {
+/// Records a restoration of a variant of the archive.
+pub fn restoration(folder: &Path, variant: u64) -> Campaign {
     let driver = programs().driver;
     let [root, reference, made]: [PathBuf; 3] =
         ["root", "reference", "made"].map(|name| folder.join(name));
     [&root, &reference, &made].iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
-    run(Command::new(&driver).arg("archive").arg(&made));
+    run(Command::new(&driver).args(["archive", &variant.to_string()]).arg(&made));
     let archive = made.join("archive");
     run(Command::new(&driver).arg("restore").args([&archive, &reference]));
     let expected = run(Command::new(&driver).arg("rows").arg(&reference)).trim().to_owned();

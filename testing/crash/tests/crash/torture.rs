@@ -1,50 +1,78 @@
-//! The long run: every run's images, seed after seed, each recording anew.
+//! The long runs: images of every run, each recorded anew and of another variant in each round; and kills.
 
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Instant};
 
 use lamella_testing_crash::{
     archiving::RESTORE,
-    campaign::{Effort, Outcome},
+    campaign::{Campaign, Effort},
     network::{Kind, node},
     scenario::NAMES,
+    tally::Tally,
+    whole::Grown,
 };
 
-use crate::support::{disk, effort, number, programs, restoration, scenario, scratch};
+use crate::{
+    kills,
+    support::{disk, effort, hours, programs, restoration, scenario, scratch},
+};
+
+/// The processes beside an archive.
+const BESIDE: &str = "beside";
 
 /// Slots that a node runs for each seed.
 const SLOTS: u64 = 12;
 
-/// Hours, unless told otherwise.
-const HOURS: u64 = 8;
+#[test]
+#[ignore = "hours: make torture"]
+fn images() {
+    let tally = Arc::new(Tally::until(Instant::now() + hours()));
+    let mut seed = effort("", "".as_ref()).seed;
+    while !tally.is_over() {
+        for name in NAMES.iter().chain(&[RESTORE, "node", "node-lazy", "node-archive", BESIDE]) {
+            if tally.is_over() {
+                break;
+            }
+            tally.begin(&format!("seed {seed}, {name}"));
+            let disk = disk();
+            let node = |kind| vec![node(name, &programs(), disk.path(), SLOTS, kind)];
+            let campaigns = match *name {
+                RESTORE => vec![restoration(disk.path(), seed)],
+                "node" => node(Kind::Durable),
+                "node-lazy" => node(Kind::Lazy),
+                "node-archive" => node(Kind::Archiving),
+                BESIDE => {
+                    let grown = Grown::make(&programs(), disk.path());
+                    vec![grown.seals(), grown.fetches(), grown.follows()]
+                }
+                name => vec![scenario(&format!("{name}@{seed}"), disk.path())],
+            };
+            campaigns.iter().for_each(|campaign| judge(campaign, seed, &tally));
+        }
+        tally.tell();
+        seed += 1;
+    }
+}
+
+fn judge(campaign: &Campaign, seed: u64, tally: &Arc<Tally>) {
+    let scratch = scratch();
+    let effort = effort(&campaign.name, scratch.path());
+    let tally = Some(Arc::clone(tally));
+    let outcome = campaign.run(&Effort { seed, images_max: usize::MAX, tally, ..effort });
+    println!(
+        "seed {seed}, {}: {} images made, {} distinct, {} judged, {} with a finding",
+        campaign.name, outcome.made, outcome.distinct, outcome.judged, outcome.failed
+    );
+    assert_eq!(outcome.failed, 0, "{:#?}", outcome.first);
+}
 
 #[test]
 #[ignore = "hours: make torture"]
-fn torture() {
-    let end = Instant::now() + Duration::from_secs(number("LAMELLA_CRASH_HOURS", HOURS) * 3_600);
-    let (mut all, mut seed) = (Outcome::default(), effort("", "".as_ref()).seed);
-    while Instant::now() < end {
-        for name in NAMES.iter().chain(&[RESTORE, "node", "node-lazy", "node-archive"]) {
-            let (disk, scratch) = (disk(), scratch());
-            let campaign = match *name {
-                RESTORE => restoration(disk.path()),
-                "node" => node(name, &programs(), disk.path(), SLOTS, Kind::Durable),
-                "node-lazy" => node(name, &programs(), disk.path(), SLOTS, Kind::Lazy),
-                "node-archive" => node(name, &programs(), disk.path(), SLOTS, Kind::Archiving),
-                name => scenario(name, disk.path()),
-            };
-            let effort = Effort { seed, images_max: usize::MAX, ..effort(name, scratch.path()) };
-            let outcome = campaign.run(&effort);
-            all.add(&outcome);
-            println!(
-                "seed {seed}, {name}: {} images made, {} distinct, {} judged, {} failed; in all {} judged, {} failed",
-                outcome.made,
-                outcome.distinct,
-                outcome.judged,
-                outcome.failed,
-                all.judged,
-                all.failed
-            );
-            assert_eq!(outcome.failed, 0, "{:#?}", outcome.first);
+fn killed() {
+    let (until, mut seed, mut kills) = (Instant::now() + hours(), effort("", "".as_ref()).seed, 0);
+    while Instant::now() < until {
+        for round in kills::ROUNDS {
+            kills += round(seed);
+            println!("so far: {kills} kills; seed {seed}");
         }
         seed += 1;
     }

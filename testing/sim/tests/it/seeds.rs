@@ -34,6 +34,16 @@ fn a_node_whose_peers_statuses_were_all_lost_comes_back() {
     assert_eq!(sum.restarts, 1);
 }
 
+/// Symptom: two checkpoints on one chain were said to be on two. Mechanism: a block between them was never published, since
+/// its proposer was killed first; after its start others asked for it by its root, and only published blocks had parents here.
+/// Fix: the law learns every block of the chain of any node's head.
+#[test]
+fn a_block_that_was_asked_for_and_never_published_is_on_the_chain() {
+    let sum = seeds(3_100_000_362, 1, None);
+    assert!(sum.findings.is_empty(), "{}", sum.findings.join("\n\n"));
+    assert_eq!(sum.restarts, 2);
+}
+
 #[test]
 fn a_seed_says_the_whole_run() {
     for seed in [number("LAMELLA_SIM_SEED", 0), 1, 2] {
