@@ -32,7 +32,16 @@ pub(crate) const BACKING_UP: &str = ".backing-up";
 /// What stands behind the name of a database that was migrated, by its schema.
 pub(crate) const MIGRATED: [&str; 3] = [".schema-1", ".schema-2", ".schema-3"];
 
-/// All of them.
+/// What stands behind the name of a follower's database whose chain had parted from its source's.
+pub const DIVERGED: &str = ".diverged";
+
+/// Folder beside the database in which the one grows that takes the place of a diverged one.
+pub const REBUILDING: &str = "rebuilding";
+
+/// How the name of a folder beside the database begins in which one grows up to an object of a tail.
+pub const RESTORING_TAIL: &str = "restoring-";
+
+/// All of them that stand behind a database's name, but for a follower's.
 pub(crate) const BESIDE: [&str; 8] = [
     MIGRATING,
     MIGRATED[0],
@@ -45,7 +54,7 @@ pub(crate) const BESIDE: [&str; 8] = [
 ];
 
 /// The path of this name with something behind it.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().map(OsString::from).unwrap_or_default();
     name.push(suffix);
     path.with_file_name(name)

@@ -4,6 +4,7 @@
 //! So where there is no `db`, none of the two is deleted: the same command ends it. And nothing is that a process holds.
 
 use std::{
+    ffi::OsStr,
     fmt, fs, io,
     path::{Path, PathBuf},
 };
@@ -11,7 +12,10 @@ use std::{
 use lamella_tables::{FolderLock, OpenError};
 
 use crate::{
-    beside::{self, BACKING_UP, COMPACTED, COMPACTING, MIGRATED, MIGRATING, RESTORING, beside},
+    beside::{
+        self, BACKING_UP, COMPACTED, COMPACTING, DIVERGED, MIGRATED, MIGRATING, REBUILDING,
+        RESTORING, RESTORING_TAIL, beside,
+    },
     open::{Chain, Found},
 };
 
@@ -26,6 +30,8 @@ pub struct Leftover {
     pub bytes: u64,
     /// Why it stays; `None` if it can be deleted.
     pub stays: Option<Stays>,
+    /// What a process that uses it holds.
+    held: PathBuf,
 }
 
 /// Why a leftover is not deleted.
@@ -59,7 +65,7 @@ pub struct LeftoverError {
 const MIGRATED_WHAT: &str = "the database before a migration";
 
 /// Folders beside a database, of what they are, and the command that ends a job which was killed between its renamings.
-const FOLDERS: [(&str, &str, Option<&str>); 8] = [
+const FOLDERS: [(&str, &str, Option<&str>); 9] = [
     (MIGRATING, "a migration that did not end", Some("lamella db migrate")),
     (MIGRATED[0], MIGRATED_WHAT, Some("lamella db migrate")),
     (MIGRATED[1], MIGRATED_WHAT, Some("lamella db migrate")),
@@ -68,7 +74,14 @@ const FOLDERS: [(&str, &str, Option<&str>); 8] = [
     (COMPACTING, "a compaction that did not end", Some("lamella db compact")),
     (COMPACTED, "the database before a compaction", Some("lamella db compact")),
     (BACKING_UP, "a backup that did not end", None),
+    (DIVERGED, "the database before a rebuilding", Some("lamella follow --rebuild")),
 ];
+
+/// A folder, of what it is, and the command that ends a job which was killed between its renamings.
+type Folder = (PathBuf, &'static str, Option<&'static str>);
+
+/// Folders beside a database that are looked at for restorations that did not end.
+const ENTRIES_MAX: usize = 4_096;
 
 /// What is left beside the database at this path, and in its folder.
 ///
@@ -76,16 +89,17 @@ const FOLDERS: [(&str, &str, Option<&str>); 8] = [
 /// The system's.
 pub fn find(path: &Path) -> Result<Vec<Leftover>, LeftoverError> {
     let is_chain = matches!(Chain::find(path), Ok(Found::Chain(_)));
-    let mut found = Vec::new();
-    for (suffix, what, command) in FOLDERS {
-        let path = beside(path, suffix);
-        let Some(bytes) = bytes(&path)? else { continue };
-        let stays = match (command.filter(|_| !is_chain), hold(&path)?) {
+    let (mut found, name) = (Vec::new(), path.file_name().unwrap_or_default());
+    let folders = FOLDERS.map(|(suffix, what, command)| (beside(path, suffix), what, command));
+    for (path, what, command) in folders.into_iter().chain(growing(path)?) {
+        let held = holder(&path, name);
+        let Some(bytes) = bytes(&held)? else { continue };
+        let stays = match (command.filter(|_| !is_chain), hold(&held)?) {
             (_, None) => Some(Stays::InUse),
             (Some(command), _) => Some(Stays::Needed(command)),
             (None, _) => None,
         };
-        found.push(Leftover { path, what, bytes, stays });
+        found.push(Leftover { path, what, bytes, stays, held });
     }
     let is_held = path.exists() && hold(path)?.is_none();
     let in_it = [
@@ -94,9 +108,37 @@ pub fn find(path: &Path) -> Result<Vec<Leftover>, LeftoverError> {
     ];
     for (path, what) in in_it {
         let Some(bytes) = bytes(&path)? else { continue };
-        found.push(Leftover { path, what, bytes, stays: is_held.then_some(Stays::InUse) });
+        let (stays, held) = (is_held.then_some(Stays::InUse), path.clone());
+        found.push(Leftover { path, what, bytes, stays, held });
     }
     Ok(found)
+}
+
+/// Folders beside the database in which another one grows.
+fn growing(path: &Path) -> Result<Vec<Folder>, LeftoverError> {
+    let rebuilding = path.with_file_name(REBUILDING);
+    let command = Some("lamella follow --rebuild");
+    let mut found = vec![(rebuilding, "a rebuilding that did not end", command)];
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries.map_err(|source| failed(folder, source))?,
+    };
+    for entry in entries.take(ENTRIES_MAX) {
+        let path = entry.map_err(|source| failed(folder, source))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(RESTORING_TAIL) {
+            found.push((path, "a restoration to a tail that did not end", None));
+        }
+    }
+    Ok(found)
+}
+
+/// The database in a folder, or the folder, if it is one itself.
+fn holder(path: &Path, name: &OsStr) -> PathBuf {
+    let inner = path.join(name);
+    if inner.is_dir() { inner } else { path.to_owned() }
 }
 
 impl Leftover {
@@ -112,7 +154,7 @@ impl Leftover {
             return fs::remove_file(&self.path).map_err(|source| failed(&self.path, source));
         }
         // Held until it is gone, so that no job goes on with it.
-        let Some(_lock) = hold(&self.path)? else { return Ok(()) };
+        let Some(_lock) = hold(&self.held)? else { return Ok(()) };
         beside::remove(&self.path).map_err(|source| failed(&self.path, source))
     }
 }

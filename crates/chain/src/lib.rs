@@ -30,7 +30,7 @@
 //! [`verify`] checks the first twelve against a directory; the code upholds the others, and tests hold it to them.
 
 mod archived;
-mod beside;
+pub mod beside;
 pub mod copy;
 mod error;
 mod guard;
@@ -67,7 +67,7 @@ pub use history::{HISTORY_BLOCKS_MAX, PastBlock};
 pub use hold::{HELD_SLOTS_MAX, Held};
 pub use identity::{Identity, SCHEMA_VERSION};
 pub use invariants::{Finding, Progress, Report, verify};
-pub use kept::{PRUNED_STATES_MAX, PruneMode, Pruning, StatesStep};
+pub use kept::{PRUNED_STATES_MAX, PruneMode, Pruning, StatesStep, states_floor};
 pub use mark::{BACKUP_SILENT_SLOTS, BackupMark};
 pub use meta::{ForkChoiceRow, block_count};
 pub use open::{Bootstrap, Chain, Found, Opened, ReadOnlyChain, Settings};

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use lamella_chain::{Chain, Persisted, Timings};
+use lamella_chain::{Chain, Persisted, Timings, states_floor};
 use lamella_state_store::CacheStats;
 use lamella_tables::{DatabaseStats, EngineError, Read as _, TableStats, trees};
+use lamella_types::Slot;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::register::{Register, STORAGE, gauge};
@@ -18,6 +19,8 @@ pub struct StorageSample {
     tables: Vec<TableStats>,
     database: DatabaseStats,
     cache: CacheStats,
+    /// `None` if the row that says it is damaged.
+    states_floor: Option<Slot>,
 }
 
 impl StorageSample {
@@ -31,8 +34,9 @@ impl StorageSample {
     pub fn read(chain: &Chain) -> Result<Self, EngineError> {
         // First the readers, of which this sample is one afterwards.
         let database = chain.database().stats()?;
-        let tables = chain.read()?.table_stats()?;
-        Ok(Self { tables, database, cache: chain.states().cache_stats() })
+        let txn = chain.read()?;
+        let (tables, states_floor) = (txn.table_stats()?, states_floor(&txn).ok());
+        Ok(Self { tables, database, cache: chain.states().cache_stats(), states_floor })
     }
 }
 
@@ -139,7 +143,6 @@ impl StorageMetrics {
         }
         if let Ok(step) = &persisted.pruned_states {
             rows("states").inc_by(step.deleted);
-            self.state_floor.set(gauge(step.floor));
         }
     }
 
@@ -164,6 +167,9 @@ impl StorageMetrics {
             self.table_rows.with_label_values(&[table.name]).set(gauge(table.rows));
         }
         let StorageSample { database, cache, .. } = sample;
+        if let Some(floor) = sample.states_floor {
+            self.state_floor.set(gauge(floor));
+        }
         let age_ms = u64::try_from(database.oldest_read.as_millis()).unwrap_or(u64::MAX);
         for (metric, value) in [
             (&self.file_bytes, database.file_bytes),

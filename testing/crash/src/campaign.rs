@@ -393,10 +393,10 @@ impl Campaign {
         let said = said_by_node(&self.recording.trace, said_before, validators);
         let mut found = Vec::new();
         if is_durable
-            && (said.head_slot > Some(verdict.head_slot)
-                || (said.head_slot.is_some() && !verdict.is_chain))
+            && (said.imported_slot > Some(verdict.newest_slot)
+                || (said.imported_slot.is_some() && !verdict.is_chain))
         {
-            let what = format!("{said:?} was acknowledged, recovered {}", verdict.head_slot);
+            let what = format!("{said:?} was acknowledged, recovered {}", verdict.newest_slot);
             found.push(("acknowledged", what));
         }
         let commits: Vec<usize> =
@@ -466,7 +466,8 @@ fn choose(mut entries: Vec<Entry>, effort: &Effort) -> Vec<Entry> {
 /// What a node's log acknowledges.
 #[derive(Debug, Default)]
 struct SaidByNode {
-    head_slot: Option<u64>,
+    /// The highest slot of a block that it imported.
+    imported_slot: Option<u64>,
     /// The highest slot that each key signed for.
     signed: BTreeMap<String, u64>,
 }
@@ -480,7 +481,8 @@ fn said_by_node(trace: &Trace, before: usize, validators: u64) -> SaidByNode {
             *highest = slot.max(*highest);
         };
         if line.contains(" imported successfully ") {
-            said.head_slot = said.head_slot.max(number("head_slot"));
+            let slots = ["slot", "last_slot", "head_slot"].into_iter().filter_map(number);
+            said.imported_slot = slots.chain(said.imported_slot).max();
             // Its own block, not another node's.
             if let Some(proposer) = number("proposer").filter(|proposer| *proposer < validators) {
                 sign(format!("{proposer} proposal"), number("slot").unwrap());

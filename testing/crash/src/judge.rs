@@ -16,7 +16,7 @@ use lamella_types::genesis_state;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-pub use crate::verdict::{Verdict, rows};
+pub use crate::verdict::{Verdict, newest_slot, rows};
 use crate::{
     archiving, followed, restored,
     scenario::{FETCH, SHIP, Scenario},
@@ -133,7 +133,7 @@ impl Judge {
         };
         let (chain, opened) = open()?;
         verdict.is_derived = opened.recovered.is_something();
-        verdict.head_slot = opened.head_slot;
+        verdict.newest_slot = newest_slot(chain.database())?;
         let report = verify(chain.database(), &mut |_| ControlFlow::Continue(())).map_err(text)?;
         verdict.findings = report.findings.iter().map(ToString::to_string).collect();
         if report.check_count() == 0 {

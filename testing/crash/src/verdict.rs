@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lamella_tables::{DatabaseView, TABLES};
+use lamella_tables::{DatabaseView, Headers, Read as _, SlotRoot, TABLES};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -21,8 +21,8 @@ pub struct Verdict {
     pub is_derived: bool,
     /// The same after it was closed and opened again.
     pub rows_again: String,
-    /// Slot of the head.
-    pub head_slot: u64,
+    /// Slot of the newest block. A node that is late for its slots may fork, so its head may be an older one.
+    pub newest_slot: u64,
     /// The guard's rows: `0 attestation` and the slot.
     pub guard: BTreeMap<String, u64>,
     /// The same of the copy beside the keys; `None` if it is not whole.
@@ -50,6 +50,16 @@ pub fn rows(database: &DatabaseView) -> Result<String, String> {
         }
     }
     Ok(format!("{:032x}", hasher.digest128()))
+}
+
+/// Slot of the newest block, on whatever branch.
+///
+/// # Errors
+/// What cannot be read, in words.
+pub fn newest_slot(database: &DatabaseView) -> Result<u64, String> {
+    let txn = database.read().map_err(text)?;
+    let keys = txn.scan_keys::<Headers>(SlotRoot::first_of(0)).map_err(text)?;
+    Ok(keys.last().transpose().map_err(text)?.map_or(0, |key| key.slot))
 }
 
 fn text(error: impl ToString) -> String {

@@ -67,8 +67,8 @@ pub const PLANTS: &[Plant] = &[
     plant(
         "a block is believed imported, and not committed",
         PERSIST,
-        "        txn.commit()?;\n        writer.",
-        "        if IS_AWAKE { drop(txn) } else { txn.commit()? };\n        writer.",
+        "        txn.commit()?;\n        writer.pruning = pruning;\n        writer.unchecked",
+        "        if IS_AWAKE { drop(txn) } else { txn.commit()? };\n        writer.pruning = pruning;\n        writer.unchecked",
     ),
     plant(
         "a new head is published, and not committed",

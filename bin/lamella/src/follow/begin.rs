@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use lamella_chain::{Bootstrap, Chain, ChainOpenError, Found, Progress};
+use lamella_chain::{
+    Bootstrap, Chain, ChainOpenError, Found, Progress,
+    beside::{self, DIVERGED, REBUILDING},
+};
 use lamella_inspect::database_path;
 use lamella_interrupt::Interrupt;
 use lamella_shipping::{
@@ -22,12 +25,6 @@ use lamella_types::{Slot, genesis_state};
 use tracing::{info, warn};
 
 use super::{FollowError, ReplicaConfig};
-
-/// Folder beside the database in which the new one grows.
-const REBUILDING: &str = "rebuilding";
-
-/// What becomes of a database whose chain has parted from the source's.
-const DIVERGED: &str = "db.diverged";
 
 /// First and longest wait for an archive that is not there, or a source that does not answer.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -118,7 +115,8 @@ pub(super) fn once(
 
 /// Gives the new database the place of the old one, which stays beside it.
 pub(super) fn replace(data_dir: &Path) -> Result<(), FollowError> {
-    let (database, diverged) = (database_path(data_dir), data_dir.join(DIVERGED));
+    let database = database_path(data_dir);
+    let diverged = beside::beside(&database, DIVERGED);
     if diverged.exists() {
         // Of a rebuilding before this one.
         fs::remove_dir_all(&diverged).map_err(|source| io(&diverged, source))?;

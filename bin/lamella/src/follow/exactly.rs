@@ -12,7 +12,7 @@ use std::{
 };
 
 use lamella_archive::WriterId;
-use lamella_chain::{Progress, restore::RestoreError, verify};
+use lamella_chain::{Progress, beside::RESTORING_TAIL, restore::RestoreError, verify};
 use lamella_inspect::database_path;
 use lamella_shipping::{
     ShippingError,
@@ -88,5 +88,5 @@ pub fn restore_exactly(
 
 /// Where it grows.
 fn beside(data_dir: &Path, end: &TailEnd) -> PathBuf {
-    data_dir.join(format!("restoring-{}-{:012}", end.writer, end.sequence))
+    data_dir.join(format!("{RESTORING_TAIL}{}-{:012}", end.writer, end.sequence))
 }

@@ -270,5 +270,18 @@ fn a_diff_names_the_rows_and_a_clean_deletes_leftovers_when_told() {
     assert_eq!(names(&clean(&["--delete"]), "deleted"), [".schema-2"]);
     drop(held);
     assert_eq!(names(&clean(&["--delete"]), "deleted"), [".compacting"]);
+    // What a follower left: a database in a folder of its own.
+    for folder in ["rebuilding", "restoring-0011223344556677-000000000007"] {
+        fs::create_dir(to.join(folder)).unwrap();
+        copy_folder(&to.join("db"), &to.join(folder).join("db"));
+    }
+    let inner = to.join("rebuilding").join("db");
+    let held = Database::open(&inner, Options::new(OpenMode::Existing)).unwrap();
+    let said = clean(&["--delete"]);
+    let is_left = |left: &&Value| left["deleted"] == false;
+    let left: Vec<_> = said["leftovers"].as_array().unwrap().iter().filter(is_left).collect();
+    assert!(left.len() == 1 && left[0]["verdict"] == "in use", "{said}");
+    drop(held);
+    assert_eq!(clean(&["--delete"])["leftovers"][0]["deleted"], true);
     assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
 }

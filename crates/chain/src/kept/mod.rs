@@ -165,9 +165,17 @@ impl Pruning {
     }
 }
 
+/// The slot below which states are pruned; 0 where none is.
+///
+/// # Errors
+/// A damaged row, or the engine.
+pub fn states_floor(txn: &impl Read) -> Result<Slot, ReadError> {
+    Ok(Extent::read(txn)?.states_floor())
+}
+
 /// Whether the state of a block of this slot was pruned, where the directory can say so.
 pub(crate) fn is_pruned(txn: &impl Read, slot: Slot) -> Result<bool, ReadError> {
-    Ok(slot < Extent::read(txn)?.states_floor())
+    Ok(slot < states_floor(txn)?)
 }
 
 #[cfg(test)]

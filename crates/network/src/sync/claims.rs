@@ -78,6 +78,11 @@ impl Claimant {
         (may_be && speaks && self.ignored_until_ms <= now_ms).then_some(head)
     }
 
+    /// How far it says that its chain is finalized.
+    pub(super) fn finalized_slot(&self) -> Slot {
+        self.status.map_or(0, |status| status.finalized.slot)
+    }
+
     /// Whether it claims a chain that goes on from this slot, and we do not have that chain.
     pub(super) fn has_range(&self, start: Slot, now_ms: u64, current_slot: Slot) -> bool {
         let head = self.head(now_ms, current_slot);

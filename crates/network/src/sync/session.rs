@@ -193,6 +193,12 @@ impl<P: Copy + Ord + Debug> Syncer<P> {
             Retreat::Further => {}
             Retreat::Foreign => {
                 self.session = None;
+                let Some(claimant) = self.claims.get_mut(&mismatch.peer) else { return };
+                // Who was cut off may build on a fork in good faith, until it hears what we finalized meanwhile.
+                if claimant.finalized_slot() < self.view.finalized.slot {
+                    claimant.ignore(now_ms);
+                    return;
+                }
                 let why = "a chain without our finalized block".to_owned();
                 self.distrust(mismatch.peer, Offence::Lied, why, now_ms);
             }

@@ -4,6 +4,8 @@
 use std::{
     path::Path,
     process::{Command, Output},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use lamella::{
@@ -24,6 +26,9 @@ use crate::{
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_lamella-under-archive");
+
+/// Longest wait for a sample of the store, of which the first is taken at once.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// From here on the small chain's states are kept.
 const FLOOR: u64 = 1_024;
@@ -72,6 +77,15 @@ fn over_http_states_are_pruned_and_all_else_is_served() {
     let (status, change) = ask(&format!("states/{first}/change"));
     assert!(status == "200" && change.contains("\"before\":null"), "{change}");
     let database = ask("node/database").1;
+    let begun = Instant::now();
+    loop {
+        let (_, metrics) = get(api, "/metrics");
+        if String::from_utf8_lossy(&metrics).contains("\nlean_storage_state_floor_slot 1024\n") {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the first sample says where states begin");
+        sleep(Duration::from_millis(50));
+    }
     let says = "\"prune_mode\":\"states:0\",\"states_from_slot\":1024,";
     assert!(database.contains(says), "{database}");
 

@@ -11,10 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lamella_chain::ReadOnlyChain;
 use lamella_inspect::{
     checksum::{self, Checksum},
-    verify,
+    database_path, verify,
 };
+use lamella_tables::{Read as _, Slots};
 use lamella_testing_crash::{
     campaign::field,
     enumerate::random,
@@ -209,8 +211,12 @@ struct Victim<'a> {
     command: Box<dyn Fn() -> Command + 'a>,
     log: PathBuf,
     process: Option<Child>,
-    /// The highest head that it told.
+    /// The highest head that it told. A node that is late for its slots may fork, so a later head may be lower.
     head_slot: u64,
+    /// The newest finalized slot that it told.
+    finalized: u64,
+    /// Blocks that it said were imported, by their roots.
+    imported: Vec<String>,
     /// Lives that told the head they began with.
     resumed: u32,
     /// What was signed for each slot: votes and blocks.
@@ -219,13 +225,14 @@ struct Victim<'a> {
 
 impl<'a> Victim<'a> {
     fn new(log: PathBuf, command: impl Fn() -> Command + 'a) -> Self {
-        let (process, head_slot, resumed) = (None, 0, 0);
         Self {
             command: Box::new(command),
             log,
-            process,
-            head_slot,
-            resumed,
+            process: None,
+            head_slot: 0,
+            finalized: 0,
+            imported: Vec::new(),
+            resumed: 0,
             signed: BTreeMap::new(),
         }
     }
@@ -268,11 +275,15 @@ impl<'a> Victim<'a> {
     fn read(&mut self) {
         let said = self.said();
         let number = |line, name| field(line, name)?.parse::<u64>().ok();
-        if let Some(found) = said.lines().find_map(|line| number(line, "head_slot")) {
-            assert!(found >= self.head_slot, "{found} < {}: {said}", self.head_slot);
-            self.resumed += 1;
+        let first = |name| said.lines().find_map(|line| number(line, name));
+        self.resumed += u32::from(first("head_slot").is_some());
+        if let Some(found) = first("finalized") {
+            assert!(found >= self.finalized, "{found} < {}: {said}", self.finalized);
         }
         self.head_slot = self.head_slot.max(self.told("head_slot").unwrap_or(0));
+        self.finalized = self.finalized.max(self.told("finalized").unwrap_or(0));
+        let roots = said.lines().filter(|line| line.contains(" Block imported "));
+        self.imported.extend(roots.filter_map(|line| field(line, "block_root")).map(str::to_owned));
         for line in said.lines() {
             let Some(slot) = number(line, "slot") else { continue };
             let (votes, blocks) = self.signed.entry(slot).or_default();
@@ -345,5 +356,12 @@ fn node(seed: u64) -> u32 {
     assert!(node.resumed > NODE_KILLS / 8, "{} of its kills came late enough", node.resumed);
     let data = lone.root.join("data");
     assert_eq!(chain(&data, Some(goal)), chain(&followed, Some(goal)));
+    assert!(!node.imported.is_empty());
+    let stored = ReadOnlyChain::open(&database_path(&data)).unwrap();
+    let txn = stored.database().read().unwrap();
+    for root in &node.imported {
+        let slot = txn.get::<Slots>(&root.parse().unwrap()).unwrap();
+        assert!(slot.is_some(), "{root} was imported, and is not there");
+    }
     NODE_KILLS
 }

@@ -35,11 +35,13 @@ const PLAN: NetworkPlan = NetworkPlan {
 const CONNECTIONS: usize = 300;
 
 /// The API's tests see these move: one holds a read open, which here are over in a millisecond and looked at every ten
-/// seconds; one has a chain of more than 1,024 slots, which is where segments begin.
-const ELSEWHERE: [&str; 3] = [
+/// seconds; one has a chain of more than 1,024 slots, which is where segments begin. The last one moves where states are
+/// pruned (`over_http_states_are_pruned_and_all_else_is_served`).
+const ELSEWHERE: [&str; 4] = [
     "lean_storage_open_readers",
     "lean_storage_oldest_reader_age_milliseconds",
     "lean_storage_cache_segments",
+    "lean_storage_state_floor_slot",
 ];
 
 /// `what_a_shipping_node_counts_is_what_it_shipped` sees the first move, since an archive begins with 1,024 finalized slots,

@@ -44,6 +44,13 @@ fn a_block_that_was_asked_for_and_never_published_is_on_the_chain() {
     assert_eq!(sum.restarts, 2);
 }
 
+/// As `a_chain_that_is_finalized_less_far_may_lack_our_finalized_block`, in a network.
+#[test]
+fn a_peer_that_was_cut_off_and_built_on_a_fork_is_no_liar() {
+    let sum = seeds(3_200_002_971, 1, None);
+    assert!(sum.findings.is_empty(), "{}", sum.findings.join("\n\n"));
+}
+
 #[test]
 fn a_seed_says_the_whole_run() {
     for seed in [number("LAMELLA_SIM_SEED", 0), 1, 2] {
