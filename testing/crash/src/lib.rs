@@ -33,6 +33,7 @@ pub mod enumerate;
 pub mod failing;
 pub mod followed;
 pub mod image;
+pub mod jobs;
 pub mod judge;
 #[cfg(target_os = "linux")]
 pub mod mount;

@@ -162,6 +162,31 @@ pub const PLANTS: &[Plant] = &[
     plant("follow", "the data file is never flushed", |items| {
         without(items, |call| is_flush(call, "mdbx.dat"))
     }),
+    plant("db-compact", "the folder of both names is never flushed", |items| {
+        without(items, |call| is_flush(call, "data"))
+    }),
+    plant("db-compact", "the new database is never flushed", never_flushed),
+    plant("db-compact", "the old database is deleted before the new one is named", |items| {
+        let is_old = |call: &Operation| call.path().starts_with("data/db.before-compact");
+        let is_removal = |call: &Operation| matches!(call, Operation::Remove { .. });
+        // Its lock file is cut as it is closed.
+        let items = without(items, |call| {
+            is_old(call) && matches!(call, Operation::SetLength { .. } | Operation::Write { .. })
+        });
+        let names =
+            |call: &Operation| matches!(call, Operation::Rename { to, .. } if to == "data/db");
+        moved(items, |call| is_old(call) && is_removal(call), |item| is_call(item, names), true)
+    }),
+    plant("db-migrate", "the folder of both names is never flushed", |items| {
+        without(items, |call| is_flush(call, "data"))
+    }),
+    plant("db-migrate", "the new database is never flushed", never_flushed),
+    plant("db-backup", "the folder of the copy's name is never flushed", |items| {
+        without(items, |call| is_flush(call, "data"))
+    }),
+    plant("db-backup", "the copy is never flushed", never_flushed),
+    plant("db-repair", "the data file is never flushed", never_flushed),
+    plant("db-prune", "the data file is never flushed", never_flushed),
 ];
 
 /// Where a meta page, written from its magic on, says whether its commit was flushed.
@@ -225,6 +250,11 @@ fn unsynced(call: &mut Operation) {
     if let Operation::Write { is_synced, .. } = call {
         *is_synced = false;
     }
+}
+
+/// Neither by a call nor by a synchronous write.
+fn never_flushed(items: Vec<Item>) -> Vec<Item> {
+    changed(without(items, |call| is_flush(call, "mdbx.dat")), unsynced)
 }
 
 fn nth_page_write(mut items: Vec<Item>, nth: usize, change: impl Fn(&mut u64)) -> Vec<Item> {

@@ -80,6 +80,9 @@ pub const FETCH: &str = "fetch";
 /// Steps in which all of that is fetched.
 const FETCHES: usize = 4;
 
+/// The scenario whose database is moved: forks below the finalized block, votes signed, proofs pruned.
+pub const MOVED: &str = "moved";
+
 /// The scenario whose driver is wrong.
 pub const TWO: &str = "two";
 
@@ -131,7 +134,7 @@ impl Scenario {
     /// For a name of none.
     #[must_use]
     pub fn of(name: &str, variant: u64) -> Self {
-        let mut known = NAMES.iter().chain(HEAVY).chain([&TWO, &SIXTY]);
+        let mut known = NAMES.iter().chain(HEAVY).chain([&TWO, &SIXTY, &MOVED]);
         let name = known.find(|known| **known == name).expect("a scenario of NAMES");
         let genesis = genesis_state(1_700_000_000, registry(SMALL));
         let mut chain = Blocks { state: genesis.clone(), variant };
@@ -183,6 +186,14 @@ impl Scenario {
                 (steps, Some(recorded_from))
             }
             SIXTY => (chain.singles(61), Some(1)),
+            MOVED => {
+                settings.signature_window_slots = SHORT_WINDOW_SLOTS;
+                let mut steps = chain.reorg();
+                steps.extend(chain.singles(6));
+                steps.push(Step::Reserve(chain.state.slot));
+                let all = steps.len();
+                (steps, Some(all))
+            }
             TWO => {
                 let blocks = chain.take(6, PROOF_BYTES).into_iter().map(Box::new);
                 (blocks.map(Step::Two).collect(), Some(2))

@@ -3,18 +3,22 @@
 use std::path::Path;
 
 use lamella_testing_crash::{
+    archiving::RESTORE,
     campaign::{Effort, Outcome},
+    jobs::{JOBS, Job},
     network::{Kind, node},
-    plants::SIGN,
+    plants::{PLANTS, SIGN},
     record::Recorder,
     scenario::{FULL, HEAVY, NAMES, SHIP},
     trace::Operation,
-    whole::Grown,
+    whole::{self, Grown},
 };
 
 use crate::{
     planted::are_found,
-    support::{disk, effort, programs, restoration, run, scenario, scratch, survives},
+    support::{
+        disk, effort, programs, restoration, run, scenario, scratch, survives, variant, wanted,
+    },
 };
 
 /// Bytes of a lazy run's data file, as it begins.
@@ -25,11 +29,9 @@ const DATA: &str = "db/mdbx.dat";
 
 #[test]
 fn every_image_of_every_scenario_holds_what_was_acknowledged() {
-    let only = std::env::var("LAMELLA_CRASH_ONLY").ok();
-    for name in NAMES.iter().filter(|name| only.as_ref().is_none_or(|only| only == *name)) {
+    for name in wanted(NAMES) {
         let (disk, scratch) = (disk(), scratch());
-        let campaign = scenario(name, disk.path());
-        survives(&campaign, scratch.path());
+        survives(&scenario(&name, disk.path()), scratch.path());
     }
 }
 
@@ -72,41 +74,65 @@ fn the_name_of_an_archives_folder_is_flushed_before_a_segment_is_put() {
 
 #[test]
 fn a_restoration_leaves_a_whole_directory_or_none_and_the_same_command_makes_it_whole() {
-    let (disk, scratch) = (disk(), scratch());
-    survives(&restoration(disk.path(), 0), scratch.path());
+    for name in wanted(&[RESTORE]) {
+        let (disk, scratch) = (disk(), scratch());
+        survives(&restoration(&name, disk.path()), scratch.path());
+    }
+}
+
+/// Every command that moves a database, and what is planted into it.
+#[test]
+fn a_command_that_moves_a_database_leaves_one_and_ends_when_it_is_run_again() {
+    let all: Vec<&str> = JOBS.iter().map(|job| job.name).collect();
+    for name in wanted(&all) {
+        let (disk, scratch) = (disk(), scratch());
+        let job = Job::named(name.split('@').next().unwrap_or_default());
+        let campaign = job.record(&programs(), disk.path(), variant(&name));
+        survives(&campaign, scratch.path());
+        if PLANTS.iter().any(|plant| plant.run == campaign.name) {
+            are_found(&[&campaign], scratch.path());
+        }
+    }
+}
+
+fn lives(run: &str, until_slot: u64, kind: Kind) {
+    for name in wanted(&[run]) {
+        let (disk, scratch) = (disk(), scratch());
+        let campaign = node(&name, &programs(), disk.path(), until_slot, kind);
+        survives(&campaign, scratch.path());
+    }
 }
 
 #[test]
 fn a_node_from_its_first_start_to_its_orderly_stop_loses_nothing_acknowledged() {
-    let (disk, scratch) = (disk(), scratch());
-    let campaign = node("node", &programs(), disk.path(), 8, Kind::Durable);
-    survives(&campaign, scratch.path());
+    lives("node", 8, Kind::Durable);
 }
 
 #[test]
 fn a_node_with_lazy_commits_never_forgets_what_it_signed() {
-    let (disk, scratch) = (disk(), scratch());
-    let campaign = node("node-lazy", &programs(), disk.path(), 10, Kind::Lazy);
-    survives(&campaign, scratch.path());
+    lives("node-lazy", 10, Kind::Lazy);
 }
 
 #[test]
 fn a_node_that_begins_an_archive_loses_nothing_acknowledged() {
-    let (disk, scratch) = (disk(), scratch());
-    let campaign = node("node-archive", &programs(), disk.path(), 6, Kind::Archiving);
-    survives(&campaign, scratch.path());
+    lives("node-archive", 6, Kind::Archiving);
 }
 
 /// One node's network, so that what takes its time is done once: a segment that is finalized.
 #[test]
 fn processes_beside_an_archive_lose_nothing_acknowledged() {
+    let wanted = wanted(&whole::RUNS);
+    if wanted.is_empty() {
+        return;
+    }
     let (disk, scratch) = (disk(), scratch());
     let grown = Grown::make(&programs(), disk.path());
-    let campaigns = [grown.seals(), grown.fetches(), grown.follows()];
+    let mut campaigns = vec![grown.seals(), grown.fetches(), grown.follows()];
+    campaigns.retain(|campaign| wanted.contains(&campaign.name));
     for campaign in &campaigns {
         survives(campaign, scratch.path());
     }
-    are_found(&campaigns.each_ref(), scratch.path());
+    are_found(&campaigns.iter().collect::<Vec<_>>(), scratch.path());
 }
 
 /// Symptom: of a run with lazy commits, a power cut left a directory that nothing could open, its sign guard included.
