@@ -88,6 +88,9 @@ pub const JOBS: &[Job] = &[
 /// The row of a backup that says when it was taken.
 const TAKEN: &str = "backup";
 
+/// One row of so many is lost before a repair.
+const DAMAGED_EVERY: usize = 3;
+
 /// What is seen where a command is named as unfinished.
 const UNFINISHED: &str = "unfinished";
 
@@ -143,7 +146,7 @@ impl Job {
         succeed(Command::new(&programs.driver).args(["prepare", &scenario]).arg(made)).unwrap();
         match self.before {
             Before::Nothing => {}
-            Before::Damage => damage(&made.join("db")).unwrap(),
+            Before::Damage => damage(&made.join("db"), DAMAGED_EVERY).unwrap(),
             Before::Command(arguments) => {
                 let mut command = Command::new(&programs.lamella);
                 succeed(command.args(arguments).arg(DATA_DIR).arg(made)).unwrap();
@@ -211,11 +214,13 @@ impl Job {
     }
 }
 
-/// Loses every third row of Slots and Canonical, and some diffs.
-fn damage(database: &Path) -> Result<(), String> {
+/// Loses one of so many rows of Slots, Canonical and Diffs: all follow from others.
+///
+/// # Errors
+/// The database's, in words.
+pub fn damage(database: &Path, every: usize) -> Result<(), String> {
     let database = Database::open(database, Options::new(OpenMode::Existing)).map_err(text)?;
     let mut txn = database.write().map_err(text)?;
-    let every = |number: usize| number % 3 == 1;
     let keys: Vec<Root> = thinned(txn.scan_keys::<Slots>(Root::ZERO).map_err(text)?, every)?;
     for key in keys {
         txn.delete::<Slots>(&key).map_err(text)?;
@@ -234,10 +239,9 @@ fn damage(database: &Path) -> Result<(), String> {
 
 fn thinned<K, E: ToString>(
     keys: impl Iterator<Item = Result<K, E>>,
-    is_taken: impl Fn(usize) -> bool,
+    every: usize,
 ) -> Result<Vec<K>, String> {
-    let taken = keys.enumerate().filter(|(number, _)| is_taken(*number));
-    taken.map(|(_, key)| key.map_err(text)).collect()
+    keys.step_by(every).map(|key| key.map_err(text)).collect()
 }
 
 /// What whoever comes next sees: all rows but the one of this name in Meta, an older schema, or what is said to be unfinished.

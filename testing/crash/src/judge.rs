@@ -16,7 +16,7 @@ use lamella_types::genesis_state;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-pub use crate::verdict::{Verdict, newest_slot, rows};
+pub use crate::verdict::{Verdict, blocks, rows};
 use crate::{
     archiving, followed,
     jobs::{self, Done},
@@ -144,7 +144,9 @@ impl Judge {
         };
         let (chain, opened) = open()?;
         verdict.is_derived = opened.recovered.is_something();
-        verdict.newest_slot = newest_slot(chain.database())?;
+        if matches!(self.subject, Subject::Node { .. }) {
+            verdict.blocks = blocks(chain.database())?;
+        }
         let report = verify(chain.database(), &mut |_| ControlFlow::Continue(())).map_err(text)?;
         verdict.findings = report.findings.iter().map(ToString::to_string).collect();
         if report.check_count() == 0 {

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, path::Path};
 
 use lamella_testing_crash::{
-    campaign::{Campaign, Effort},
+    archiving::RESTORE,
+    campaign::{Campaign, Effort, Tears},
     jobs::JOBS,
     network::{Kind, node},
     plants::PLANTS,
@@ -11,7 +12,7 @@ use lamella_testing_crash::{
     whole::RUNS,
 };
 
-use crate::support::{disk, effort, programs, scenario, scratch};
+use crate::support::{disk, effort, programs, restoration, scenario, scratch};
 
 /// Images of each run with a fault that are judged.
 const IMAGES: usize = 200;
@@ -25,6 +26,7 @@ fn every_planted_fault_is_found() {
         let folder = disk.path().join(plant.run);
         runs.entry(plant.run).or_insert_with(|| match plant.run {
             "node" => node("node", &programs(), &folder, 6, Kind::Durable),
+            RESTORE => restoration(RESTORE, &folder),
             name => scenario(name, &folder),
         });
     }
@@ -46,7 +48,7 @@ pub fn are_found(runs: &[&Campaign], scratch: &Path) {
             promise: run.promise.clone(),
         };
         let effort = effort(&campaign.name, scratch);
-        let effort = Effort { images_max: IMAGES, tears: false, ..effort };
+        let effort = Effort { images_max: IMAGES, tears: Tears::Never, ..effort };
         let outcome = campaign.run(&effort);
         let checks: Vec<String> =
             outcome.by_check.iter().map(|(check, count)| format!("{check} {count}")).collect();

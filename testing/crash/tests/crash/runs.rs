@@ -4,11 +4,11 @@ use std::path::Path;
 
 use lamella_testing_crash::{
     archiving::RESTORE,
-    campaign::{Effort, Outcome},
+    campaign::{Effort, Outcome, Tears},
     jobs::{JOBS, Job},
-    network::{Kind, node},
+    network::{self, Kind, Lone, NetworkPlan, VALIDATORS, lived, node},
     plants::{PLANTS, SIGN},
-    record::Recorder,
+    record::{Recorder, Recording},
     scenario::{FULL, HEAVY, NAMES, SHIP},
     trace::Operation,
     whole::{self, Grown},
@@ -38,24 +38,57 @@ fn every_image_of_every_scenario_holds_what_was_acknowledged() {
 /// Images of each run that are opened with a crash meanwhile.
 const RECOVERIES: usize = 12;
 
+/// Of each of these, so much less is tried than of a run: fifty images, of a slow one twelve.
+const RECOVERY_SHARE: usize = 28;
+
 #[test]
 fn a_crash_while_an_image_is_opened_loses_nothing_either() {
     for name in ["create", "head", "lazy"] {
         let (disk, scratch) = (disk(), scratch());
         let effort = effort(name, scratch.path());
-        let effort = Effort { images_max: 100, tears: false, image: None, ..effort };
+        let images_max = effort.images_max / RECOVERY_SHARE;
+        // Who opens lazy commits has the engine overwrite whole meta pages: torn into garbage, they are refused and named.
+        let effort = Effort { images_max, tears: Tears::Old, image: None, ..effort };
         let open = |recorder: &Recorder, root: &Path| {
             run(recorder.command(&programs().driver).args(["open", name]).arg(root));
         };
         let campaign = scenario(name, disk.path());
         let mut all = Outcome::default();
-        for recovery in campaign.recoveries(&effort, &disk.path().join("open"), RECOVERIES, open) {
+        let again = disk.path().join("open");
+        let promise = |_: &Recording| campaign.promise.clone();
+        for recovery in campaign.recoveries(&effort, &again, RECOVERIES, open, promise) {
             all.add(&recovery.run(&effort));
         }
         println!("{name}, opened: {} distinct, {} judged", all.distinct, all.judged);
         assert_eq!(all.failed, 0, "{:#?}", all.first);
         assert!(all.judged > RECOVERIES, "{all:?}");
     }
+}
+
+/// Images of a node's run on which a node starts.
+const STARTS: usize = 4;
+
+/// What a crash leaves of a node, a node takes up again, goes on, and may be cut again.
+#[test]
+fn a_node_that_starts_after_a_crash_goes_on_and_a_crash_then_loses_nothing_either() {
+    let (disk, scratch) = (disk(), scratch());
+    let lone = Lone::make(disk.path(), NetworkPlan::of(2_048));
+    let campaign = lived("node-again", &programs(), &lone, 5, Kind::Durable);
+    let effort = effort("node-again", scratch.path());
+    let effort = Effort { images_max: 150, image: None, ..effort };
+    let start = |recorder: &Recorder, root: &Path| lone.go_on(&programs(), recorder, root);
+    let promise = |recording: &Recording| {
+        let again = (recording.clone(), campaign.subject.clone());
+        network::campaign("again", again.0, again.1, VALIDATORS, &programs()).promise
+    };
+    let again = disk.path().join("again");
+    let mut all = Outcome::default();
+    for start in campaign.recoveries(&effort, &again, STARTS, start, promise) {
+        all.add(&start.run(&effort));
+    }
+    println!("node, started again: {} distinct, {} judged", all.distinct, all.judged);
+    assert_eq!(all.failed, 0, "{:#?}", all.first);
+    assert!(all.judged > 100, "{all:?}");
 }
 
 /// Symptom: a directory said that a segment was in the archive, and after a power cut there was no archive.

@@ -10,7 +10,7 @@ use std::{
 
 use lamella_testing_crash::{
     archiving::RESTORE,
-    campaign::{Campaign, Effort, Outcome, Promise},
+    campaign::{Campaign, Effort, Outcome, Promise, Tears},
     jobs::JOBS,
     judge::Subject,
     network::Programs,
@@ -21,7 +21,7 @@ use lamella_testing_crash::{
 use tempfile::TempDir;
 
 /// Images of each run that are judged, unless told otherwise.
-const IMAGES: usize = 1_000;
+const IMAGES: usize = 1_400;
 
 /// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills, or an archive is
 /// verified.
@@ -135,7 +135,7 @@ pub fn effort(name: &str, scratch: &Path) -> Effort {
         seed: number("LAMELLA_CRASH_SEED", SEED),
         threads: thread::available_parallelism().map_or(1, usize::from),
         image: image.filter(|(run, _)| run == name).map(|(_, number)| number),
-        tears: true,
+        tears: Tears::All,
         tally: None,
     }
 }
@@ -167,23 +167,27 @@ pub fn scenario(name: &str, folder: &Path) -> Campaign {
 
 /// Records a restoration, `restore@13` of that variant of the archive.
 pub fn restoration(name: &str, folder: &Path) -> Campaign {
+    let (root, driver) = (folder.join("root"), programs().driver);
+    let (subject, promise) = restored(name, folder);
+    let Subject::Restored { archive, .. } = &subject else { unreachable!("a restoration") };
+    fs::create_dir_all(&root).unwrap();
+    let recorder = Recorder::begin(&root, &folder.join("strace.log"));
+    run(recorder.command(&driver).arg("restore").args([archive, &root]));
+    Campaign { name: name.to_owned(), recording: recorder.end(), subject, promise }
+}
+
+/// What a restoration of a variant of the archive, made here, comes to without a crash.
+pub fn restored(name: &str, folder: &Path) -> (Subject, Promise) {
     let driver = programs().driver;
-    let [root, reference, made]: [PathBuf; 3] =
-        ["root", "reference", "made"].map(|name| folder.join(name));
-    [&root, &reference, &made].iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+    let [reference, made]: [PathBuf; 2] = ["reference", "made"].map(|name| folder.join(name));
+    [&reference, &made].iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
     run(Command::new(&driver).args(["archive", &variant(name).to_string()]).arg(&made));
     let archive = made.join("archive");
     run(Command::new(&driver).arg("restore").args([&archive, &reference]));
     let expected = run(Command::new(&driver).arg("rows").arg(&reference)).trim().to_owned();
-    let recorder = Recorder::begin(&root, &folder.join("strace.log"));
-    run(recorder.command(&driver).arg("restore").args([&archive, &root]));
-    Campaign {
-        name: name.to_owned(),
-        recording: recorder.end(),
-        subject: Subject::Restored { archive, expected: expected.clone() },
-        // Where nothing has its name yet, no row is.
-        promise: Promise::Steps { reference: vec![String::new(), expected], from: None },
-    }
+    // Where nothing has its name yet, no row is.
+    let promise = Promise::Steps { reference: vec![String::new(), expected.clone()], from: None };
+    (Subject::Restored { archive, expected }, promise)
 }
 
 /// Judges a run's images and says what came of it; no finding.
