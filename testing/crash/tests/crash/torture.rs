@@ -13,7 +13,7 @@ use lamella_testing_crash::{
 };
 
 use crate::{
-    kills,
+    failed_calls, kills,
     support::{NODES, disk, effort, hours, programs, restoration, scenario, scratch},
 };
 
@@ -67,6 +67,19 @@ fn judge(campaign: &Campaign, seed: u64, tally: &Arc<Tally>) {
         campaign.name, outcome.made, outcome.distinct, outcome.judged, outcome.failed
     );
     assert_eq!(outcome.failed, 0, "{:#?}", outcome.first);
+}
+
+/// Every call of the runs of [`failed_calls`] in every way, once and for ever.
+#[test]
+#[ignore = "hours: make torture"]
+fn failed() {
+    let (until, mut tried) = (Instant::now() + hours(), 0);
+    for (name, _) in failed_calls::RUNS {
+        if Instant::now() < until {
+            tried += failed_calls::fails(name, 1);
+            println!("so far: {tried} runs with a call that failed, up to {name}");
+        }
+    }
 }
 
 #[test]
