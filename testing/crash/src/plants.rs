@@ -149,6 +149,27 @@ pub const PLANTS: &[Plant] = &[
             }
         })
     }),
+    plant("checkpoint", "the data file is never flushed", never_flushed),
+    plant("prune-states", "the data file is never flushed", never_flushed),
+    plant("prune-states", "the meta page is written before the data", |items| {
+        moved(items, Operation::is_meta_write, |item| is_call(item, is_page_write), true)
+    }),
+    plant("ship", "the cursor is committed before the upload", cursor_first),
+    plant("ship", "a segment is left out, and its cursor committed", |items| {
+        without(items, |call| matches!(call, Operation::Link { to, .. } if to.ends_with(".lseg")))
+    }),
+    plant("ship", "no folder of the archive is flushed", |items| {
+        let flushes = |path: &str| path.is_empty() || path.starts_with("archive");
+        let is_file = |path: &str| path.rsplit('/').next().is_some_and(|name| name.contains('.'));
+        without(
+            items,
+            |call| matches!(call, Operation::Flush { path } if flushes(path) && !is_file(path)),
+        )
+    }),
+    plant("restore", "the new database is never flushed", never_flushed),
+    plant("restore", "the new database's name is not flushed", |items| {
+        without(items, |call| matches!(call, Operation::Flush { path } if path.is_empty()))
+    }),
     plant("two", "two transactions where one is promised", |items| items),
     plant("node-seals", "nothing of the archive is flushed", |items| {
         without(
@@ -255,6 +276,23 @@ fn unsynced(call: &mut Operation) {
 /// Neither by a call nor by a synchronous write.
 fn never_flushed(items: Vec<Item>) -> Vec<Item> {
     changed(without(items, |call| is_flush(call, "mdbx.dat")), unsynced)
+}
+
+/// Of what happens between two lines, the database's calls come first.
+fn cursor_first(items: Vec<Item>) -> Vec<Item> {
+    let (mut done, mut held): (Vec<Item>, Vec<Item>) = (Vec::new(), Vec::new());
+    for item in items {
+        match &item {
+            Item::Said(_) => {
+                done.append(&mut held);
+                done.push(item);
+            }
+            Item::Call(call) if call.path().starts_with("db/") => done.push(item),
+            Item::Call(_) => held.push(item),
+        }
+    }
+    done.append(&mut held);
+    done
 }
 
 fn nth_page_write(mut items: Vec<Item>, nth: usize, change: impl Fn(&mut u64)) -> Vec<Item> {
