@@ -19,7 +19,7 @@ const KILLS: usize = 3;
 /// Slots of the network below have so many milliseconds.
 const SLOT_MS: &str = "400";
 
-fn follower(from: impl AsRef<OsStr>, data: &Path) -> Node {
+pub(crate) fn follower(from: impl AsRef<OsStr>, data: &Path) -> Node {
     let mut command = Command::new(BINARY);
     command
         .args(["follow", "--api-port", "0", "--max-lag-slots", "4", "--slot-ms", SLOT_MS])
@@ -31,7 +31,7 @@ fn follower(from: impl AsRef<OsStr>, data: &Path) -> Node {
 }
 
 /// Where the API of a node or a follower listens.
-fn api(process: &mut Node) -> String {
+pub(crate) fn api(process: &mut Node) -> String {
     let line = process.wait_for(|line| line.contains("HTTP API listening"));
     field(&line, "api").unwrap().to_owned()
 }
