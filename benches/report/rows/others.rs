@@ -31,7 +31,8 @@ fn restart(measured: &Measured) -> Row {
 fn backup(measured: &Measured) -> Row {
     let figure = |what: &str| measured.figure(&format!("backup/{what}"));
     let over = |at: &str| {
-        let (beside, alone) = (format!("import_beside_a_backup/{at}"), format!("import_alone/{at}"));
+        let (beside, alone) =
+            (format!("import_beside_a_backup/{at}"), format!("import_alone/{at}"));
         quotient(figure(&beside), figure(&alone))
     };
     let grown = figure("file_growth_per_cent").map(|hundredths| 1.0 + hundredths / 100.0);

@@ -63,11 +63,7 @@ pub struct CopyJob {
 
 impl Default for CopyJob {
     fn default() -> Self {
-        Self {
-            commit_rows_max: COMMIT_ROWS_MAX,
-            commit_bytes_max: COMMIT_BYTES_MAX,
-            resume: true,
-        }
+        Self { commit_rows_max: COMMIT_ROWS_MAX, commit_bytes_max: COMMIT_BYTES_MAX, resume: true }
     }
 }
 

@@ -43,8 +43,7 @@ const KEY_SLOTS: u64 = 2_048;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Everything that is killed here, from a seed: how many kills landed.
-pub const ROUNDS: [fn(u64) -> u32; 6] =
-    [restoration, export, backup, compaction, pruning, node];
+pub const ROUNDS: [fn(u64) -> u32; 6] = [restoration, export, backup, compaction, pruning, node];
 
 /// Runs of a command in which its kills must land.
 const RUNS_MAX: u32 = 600;
