@@ -6,22 +6,24 @@
 //! failures. Names that say nothing are not ours, and stay.
 //!
 //! And tails expire: what a verified frontier covers with one whole segment more nobody has to read from them, once an hour
-//! has passed in which somebody may have been reading. A writer's go from its first one on, and its newest stays.
+//! has passed in which somebody may have been reading. A writer's go from its first one on, and its newest stays. Covered
+//! is what lies in segments that were fetched just now and are what the frontier names: one that is gone or rotten, and
+//! all after it, cover nothing, since the tail is what they may be made of again.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use lamella_archive::{
     ArchiveError, Fault, Frontier, Network, ObjectName, SegmentFile, TailFile, WriterId,
     decode_registry,
 };
 use lamella_chain::Progress;
-use lamella_types::{Slot, Validators};
+use lamella_types::{Root, Slot, Validators};
 
 use crate::{
     error::ShippingError,
     remote::{Inventory, Remote, first_slot},
     sidecar::Sidecar,
-    store::StoreError,
+    store::{Listed, StoreError},
 };
 
 /// Seconds that a tail object is kept at least: a restoration or a follower may be reading it.
@@ -66,61 +68,129 @@ pub fn clean(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Cleaned, ShippingError> {
     let inventory = remote.inventory()?;
-    let mut cleaned = Cleaned { deleted: delete, ..Cleaned::default() };
-    cleaned.left = inventory.unknown.len() as u64;
-    let (network, segments) = network(remote, &inventory)?;
-    let mut expiring = Expiring::new(first_slot(segments.saturating_sub(SEGMENTS_BEYOND)));
+    let cleaned =
+        Cleaned { deleted: delete, left: inventory.unknown.len() as u64, ..Cleaned::default() };
+    let (network, proven) = network(remote, &inventory)?;
+    let mut job = Job { remote, network, proven, usable: BTreeSet::new(), cleaned };
     let total = inventory.objects.len() as u64;
-    for (done, (name, listed)) in (0..).zip(&inventory.objects) {
-        if progress(Progress { stage: "objects", done, total }).is_break() {
-            return Err(ShippingError::Stopped);
-        }
-        let path = remote.path(name);
-        let unusable = |why: String| Unusable { path: path.clone(), bytes: listed.bytes, why };
-        if matches!(name, ObjectName::Proofs { .. }) {
-            cleaned.judged += 1;
-            cleaned.unusable.extend(judge_sidecar(remote, name)?.map(unusable));
-            continue;
-        }
-        let bytes = match remote.get(name) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => continue,
-            Err(ShippingError::Store(error @ StoreError::TooLong { .. })) => {
-                cleaned.unusable.push(unusable(error.to_string()));
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        if let ObjectName::Tail { writer, .. } = *name {
-            cleaned.judged += 1;
-            let newest = inventory.newest_tail(writer) == Some(name);
-            match remote.decode_tail(name, &bytes) {
-                Err(error) => cleaned.unusable.push(unusable(error.to_string())),
-                Ok(file)
-                    if !newest && listed.age_s >= TAIL_KEPT_S && expiring.takes(writer, &file) =>
-                {
-                    let why = format!("its blocks are in segments, slots below {}", expiring.below);
-                    cleaned.expired.push(unusable(why));
-                }
-                Ok(_) => expiring.stays(writer),
-            }
-            continue;
-        }
-        match judge(&path, name, &bytes, network.as_ref()) {
-            None => cleaned.left += 1,
-            Some(Ok(())) => cleaned.judged += 1,
-            Some(Err(error)) => {
-                cleaned.judged += 1;
-                cleaned.unusable.push(unusable(error.to_string()));
-            }
-        }
+    // Tails are listed last, so that by then it is known which segments can take their place.
+    let (tails, others): (Vec<_>, Vec<_>) =
+        inventory.objects.iter().partition(|(name, _)| matches!(name, ObjectName::Tail { .. }));
+    let mut done = 0;
+    let mut tell = || {
+        let outcome = progress(Progress { stage: "objects", done, total });
+        done += 1;
+        if outcome.is_break() { Err(ShippingError::Stopped) } else { Ok(()) }
+    };
+    for (name, listed) in others {
+        tell()?;
+        job.judge(name, listed)?;
     }
+    let mut expiring = Expiring::new(job.covered_below());
+    for (name, listed) in tails {
+        tell()?;
+        let ObjectName::Tail { writer, .. } = *name else { continue };
+        let newest = inventory.newest_tail(writer) == Some(name);
+        job.judge_tail(name, writer, listed, newest, &mut expiring)?;
+    }
+    let cleaned = job.cleaned;
     if delete {
         for unusable in cleaned.unusable.iter().chain(&cleaned.expired) {
             remote.store().delete(&unusable.path)?;
         }
     }
     Ok(cleaned)
+}
+
+struct Job<'a> {
+    remote: &'a Remote,
+    network: Option<Network>,
+    /// Roots of the segments under the frontier.
+    proven: Vec<Root>,
+    /// Of these, the segments that were fetched and are what their names say.
+    usable: BTreeSet<u32>,
+    cleaned: Cleaned,
+}
+
+impl Job<'_> {
+    fn judge(&mut self, name: &ObjectName, listed: &Listed) -> Result<(), ShippingError> {
+        if matches!(name, ObjectName::Proofs { .. }) {
+            self.cleaned.judged += 1;
+            if let Some(why) = judge_sidecar(self.remote, name)? {
+                self.cleaned.unusable.push(self.candidate(name, listed, why));
+            }
+            return Ok(());
+        }
+        let Some(bytes) = self.fetch(name, listed)? else { return Ok(()) };
+        match judge(&self.remote.path(name), name, &bytes, self.network.as_ref()) {
+            None => self.cleaned.left += 1,
+            Some(judged) => {
+                self.cleaned.judged += 1;
+                if let Err(error) = judged {
+                    let unusable = self.candidate(name, listed, error.to_string());
+                    self.cleaned.unusable.push(unusable);
+                } else if let ObjectName::Segment { index, root } = name
+                    && self.proven.get(*index as usize) == Some(root)
+                {
+                    self.usable.insert(*index);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_tail(
+        &mut self,
+        name: &ObjectName,
+        writer: WriterId,
+        listed: &Listed,
+        is_newest: bool,
+        expiring: &mut Expiring,
+    ) -> Result<(), ShippingError> {
+        let Some(bytes) = self.fetch(name, listed)? else { return Ok(()) };
+        self.cleaned.judged += 1;
+        match self.remote.decode_tail(name, &bytes) {
+            Err(error) => {
+                let unusable = self.candidate(name, listed, error.to_string());
+                self.cleaned.unusable.push(unusable);
+            }
+            Ok(file)
+                if !is_newest && listed.age_s >= TAIL_KEPT_S && expiring.takes(writer, &file) =>
+            {
+                let why = format!("its blocks are in segments, slots below {}", expiring.below);
+                self.cleaned.expired.push(self.candidate(name, listed, why));
+            }
+            Ok(_) => expiring.stays(writer),
+        }
+        Ok(())
+    }
+
+    /// An object's bytes; `None` if it is gone, or so long that nobody has to read it.
+    fn fetch(
+        &mut self,
+        name: &ObjectName,
+        listed: &Listed,
+    ) -> Result<Option<Vec<u8>>, ShippingError> {
+        match self.remote.get(name) {
+            Err(ShippingError::Store(error @ StoreError::TooLong { .. })) => {
+                let unusable = self.candidate(name, listed, error.to_string());
+                self.cleaned.unusable.push(unusable);
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+
+    fn candidate(&self, name: &ObjectName, listed: &Listed, why: String) -> Unusable {
+        Unusable { path: self.remote.path(name), bytes: listed.bytes, why }
+    }
+
+    /// Blocks at slots below this are in segments that can be read, from the first on without a gap, and so is one whole
+    /// segment more.
+    fn covered_below(&self) -> Slot {
+        let run = (0..).zip(&self.usable).take_while(|(expected, index)| expected == *index);
+        first_slot((run.count() as u64).saturating_sub(SEGMENTS_BEYOND))
+    }
 }
 
 /// Which tail objects a frontier covers: of each writer a run from its oldest one on.
@@ -146,30 +216,24 @@ impl Expiring {
     }
 }
 
-/// The network and how many of its segments are proven, if registry and a frontier say it: without it a segment is judged
-/// by its digest alone.
+/// The network and the roots of its segments, if registry and a frontier say it: without it a segment is judged by its
+/// digest alone.
 fn network(
     remote: &Remote,
     inventory: &Inventory,
-) -> Result<(Option<Network>, u64), ShippingError> {
+) -> Result<(Option<Network>, Vec<Root>), ShippingError> {
     for block in inventory.frontiers() {
         let read = remote.read_frontier(block).and_then(|frontier| {
-            let segments = frontier.segment_roots();
-            let are_there = (0..).zip(segments).take_while(|(index, root)| {
-                let name = ObjectName::Segment { index: *index, root: **root };
-                inventory.objects.contains_key(&name)
-            });
-            let segments = are_there.count() as u64;
             let network = remote.read_network(frontier.genesis_time(), frontier.registry_root())?;
-            Ok((network, segments))
+            Ok((network, frontier.segment_roots().to_vec()))
         });
         match read {
-            Ok((network, segments)) => return Ok((Some(network), segments)),
+            Ok((network, proven)) => return Ok((Some(network), proven)),
             Err(ShippingError::Damaged { .. } | ShippingError::Missing { .. }) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok((None, 0))
+    Ok((None, Vec::new()))
 }
 
 /// Why a sidecar cannot be used, if so. It is read by parts.

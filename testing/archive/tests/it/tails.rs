@@ -15,6 +15,7 @@ use lamella_shipping::{
     store::{Access, Store},
 };
 use lamella_types::{Root, hash_tree_root};
+use tempfile::TempDir;
 
 use crate::{
     grown::{SMALL_CHAIN, go_on},
@@ -165,23 +166,33 @@ fn an_object_that_was_put_before_a_kill_is_ones_own() {
     assert_eq!(told.len(), 10);
 }
 
-#[test]
-fn tails_expire_from_the_oldest_on_once_segments_cover_them_for_an_hour() {
+/// The small chain, shipped as it grew.
+fn grown_archive() -> (TempDir, Writer) {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::new(&SMALL_CHAIN, 1);
     while writer.imported < SMALL_CHAIN.blocks.len() {
         writer.import(&SMALL_CHAIN, 20);
         writer.ship(&|| open(folder.path())).unwrap();
     }
+    (folder, writer)
+}
+
+/// Makes the objects of a writer's tail two hours old.
+fn age(folder: &Path, writer: WriterId) {
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 3_600);
+    for sequence in tail(folder, writer).into_keys() {
+        let path = folder.join(remote(folder).path(&ObjectName::Tail { writer, sequence }));
+        fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+    }
+}
+
+#[test]
+fn tails_expire_from_the_oldest_on_once_segments_cover_them_for_an_hour() {
+    let (folder, mut writer) = grown_archive();
     let objects = tail(folder.path(), writer.id);
     let young = clean(&remote(folder.path()), true, &mut go_on).unwrap();
     assert_eq!((young.expired.len(), young.unusable.len()), (0, 0));
-    let long_ago = SystemTime::now() - Duration::from_secs(2 * 3_600);
-    for sequence in objects.keys() {
-        let name = ObjectName::Tail { writer: writer.id, sequence: *sequence };
-        let path = folder.path().join(remote(folder.path()).path(&name));
-        fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
-    }
+    age(folder.path(), writer.id);
     let listed = clean(&remote(folder.path()), false, &mut go_on).unwrap();
     assert_eq!(tail(folder.path(), writer.id).len(), objects.len(), "a dry run");
     let old = clean(&remote(folder.path()), true, &mut go_on).unwrap();
@@ -198,6 +209,35 @@ fn tails_expire_from_the_oldest_on_once_segments_cover_them_for_an_hour() {
     // The writer goes on.
     writer.start();
     writer.ship(&|| open(folder.path())).unwrap();
+}
+
+/// Symptom: a tail was deleted, and the segment that should hold its blocks was rotten: they were nowhere. Mechanism: a
+/// segment counted as covering a tail when it was listed. Fix: it counts when it was read and is what its name says.
+#[test]
+fn a_segment_that_is_gone_or_rotten_covers_no_tail() {
+    let (folder, writer) = grown_archive();
+    age(folder.path(), writer.id);
+    let network = folder.path().join(SMALL_CHAIN.network().to_string());
+    let entries = fs::read_dir(network.join("segments")).unwrap();
+    let mut segments: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    segments.sort();
+    let expired = || clean(&remote(folder.path()), false, &mut go_on).unwrap().expired.len();
+    let covered = expired();
+    assert!(covered > 0);
+    for segment in &segments {
+        let whole = fs::read(segment).unwrap();
+        let mut rotten = whole.clone();
+        rotten[whole.len() / 2] ^= 1;
+        for bad in [Some(&whole[..whole.len() / 2]), Some(&rotten[..]), Some(&[]), None] {
+            match bad {
+                Some(bytes) => fs::write(segment, bytes).unwrap(),
+                None => fs::remove_file(segment).unwrap(),
+            }
+            assert_eq!(expired(), 0, "of two segments one must be there beyond the tail's");
+        }
+        fs::write(segment, whole).unwrap();
+    }
+    assert_eq!(expired(), covered);
 }
 
 #[test]
