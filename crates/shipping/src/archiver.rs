@@ -3,7 +3,8 @@
 //! The hard idea: an upload is done when what the store gives back is what was meant, not when the store says so. So a
 //! segment is read, encoded, decoded and verified, put if there is none of its name, and read back; one that is there
 //! already is held to its meaning, since equal content may have other bytes. Only then the next one, only after all of
-//! them the frontier, and only then the cursor moves, by what is contiguous. A failure stops it where it is.
+//! them the frontier. The cursor moves by what is contiguous, and past the last segment only once the frontier is there:
+//! before that nobody could prove what the cursor stands for. A failure stops it where it is.
 //!
 //! No transaction is open while the store is asked.
 
@@ -43,7 +44,7 @@ pub struct Known {
 }
 
 /// Ships what is finalized of a chain. `progress` is called for each segment, and may stop it; `confirmed` after each one
-/// that counts.
+/// that counts: the last one does once the frontier is there.
 ///
 /// # Errors
 /// [`ShippingError`]. What was confirmed before holds.
@@ -75,11 +76,16 @@ pub fn ship(
             None => shipment.verified += 1,
         }
         shipment.segments += 1;
-        confirmed(shipment.segments)?;
+        if shipment.segments < roots.len() as u64 {
+            confirmed(shipment.segments)?;
+        }
     }
     // The first one also says where a chain without a segment begins.
     shipment.frontier = Some(job.ship_frontier(&settled, &inventory)?);
     drop(job);
+    if shipment.segments > known.confirmed {
+        confirmed(shipment.segments)?;
+    }
     Ok((remote, shipment))
 }
 

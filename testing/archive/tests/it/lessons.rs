@@ -142,7 +142,8 @@ fn the_cursor_is_the_last_contiguous_upload_and_no_success_is_reported_over_a_fa
     }
     assert_eq!(
         seen.into_iter().collect::<Vec<_>>(),
-        [(0, false), (1, false), (2, false), (2, true)]
+        [(0, false), (1, false), (2, true)],
+        "past the last segment only once the frontier proves it"
     );
 }
 
