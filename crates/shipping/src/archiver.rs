@@ -18,7 +18,7 @@ use lamella_types::{Checkpoint, Root};
 use crate::{
     error::ShippingError,
     remote::{Inventory, Remote},
-    store::{Put, Store},
+    store::{Put, Store, StoreError},
 };
 
 /// What was shipped.
@@ -142,7 +142,7 @@ impl Job<'_> {
 
     /// The page that says what the archive is, and the registry.
     fn put_describing(&self) -> Result<(), ShippingError> {
-        self.remote.store().put_new(&self.remote.path(&ObjectName::Format), FORMAT.as_bytes())?;
+        self.put_format()?;
         let root = self.network.registry_root();
         let name = ObjectName::Registry { root };
         let bytes = self.network.validators().as_ssz();
@@ -151,6 +151,26 @@ impl Job<'_> {
         if found != bytes {
             // Whatever it is, it does not hash to its name.
             self.remote.read_network(self.network.genesis_time(), root)?;
+        }
+        Ok(())
+    }
+
+    /// The one object that no digest covers and nobody decodes. A later version's is another text, and stays; one that is
+    /// the beginning of ours was torn, and is the only object that is ever put again in the place of what was there.
+    fn put_format(&self) -> Result<(), ShippingError> {
+        let (path, name) = (self.remote.path(&ObjectName::Format), ObjectName::Format);
+        let is_torn =
+            |found: &[u8]| found.len() < FORMAT.len() && FORMAT.as_bytes().starts_with(found);
+        match self.remote.get(&name) {
+            Ok(None) => {}
+            Ok(Some(found)) if is_torn(&found) => self.remote.store().delete(&path)?,
+            Ok(Some(_)) | Err(ShippingError::Store(StoreError::TooLong { .. })) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        self.remote.store().put_new(&path, FORMAT.as_bytes())?;
+        if is_torn(&self.remote.read_back(&name)?) {
+            let hint = "what is there is its beginning alone; the next run puts it again";
+            return Err(ShippingError::Missing { url: self.remote.url(), name, hint });
         }
         Ok(())
     }

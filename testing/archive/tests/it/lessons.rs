@@ -274,6 +274,28 @@ fn a_frontier_that_does_not_verify_is_told_of_and_an_older_one_serves() {
     assert!(matches!(error, ShippingError::Damaged { .. }), "{error}");
 }
 
+/// Symptom: an archive whose first put was torn had half a description for ever. Mechanism: it was put if there was none, and
+/// nobody read it. Fix: it is read, and put again where it is the beginning of ours.
+#[test]
+fn a_description_that_was_torn_is_put_again_and_a_later_versions_stays() {
+    let (folder, remote, _) = small();
+    let path = folder.path().join(remote.path(&ObjectName::Format));
+    let whole = fs::read(&path).unwrap();
+    let store = || Store::open(folder.path().to_str().unwrap(), Access::Write).unwrap();
+    for torn in [0, 1, whole.len() - 1] {
+        fs::write(&path, &whole[..torn]).unwrap();
+        ship(&SMALL_CHAIN.chain, store()).unwrap();
+        assert!(fs::read(&path).unwrap() == whole, "{torn} bytes");
+    }
+    let later = [&whole[..], b"and more"].concat();
+    let too_long = vec![b'x'; ObjectName::Format.bytes_max() as usize + 1];
+    for other in [later, b"the format of another version".to_vec(), too_long] {
+        fs::write(&path, &other).unwrap();
+        ship(&SMALL_CHAIN.chain, store()).unwrap();
+        assert!(fs::read(&path).unwrap() == other);
+    }
+}
+
 #[test]
 fn an_object_that_is_too_long_is_not_read() {
     let (folder, remote, _) = small();
