@@ -29,7 +29,7 @@ use crate::{
 
 pub use begin::{Begun, begin, beginning};
 pub use end::TailEnd;
-use fill::{fill, root_at};
+use fill::fill;
 pub use trouble::{Divergence, Theirs, Trouble};
 
 /// How often an object is absent while later ones are listed before that is a gap: a store may show it late.
@@ -455,7 +455,7 @@ impl Follower {
         if by.slot < ours.slot {
             return Ok(Step::Waiting(trouble));
         }
-        let there = root_at(&proven, ours)?;
+        let there = proven.root_at(ours)?;
         if there != ours.root {
             drop(proven);
             return Ok(self.part(ours, Theirs::Proven(by, there)));
