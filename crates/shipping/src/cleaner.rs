@@ -13,8 +13,7 @@
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use lamella_archive::{
-    ArchiveError, Fault, Frontier, Network, ObjectName, SegmentFile, TailFile, WriterId,
-    decode_registry,
+    ArchiveError, Fault, Frontier, Network, ObjectName, SegmentFile, TailFile, decode_registry,
 };
 use lamella_chain::Progress;
 use lamella_types::{Root, Slot, Validators};
@@ -71,35 +70,37 @@ pub fn clean(
     let cleaned =
         Cleaned { deleted: delete, left: inventory.unknown.len() as u64, ..Cleaned::default() };
     let (network, proven) = network(remote, &inventory)?;
-    let mut job = Job { remote, network, proven, usable: BTreeSet::new(), cleaned };
-    let total = inventory.objects.len() as u64;
-    // Tails are listed last, so that by then it is known which segments can take their place.
-    let (tails, others): (Vec<_>, Vec<_>) =
-        inventory.objects.iter().partition(|(name, _)| matches!(name, ObjectName::Tail { .. }));
-    let mut done = 0;
-    let mut tell = || {
-        let outcome = progress(Progress { stage: "objects", done, total });
-        done += 1;
-        if outcome.is_break() { Err(ShippingError::Stopped) } else { Ok(()) }
+    let mut job =
+        Job { remote, network, proven, usable: BTreeSet::new(), cleaned, deleted: (0, 0) };
+    let mut tell = |done: usize, total: usize| {
+        let (done, total) = (done as u64, total as u64);
+        match progress(Progress { stage: "objects", done, total }).is_break() {
+            true => Err(ShippingError::Stopped),
+            false => Ok(()),
+        }
     };
-    for (name, listed) in others {
-        tell()?;
+    for (done, (name, listed)) in inventory.objects.iter().enumerate() {
+        tell(done, inventory.objects.len())?;
         job.judge(name, listed)?;
     }
-    let mut expiring = Expiring::new(job.covered_below());
-    for (name, listed) in tails {
-        tell()?;
-        let ObjectName::Tail { writer, .. } = *name else { continue };
-        let newest = inventory.newest_tail(writer) == Some(name);
-        job.judge_tail(name, writer, listed, newest, &mut expiring)?;
-    }
-    let cleaned = job.cleaned;
-    if delete {
-        for unusable in cleaned.unusable.iter().chain(&cleaned.expired) {
-            remote.store().delete(&unusable.path)?;
+    job.delete_if(delete)?;
+    // Tails last: by now it is known which segments hold what they do. One writer's list at a time: all of them together
+    // nobody has to hold.
+    let below = job.covered_below();
+    let mut strange = Vec::new();
+    for writer in remote.writers_and(&mut strange)? {
+        let tail = remote.tail(writer)?;
+        job.cleaned.left += tail.unknown.len() as u64;
+        let newest = tail.objects.keys().next_back();
+        let mut expiring = Expiring { below, is_over: false };
+        for (done, (name, listed)) in tail.objects.iter().enumerate() {
+            tell(done, tail.objects.len())?;
+            job.judge_tail(name, listed, newest == Some(name), &mut expiring)?;
         }
+        job.delete_if(delete)?;
     }
-    Ok(cleaned)
+    job.cleaned.left += strange.len() as u64;
+    Ok(job.cleaned)
 }
 
 struct Job<'a> {
@@ -110,6 +111,8 @@ struct Job<'a> {
     /// Of these, the segments that were fetched and are what their names say.
     usable: BTreeSet<u32>,
     cleaned: Cleaned,
+    /// How many of the unusable and of the expired ones were dealt with.
+    deleted: (usize, usize),
 }
 
 impl Job<'_> {
@@ -142,7 +145,6 @@ impl Job<'_> {
     fn judge_tail(
         &mut self,
         name: &ObjectName,
-        writer: WriterId,
         listed: &Listed,
         is_newest: bool,
         expiring: &mut Expiring,
@@ -154,13 +156,11 @@ impl Job<'_> {
                 let unusable = self.candidate(name, listed, error.to_string());
                 self.cleaned.unusable.push(unusable);
             }
-            Ok(file)
-                if !is_newest && listed.age_s >= TAIL_KEPT_S && expiring.takes(writer, &file) =>
-            {
+            Ok(file) if !is_newest && listed.age_s >= TAIL_KEPT_S && expiring.takes(&file) => {
                 let why = format!("its blocks are in segments, slots below {}", expiring.below);
                 self.cleaned.expired.push(self.candidate(name, listed, why));
             }
-            Ok(_) => expiring.stays(writer),
+            Ok(_) => expiring.is_over = true,
         }
         Ok(())
     }
@@ -185,6 +185,18 @@ impl Job<'_> {
         Unusable { path: self.remote.path(name), bytes: listed.bytes, why }
     }
 
+    /// Deletes what was found since the last time.
+    fn delete_if(&mut self, delete: bool) -> Result<(), ShippingError> {
+        let (unusable, expired) = self.deleted;
+        self.deleted = (self.cleaned.unusable.len(), self.cleaned.expired.len());
+        let found =
+            self.cleaned.unusable[unusable..].iter().chain(&self.cleaned.expired[expired..]);
+        for object in found.filter(|_| delete) {
+            self.remote.store().delete(&object.path)?;
+        }
+        Ok(())
+    }
+
     /// Blocks at slots below this are in segments that can be read, from the first on without a gap, and so is one whole
     /// segment more.
     fn covered_below(&self) -> Slot {
@@ -193,26 +205,18 @@ impl Job<'_> {
     }
 }
 
-/// Which tail objects a frontier covers: of each writer a run from its oldest one on.
+/// Which objects of a writer's tail segments cover: a run from its oldest one on.
 struct Expiring {
     /// Blocks at lower slots are in segments, and so is a whole segment more.
     below: Slot,
-    /// The writer whose objects from here on stay.
-    staying: Option<WriterId>,
+    /// Its objects from here on stay.
+    is_over: bool,
 }
 
 impl Expiring {
-    const fn new(below: Slot) -> Self {
-        Self { below, staying: None }
-    }
-
-    fn takes(&self, writer: WriterId, file: &TailFile) -> bool {
+    fn takes(&self, file: &TailFile) -> bool {
         let is_covered = file.tail().blocks.iter().all(|signed| signed.block.slot < self.below);
-        self.staying != Some(writer) && is_covered
-    }
-
-    fn stays(&mut self, writer: WriterId) {
-        self.staying = Some(writer);
+        !self.is_over && is_covered
     }
 }
 

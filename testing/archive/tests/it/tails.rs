@@ -11,14 +11,16 @@ use lamella_archive::{ObjectName, TailFile, WriterId};
 use lamella_shipping::{
     ShippingError,
     cleaner::clean,
-    remote::Remote,
-    store::{Access, Store},
+    remote::{Limits, Remote},
+    restorer::Target,
+    store::{Access, Store, StoreError},
+    verifier::verify,
 };
 use lamella_types::{Root, hash_tree_root};
 use tempfile::TempDir;
 
 use crate::{
-    grown::{SMALL_CHAIN, go_on},
+    grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore},
     world::Writer,
 };
 
@@ -36,7 +38,7 @@ fn remote(folder: &Path) -> Remote {
 /// The tail of a writer, by number.
 fn tail(folder: &Path, writer: WriterId) -> BTreeMap<u64, TailFile> {
     let remote = remote(folder);
-    let names = remote.inventory().unwrap().objects.into_keys();
+    let names = remote.tail(writer).unwrap().objects.into_keys();
     let objects = names.filter_map(|name| match name {
         ObjectName::Tail { writer: found, sequence } if found == writer => {
             let bytes = fs::read(folder.join(remote.path(&name))).unwrap();
@@ -238,6 +240,54 @@ fn a_segment_that_is_gone_or_rotten_covers_no_tail() {
         fs::write(segment, whole).unwrap();
     }
     assert_eq!(expired(), covered);
+}
+
+/// Symptom: two nodes that shipped into a bucket that nobody cleaned stopped export, verification, restoration and cleaning
+/// alike after nine days. Mechanism: one list of everything, bounded by what one writer tells. Fix: each kind is listed by
+/// itself, tails by writer, and who needs none lists none.
+#[test]
+fn tails_of_many_writers_stop_nobody_who_can_do_without_them() {
+    let (folder, writer) = grown_archive();
+    let mut most = tail(folder.path(), writer.id).len();
+    let mut all = most;
+    for id in [2, 3] {
+        let mut other = Writer::new(&SMALL_CHAIN, id);
+        while other.imported < SMALL_CHAIN.blocks.len() {
+            other.import(&SMALL_CHAIN, 60);
+            other.ship_tail(&|| open(folder.path()), false).unwrap();
+        }
+        let told = tail(folder.path(), other.id).len();
+        (most, all) = (most.max(told), all + told);
+    }
+    let frontiers = remote(folder.path()).inventory().unwrap().frontiers().len();
+    let (segments, entries) = (SMALL_SEGMENTS as usize, 8);
+    let just = Limits { entries, segments, frontiers, writers: 3, tail: most, tails: all };
+    let with = |limits| remote(folder.path()).with_limits(limits);
+    let verified = verify(&with(just), None, false, &mut go_on).unwrap();
+    assert_eq!(verified.unproven, all as u64);
+    assert_eq!(clean(&with(just), false, &mut go_on).unwrap().unusable, []);
+    assert!(with(just).inventory_with_tails().unwrap().objects.len() > all);
+
+    let directory = tempfile::tempdir().unwrap();
+    for (number, (over, named)) in [
+        (Limits { tail: most - 1, ..just }, "/tail/"),
+        (Limits { writers: 2, ..just }, "/tail/"),
+        (Limits { segments: 1, ..just }, "/segments"),
+        (Limits { frontiers: frontiers - 1, ..just }, "/frontier"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let error = clean(&with(over), false, &mut go_on).unwrap_err();
+        let is_named = matches!(&error, ShippingError::Store(StoreError::TooMany { name, .. })
+            if name.contains(named));
+        assert!(is_named, "{error}");
+        let database = directory.path().join(number.to_string());
+        let restored = restore(&with(over), &database, Target::Finalized);
+        assert_eq!(restored.is_ok(), named == "/tail/", "{named}");
+    }
+    let error = with(Limits { tails: all - 1, ..just }).inventory_with_tails().unwrap_err();
+    assert!(error.to_string().contains("/tail/"), "{error}");
 }
 
 #[test]
