@@ -73,7 +73,7 @@ impl NetworkPlan {
 }
 
 /// A network of one node.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Lone {
     network: PathBuf,
     /// The node's folder: its keys, and where it runs its data, and its archive if it has one.

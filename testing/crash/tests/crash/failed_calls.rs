@@ -3,12 +3,9 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Mutex,
     thread,
 };
 
@@ -37,7 +34,7 @@ struct Bench {
     before: Image,
     subject: Subject,
     promise: Promise,
-    root: std::path::PathBuf,
+    root: PathBuf,
 }
 
 impl Bench {
@@ -183,79 +180,91 @@ const NODES: usize = 6;
 /// Duties, done or left, after which a node is stopped.
 const DUTIES: usize = 4;
 
-/// The guard's copy lies beside the keys: these are the calls of a node on that folder, the first and the last three of each kind.
-#[test]
-fn each_call_on_the_guards_copy_fails_and_no_key_forgets_what_it_signed() {
-    let scratch = scratch();
-    let lone = Lone::make(scratch.path(), NetworkPlan::of(2_048));
-    let node = |failing: &Failing, root: &Path, fault: &Fault| {
-        let mut command = Command::new(programs().lamella);
+/// A node whose calls on the folder of its keys fail, where the guard's copy lies.
+struct Guarded {
+    lone: Lone,
+    failing: Failing,
+    root: PathBuf,
+}
+
+impl Guarded {
+    fn make(lone: &Lone, folder: &Path) -> Self {
+        fs::create_dir_all(folder).unwrap();
+        Self { lone: lone.clone(), failing: Failing::make(folder), root: folder.join("root") }
+    }
+
+    fn run(&self, fault: &Fault) -> Ended {
         let mut duties = 0;
         let is_enough = move |line: &str| {
             duties += usize::from(line.contains(" Attested ") || line.contains("Not signing"));
             duties >= DUTIES
         };
-        let command = lone.elsewhere(root, &mut command);
-        failing.run_until(command, &root.join("keys"), fault, is_enough)
-    };
-    let make = |name: &str| {
-        let folder = scratch.path().join(name);
-        fs::create_dir_all(folder.join("root")).unwrap();
-        (Failing::make(&folder), folder.join("root"))
-    };
-    let (failing, root) = make("counted");
-    let counts = failing.count_of(|none| node(&failing, &root, none));
-    let mut faults = Vec::new();
-    for (kind, count) in &counts {
-        let ends = (1..=*count).filter(|at| *at <= 3 || *at + 3 > *count);
-        for at in ends {
-            let once: Vec<Fault> = Fault::ways(kind, at, false).collect();
-            faults.push(once[at as usize % once.len()]);
-        }
-        faults.extend(Fault::ways(kind, count / 2 + 1, true).filter(|_| *count > 0));
+        let mut command = Command::new(programs().lamella);
+        let command = self.lone.elsewhere(&self.root, &mut command);
+        self.failing.run_until(command, &self.root.join("keys"), fault, is_enough)
     }
+
+    /// The first and the last three calls of each kind in one way, in turn, and one in the midst for ever in every way.
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for (kind, count) in self.failing.count_of(|none| self.run(none)) {
+            for at in (1..=count).filter(|at| *at <= 3 || *at + 3 > count) {
+                let once: Vec<Fault> = Fault::ways(kind, at, false).collect();
+                faults.push(once[at as usize % once.len()]);
+            }
+            faults.extend(Fault::ways(kind, count / 2 + 1, true).filter(|_| count > 0));
+        }
+        faults
+    }
+
+    /// Whether the call failed, and what is wrong with the run.
+    fn try_one(&self, worker: &mut Worker, fault: &Fault) -> (bool, Option<String>) {
+        let _ = fs::remove_dir_all(&self.root);
+        let ended = self.run(fault);
+        let promise =
+            Promise::Node { reference: Vec::new(), is_durable: true, validators: VALIDATORS };
+        let mut found = lost(&ended, worker, &self.root, (self.lone.subject(false), promise));
+        // No other run has the rows of this one.
+        found.retain(|(check, _)| *check != "reference");
+        let is_wrong = !ended.is_clear() || !found.is_empty();
+        let wrong = || format!("{fault:?}: {}, {found:?}; {}", ended.status, ended.said);
+        (ended.has_failed, is_wrong.then(wrong))
+    }
+}
+
+#[test]
+fn each_call_on_the_guards_copy_fails_and_no_key_forgets_what_it_signed() {
+    let scratch = scratch();
+    let lone = Lone::make(scratch.path(), NetworkPlan::of(2_048));
+    let make = |name: &str| Guarded::make(&lone, &scratch.path().join(name));
+    let faults = make("counted").faults();
     let (all, queue) = (faults.len(), Mutex::new(faults));
-    let (fired, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let tried = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for number in 0..NODES {
-            let (make, node, queue, fired, wrong, lone) =
-                (&make, &node, &queue, &fired, &wrong, &lone);
+            let (queue, tried, make, lone) = (&queue, &tried, &make, &lone);
             scope.spawn(move || {
-                let (failing, root) = make(&number.to_string());
+                let node = make(&number.to_string());
                 let mut worker = Worker::new(&programs().driver, lone.subject(false));
-                loop {
-                    let Some(fault) = queue.lock().unwrap().pop() else { break };
-                    fs::remove_dir_all(&root).unwrap();
-                    fs::create_dir_all(&root).unwrap();
-                    let ended = node(&failing, &root, &fault);
-                    fired.fetch_add(usize::from(ended.has_failed), Ordering::Relaxed);
-                    let promise = Promise::Node {
-                        reference: Vec::new(),
-                        is_durable: true,
-                        validators: VALIDATORS,
-                    };
-                    let mut found =
-                        lost(&ended, &mut worker, &root, (lone.subject(false), promise));
-                    // No other run has the rows of this one.
-                    found.retain(|(check, _)| *check != "reference");
-                    if !ended.is_clear() || !found.is_empty() {
-                        let said =
-                            format!("{fault:?}: {}, {found:?}; {}", ended.status, ended.said);
-                        wrong.lock().unwrap().push(said);
-                    }
+                let next = || queue.lock().unwrap().pop();
+                while let Some(fault) = next() {
+                    let came = node.try_one(&mut worker, &fault);
+                    tried.lock().unwrap().push(came);
                 }
             });
         }
     });
-    let (fired, wrong) = (fired.into_inner(), wrong.into_inner().unwrap());
-    println!("guard's copy: {fired} of {all} nodes had a call that failed, of {counts:?}");
+    let tried = tried.into_inner().unwrap();
+    let failed = tried.iter().filter(|(has_failed, _)| *has_failed).count();
+    println!("guard's copy: {failed} of {all} nodes had a call that failed");
+    let wrong: Vec<String> = tried.into_iter().filter_map(|(_, wrong)| wrong).collect();
     assert!(
         wrong.is_empty(),
         "{} of {all}: {:#?}",
         wrong.len(),
         &wrong[..wrong.len().min(TOLD_MAX)]
     );
-    assert!(fired * 4 > all * 3, "{fired} of {all}");
+    assert!(failed * 4 > all * 3, "{failed} of {all}");
 }
 
 /// Symptom: after a flush that failed, the next one succeeded, and what it promised may never have reached the disk.
