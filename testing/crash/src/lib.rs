@@ -43,6 +43,7 @@ pub mod record;
 pub mod restored;
 pub mod rot;
 pub mod scenario;
+pub mod split;
 pub mod strace;
 pub mod tally;
 pub mod trace;

@@ -171,6 +171,7 @@ pub const PLANTS: &[Plant] = &[
         without(items, |call| matches!(call, Operation::Flush { path } if path.is_empty()))
     }),
     plant("two", "two transactions where one is promised", |items| items),
+    plant("floor", "the floor of pruning is moved in a transaction before", |items| items),
     plant("node-seals", "nothing of the archive is flushed", |items| {
         without(
             items,

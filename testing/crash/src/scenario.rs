@@ -96,6 +96,9 @@ const WIDE_RUN_BLOCKS: usize = 64;
 /// The scenario whose driver is wrong.
 pub const TWO: &str = "two";
 
+/// The scenario whose last step moves the floor of pruning in a transaction before it prunes.
+pub const FLOOR: &str = "floor";
+
 /// The scenario of lazy commits that are flushed for what they wrote.
 const LONG: &str = "lazy-long";
 
@@ -145,7 +148,7 @@ impl Scenario {
     /// For a name of none.
     #[must_use]
     pub fn of(name: &str, variant: u64) -> Self {
-        let mut known = NAMES.iter().chain(HEAVY).chain([&TWO, &SIXTY, &MOVED, &WIDE]);
+        let mut known = NAMES.iter().chain(HEAVY).chain([&TWO, &FLOOR, &SIXTY, &MOVED, &WIDE]);
         let name = known.find(|known| **known == name).expect("a scenario of NAMES");
         let genesis = genesis_state(1_700_000_000, registry(SMALL));
         let mut chain = Blocks { state: genesis.clone(), variant };
@@ -209,6 +212,12 @@ impl Scenario {
                 steps.push(Step::Reserve(chain.state.slot));
                 let all = steps.len();
                 (steps, Some(all))
+            }
+            FLOOR => {
+                let (mut steps, from) = chain.pruned(PruneMode::States(0));
+                steps.truncate(from.map_or(0, |from| from + 2));
+                let last = steps.len() - 1;
+                (steps, Some(last))
             }
             TWO => {
                 let blocks = chain.take(6, PROOF_BYTES).into_iter().map(Box::new);
