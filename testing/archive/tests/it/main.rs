@@ -29,5 +29,6 @@ mod resume;
 mod s3;
 mod simulation;
 mod tails;
+mod torture;
 mod transition;
 mod world;
