@@ -21,7 +21,7 @@ export const page = {
       const [sealed, shipped, lag] = [of("segments_sealed"), of("segments_shipped"), of("lag_segments")];
       const others = series.filter((one) => !KNOWN.includes(one.name.slice("lean_archive_".length)));
       const next = (Math.floor(sync.finalized_slot / SEGMENT_SLOTS) + 1) * SEGMENT_SLOTS;
-      const isUsed = sealed > 0 || shipped > 0 || of("bytes_total") > 0 || of("failures_total") > 0;
+      const isUsed = sealed > 0 || shipped > 0 || of("bytes_total") > 0 || of("failures_total") > 0 || of("tail_blocks_total") > 0;
       fill(main, heading("Archive"),
         el("p", {}, "Finalized history is sealed in segments of 1,024 slots, files that one block root proves."),
         !isUsed && el("p", {}, prose(`Nothing has been shipped: either this node ships nowhere (\`--archive\` says where), or its chain has no whole segment yet. The next one is whole when slot ${number(next - 1)} is final; finality is at slot ${number(sync.finalized_slot)}.`)),
