@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn they_are_bounded_and_the_silent_ones_are_forgotten() {
         let followers = Followers::default();
-        let address = |number: usize| IpAddr::V4(Ipv4Addr::from_bits(number as u32));
+        let address =
+            |number: usize| IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(number).unwrap()));
         for number in 0..=FOLLOWERS_MAX {
             followers.asked(address(number), None);
         }

@@ -291,7 +291,7 @@ fn the_store_brings_no_runtime_no_network_and_no_signature_scheme() {
     let is_strange = |name: &&&str| {
         strangers
             .iter()
-            .any(|strange| *name == *strange || name.starts_with(&format!("{strange}-")))
+            .any(|strange| **name == *strange || name.starts_with(&format!("{strange}-")))
     };
     assert_eq!(names.iter().find(is_strange), None);
 }

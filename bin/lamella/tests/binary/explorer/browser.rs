@@ -222,10 +222,10 @@ fn decoded(text: &str) -> Vec<u8> {
     let digits = text.bytes().filter_map(|byte| DIGITS.iter().position(|digit| *digit == byte));
     let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
     for digit in digits {
-        (bits, held) = (bits << 6 | digit as u32, held + 6);
+        (bits, held) = (bits << 6 | u32::try_from(digit).unwrap(), held + 6);
         if held >= 8 {
             held -= 8;
-            bytes.push((bits >> held) as u8);
+            bytes.push(u8::try_from(bits >> held & 0xff).unwrap());
         }
     }
     bytes
