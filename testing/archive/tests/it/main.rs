@@ -31,5 +31,6 @@ mod s3;
 mod server;
 mod simulation;
 mod tails;
+mod torture;
 mod transition;
 mod world;
