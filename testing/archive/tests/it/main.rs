@@ -8,6 +8,7 @@
 )]
 
 mod backfill;
+mod commands;
 mod faulty;
 mod follow;
 mod follow_simulation;
