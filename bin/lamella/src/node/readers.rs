@@ -26,7 +26,11 @@ impl Node {
     /// The engine's. That `mdbx.lck` cannot be read is only warned of.
     pub(super) fn look_at_readers(&self, slot: Slot) -> Result<(), StoreFailure> {
         let readers = match self.chain.database().other_readers() {
-            Ok(readers) => readers.unwrap_or_default(),
+            Ok(Some(readers)) => readers,
+            Ok(None) => {
+                self.say_unseen();
+                Vec::new()
+            }
             Err(OpenError::Engine { source, .. }) => return Err(source.into()),
             Err(error) => {
                 if slot.is_multiple_of(WARN_SLOTS) {
@@ -60,6 +64,19 @@ impl Node {
             );
         }
         Ok(())
+    }
+}
+
+impl Node {
+    /// Says once that nobody watches them, and to readiness as long as the process lives: a layout does not change.
+    fn say_unseen(&self) {
+        if !self.facts.standing().readers_unseen {
+            self.facts.tell(|standing| standing.readers_unseen = true);
+            warn!(
+                "Cannot see who else reads the database: the layout of mdbx.lck is not known. A process that reads it and \
+                 does not go on makes the file grow, and is not named"
+            );
+        }
     }
 }
 

@@ -24,7 +24,7 @@ const KILLS: usize = 3;
 /// Slots of the network below have so many milliseconds.
 const SLOT_MS: &str = "400";
 
-fn follower(from: impl AsRef<OsStr>, data: &Path) -> Node {
+pub(crate) fn follower(from: impl AsRef<OsStr>, data: &Path) -> Node {
     follower_with(from, data, &[])
 }
 
@@ -59,7 +59,7 @@ fn marked(address: &str, path: &str) -> (u64, u64) {
 }
 
 /// Where the API of a node or a follower listens.
-fn api(process: &mut Node) -> String {
+pub(crate) fn api(process: &mut Node) -> String {
     let line = process.wait_for(|line| line.contains("HTTP API listening"));
     field(&line, "api").unwrap().to_owned()
 }
