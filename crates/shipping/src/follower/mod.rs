@@ -129,6 +129,16 @@ struct Told {
     finalized: Checkpoint,
 }
 
+/// What is in the place of the object that was taken last.
+enum Before {
+    /// That object.
+    Told(Told),
+    /// Nothing that could be read.
+    Unknown,
+    /// Another one.
+    Replaced(Trouble),
+}
+
 /// A follower of one archive.
 #[derive(Debug)]
 pub struct Follower {
@@ -289,7 +299,11 @@ impl Follower {
         is_late: bool,
     ) -> Result<Step, FollowError<R::Error>> {
         if self.is_resumed {
-            self.told = self.told_before(&position)?;
+            match self.told_before(&position)? {
+                Before::Told(told) => self.told = Some(told),
+                Before::Unknown => {}
+                Before::Replaced(trouble) => return Ok(self.meet(trouble)),
+            }
             self.is_resumed = false;
         }
         if let Some(step) = self.check_told(replica.chain())? {
@@ -352,16 +366,18 @@ impl Follower {
 
     /// What the object before this position told, which nobody who has just started knows: it may be what the two chains parted
     /// by.
-    fn told_before(&self, position: &TailPosition) -> Result<Option<Told>, ShippingError> {
-        let Some(before) = link_before(position) else { return Ok(None) };
+    fn told_before(&self, position: &TailPosition) -> Result<Before, ShippingError> {
+        let Some(before) = link_before(position) else { return Ok(Before::Unknown) };
         let (writer, sequence) = (WriterId(position.writer), before.sequence);
         let name = ObjectName::Tail { writer, sequence };
-        let Some(bytes) = self.remote.get(&name)? else { return Ok(None) };
-        let file = self.remote.decode_tail(&name, &bytes).ok();
-        Ok(file.filter(|file| file.link() == before).map(|file| {
-            let tail = file.tail();
-            Told { writer, sequence, head: tail.head, finalized: tail.finalized }
-        }))
+        let Some(bytes) = self.remote.get(&name)? else { return Ok(Before::Unknown) };
+        let Ok(file) = self.remote.decode_tail(&name, &bytes) else { return Ok(Before::Unknown) };
+        if file.link() != before {
+            // It was deleted, and its writer put what it had to tell then in its place.
+            return Ok(Before::Replaced(Trouble::Replaced { writer, sequence }));
+        }
+        let tail = file.tail();
+        Ok(Before::Told(Told { writer, sequence, head: tail.head, finalized: tail.finalized }))
     }
 
     /// Everything of the writer's was imported: its head must be here, and what it has finalized must not contradict us.
@@ -481,7 +497,7 @@ impl Follower {
             Trouble::Gap { writer, found, .. } => Some((writer, found)),
             _ => self.position.map(|position| (WriterId(position.writer), position.next)),
         };
-        if matches!(trouble, Trouble::Hole { .. } | Trouble::NoTail) {
+        if matches!(trouble, Trouble::Hole { .. } | Trouble::NoTail | Trouble::Replaced { .. }) {
             // All of the tail may be needed, now that what it stands on is here.
             self.not_before = None;
         }
