@@ -148,6 +148,8 @@ pub struct Follower {
     /// What the last object told is not known, since an earlier life took it.
     is_resumed: bool,
     trouble: Option<Trouble>,
+    /// What another writer's tail was to lead past, and has not yet: nothing that was new came of it.
+    passed: Option<Trouble>,
     diverged: Option<Divergence>,
     /// Writers whose tails led nowhere since the last success.
     avoided: Vec<WriterId>,
@@ -178,6 +180,7 @@ impl Follower {
             told: None,
             is_resumed: true,
             trouble: None,
+            passed: None,
             diverged: None,
             avoided: Vec::new(),
             left: Vec::new(),
@@ -263,6 +266,9 @@ impl Follower {
         self.position = Some(position);
         (self.told, self.is_resumed) = (Some(told), false);
         self.trouble = None;
+        if blocks > 0 {
+            self.passed = None;
+        }
         self.avoided.retain(|avoided| *avoided != writer);
         (self.absences, self.gap_looks, self.bad_reads) = (0, 0, 0);
         Ok(Step::Took { writer, sequence, blocks })
@@ -327,10 +333,15 @@ impl Follower {
             return Ok(Step::Nothing);
         }
         let writers = self.remote.writers()?;
-        if (is_late || !writers.contains(&writer))
-            && let Some(other) = self.unread(writers, writer)?
-        {
+        if !is_late && writers.contains(&writer) {
+            return Ok(Step::Nothing);
+        }
+        if let Some(other) = self.unread(writers, writer)? {
             self.turn_to(other);
+        } else if let Some(trouble) = self.passed.take() {
+            // This one leads nowhere either: what is left are segments.
+            self.trouble = Some(trouble.clone());
+            return Ok(Step::Waiting(trouble));
         }
         Ok(Step::Nothing)
     }
@@ -461,7 +472,7 @@ impl Follower {
             let writer = WriterId(position.writer);
             self.avoid(writer);
             if let Some(other) = self.unread(self.remote.writers()?, writer)? {
-                self.trouble = None;
+                self.passed = self.trouble.take();
                 self.turn_to(other);
                 return Ok(Step::Nothing);
             }
@@ -503,7 +514,7 @@ impl Follower {
         }
         self.avoided.clear();
         self.left.clear();
-        (self.position, self.trouble) = (None, None);
+        (self.position, self.trouble, self.passed) = (None, None, None);
         Ok(Step::Filled { blocks })
     }
 }

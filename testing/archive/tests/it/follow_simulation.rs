@@ -192,7 +192,10 @@ impl Run<'_> {
                 (self.chain, self.is_forked, self.copy) = (&OTHER_CHAIN, true, None);
             }
             3 => {
-                self.second = Some(self.writer.clone_directory(self.chain));
+                let mut second = self.writer.clone_directory(self.chain);
+                self.writers += 1;
+                second.id = WriterId([self.writers; 8]);
+                self.second = Some(second);
                 self.counts.add("second", 1);
             }
             _ => self.clean(),
@@ -202,6 +205,8 @@ impl Run<'_> {
     fn put_back(&mut self, copy: &(Vec<u8>, usize)) {
         self.most = self.most.max(self.writer.imported);
         self.writer.put_back(copy);
+        // Of use only where it has shipped nothing: a node draws an id at random then.
+        self.new_writer();
     }
 
     fn end(mut self) -> Counts {
