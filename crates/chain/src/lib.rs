@@ -66,7 +66,7 @@ pub use guard::{GuardError, Reserved};
 pub use history::{HISTORY_BLOCKS_MAX, PastBlock};
 pub use hold::{HELD_SLOTS_MAX, Held};
 pub use identity::{Identity, SCHEMA_VERSION};
-pub use invariants::{Finding, Progress, Report, verify};
+pub use invariants::{Finding, Progress, Report, verify, verify_rows};
 pub use kept::{PRUNED_STATES_MAX, PruneMode, Pruning, StatesStep, states_floor};
 pub use mark::{BACKUP_SILENT_SLOTS, BackupMark};
 pub use meta::{ForkChoiceRow, block_count};

@@ -27,6 +27,7 @@ mod restore;
 mod restore_tail;
 mod resume;
 mod s3;
+mod scrub;
 mod simulation;
 mod tails;
 mod transition;
