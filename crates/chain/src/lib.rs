@@ -21,7 +21,7 @@
 //! | P2 | a stored proof that was not checked is one of the row of unchecked proofs, and is not served |
 //! | F1 | head, justified and finalized are stored blocks, finalized is an ancestor of the head, and fork choice recomputed from the live tree and Votes gives the stored head |
 //! | G1 | no key signs two messages for one slot: the guard is durable before a signature leaves the process |
-//! | I1 | the identity row names the chain that the states are of |
+//! | I1 | the identity row names the chain that the states are of, and every row of Meta can be read |
 //! | A1 | one import is one transaction |
 //! | A2 | caches and fork choice are published after the commit |
 //! | A3 | only this crate commits |

@@ -17,7 +17,9 @@ use lamella_types::{
 };
 
 use crate::{
-    grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, small},
+    backfill::BEGAN,
+    grown::{SMALL_CHAIN, SMALL_SEGMENTS, from_checkpoint, go_on, small},
+    http::serving,
     proofs::ship,
 };
 
@@ -202,4 +204,54 @@ fn the_program_takes_no_proof_from_a_sidecar_that_does_not_prove_its_block() {
         assert!(after.contains_key(lost), "{scheme}: {text}");
         assert_eq!(text.contains("marked"), scheme == "raw", "{scheme}: {text}");
     }
+}
+
+/// Symptom: a directory that began at a checkpoint never got its first state back, and no directory a body of the newest
+/// thousand blocks. Mechanism: a repair asked for what sealed segments hold, of a node too, and nobody for states. Fix: a
+/// node is asked for blocks and states by root; they must hash to what the directory says.
+#[test]
+fn the_newest_blocks_and_the_state_that_a_directory_began_with_come_from_a_node() {
+    let source = tempfile::tempdir().unwrap();
+    SMALL_CHAIN.copy_to(&source.path().join("db"));
+    let (node, api) = serving(&source);
+    // A copy, since this process has the original under lazy commits.
+    let (made, directory) = (from_checkpoint(&SMALL_CHAIN, BEGAN), tempfile::tempdir().unwrap());
+    let path = directory.path().join("db");
+    fs::create_dir(&path).unwrap();
+    fs::copy(made.path().join("db/mdbx.dat"), path.join("mdbx.dat")).unwrap();
+    let before = rows(&path);
+    let of = |name: &str| {
+        let name = name.to_owned();
+        move |(table, key): &&(&'static str, Vec<u8>)| {
+            *table == name && SlotRoot::decode(key).is_some_and(|key| key.slot >= BEGAN)
+        }
+    };
+    let anchor = before.keys().find(of("Anchors")).unwrap();
+    assert_eq!(SlotRoot::decode(&anchor.1).unwrap().slot, BEGAN);
+    let bodies = before.keys().filter(of("Bodies")).skip(40).take(3);
+    let proofs = before.keys().filter(of("Signatures")).skip(60).take(3);
+    let registry = before.keys().find(|(table, _)| *table == "Registries").unwrap();
+    let lost: Vec<_> = [anchor, registry].into_iter().chain(bodies).chain(proofs).collect();
+    assert_eq!(lost.len(), 8);
+    let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
+    let mut txn = database.write().unwrap();
+    for (table, key) in &lost {
+        assert!(txn.delete_raw(table, key).unwrap());
+    }
+    txn.commit().unwrap();
+    drop(database);
+
+    let repair = |from: &str| {
+        let said = Command::new(env!("CARGO_BIN_EXE_lamella-under-archive"))
+            .args(["db", "repair", "--apply", "--from", from, "--data-dir"])
+            .arg(directory.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+        (said.status.code(), text)
+    };
+    let (code, text) = repair(&format!("http://{api}/"));
+    assert!(code == Some(0) && text.contains("checks: clean"), "{text}");
+    assert!(rows(&path) == before, "the rows that they were: {text}");
+    drop(node);
 }
