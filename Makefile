@@ -62,9 +62,10 @@ soak: deps ## Attack real nodes for SOAK_MINUTES=30; then run the drills, longer
 	$(RELEASE_CARGO) test --release -p lamella-testing-devnet --test drills soak_under_attack -- --ignored --nocapture
 	$(RELEASE_CARGO) test --release -p lamella-testing-devnet --test drills soak::soak -- --ignored --exact --nocapture
 
-lint: deps ## Check formatting, lints and documentation
+lint: deps ## Check formatting, lints and documentation, also of the node without archives
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p lamella --lib --bins --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 publish-check: deps ## Package and build what is published, in order, as a registry would have it; PUBLISH_FLAGS=--no-verify builds nothing

@@ -50,7 +50,7 @@ pub fn measure(name: String, validators: u64, slot_ms: u64) {
             log: dir.path().join(format!("{}.log", place.node_id)),
             slot_ms,
             ports: place.ports,
-            log_filter: Some("info".to_owned()),
+            environment: vec![("RUST_LOG".to_owned(), "info".to_owned())],
             flags: Vec::new(),
         };
         nodes.push(NodeProcess::start(command).unwrap());

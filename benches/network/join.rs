@@ -117,7 +117,7 @@ pub fn measure(name: String, validators: u64, blocks: usize) {
             log: dir.path().join(format!("{number}.log")),
             slot_ms: SLOT_MS,
             ports: place.ports,
-            log_filter: Some("info".to_owned()),
+            environment: vec![("RUST_LOG".to_owned(), "info".to_owned())],
             flags: vec!["--bootnodes".to_owned(), bootnodes.display().to_string()],
         };
         times.add(by_clock(join(command, blocks)));

@@ -7,6 +7,7 @@ archive's prefix or the network's folder in it; ROOT is a canonical block root t
 import functools
 import hashlib
 import pathlib
+import re
 import struct
 import sys
 
@@ -16,27 +17,19 @@ ZERO = bytes(32)
 SLOTS = 1024
 LIMITS = [1065040, 32768, 181248, 40960, 4194304, 16777216, 4194304, 12288]
 
-
 class Refused(Exception):
     pass
-
 
 def need(condition, what):
     if not condition:
         raise Refused(what)
 
-
-# Hashes.
-
-
 def sha(data):
     return hashlib.sha256(data).digest()
-
 
 @functools.lru_cache(None)
 def zero(depth):
     return ZERO if depth == 0 else sha(zero(depth - 1) * 2)
-
 
 def tree(nodes, depth, level=0):
     """Root at `depth` of nodes that lie at `level`; zeros on their right."""
@@ -47,32 +40,25 @@ def tree(nodes, depth, level=0):
         level += 1
     return nodes[0] if nodes else zero(depth)
 
-
 def number(n):
     return n.to_bytes(8, "little") + bytes(24)
 
-
 def mixed(root, length):
     return sha(root + number(length))
-
 
 def chunks(data):
     data += bytes(-len(data) % 32)
     return [data[i:i + 32] for i in range(0, len(data), 32)]
 
-
 def bitlist(bits, count, limit):
     """`bits` is an integer whose bit i is bit i of the list."""
     return mixed(tree(chunks(bits.to_bytes((count + 7) // 8, "little")), (limit // 256).bit_length() - 1), count)
 
-
 def checkpoint_root(checkpoint):
     return sha(checkpoint[0] + number(checkpoint[1]))
 
-
 def header_root(slot, proposer, parent, state, body):
     return tree([number(slot), number(proposer), parent, state, body], 3)
-
 
 def registry_root(data):
     need(len(data) % 112 == 0, "registry: not whole entries")
@@ -81,10 +67,6 @@ def registry_root(data):
         keys = [tree(chunks(data[j:j + 52]), 1) for j in (i, i + 52)]
         roots.append(tree(keys + [data[i + 104:i + 112] + bytes(24)], 2))
     return mixed(tree(roots, 12), len(roots))
-
-
-# Bytes.
-
 
 class Reader:
     def __init__(self, data):
@@ -125,6 +107,10 @@ class Reader:
             position += 1
         return positions
 
+    def marks(self, limit, counted=None):
+        """A gap list as an integer with these bits; `counted` says how many, if another reader does."""
+        return sum(1 << position for position in self.gaps((counted or self).varint(), limit))
+
     def bitmap(self, bits):
         value = int.from_bytes(self.take((bits + 7) // 8), "little")
         need(value >> bits == 0, "bits past the end")
@@ -132,11 +118,6 @@ class Reader:
 
     def end(self):
         need(self.at == len(self.data), "bytes left over")
-
-
-def mask(positions):
-    return sum(1 << position for position in positions)
-
 
 def records(data):
     """The records of a file between the first and the last, digest checked."""
@@ -150,7 +131,6 @@ def records(data):
         found.append((kind, reader.take(length)))
     return found
 
-
 def column(data, limit):
     codec, length = Reader(data).unpack("BI")
     need(length <= limit and codec <= 1, "column too long, or of an unknown codec")
@@ -163,10 +143,6 @@ def column(data, limit):
         need(unpacker.eof and not unpacker.unused_data, "not one whole frame")
     need(len(data) == 5 + length, "column of another length")
     return Reader(data[5:])
-
-
-# Objects.
-
 
 def read_frontier(data, trusted):
     (kind, content), = records(data)
@@ -187,6 +163,14 @@ def read_frontier(data, trusted):
     need(tree(fields, 4) == state, "does not hash to the block's state")
     return slot, genesis_time, registry, segments
 
+def need_one_chain(at, segments):
+    """Two names at one place, or one that the frontier does not name there, are two chains: none is believed."""
+    for folder in ("segments", "proofs", "frontier"):
+        seen = {index: f"{index:05}-{root.hex()}" for index, root in enumerate(segments) if folder != "frontier"}
+        for path in sorted(at.glob(f"{folder}/*")):
+            if re.fullmatch(r"\d+-[0-9a-f]{64}\.l(seg|prf|frt)", path.name):
+                other = seen.setdefault(int(path.stem.split("-")[0]), path.stem)
+                need(other == path.stem, f"{folder}/{path.name} and {folder}/{other} are of two chains")
 
 def read_votes(reader, count, previous):
     """Votes of a tally's run."""
@@ -194,8 +178,7 @@ def read_votes(reader, count, previous):
     if kind == 0:
         return reader.bitmap(count)
     need(kind == 1 or (kind == 2 and previous is not None), "unknown kind of votes")
-    return mask(reader.gaps(reader.varint(), count)) ^ (previous if kind == 2 else 0)
-
+    return reader.marks(count) ^ (previous if kind == 2 else 0)
 
 def read_runs(reader, count):
     runs, previous = [], None
@@ -204,7 +187,6 @@ def read_runs(reader, count):
         previous = read_votes(reader, count, previous)
         runs.append((root, previous))
     return runs
-
 
 def read_tally(reader, count, before):
     """The pending votes, a list of (root, votes); `before` is the parent's, None for an entry state."""
@@ -221,7 +203,6 @@ def read_tally(reader, count, before):
     after = [run for index, run in enumerate(after) if index not in set(removed)]
     return sorted(after + added) if removed or added else after
 
-
 def read_voters(shapes, voters, recent):
     bits = shapes.varint()
     kind = shapes.take(1)[0]
@@ -233,10 +214,9 @@ def read_voters(shapes, voters, recent):
         value = recent[-1 - (kind - 3) % 4] if kind >= 3 else 0
         if kind == 2 or kind >= 7:
             value = ~value
-        value = value & ((1 << bits) - 1) ^ mask(voters.gaps(shapes.varint(), bits))
+        value = value & ((1 << bits) - 1) ^ voters.marks(bits, shapes)
     recent.append(value)
     return value, bits
-
 
 class Segment:
     """Reads a segment, and compares its blocks and states with what is proven."""
@@ -316,7 +296,7 @@ class Segment:
         checkpoints = [self.checkpoint(reader, slot), self.checkpoint(reader, slot)]
         bits = reader.varint()
         need(bits <= 1 << 18, "too many justified slots")
-        window = mask(reader.gaps(reader.varint(), bits))
+        window = reader.marks(bits)
         return checkpoints, (window, bits), read_tally(reader, self.count, before and before[2])
 
     def verify_states(self):
@@ -331,19 +311,17 @@ class Segment:
                       bitlist(votes, self.count * len(tally), 1 << 30)]
             need(tree(fields, 4) == state, f"state of slot {slot} is not the one that its block commits to")
 
-
 def count_proofs(data, index, root, net):
     (_, head), (kind, digest), (last, proofs) = records(data)
     need((kind, last) == (0x4C32, 0x4C33) and sha(data[:16 + len(head)]) == digest, "index is damaged")
     reader, body = Reader(head), Reader(proofs)
     need(reader.unpack("BB8sI32s") == (1, 0, net, index, root), "of another segment, version or network")
-    count = reader.bitmap(SLOTS).bit_count() if hasattr(int, "bit_count") else bin(reader.bitmap(SLOTS)).count("1")
+    count = bin(reader.bitmap(SLOTS)).count("1")
     for _ in range(count):
         length, expected = reader.unpack("I32s")
         need(length <= 524288 and sha(body.take(length)) == expected, "a proof is damaged")
     reader.end(), body.end()
     return count
-
 
 def main(folder, trusted):
     trusted_root = bytes.fromhex(trusted.removeprefix("0x"))
@@ -365,18 +343,18 @@ def main(folder, trusted):
     name = f"registry/{registry.hex()}.ssz"
     validators = read(name, lambda data: data)
     need(registry_root(validators) == registry, f"{name}: has another root")
-    count, blocks, states, proofs = len(validators) // 112, 0, 0, 0
+    need_one_chain(at, segments)
+    count, blocks, proofs = len(validators) // 112, 0, 0
     for index, root in enumerate(segments):
         names = f"{index:05}-{root.hex()}"
         segment = read(f"segments/{names}.lseg", lambda data: Segment(
             data, index, root, net, genesis_time, registry, count, segments[:index]))
-        blocks, states = blocks + segment.blocks, states + segment.blocks
+        blocks += segment.blocks
         if (at / f"proofs/{names}.lprf").exists():
             proofs += read(f"proofs/{names}.lprf", lambda data: count_proofs(data, index, root, net))
     need(segments, "verified nothing: no segment is complete before this block")
-    print(f"verified: {len(segments)} segments, {len(segments) * SLOTS} slots, {blocks} blocks, {states} states; "
+    print(f"verified: {len(segments)} segments, {len(segments) * SLOTS} slots, {blocks} blocks, {blocks} states; "
           f"root 0x{trusted_root.hex()}; not proven: proofs of {proofs} blocks")
-
 
 if __name__ == "__main__":
     try:

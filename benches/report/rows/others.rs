@@ -1,4 +1,4 @@
-//! Restart, pruning, fork choice.
+//! Restart, backup, pruning, fork choice.
 
 use crate::{
     format::{ratio, seconds},
@@ -7,7 +7,7 @@ use crate::{
 };
 
 pub fn rows(measured: &Measured) -> Vec<Row> {
-    vec![restart(measured), prune(measured), head(measured)]
+    vec![restart(measured), backup(measured), prune(measured), head(measured)]
 }
 
 fn restart(measured: &Measured) -> Row {
@@ -25,6 +25,29 @@ fn restart(measured: &Measured) -> Row {
             Some(ours),
             By::Both,
         )],
+    }
+}
+
+fn backup(measured: &Measured) -> Row {
+    let figure = |what: &str| measured.figure(&format!("backup/{what}"));
+    let over = |at: &str| {
+        let (beside, alone) =
+            (format!("import_beside_a_backup/{at}"), format!("import_alone/{at}"));
+        quotient(figure(&beside), figure(&alone))
+    };
+    let grown = figure("file_growth_per_cent").map(|hundredths| 1.0 + hundredths / 100.0);
+    Row {
+        what: "import while another process backs the directory up, p99 over p99 alone",
+        inside: "V 4096, proofs of 190 KB, 780 MB and more: durable imports of a block each, one each 25 ms, 2,100 alone and as many \
+                 as three whole backups take, in turn; the copy is made and flushed on the same disk, row by row, and every state \
+                 of it hashed. *File*: what it comes to over what the same imports alone make of it",
+        neighbour: "-",
+        checks: vec![
+            at_most("", over("p99_us"), 1.2, ratio),
+            told("medians", over("p50_us"), ratio),
+            at_most("file", grown, 1.01, ratio),
+        ],
+        baselines: Vec::new(),
     }
 }
 

@@ -15,8 +15,9 @@ use lamella_chain::{
 /// Longest rest between two steps.
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// Rows that one commit carries, a megabyte or so but for proofs: what its flush has to write is what the node's waits for.
+/// Rows and bytes that one commit carries, a large row more: what its flush has to write is what the node's waits for.
 const COMMIT_ROWS_MAX: usize = 512;
+const COMMIT_BYTES_MAX: usize = 256 << 10;
 
 /// Copies the database at `path` to a new one at `to`, or goes on with that unless `resume` is false.
 ///
@@ -29,7 +30,8 @@ pub fn run(
     resume: bool,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<BackedUp, CopyError> {
-    let job = CopyJob { resume, commit_rows_max: COMMIT_ROWS_MAX };
+    let job =
+        CopyJob { resume, commit_rows_max: COMMIT_ROWS_MAX, commit_bytes_max: COMMIT_BYTES_MAX };
     let mut began = Instant::now();
     job.backup(path, to, taken_unix_s, &mut |at| {
         if at.stage != SNAPSHOT_STAGE {

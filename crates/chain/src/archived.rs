@@ -11,9 +11,11 @@
 //! place, so no invariant of this directory rests on it; but an archive that has less has lost something, and whoever ships
 //! next says so instead of shipping all again. It only grows, but for another address. A later version may append to it.
 
-use lamella_tables::{Bytes, Meta, MetaName, Read, ReadError};
+use lamella_block_store as block_store;
+use lamella_tables::{Bytes, Canonical, Meta, MetaName, Read, ReadError};
+use lamella_types::{SEGMENT_ROOTS, Slot};
 
-use crate::{error::PersistError, identity::bad_row, open::Chain};
+use crate::{error::PersistError, hold::Hold, identity::bad_row, meta::ForkChoiceRow, open::Chain};
 
 const FORMAT: u8 = 1;
 
@@ -67,6 +69,38 @@ impl Archived {
             proofs,
         })
     }
+}
+
+/// The slot of the block whose state the segment of this index begins with: the last one before its own blocks, which may be
+/// of an earlier segment than the last. 0 where no block before them is here.
+///
+/// # Errors
+/// A damaged row, or the engine.
+pub fn entry_slot(txn: &impl Read, index: u64) -> Result<Slot, ReadError> {
+    let first_slot = index.saturating_mul(SEGMENT_ROOTS as u64);
+    let before = match txn.scan::<Canonical>(first_slot)?.next() {
+        Some(row) => block_store::header(txn, &row?.1)?.map(|after| after.parent_root),
+        // Whatever comes has the head for its parent.
+        None => ForkChoiceRow::read(txn)?.map(|row| row.head),
+    };
+    let Some(root) = before else { return Ok(0) };
+    Ok(block_store::slot(txn, &root)?.unwrap_or(0))
+}
+
+/// What the archive lacks that this directory ships to, to be held by who prunes it without a node. Proofs are, where it was
+/// confirmed to have some: whether the next node is to require them is not written down.
+///
+/// # Errors
+/// A damaged row, or the engine.
+pub(crate) fn hold(txn: &impl Read) -> Result<(Hold, Option<Archived>), ReadError> {
+    let (hold, archived) = (Hold::default(), Archived::read(txn)?);
+    if let Some(archived) = &archived {
+        hold.states_from(entry_slot(txn, archived.segments)?);
+        if archived.proofs > 0 {
+            hold.from(archived.proofs.saturating_mul(SEGMENT_ROOTS as u64));
+        }
+    }
+    Ok((hold, archived))
 }
 
 impl Chain {

@@ -47,7 +47,7 @@ impl Identity {
     }
 
     /// Reads and checks what a directory says of itself; `None` if it says nothing at all.
-    pub(crate) fn read(txn: &impl Read) -> Result<Option<Self>, ChainOpenError> {
+    pub fn read(txn: &impl Read) -> Result<Option<Self>, ChainOpenError> {
         let Some(schema_row) = schema_row(txn)? else {
             return Ok(None);
         };

@@ -142,20 +142,22 @@ fn holder(path: &Path, name: &OsStr) -> PathBuf {
 }
 
 impl Leftover {
-    /// Deletes it, if it can go.
+    /// Deletes it, if it can go; says why it stays otherwise, which may be since it was found.
     ///
     /// # Errors
     /// The system's.
-    pub fn delete(&self) -> Result<(), LeftoverError> {
+    pub fn delete(&self) -> Result<Option<Stays>, LeftoverError> {
         if self.stays.is_some() {
-            return Ok(());
+            return Ok(self.stays);
         }
+        let gone =
+            |done: io::Result<()>| done.map(|()| None).map_err(|source| failed(&self.path, source));
         if self.path.is_file() {
-            return fs::remove_file(&self.path).map_err(|source| failed(&self.path, source));
+            return gone(fs::remove_file(&self.path));
         }
         // Held until it is gone, so that no job goes on with it.
-        let Some(_lock) = hold(&self.held)? else { return Ok(()) };
-        beside::remove(&self.path).map_err(|source| failed(&self.path, source))
+        let Some(_lock) = hold(&self.held)? else { return Ok(Some(Stays::InUse)) };
+        gone(beside::remove(&self.path))
     }
 }
 
@@ -185,5 +187,28 @@ fn bytes(path: &Path) -> Result<Option<u64>, LeftoverError> {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(path, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Symptom: `db clean --delete` said of a folder that was still there that it was deleted. Mechanism: somebody took its
+    /// lock between the look and the deletion, which then did nothing and said nothing. Fix: it says why it stays.
+    #[test]
+    fn what_somebody_took_since_it_was_found_stays_and_is_said_to() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("db");
+        let folder = beside(&path, RESTORING);
+        fs::create_dir(&folder).unwrap();
+        let found = find(&path).unwrap();
+        let taken = FolderLock::take(&folder).unwrap();
+        assert_eq!(found[0].stays, None);
+        assert_eq!(found[0].delete().unwrap(), Some(Stays::InUse));
+        assert!(folder.exists());
+        drop(taken);
+        assert_eq!(found[0].delete().unwrap(), None);
+        assert!(!folder.exists());
     }
 }

@@ -59,7 +59,7 @@ mod unchecked;
 mod view;
 mod vote_rows;
 
-pub use archived::{ADDRESS_BYTES_MAX, Archived};
+pub use archived::{ADDRESS_BYTES_MAX, Archived, entry_slot};
 pub use beside::{explain, rename};
 pub use error::{ChainOpenError, PersistError};
 pub use guard::{GuardError, Reserved};

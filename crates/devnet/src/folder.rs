@@ -251,6 +251,7 @@ mod tests {
                 key_slots,
                 dir: PathBuf::new(),
                 signature_window: None,
+                archive: None,
                 is_hostile: false,
                 has_churn: false,
                 seed: 0,

@@ -27,6 +27,8 @@ pub struct DevnetOptions {
     pub dir: PathBuf,
     /// Slots of signatures that the nodes keep, if not as many as usual.
     pub signature_window: Option<u64>,
+    /// The archive that every node ships to.
+    pub archive: Option<String>,
     /// Whether a peer that keeps no rule attacks every node.
     pub is_hostile: bool,
     /// Whether a third of the nodes comes and goes.

@@ -43,8 +43,8 @@ pub struct NodeCommand {
     pub slot_ms: u64,
     /// Its ports, on the loopback address; the API's has the metrics too.
     pub ports: NodePorts,
-    /// What it logs (`RUST_LOG`), if not as the environment says.
-    pub log_filter: Option<String>,
+    /// What its environment has that this process's has not, such as `RUST_LOG`.
+    pub environment: Vec<(String, String)>,
     /// Flags beyond these.
     pub flags: Vec<String>,
 }
@@ -187,7 +187,7 @@ fn spawn(command: &NodeCommand) -> io::Result<Child> {
         .args(["--gossipsub-port", &quic_port, "--gossipsub-address", "127.0.0.1"])
         .arg("--exit-with-parent")
         .args(&command.flags)
-        .envs(command.log_filter.as_ref().map(|filter| ("RUST_LOG", filter)))
+        .envs(command.environment.iter().map(|(name, value)| (name, value)))
         .env("NO_COLOR", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

@@ -93,7 +93,9 @@ impl<'a> Watch<'a> {
             let node_id = place.node_id.clone();
             let window = options.signature_window.map(|slots| slots.to_string());
             let window = window.map(|slots| ["--signature-window".to_owned(), slots]);
-            let flags = pages.iter().cloned().chain(window.into_iter().flatten());
+            let archive = options.archive.clone().map(|url| ["--archive".to_owned(), url]);
+            let further = window.into_iter().chain(archive).flatten();
+            let flags = pages.iter().cloned().chain(further);
             let command = NodeCommand {
                 program: options.program.clone(),
                 network_dir: options.dir.clone(),
@@ -102,7 +104,7 @@ impl<'a> Watch<'a> {
                 node_id: node_id.clone(),
                 slot_ms: folder.slot_ms,
                 ports: place.ports,
-                log_filter: None,
+                environment: Vec::new(),
                 flags: flags.collect(),
             };
             place.release();

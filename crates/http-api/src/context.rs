@@ -54,7 +54,7 @@ impl ApiContext {
         store_failed: StoreFailed,
     ) -> Self {
         Self {
-            chain,
+            chain: chain.within(limits.read_time),
             facts,
             metrics,
             events,
@@ -101,6 +101,10 @@ impl ApiContext {
             }
             drop(turn);
             match outcome {
+                Err(ApiError::Store(error)) if error.is_given_up() => {
+                    metrics.storage.count_refused_read();
+                    Err(ApiError::ReadTooLong)
+                }
                 Err(ApiError::Store(error)) if error.is_unusable() => {
                     let said = error.to_string();
                     store_failed(error);

@@ -92,6 +92,11 @@ pub enum ApiError {
     /// Too many reads run, or too many answers wait for their clients.
     #[error("too many requests at once, try again")]
     Busy,
+    /// The chain was read for as long as it may be for one answer, and the answer was not whole.
+    #[error(
+        "reading this takes too long here, so it was given up; ask for less, or when the disk is less busy"
+    )]
+    ReadTooLong,
     /// The head has not come to the slot that the request waited for.
     #[error("the head is at slot {head_slot}, not at slot {wanted} yet")]
     NotYet {
@@ -130,6 +135,7 @@ impl ApiError {
             Self::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
             Self::Store(_) | Self::Unusable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "engine"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::ReadTooLong => (StatusCode::SERVICE_UNAVAILABLE, "too_long"),
             Self::NotYet { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not_yet"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::UnsupportedMediaType => {
@@ -182,7 +188,7 @@ impl IntoResponse for ApiError {
             error!(code, %error, "HTTP request failed");
         }
         let mut response = (status, Json(Body { error, code })).into_response();
-        if matches!(self, Self::Busy | Self::NotYet { .. }) {
+        if matches!(self, Self::Busy | Self::ReadTooLong | Self::NotYet { .. }) {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response

@@ -35,9 +35,12 @@ pub(super) async fn tree(
     stretch: StretchQuery,
 ) -> Result<Response, ApiError> {
     let (from, slots) = parse(&from, stretch, TREE_BLOCKS_MAX as u64)?;
-    let answer =
-        context.read(move |chain| Answer::json(&chain.snapshot()?.tree(from, slots)?)).await?;
-    answer.respond(&context, &client)
+    let answer = context.read(move |chain| {
+        // The snapshot is over before the answer is written.
+        let tree = chain.snapshot()?.tree(from, slots)?;
+        Answer::json(&tree)
+    });
+    answer.await?.respond(&context, &client)
 }
 
 /// `GET /lean/v0/participation/{slot}?slots=N`: who voted in each of N slots from this one on, up to the head.
@@ -48,10 +51,11 @@ pub(super) async fn participation(
     stretch: StretchQuery,
 ) -> Result<Response, ApiError> {
     let (from, slots) = parse(&from, stretch, PARTICIPATION_SLOTS_MAX)?;
-    let answer = context
-        .read(move |chain| Answer::json(&chain.snapshot()?.participation(from, slots)?))
-        .await?;
-    answer.respond(&context, &client)
+    let answer = context.read(move |chain| {
+        let votes = chain.snapshot()?.participation(from, slots)?;
+        Answer::json(&votes)
+    });
+    answer.await?.respond(&context, &client)
 }
 
 /// `GET /lean/v0/states/{id}/change`: a block's post-state beside its parent's, both in short, and what is stored of it.

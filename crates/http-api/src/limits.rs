@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lamella_inspect::served::ANSWER_TIME_MAX;
+
 /// Bounds of what clients can make the server do at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -10,6 +12,8 @@ pub struct Limits {
     pub reads: usize,
     /// Longest wait for a turn before the client is told to come back.
     pub read_wait: Duration,
+    /// Longest that the chain is read for one answer: until then it keeps pages from being reused.
+    pub read_time: Duration,
     /// Bytes of finished answers that wait for their clients: six of the largest.
     pub answer_bytes: usize,
     /// Longest wait for the turn to have a segment of the archive made, which takes tens of milliseconds.
@@ -30,6 +34,7 @@ impl Default for Limits {
         Self {
             reads: 8,
             read_wait: Duration::from_millis(500),
+            read_time: ANSWER_TIME_MAX,
             answer_bytes: 128 << 20,
             seal_wait: Duration::from_secs(5),
             event_streams: 64,

@@ -141,6 +141,10 @@ fn readers(standing: &Standing) -> Check {
                 "process {process} holds {bytes} bytes of the database back: stop it, or let it end"
             ),
         ),
+        _ if standing.readers_unseen => Check::new(
+            true,
+            "other processes' readers cannot be seen: the layout of mdbx.lck is not known here",
+        ),
         _ => Check::new(true, "no other process holds the database back"),
     }
 }
@@ -287,5 +291,15 @@ mod tests {
         before.clock = SlotClock::new(9, SLOT_MS);
         before.tell(|standing| standing.ticked = None);
         assert!(refused(&before, 0).is_empty(), "genesis is to come");
+    }
+
+    #[test]
+    fn readers_that_cannot_be_seen_are_said_to_be_and_keep_nobody_away() {
+        let facts = facts();
+        let reason = |facts: &NodeFacts| Readiness::of(facts, 10).readers.reason;
+        assert_eq!(reason(&facts), "no other process holds the database back");
+        facts.tell(|standing| standing.readers_unseen = true);
+        assert!(reason(&facts).contains("cannot be seen"));
+        assert_eq!(refused(&facts, 10), [""; 0]);
     }
 }

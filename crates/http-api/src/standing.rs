@@ -18,6 +18,8 @@ pub struct Standing {
     pub peers_ahead: usize,
     /// The process that holds most of the database back, and how many bytes.
     pub held: Option<(u32, u64)>,
+    /// Whether other processes' readers cannot be seen: the engine's table of them has a layout that is not known.
+    pub readers_unseen: bool,
     /// Why the guard beside the keys cannot be written, so that nothing is signed.
     pub guard_failure: Option<String>,
     /// Keys that sign nothing, since what they have signed cannot be read.

@@ -6,11 +6,11 @@
 
 use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path};
 
-use lamella_chain::Progress;
-use lamella_tables::{Look, Read as _, ReadError, RowPlace, Side, trees};
+use lamella_chain::{ChainOpenError, Identity, Progress, explain};
+use lamella_tables::{DatabaseView, Look, Read as _, ReadError, RowPlace, Side, trees};
 use serde::Serialize;
 
-use super::{InspectError, open_tables};
+use super::{InspectError, database_path, open_tables};
 
 /// Rows compared in one pair of snapshots: as many proofs of 0.26 MB are 130 MB to read twice.
 const STEP_ROWS: u64 = 512;
@@ -82,10 +82,10 @@ pub fn compare(
     rows_max: usize,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Diff, InspectError> {
-    let first = open_tables(first_dir)?;
+    let first = open_todays(first_dir)?;
     // The engine opens a database once in a process.
     let is_one = fs::canonicalize(first_dir).ok() == fs::canonicalize(second_dir).ok();
-    let other = if is_one { None } else { Some(open_tables(second_dir)?) };
+    let other = if is_one { None } else { Some(open_todays(second_dir)?) };
     let second = other.as_ref().unwrap_or(&first);
     let mut diff = Diff::default();
     for tree in trees() {
@@ -114,4 +114,17 @@ pub fn compare(
         }
     }
     Ok(diff)
+}
+
+/// A database whose tables are those of this version: of another schema each row would differ. One that is damaged is compared.
+fn open_todays(data_dir: &Path) -> Result<DatabaseView, InspectError> {
+    use ChainOpenError::{Layout, Newer, Older};
+    let database = open_tables(data_dir)?;
+    let identity = Identity::read(&database.read()?);
+    match identity {
+        Err(error @ (Older { .. } | Newer { .. } | Layout { .. })) => {
+            Err(explain(&database_path(data_dir), error).into())
+        }
+        _ => Ok(database),
+    }
 }

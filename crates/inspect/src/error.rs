@@ -100,6 +100,12 @@ impl StoreError {
         self.0.consequence == Consequence::Unusable
     }
 
+    /// Whether a read was given up since it took too long.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.0.is_given_up()
+    }
+
     /// What the engine said.
     #[must_use]
     pub fn into_engine(self) -> EngineError {

@@ -11,13 +11,14 @@ use lamella_chain::Identity;
 use lamella_state_diff::StateDiff;
 use lamella_state_store::{StateReadError, StateStore};
 use lamella_tables::{
-    Bytes, Canonical, DatabaseView, Diffs, EngineError, Read as _, ReadError, ReadTxn, Registries,
-    SlotRoot,
+    Bytes, DatabaseView, Diffs, EngineError, Read as _, ReadError, ReadTxn, Registries, SlotRoot,
 };
 use lamella_types::{
     BlockHeader, Checkpoint, Root, Slot, State,
     limits::{CHAIN_LAST_SLOT, SEGMENT_ROOTS},
 };
+
+pub use lamella_chain::entry_slot;
 
 use super::{
     InspectError, LookupError, ends,
@@ -306,22 +307,6 @@ impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "slots {}", HeldText(&self.0))
     }
-}
-
-/// Slot of the block whose state a segment begins with: long before its first slot, where slots before it are empty.
-///
-/// # Errors
-/// Damage.
-pub fn entry_slot(txn: &ReadTxn<'_>, index: u64) -> Result<Slot, ReadError> {
-    let after = match txn.scan::<Canonical>(first_slot(index))?.next() {
-        Some(row) => ends::named(txn, "canonical", row?.1)?,
-        // Whatever comes has the head for its parent.
-        None => return Ok(ends::named(txn, "head", ends::fork_choice_row(txn)?.head)?.slot),
-    };
-    if after.slot == 0 {
-        return Ok(0);
-    }
-    Ok(ends::named(txn, "entry", after.parent_root)?.slot)
 }
 
 /// First slot of a segment.

@@ -104,6 +104,12 @@ impl EngineError {
         Self { operation, table: "-", key: None, consequence, source: Box::new(why) }
     }
 
+    /// Whether it is a read that was given up since it took too long.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.source.is::<TookTooLong>()
+    }
+
     /// A row that was not written. The same one will never be, but the store is as good as before.
     pub(crate) fn too_long(table: &'static str, why: RowTooLong) -> Self {
         let (operation, consequence) = (Operation::Put, Consequence::Retry);

@@ -45,6 +45,7 @@ impl ReadTxn<'_> {
     where
         T: Table<Value: Send>,
     {
+        self.limit().check()?;
         let failed = |error| EngineError::new(Operation::Get, T::NAME, error);
         let tree = open_tree(&self.0, T::PLACE).map_err(failed)?;
         let mut rows = Vec::with_capacity(keys.len());

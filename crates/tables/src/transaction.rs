@@ -1,12 +1,15 @@
 //! Transactions: verified reads, sealed writes, and commit as the only thing that keeps them.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use libmdbx::{NoWriteMap, ObjectLength, RO, RW, TransactionKind, WriteFlags};
 
 use crate::{
     data_file::{FileIdentity, check_place, judge},
-    error::{Damage, EngineError, Operation, ReadError, RowTooLong},
+    error::{Damage, EngineError, Operation, ReadError, RowTooLong, TookTooLong},
     fault::Fault,
     key::Key,
     lazy::Flushes,
@@ -23,6 +26,8 @@ pub struct ReadTxn<'db>(
     /// Counts it while it is open.
     #[expect(dead_code, reason = "held for its drop")]
     Reader,
+    /// From when on its reads are given up.
+    Limit,
 );
 
 /// The write transaction. It reads its own writes; dropping it undoes them.
@@ -105,7 +110,49 @@ impl<'db> ReadTxn<'db> {
         txn: libmdbx::Transaction<'db, RO, NoWriteMap>,
         reader: Reader,
     ) -> Self {
-        Self(txn, reader)
+        Self(txn, reader, Limit(None))
+    }
+
+    /// Gives up, as [`TookTooLong`], each read that begins or goes on later than this from now: whoever reads for another
+    /// keeps pages from being reused for no longer than that and a row.
+    #[must_use]
+    pub fn within(mut self, longest: Duration) -> Self {
+        self.2 = Limit(Instant::now().checked_add(longest).map(|end| (end, longest)));
+        self
+    }
+
+    pub(crate) const fn limit(&self) -> Limit {
+        self.2
+    }
+}
+
+/// Until when a transaction may read, and for how long that was; none for most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit(Option<(Instant, Duration)>);
+
+impl Limit {
+    pub(crate) fn check(self) -> Result<(), EngineError> {
+        match self.0 {
+            Some((end, longest)) if Instant::now() >= end => {
+                Err(EngineError::given_up(TookTooLong(longest)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Rows, as long as their transaction may read.
+struct Timed<I> {
+    rows: I,
+    limit: Limit,
+}
+
+impl<I: Iterator<Item = Result<R, ReadError>>, R> Iterator for Timed<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rows.next()?;
+        Some(self.limit.check().map_err(ReadError::from).and(row))
     }
 }
 
@@ -117,6 +164,12 @@ impl<'db> WriteTxn<'db> {
         flushes: Option<&'db Flushes>,
     ) -> Self {
         Self(txn, path, file, flushes)
+    }
+
+    /// A writer is bounded by what it writes.
+    #[expect(clippy::unused_self, reason = "as a read transaction has it")]
+    const fn limit(&self) -> Limit {
+        Limit(None)
     }
 
     /// Notes a row of so many bytes that is written, or one that is deleted.
@@ -289,6 +342,7 @@ macro_rules! impl_read {
             $($more)*
 
             fn get<T: Table>(&self, key: &T::Key) -> Result<Option<T::Value>, ReadError> {
+                self.limit().check()?;
                 let failed = |error| EngineError::new(Operation::Get, T::NAME, error).at(key);
                 let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
                     return Ok(None);
@@ -307,6 +361,7 @@ macro_rules! impl_read {
             }
 
             fn has<T: Table>(&self, key: &T::Key) -> Result<bool, EngineError> {
+                self.limit().check()?;
                 let failed = |error| EngineError::new(Operation::Get, T::NAME, error).at(key);
                 let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
                     return Ok(false);
@@ -321,17 +376,18 @@ macro_rules! impl_read {
                 start: T::Key,
             ) -> Result<impl Iterator<Item = Row<T>>, EngineError> {
                 let failed = |error| EngineError::new(Operation::Scan, T::NAME, error);
+                let timed = |rows| Timed { rows, limit: self.limit() };
                 let Some(tree) = open_tree(&self.0, T::PLACE).map_err(failed)? else {
-                    return Ok(Scan::<'_, '_, $kind, T>::Alone(None));
+                    return Ok(timed(Scan::<'_, '_, $kind, T>::Alone(None)));
                 };
                 let cursor = self.0.cursor(&tree).map_err(failed)?;
                 let start = T::PLACE.key(start.encode());
-                Ok(match T::PLACE.part {
+                Ok(timed(match T::PLACE.part {
                     None => Scan::Alone(Some(cursor.into_iter_from(&start))),
                     Some(_) => {
                         Scan::Shared { keys: cursor.into_iter_from(&start), txn: &self.0, tree }
                     }
-                })
+                }))
             }
 
             fn scan_keys<T: Table>(
@@ -345,7 +401,7 @@ macro_rules! impl_read {
                     let start = T::PLACE.key(start.encode());
                     rows = Some(cursor.into_iter_from::<StoredKey<T>, ObjectLength>(&start));
                 }
-                Ok(rows.into_iter().flatten().filter_map(move |row| {
+                let rows = rows.into_iter().flatten().filter_map(move |row| {
                     let place = match row {
                         Ok((key, _)) => key_bytes::<T>(key),
                         Err(error) => Err(failed(error).into()),
@@ -354,7 +410,8 @@ macro_rules! impl_read {
                         Ok(place) => T::PLACE.own_key(&place).map(decode_key::<T>),
                         Err(error) => Some(Err(error)),
                     }
-                }))
+                });
+                Ok(Timed { rows, limit: self.limit() })
             }
 
             fn last<T: Table>(&self) -> Result<Option<Row<T>>, EngineError> {

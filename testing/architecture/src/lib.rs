@@ -1,5 +1,5 @@
 //! The layers of the workspace as tests: which crate may depend on which, that only `chain` commits, that only
-//! `tables` names the engine, that pure crates stay pure, and that no crate's modules go in a circle ([`circles`]).
+//! `tables` names the engine and only `shipping` object stores, that pure crates stay pure, and that no crate's modules go in a circle ([`circles`]).
 //!
 //! Dependencies come from `cargo metadata`, so no spelling of a manifest hides one; sources are read as text without
 //! comments and unit tests ([`source`]). Each rule is a function that returns its violations, and a test of its own
@@ -144,6 +144,17 @@ pub fn engine_dependencies(packages: &[Package]) -> Vec<String> {
         .filter(|package| package.dependencies.iter().any(|other| other.name.contains("mdbx")))
         .map(|package| format!("{} depends on the engine", package.name))
         .collect()
+}
+
+/// Packages other than `shipping` and those of tests that depend on object stores, and the crates that come with them.
+#[must_use]
+pub fn store_dependencies(packages: &[Package]) -> Vec<String> {
+    let held = |package: &&Package| !package.is_for_tests() && package.short_name() != "shipping";
+    let names = |package: &&Package| {
+        package.dependencies.iter().any(|dependency| dependency.name == "object_store")
+    };
+    let found = packages.iter().filter(held).filter(names);
+    found.map(|package| format!("{} depends on object stores", package.name)).collect()
 }
 
 /// Lines that name the engine, in code or in text.

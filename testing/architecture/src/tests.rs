@@ -11,7 +11,7 @@ use super::{
     circles::circles,
     commits, engine_dependencies, engine_names, forbidden_arrows, impurities, leftovers,
     source::Code,
-    takes_workspace_lints,
+    store_dependencies, takes_workspace_lints,
     workspace::{Dependency, Package, packages, root},
 };
 
@@ -58,6 +58,11 @@ fn only_tables_names_the_engine() {
     let may_name = ["tables", "testing-architecture", "testing-crash", "testing-sim"];
     let is_held = |package: &Package| !may_name.contains(&package.short_name());
     assert_eq!(violations(is_held, engine_names), none());
+}
+
+#[test]
+fn only_shipping_names_object_stores() {
+    assert_eq!(store_dependencies(&packages().unwrap()), none());
 }
 
 #[test]
@@ -176,6 +181,15 @@ fn the_engine_is_found_as_dependency_and_in_source() {
     assert_eq!(engine_dependencies(&[tables, chain]), ["lamella-chain depends on the engine"]);
     let code = Code::of("// MDBX\n/* mdbx */ fn f() {}\nuse libMDBX::Error;\nlet a = \"mdbx\";\n");
     assert_eq!(engine_names(&code), [3, 4]);
+}
+
+#[test]
+fn object_stores_are_found_as_dependency_of_whatever_kind() {
+    let shipping = package("lamella-shipping", "crates/shipping", &[("object_store", false)]);
+    let test = package("lamella-testing-archive", "testing/archive", &[("object_store", true)]);
+    let chain = package("lamella-chain", "crates/chain", &[("object_store", true)]);
+    let found = store_dependencies(&[shipping, test, chain]);
+    assert_eq!(found, ["lamella-chain depends on object stores"]);
 }
 
 #[test]

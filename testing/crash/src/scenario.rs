@@ -100,6 +100,7 @@ pub const NAMES: &[&str] = &[
     "reorg",
     "prune",
     "prune-states",
+    "prune-light",
     "anchor",
     "growth",
     "lazy",
@@ -150,7 +151,8 @@ impl Scenario {
                 settings.prune_rows_max = 2;
                 (chain.singles(16), Some(4))
             }
-            "prune-states" => chain.pruned(),
+            "prune-states" => chain.pruned(PruneMode::States(0)),
+            "prune-light" => chain.pruned(PruneMode::Light),
             "anchor" => (chain.anchor(), Some(5)),
             "growth" => {
                 let blocks = chain.take(16, LARGE_PROOF_BYTES);
@@ -371,12 +373,13 @@ impl Blocks {
         (steps, Some(recorded_from))
     }
 
-    /// The chain of [`Self::shipped`], whose first segment's states go with the first import after the mode was chosen.
-    fn pruned(&mut self) -> (Vec<Step>, Option<usize>) {
+    /// The chain of [`Self::shipped`], of whose first segment goes what this mode does not keep, with the first imports after it
+    /// was chosen.
+    fn pruned(&mut self, mode: PruneMode) -> (Vec<Step>, Option<usize>) {
         let mut steps = self.segment(1_022, SETTLED_BLOCKS[0]);
         steps.extend(self.segment(2_046, SETTLED_BLOCKS[1]));
         let recorded_from = steps.len();
-        steps.push(Step::Keep(PruneMode::States(0)));
+        steps.push(Step::Keep(mode));
         steps.extend(self.singles(3));
         (steps, Some(recorded_from))
     }

@@ -45,6 +45,8 @@ pub struct NetworkPlan {
     pub slot_ms: u64,
     /// Slots that the keys sign.
     pub key_slots: u64,
+    /// Slots of before the nodes, which nobody has filled: genesis lies as far back.
+    pub past_slots: u64,
     /// Flags of every node.
     pub flags: &'static [&'static str],
 }
@@ -67,6 +69,7 @@ pub struct Network {
     relays: BTreeMap<(usize, usize), Relay>,
     dir: TempDir,
     lane: Lane,
+    environment: Vec<(String, String)>,
 }
 
 impl Network {
@@ -86,10 +89,15 @@ impl Network {
             key_slots: plan.key_slots,
             slot_ms: plan.slot_ms,
         };
-        let genesis_time = create(&options, &|_| {}).unwrap().genesis_time;
+        let mut genesis_time = create(&options, &|_| {}).unwrap().genesis_time;
+        if plan.past_slots > 0 {
+            genesis_time -= plan.past_slots * plan.slot_ms / 1_000;
+            set_genesis_time(&NetworkDir::new(&options.out).config, genesis_time);
+        }
         let clock = SlotClock::new(genesis_time, plan.slot_ms);
         let (members, relays) = (Vec::new(), BTreeMap::new());
-        let mut network = Self { plan, clock, members, relays, dir, lane };
+        let environment = vec![("RUST_LOG".to_owned(), log_filter())];
+        let mut network = Self { plan, clock, members, relays, dir, lane, environment };
         let paths = network.paths();
         for place in places {
             let key = NodeKey::load(&paths.node_key(&place.node_id)).unwrap();
@@ -104,6 +112,11 @@ impl Network {
         place.node_id = node_id.to_owned();
         self.add(place, NodeKey::random().unwrap());
         self.members.len() - 1
+    }
+
+    /// Gives the nodes that are started from now on these variables of the environment too.
+    pub fn set_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        self.environment.extend(variables);
     }
 
     /// Starts a node and waits until it answers.
@@ -147,7 +160,7 @@ impl Network {
             log,
             slot_ms: plan.slot_ms,
             ports: member.place.ports,
-            log_filter: Some(log_filter()),
+            environment: self.environment.clone(),
             flags: all,
         };
         member.process = Some(NodeProcess::start(command).unwrap());
@@ -385,6 +398,16 @@ impl Drop for Network {
             process.begin_stop();
         }
     }
+}
+
+/// Writes another genesis time into a network's `config.yaml`.
+fn set_genesis_time(config: &Path, genesis_time: u64) {
+    let text = fs::read_to_string(config).unwrap();
+    let lines = text.lines().map(|line| match line.split_once(": ") {
+        Some(("GENESIS_TIME", _)) => format!("GENESIS_TIME: {genesis_time}\n"),
+        _ => format!("{line}\n"),
+    });
+    fs::write(config, lines.collect::<String>()).unwrap();
 }
 
 /// What drills read in the logs: also whom a node asks for which blocks.

@@ -452,6 +452,7 @@ impl World {
             Command::Request { request, peer, blocks } => self.ask(node, request, peer, blocks),
             Command::AskStatus(peer) => {
                 let Some(to) = self.member_of(peer) else { return Ok(()) };
+                self.trace(node, &format!("asks {to} where it is"));
                 let Some(running) = &self.members[node].running else { return Ok(()) };
                 let status = running.hand.source.status();
                 self.send(node, to, Arrival::AskStatus(status));
@@ -568,6 +569,7 @@ impl World {
 
     fn heard_status(&mut self, node: usize, of: usize, status: Status) -> Result<(), Violation> {
         let peer = self.members[of].peer_id;
+        self.trace(node, &format!("hears that {of} has head {}", status.head.slot));
         if let Some(running) = &self.members[node].running {
             running.hand.said(&peer, status);
         }

@@ -243,6 +243,14 @@ fn open(url: &str, network: Option<NetworkId>) -> Result<Remote, ShippingError> 
     Remote::find(Store::open(url, Access::Read)?, network)
 }
 
+/// Whose root everything was proven under.
+pub(super) const fn trust(is_trusted: bool) -> &'static str {
+    match is_trusted {
+        true => "the root you gave",
+        false => "no root was given: compare this one with a node that you trust",
+    }
+}
+
 /// What is told of how far a job is.
 type Tell<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 

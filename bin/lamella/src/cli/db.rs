@@ -14,6 +14,7 @@ use std::{
     io::{self, IsTerminal, Write},
     ops::ControlFlow,
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
@@ -140,6 +141,9 @@ enum DbCommand {
         /// Milliseconds of a slot of this network, which schemas 1 and 2 do not store.
         #[arg(long, value_name = "MS", default_value_t = SLOT_MS, value_parser = clap::value_parser!(u64).range(5..=3_600_000))]
         slot_ms: u64,
+        /// Delete first what an interrupted run left.
+        #[arg(long, conflicts_with = "dry_run")]
+        no_resume: bool,
     },
     /// Copy the database into another folder while its node runs, verified row by row. The copy signs nothing at first.
     ///
@@ -297,8 +301,8 @@ impl DbArgs {
                 let inspect::checksum::Checksum { from_slot, to_slot, blocks, digest } = checksum;
                 print_line(&format!("{digest}  {blocks} blocks, slots {from_slot} to {to_slot}"))
             }
-            DbCommand::Migrate { to, dry_run, slot_ms } => {
-                let migration = Migration { to, ..Migration::new(slot_ms) };
+            DbCommand::Migrate { to, dry_run, slot_ms, no_resume } => {
+                let migration = Migration { to, resume: !no_resume, ..Migration::new(slot_ms) };
                 if dry_run {
                     migrate::look(dir, migration, json)
                 } else {
@@ -345,17 +349,53 @@ fn stoppable<T>(
     work: impl FnOnce(&mut dyn FnMut(Progress) -> ControlFlow<()>) -> T,
 ) -> Result<T, CommandError> {
     let stop = Interrupt::default();
-    let told = stop.clone();
-    ctrlc::set_handler(move || told.trigger()).map_err(DbError::from)?;
-    let bar = progress_bar();
+    let ordered = stop.clone();
+    ctrlc::set_handler(move || ordered.trigger()).map_err(DbError::from)?;
+    let mut told = Told::new();
     let done = work(&mut |progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
-        bar.set_message(progress.stage);
+        told.tell(progress);
         if stop.is_triggered() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    bar.finish_and_clear();
+    told.end();
     Ok(done)
+}
+
+/// How often a job says how far it is where nobody looks at a bar: a log of an hour keeps 120 lines.
+const TELL_EVERY: Duration = Duration::from_secs(30);
+
+/// How far a job is, on stderr: a bar where that is a terminal, else a line now and then.
+struct Told {
+    bar: ProgressBar,
+    next: Instant,
+}
+
+impl Told {
+    fn new() -> Self {
+        Self { bar: progress_bar(), next: Instant::now() + TELL_EVERY }
+    }
+
+    fn tell(&mut self, progress: Progress) {
+        self.bar.set_length(progress.total);
+        self.bar.set_position(progress.done);
+        self.bar.set_message(progress.stage);
+        if let Some(line) = self.line(progress, Instant::now()).filter(|_| self.bar.is_hidden()) {
+            // Whoever closed stderr does not want it.
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        }
+    }
+
+    fn line(&mut self, progress: Progress, now: Instant) -> Option<String> {
+        let Progress { stage, done, total } = progress;
+        if now < self.next {
+            return None;
+        }
+        self.next = now + TELL_EVERY;
+        Some(format!("{stage}: {done} of {total}"))
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
@@ -431,4 +471,19 @@ fn report_json(report: &Report) -> serde_json::Value {
         "unknown_meta": report.unknown_meta,
         "stopped": report.stopped,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_terminal_a_job_says_now_and_then_how_far_it_is() {
+        let (mut told, at) = (Told::new(), |done| Progress { stage: "blocks", done, total: 9 });
+        let begun = told.next;
+        assert_eq!(told.line(at(1), begun - Duration::from_secs(1)), None);
+        assert_eq!(told.line(at(2), begun).as_deref(), Some("blocks: 2 of 9"));
+        assert_eq!(told.line(at(3), begun), None);
+        assert!(told.line(at(4), begun + TELL_EVERY).is_some());
+    }
 }

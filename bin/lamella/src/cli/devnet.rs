@@ -40,6 +40,7 @@ Examples:
   lamella devnet
   lamella devnet --nodes 4 --slot-ms 500 --slots 1200 --dir /tmp/net
   lamella devnet --nodes 3 --slots 90 --hostile --churn
+  lamella devnet --slot-ms 1000 --archive /tmp/archive
   lamella devnet --json | jq .finality_distance
 
 In DIR: the network's files, data/NODE, logs/NODE.log. Look inside while it runs:
@@ -81,6 +82,13 @@ pub struct DevnetArgs {
     /// Slots of signatures that each node keeps [default: as `lamella node` has it].
     #[arg(long, value_name = "SLOTS")]
     signature_window: Option<u64>,
+
+    /// Let every node ship its history and its blocks into this archive: a folder, or s3://bucket/prefix.
+    ///
+    /// As `lamella node --archive` does; each node has a tail of its own there, and the segments are all nodes' alike.
+    #[cfg(feature = "archive")]
+    #[arg(long, value_name = "URL")]
+    archive: Option<String>,
 
     /// Attack every node with a peer that keeps no rule, and judge that it cost no duty, no memory and no peer.
     ///
@@ -148,6 +156,10 @@ impl DevnetArgs {
             key_slots: self.key_slots,
             dir: self.dir,
             signature_window: self.signature_window,
+            #[cfg(feature = "archive")]
+            archive: self.archive,
+            #[cfg(not(feature = "archive"))]
+            archive: None,
             is_hostile: self.hostile,
             has_churn: self.churn,
             seed,

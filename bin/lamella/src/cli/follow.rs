@@ -10,13 +10,18 @@ use lamella_archive::NetworkId;
 use lamella_chain::Settings;
 use lamella_http_api::ServerConfig;
 use lamella_interrupt::{Bell, Interrupt};
+use lamella_tables::SlotRoot;
 use lamella_types::{Root, SlotClock, limits::SLOT_MS};
 use lamella_xmss::scheme::SchemeName;
+use serde_json::{Value, json};
 use tracing::info;
 
-use super::{CommandError, log::Log, node::Proofs, parent::stop_when_stdin_closes};
+use super::{
+    CommandError, archive::trust, db::print_line, log::Log, node::Proofs,
+    parent::stop_when_stdin_closes,
+};
 use crate::{
-    follow::{FollowConfig, FollowError, ReplicaConfig, run},
+    follow::{Ended, FollowConfig, FollowError, ReplicaConfig, run},
     node::NodeError,
 };
 
@@ -32,7 +37,7 @@ Each block goes through the ordinary import, its signatures and its transition c
 /// What it says last.
 pub(super) const EXAMPLES: &str = "\
 Exit codes:
-  0  stopped by a signal
+  0  stopped by a signal; the last line says how far it is, what was verified and what was not
   1  failed
   2  wrong usage
   3  stopped, and the chain here has parted from the source's; --rebuild begins again
@@ -95,6 +100,10 @@ pub struct FollowArgs {
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     http_allow_origin: Vec<String>,
 
+    /// Print the end as JSON.
+    #[arg(long)]
+    json: bool,
+
     /// Stop when standard input closes, so that no follower outlives the program that started it.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
@@ -116,9 +125,18 @@ impl FollowArgs {
             stop_when_stdin_closes(stop.clone()).map_err(NodeError::Parent)?;
         }
         ctrlc::set_handler(stop).map_err(NodeError::from)?;
-        run(&self.config(), &interrupt, &bell)?;
+        let (json, config) = (self.json, self.config());
+        let ended = run(&config, &interrupt, &bell)?;
         info!("Stopped");
-        Ok(())
+        if json {
+            print_line(&as_json(&config.replica, &ended))?;
+        } else {
+            print_line(&said(&config.replica, &ended))?;
+        }
+        match ended.diverged {
+            Some(divergence) => Err(FollowError::Diverged(divergence).into()),
+            None => Ok(()),
+        }
     }
 
     fn config(self) -> FollowConfig {
@@ -143,6 +161,70 @@ impl FollowArgs {
             rebuild: self.rebuild,
         }
     }
+}
+
+/// How far it is, what was verified in this run, and what was not.
+fn said(replica: &ReplicaConfig, ended: &Ended) -> String {
+    let Some(at) = &ended.at else {
+        return "stopped: there is no chain here yet, and nothing was verified".to_owned();
+    };
+    let next = at.next.map_or_else(
+        || "no object of a tail was taken yet".to_owned(),
+        |(writer, sequence)| format!("object {sequence} of writer {writer} comes next"),
+    );
+    let (head, finalized) = (at.head, at.finalized);
+    let why = if at.reason.is_empty() { String::new() } else { format!(" ({})", at.reason) };
+    let begun = ended.segments.map_or_else(String::new, |segments| {
+        let (blocks, SlotRoot { root, slot }) = (segments.blocks, segments.frontier);
+        let trust = trust(replica.trusted.is_some());
+        format!(
+            "{blocks} blocks and states of segments under root {root} at slot {slot} ({trust}), "
+        )
+    });
+    let past_holes = match ended.filled {
+        0 => String::new(),
+        blocks => format!("{blocks} blocks of segments past a hole, "),
+    };
+    let (by, not) = match checks_signatures(replica) {
+        true => (
+            "transition and signatures",
+            "signatures of blocks of segments, each one of longer runs",
+        ),
+        false => ("transition", "signatures (proof scheme trust)"),
+    };
+    format!(
+        "stopped: {}{why}, {next}; head {} at slot {}, finalized slot {}; verified in this run: {begun}{past_holes}{} blocks of {} objects by {by}; not verified: {not}",
+        at.state, head.root, head.slot, finalized.slot, ended.blocks, ended.objects,
+    )
+}
+
+fn as_json(replica: &ReplicaConfig, ended: &Ended) -> Value {
+    let at = ended.at.as_ref();
+    let next = at.and_then(|at| at.next);
+    let frontier = ended.segments.map(|segments| segments.frontier);
+    json!({
+        "state": at.map(|at| at.state),
+        "reason": at.map(|at| at.reason.as_str()).filter(|reason| !reason.is_empty()),
+        "writer": next.map(|(writer, _)| writer.to_string()),
+        "next_object": next.map(|(_, sequence)| sequence),
+        "head_slot": at.map(|at| at.head.slot),
+        "head_root": at.map(|at| at.head.root.to_string()),
+        "finalized_slot": at.map(|at| at.finalized.slot),
+        "finalized_root": at.map(|at| at.finalized.root.to_string()),
+        "blocks_of_segments": ended.segments.map(|segments| segments.blocks),
+        "frontier_slot": frontier.map(|frontier| frontier.slot),
+        "frontier_root": frontier.map(|frontier| frontier.root.to_string()),
+        "root_is_trusted": replica.trusted.is_some(),
+        "blocks_past_holes": ended.filled,
+        "objects": ended.objects,
+        "blocks_of_objects": ended.blocks,
+        "signatures_checked": checks_signatures(replica),
+    })
+}
+
+/// Whether the import looks at the proofs of the blocks that a tail brings.
+fn checks_signatures(replica: &ReplicaConfig) -> bool {
+    replica.proof_scheme != SchemeName::Trust
 }
 
 impl FollowError {

@@ -35,16 +35,20 @@ pub(super) fn beside(data_dir: &Path) -> PathBuf {
     database_path(&data_dir.join(REBUILDING))
 }
 
-/// Makes sure that there is a chain at `database`. `false`: stopped before that.
+/// Makes sure that there is a chain at `database`, and says what of it is `restored`. `false`: stopped before that.
 pub(super) fn directory(
     config: &ReplicaConfig,
     database: &Path,
     stop: &Interrupt,
+    restored: &mut Option<Restored>,
 ) -> Result<bool, FollowError> {
     let (mut pause, mut said) = (FIRST_PAUSE, String::new());
     while !stop.is_triggered() {
         match once(config, database, Slot::MAX, &mut |_| go_on(stop)) {
-            Ok(_) => return Ok(true),
+            Ok(begun) => {
+                *restored = begun;
+                return Ok(true);
+            }
             Err(FollowError::Source(ShippingError::Stopped)) => return Ok(false),
             Err(FollowError::Source(error)) if may_pass(&error) => {
                 let reason = error.to_string();

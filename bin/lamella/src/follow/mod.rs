@@ -16,6 +16,7 @@
 
 mod begin;
 mod ear;
+mod ended;
 mod exactly;
 mod replica;
 mod standing;
@@ -29,8 +30,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_archive::NetworkId;
-use lamella_chain::{Chain, ChainOpenError, Found, Identity, Opened, PersistError, Settings};
+use lamella_archive::{NetworkId, WriterId};
+use lamella_chain::{
+    Chain, ChainOpenError, Found, Identity, Opened, PersistError, Settings, TailPosition,
+};
 use lamella_http_api::{
     ApiContext, ApiServer, Events, Limits, NodeFacts, ServeError, ServerConfig, serve, version,
 };
@@ -57,6 +60,7 @@ use crate::{
     node::unix_ms,
 };
 
+pub use ended::{Ended, Position};
 pub use exactly::{RestoredTail, restore_exactly};
 pub use replica::{ImportingReplica, Told};
 use standing::{FollowState, Stand};
@@ -150,25 +154,29 @@ pub enum FollowError {
 /// Follows until it is told to stop. The bell wakes it when it waits for the next object; who stops it rings it too.
 ///
 /// # Errors
-/// [`FollowError`]. What was acknowledged holds; the same call goes on.
-pub fn run(config: &FollowConfig, stop: &Interrupt, bell: &Bell) -> Result<(), FollowError> {
+/// [`FollowError`]; that the chains have parted is in what it ends with. What was acknowledged holds; the same call goes on.
+pub fn run(config: &FollowConfig, stop: &Interrupt, bell: &Bell) -> Result<Ended, FollowError> {
     let replica = &config.replica;
     if replica.data_dir.join("node.key").exists() {
         return Err(FollowError::OfANode { path: replica.data_dir.clone() });
     }
     ear::listen(&replica.source, bell.clone(), stop.clone());
+    let mut done = Ended::nothing();
     loop {
         begin::finish_replacing(&replica.data_dir)?;
-        if !begin::directory(replica, &database_path(&replica.data_dir), stop)? {
-            return Ok(());
+        let database = database_path(&replica.data_dir);
+        if !begin::directory(replica, &database, stop, &mut done.segments)? {
+            return Ok(done);
         }
-        let mut following = Following::open(config)?;
+        let mut following = Following::open(config, done)?;
         match following.run(stop, bell)? {
-            End::Stopped => return following.end(),
+            End::Stopped => return Ok(following.end()),
             End::ToBeRebuilt => {
                 // The old one is served until the new one is whole.
-                if !begin::directory(replica, &begin::beside(&replica.data_dir), stop)? {
-                    return following.end();
+                done = Ended::nothing();
+                let new = begin::beside(&replica.data_dir);
+                if !begin::directory(replica, &new, stop, &mut done.segments)? {
+                    return Ok(following.end());
                 }
                 drop(following);
                 begin::replace(&replica.data_dir)?;
@@ -211,7 +219,8 @@ struct Following<'a> {
     clock: SlotClock,
     stand: Stand,
     heard: Arc<Heard>,
-    diverged: Option<Divergence>,
+    /// What this run did.
+    done: Ended,
     progressed: Instant,
     pause: Duration,
     /// Serves until this ends.
@@ -219,7 +228,7 @@ struct Following<'a> {
 }
 
 impl<'a> Following<'a> {
-    fn open(config: &'a FollowConfig) -> Result<Self, FollowError> {
+    fn open(config: &'a FollowConfig, done: Ended) -> Result<Self, FollowError> {
         let replica = &config.replica;
         let database = database_path(&replica.data_dir);
         let (chain, opened) = resume(replica, &database)?;
@@ -256,7 +265,7 @@ impl<'a> Following<'a> {
             metrics,
             clock,
             heard,
-            diverged: None,
+            done,
             progressed: Instant::now(),
             pause: look(replica.slot_ms),
             _server: server,
@@ -308,6 +317,8 @@ impl<'a> Following<'a> {
         match step {
             Ok(Step::Took { writer, sequence, blocks }) => {
                 self.progress(blocks);
+                self.done.objects += 1;
+                self.done.blocks += blocks;
                 tracing::debug!(%writer, sequence, blocks, "Followed");
                 let is_behind = self.behind() > self.config.lag_slots_max;
                 let state = if is_behind { FollowState::CatchUp } else { FollowState::Tail };
@@ -316,6 +327,7 @@ impl<'a> Following<'a> {
             }
             Ok(Step::Filled { blocks }) => {
                 self.progress(blocks);
+                self.done.filled += blocks;
                 info!(blocks, "Went on by the segments");
                 self.stand.is(FollowState::CatchUp, String::new());
                 Ok(Duration::ZERO)
@@ -335,7 +347,7 @@ impl<'a> Following<'a> {
                 Ok(look)
             }
             Ok(Step::Diverged(divergence)) => {
-                self.diverged = Some(divergence);
+                self.done.diverged = Some(divergence);
                 self.stand.is(FollowState::Diverged, divergence.to_string());
                 Ok(PAUSE_MAX)
             }
@@ -376,11 +388,18 @@ impl<'a> Following<'a> {
     }
 
     /// What it ends with when it is told to stop.
-    fn end(self) -> Result<(), FollowError> {
-        match self.diverged {
-            Some(divergence) => Err(FollowError::Diverged(divergence)),
-            None => Ok(()),
-        }
+    fn end(self) -> Ended {
+        let view = self.chain.fork_choice();
+        let next = |position: TailPosition| (WriterId(position.writer), position.next);
+        let (state, reason) = self.stand.told();
+        let at = Position {
+            head: view.head_summary().checkpoint(),
+            finalized: view.latest_finalized(),
+            next: self.follower.position().map(next),
+            state,
+            reason: reason.to_owned(),
+        };
+        Ended { at: Some(at), ..self.done }
     }
 }
 

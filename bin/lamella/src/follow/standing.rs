@@ -46,6 +46,11 @@ impl Stand {
         self.state
     }
 
+    /// The state's name, and the reason for it.
+    pub(super) fn told(&self) -> (&'static str, &str) {
+        (self.state.name(), &self.reason)
+    }
+
     /// It is in this state, for this reason.
     pub(super) fn is(&mut self, state: FollowState, reason: String) {
         if (self.state, &self.reason) == (state, &reason) {

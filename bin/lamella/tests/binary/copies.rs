@@ -51,7 +51,7 @@ fn a_backup_beside_a_writer_is_what_one_of_its_commits_left() {
     let to = fixture.data.with_file_name("backup").join("db");
     let mut blocks = fixture.blocks.clone();
     let (mut imported, mut expected) = (0, None);
-    let job = CopyJob { commit_rows_max: 2, resume: true };
+    let job = CopyJob { commit_rows_max: 2, ..CopyJob::default() };
     let next = |blocks: &mut BTreeMap<u64, _>, imported: &mut u64| {
         // Two on the head's chain, then one beside an old block.
         let (parent_slot, slot) = match *imported % 3 {

@@ -103,7 +103,9 @@ fn a_run_is_judged_goes_on_and_refuses_other_flags() {
     let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let flags = ["--nodes", "1", "--validators", "1", "--slot-ms", "400", "--json"];
-    let new = ["--slots", "12", "--seed", "7", "--key-slots", "400"];
+    let archive = tempfile::tempdir().unwrap();
+    let url = archive.path().to_str().unwrap();
+    let new = ["--slots", "12", "--seed", "7", "--key-slots", "400", "--archive", url];
     let first = run(dir.path(), &[&flags[..], &new].concat());
     assert_eq!(first.status.code(), Some(0), "{}{}", text(&first.stdout), text(&first.stderr));
     let lines: Vec<Value> =
@@ -119,6 +121,15 @@ fn a_run_is_judged_goes_on_and_refuses_other_flags() {
         checks,
         ["agreement", "finality", "distance", "states", "stop", "databases", "checksum"]
     );
+    // Its node told the archive what it imported.
+    let listed = Command::new(env!("CARGO_BIN_EXE_lamella"))
+        .args(["archive", "ls", "--json", url])
+        .output()
+        .unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let objects = listed["objects"].as_array().unwrap();
+    let told = objects.iter().filter(|object| object["kind"] == "tail").count();
+    assert!(told >= 3, "{listed}");
 
     // What is not asked for is as it was.
     let again = run(dir.path(), &["--slots", "3"]);

@@ -164,6 +164,47 @@ fn killed_again_and_again_it_ends_with_the_same_checksum() {
     assert_migrated(&data);
 }
 
+/// What an interrupted run left is deleted when told to, and also where it had another target; never what may be the only database.
+#[test]
+fn without_resuming_a_migration_begins_afresh_and_counts_what_the_tables_hold() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    unpack(&data);
+    let fresh = json(&data, MIGRATE);
+    assert!(
+        fresh["rows_in_all"].as_u64().unwrap() > 15 && fresh["rows"] == fresh["rows_in_all"],
+        "{fresh}"
+    );
+    // Killed between the two renamings, it is ended.
+    fs::rename(data.join("db"), data.join("db.migrating")).unwrap();
+    let no_resume = [MIGRATE, &["--no-resume"]].concat();
+    let ended = json(&data, &no_resume);
+    assert_eq!((&ended["rows"], &ended["rows_in_all"]), (&0.into(), &fresh["rows_in_all"]));
+    assert_migrated(&data);
+    // Whole, and not renamed: made again.
+    fs::rename(data.join("db"), data.join("db.migrating")).unwrap();
+    fs::rename(data.join("db.schema-2"), data.join("db")).unwrap();
+    let again = json(&data, &no_resume);
+    assert_eq!(again["rows"], fresh["rows"], "{again}");
+    assert_migrated(&data);
+    let (code, said) = refusal(&data, &["migrate", "--dry-run", "--no-resume"]);
+    assert!(code == 2, "{said}");
+}
+
+/// Each row of another schema would differ, which says nothing.
+#[test]
+fn a_diff_refuses_another_schema_and_names_the_migration() {
+    let root = tempfile::tempdir().unwrap();
+    let (old, data) = (root.path().join("old"), root.path().join("data"));
+    unpack(&old);
+    unpack_of(&data, &GOLDEN[2]);
+    for [first, second] in [[&old, &data], [&data, &old]] {
+        let out = output(Command::new(BINARY).args(["db", "diff"]).args([first, second]));
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert!(out.status.code() == Some(1) && said.contains("lamella db migrate"), "{said}");
+    }
+}
+
 fn assert_migrated(data: &Path) {
     assert_eq!(
         json(data, &["checksum", "--json"]),

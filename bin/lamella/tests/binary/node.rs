@@ -366,13 +366,18 @@ fn a_second_node_on_the_same_directory_is_told_who_holds_it() {
 
 /// The status line and body of a GET.
 pub(crate) fn get(address: &str, path: &str) -> (String, Vec<u8>) {
+    let (head, body) = answer(address, path);
+    (head.lines().next().unwrap().to_owned(), body)
+}
+
+/// The whole head, and the body, of the answer to a GET.
+pub(crate) fn answer(address: &str, path: &str) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    let status = String::from_utf8(answer[..head].to_vec()).unwrap();
-    (status.lines().next().unwrap().to_owned(), answer[head + 4..].to_vec())
+    (String::from_utf8(answer[..head].to_vec()).unwrap(), answer[head + 4..].to_vec())
 }
 
 #[test]

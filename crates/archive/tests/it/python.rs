@@ -1,38 +1,17 @@
 //! The reader in `testing/archive-reader` was written from FORMAT.md alone; it verifies what this crate writes, and refuses what
 //! this crate refuses.
 
-use std::{
-    env, fs,
-    io::Write as _,
-    path::Path,
-    process::{Command, Output},
-};
+#[path = "../../../../testing/archive-reader/run.rs"]
+mod reader;
+
+use std::{fs, path::Path};
+
+use reader::{python, read};
 
 use crate::{
     chain::{Chain, Step, Vote},
     damage, objects,
 };
-
-const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testing/archive-reader/read.py");
-
-/// Debian's python3-zstandard is installed for Debian's own Python, which need not be the first in the path.
-const PYTHONS: [&str; 2] = ["python3", "/usr/bin/python3"];
-
-/// A Python that has the zstd module. There has to be one in continuous integration.
-fn python() -> Option<&'static str> {
-    let has_module = |python: &&str| {
-        let run = Command::new(python).args(["-c", "import zstandard"]).output();
-        run.is_ok_and(|run| run.status.success())
-    };
-    let python = PYTHONS.into_iter().find(has_module);
-    if python.is_none() {
-        assert!(env::var_os("CI").is_none(), "no python3 with the module zstandard: sh .ci/deps");
-        // Not `println`: the runner would keep it to itself.
-        let text = "skipped: no python3 with the module zstandard (Debian: python3-zstandard)";
-        writeln!(std::io::stdout().lock(), "{text}").unwrap();
-    }
-    python
-}
 
 /// Writes the archive to a folder as it lies in a store.
 fn write(chain: &Chain, folder: &Path) {
@@ -41,10 +20,6 @@ fn write(chain: &Chain, folder: &Path) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
-}
-
-fn run(python: &str, folder: &Path, root: &str) -> Output {
-    Command::new(python).args([READER, folder.to_str().unwrap(), root]).output().unwrap()
 }
 
 /// A chain with everything in it: stalls, absentees, foreign votes, empty slots, an empty segment.
@@ -75,7 +50,7 @@ fn the_python_reader_verifies_the_whole_archive_from_one_root() {
         let folder = tempfile::tempdir().unwrap();
         write(&chain, folder.path());
         let head = chain.head();
-        let run = run(python, folder.path(), &head.root.to_string());
+        let run = read(python, folder.path(), &head.root.to_string());
         let (text, error) =
             (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
         assert!(run.status.success(), "{text}{error}");
@@ -99,7 +74,7 @@ fn the_python_reader_refuses_what_is_damaged_missing_or_not_trusted() {
     write(&chain, folder.path());
     let root = chain.head().root.to_string();
     let refused = |what: &str| {
-        let run = run(python, folder.path(), &root);
+        let run = read(python, folder.path(), &root);
         let error = String::from_utf8_lossy(&run.stderr).into_owned();
         assert!(!run.status.success() && run.stdout.is_empty(), "{what}: {error}");
         assert!(error.starts_with("refused: "), "{what}: {error}");
@@ -123,6 +98,37 @@ fn the_python_reader_refuses_what_is_damaged_missing_or_not_trusted() {
         refused(&format!("{name} missing"));
         fs::write(&path, bytes).unwrap();
     }
-    let other = run(python, folder.path(), &chain.blocks[1].root.to_string());
+    let other = read(python, folder.path(), &chain.blocks[1].root.to_string());
     assert!(!other.status.success(), "no frontier of this root");
+}
+
+/// Symptom: an archive that two chains were shipped into was verified, without a word about the other one.
+/// Mechanism: the reader opened the names that the frontier gives, and never listed what else lies there.
+/// Fix: a second name at one place is refused, and both are named.
+#[test]
+fn the_python_reader_refuses_a_second_name_at_one_place() {
+    let Some(python) = python() else { return };
+    let chain = damage::small();
+    let folder = tempfile::tempdir().unwrap();
+    write(&chain, folder.path());
+    let root = chain.head().root.to_string();
+    let network = folder.path().join(chain.network.id().to_string());
+    let other = "07".repeat(32);
+    for kind in ["segments", "proofs", "frontier"] {
+        let ours = fs::read_dir(network.join(kind)).unwrap().next().unwrap().unwrap().path();
+        let name = ours.file_name().unwrap().to_str().unwrap();
+        let (place, extension) = (name.split_once('-').unwrap().0, ours.extension().unwrap());
+        let theirs = format!("{place}-{other}.{}", extension.to_str().unwrap());
+        fs::copy(&ours, network.join(kind).join(&theirs)).unwrap();
+        let run = read(python, folder.path(), &root);
+        let error = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(!run.status.success() && run.stdout.is_empty(), "{kind}: {error}");
+        let stem = |name: &str| name.split('.').next().unwrap().to_owned();
+        assert!(error.contains("are of two chains"), "{kind}: {error}");
+        assert!(error.contains(&stem(name)) && error.contains(&stem(&theirs)), "{kind}: {error}");
+        fs::remove_file(network.join(kind).join(&theirs)).unwrap();
+    }
+    // What says nothing is no name.
+    fs::write(network.join("segments/00000-notes.txt"), "").unwrap();
+    assert!(read(python, folder.path(), &root).status.success());
 }

@@ -41,7 +41,7 @@ pub use error::CopyError;
 /// Rows that one commit carries.
 const COMMIT_ROWS_MAX: usize = 4_096;
 
-/// Bytes that one commit carries, and a row more: a kill costs no more than that to be carried again.
+/// Bytes that one commit carries.
 const COMMIT_BYTES_MAX: usize = 4 << 20;
 
 /// Rows that one step passes over without finding one to carry: some milliseconds of a snapshot.
@@ -55,13 +55,15 @@ pub const SNAPSHOT_STAGE: &str = "what came meanwhile";
 pub struct CopyJob {
     /// Rows carried by one commit.
     pub commit_rows_max: usize,
+    /// Bytes carried by one commit, and a row more: a kill costs no more than that to be carried again.
+    pub commit_bytes_max: usize,
     /// Whether to go on with what an earlier run left; else that is deleted first.
     pub resume: bool,
 }
 
 impl Default for CopyJob {
     fn default() -> Self {
-        Self { commit_rows_max: COMMIT_ROWS_MAX, resume: true }
+        Self { commit_rows_max: COMMIT_ROWS_MAX, commit_bytes_max: COMMIT_BYTES_MAX, resume: true }
     }
 }
 
@@ -93,6 +95,7 @@ struct Copy<'a> {
     /// Names in Meta that are the copy's own.
     own: &'static [&'static str],
     rows_max: usize,
+    bytes_max: usize,
     tell: Tell<'a>,
     /// Rows that this run wrote.
     rows: u64,
@@ -120,8 +123,8 @@ impl<'a> Copy<'a> {
         let options = Options { page_bytes, ..Options::new(OpenMode::Create) };
         let target = Database::open(unfinished, options)?;
         let kept = prepare(&target, &identity, unfinished)?;
-        let rows_max = job.commit_rows_max;
-        Ok(Self { source, target, unfinished, own, rows_max, tell, rows: 0, kept })
+        let (rows_max, bytes_max) = (job.commit_rows_max, job.commit_bytes_max);
+        Ok(Self { source, target, unfinished, own, rows_max, bytes_max, tell, rows: 0, kept })
     }
 
     /// Carries what the copy lacks, each step of it in a snapshot of its own.
@@ -171,7 +174,7 @@ impl<'a> Copy<'a> {
         after: &[u8],
     ) -> Result<lamella_tables::Walked, CopyError> {
         let (mut put, mut gone, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let (own, rows_max) = (self.own, self.rows_max);
+        let (own, rows_max, bytes_max) = (self.own, self.rows_max, self.bytes_max);
         // Dropped before the commit, which could not use again the pages that it sees.
         let ours = self.target.read()?;
         let differs = |place: RowPlace, side| -> Result<ControlFlow<()>, CopyError> {
@@ -185,7 +188,7 @@ impl<'a> Copy<'a> {
                 }
                 _ => gone.push(place),
             }
-            let is_full = put.len() + gone.len() >= rows_max || bytes >= COMMIT_BYTES_MAX;
+            let is_full = put.len() + gone.len() >= rows_max || bytes >= bytes_max;
             Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
         let walked = source.compare(&ours, tree, after, STEP_ROWS_MAX, Look::Seals, differs)?;

@@ -33,7 +33,7 @@ use lamella_types::Slot;
 
 use crate::identity::bad_row;
 
-pub(crate) use step::{Floor, step};
+pub(crate) use step::{Floor, left_before, step};
 pub use step::{PRUNED_STATES_MAX, StatesStep};
 
 const FORMAT: u8 = 1;

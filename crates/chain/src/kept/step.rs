@@ -2,7 +2,9 @@
 
 use lamella_block_store::{Extent, UncheckedProofs, delete_contents};
 use lamella_state_store::delete_state;
-use lamella_tables::{Headers, Read as _, ReadError, SlotRoot, WriteTxn};
+use lamella_tables::{
+    Anchors, Bodies, Diffs, Headers, Read, ReadError, Signatures, SlotRoot, Table, WriteTxn,
+};
 use lamella_types::Slot;
 
 use super::{PruneMode, Pruning};
@@ -81,4 +83,28 @@ pub(crate) fn step(
     pruning.swept = next.unwrap_or(SlotRoot::first_of(floor));
     pruning.put(txn)?;
     Ok(step)
+}
+
+/// The first row of those that `swept` says are gone, by the tables: a sweep begins again there. P3 is broken where there is
+/// one, and a step, which goes on from `swept`, would never come to it.
+///
+/// # Cost
+/// Keys of four tables up to the first row of each.
+pub(crate) fn left_before(
+    txn: &impl Read,
+    swept: SlotRoot,
+    bodies_floor: Slot,
+) -> Result<Option<SlotRoot>, ReadError> {
+    let bodies_end = swept.min(SlotRoot::first_of(bodies_floor));
+    let left = [
+        first::<Anchors>(txn)?.filter(|key| *key < swept),
+        first::<Diffs>(txn)?.filter(|key| *key < swept),
+        first::<Bodies>(txn)?.filter(|key| *key < bodies_end),
+        first::<Signatures>(txn)?.filter(|key| *key < bodies_end),
+    ];
+    Ok(left.into_iter().flatten().min())
+}
+
+fn first<T: Table<Key = SlotRoot>>(txn: &impl Read) -> Result<Option<SlotRoot>, ReadError> {
+    txn.scan_keys::<T>(SlotRoot::first_of(0))?.next().transpose()
 }

@@ -67,6 +67,14 @@ impl Job<'_> {
         Ok(Ended { recovered, diverged })
     }
 
+    /// Rows of the new tables but `Meta`, counted there.
+    pub(super) fn rows_in_all(&self) -> Result<u64, MigrateError> {
+        let txn = self.new.read()?;
+        let side = Side { txn: &txn, schema: self.to() };
+        let count = |step: &Step| (step.count)(side).map_err(|error| of_new(error, self.path));
+        steps::steps(self.to()).iter().map(count).sum()
+    }
+
     const fn from(&self) -> Schema {
         self.row.from
     }

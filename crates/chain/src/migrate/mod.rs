@@ -43,7 +43,7 @@ use std::{
 };
 
 use lamella_tables::{
-    Database, DatabaseView, LockedView, OpenMode, Options, ReadError, SignGuard, Votes,
+    Database, DatabaseView, FolderLock, LockedView, OpenMode, Options, ReadError, SignGuard, Votes,
 };
 
 use crate::{identity::schema_row, invariants::Progress, recover::Recovered};
@@ -66,6 +66,8 @@ pub struct Migration {
     pub slot_ms: u64,
     /// Rows moved by one commit.
     pub commit_rows_max: usize,
+    /// Whether to go on with what an interrupted run left; otherwise that is deleted first.
+    pub resume: bool,
 }
 
 /// How it ended.
@@ -91,6 +93,8 @@ pub struct Done {
     pub slot_ms_unsaid: Option<u64>,
     /// Rows that this run moved, a block with its parts counted as one.
     pub rows: u64,
+    /// Rows that the new tables hold, counted there, a block with its parts counted as one.
+    pub rows_in_all: u64,
     /// Votes that could not be read and were left out.
     pub votes_dropped: u64,
     /// Rows of the sign guard that could not be read: their keys sign no more.
@@ -128,7 +132,7 @@ impl Migration {
     /// A migration to today's schema, or to that which one under way has, of a network with slots of this length.
     #[must_use]
     pub const fn new(slot_ms: u64) -> Self {
-        Self { to: None, slot_ms, commit_rows_max: COMMIT_ROWS_MAX }
+        Self { to: None, slot_ms, commit_rows_max: COMMIT_ROWS_MAX, resume: true }
     }
 
     /// A migration to this schema.
@@ -151,6 +155,9 @@ impl Migration {
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Migrated, MigrateError> {
         let new_path = place::new(path);
+        if !self.resume {
+            give_up(path, &new_path)?;
+        }
         let begun = place::under_way(path)?;
         let to = self.target(begun.as_ref(), &new_path)?;
         // Killed between the two renamings: the old database has its new name already.
@@ -176,6 +183,7 @@ impl Migration {
         if schema_row(&job.new.read()?).map_err(|error| of_new(error, &new_path))?.is_none() {
             ended = job.run(self.commit_rows_max)?;
         }
+        let rows_in_all = job.rows_in_all()?;
         let Job { new, row, rows, .. } = job;
         drop(new);
         place::swap(path, from)?;
@@ -184,6 +192,7 @@ impl Migration {
             to: to.version(),
             slot_ms_unsaid: from.is_today().then_some(slot_ms),
             rows,
+            rows_in_all,
             votes_dropped: row.votes_dropped,
             keys_silenced: row.keys_silenced,
             recovered: ended.recovered,
@@ -298,6 +307,16 @@ impl Migration {
         txn.commit()?;
         Ok((new, row, began_again))
     }
+}
+
+/// Deletes what an interrupted run left, unless it may be the only database: then the migration is ended.
+fn give_up(path: &Path, new_path: &Path) -> Result<(), MigrateError> {
+    if !path.exists() || !new_path.exists() {
+        return Ok(());
+    }
+    // Nobody else is at either.
+    let _locks = [FolderLock::take(path)?, FolderLock::take(new_path)?];
+    place::remove(new_path)
 }
 
 fn other_target(begun: Schema, path: PathBuf) -> MigrateError {

@@ -1,21 +1,31 @@
 //! `lamella db prune`: the mode is written, and the steps are done at once, with no node running.
 //!
 //! The row with the mode is the first commit's, so a job that was killed is a mode that is kept to: the same command goes on,
-//! and so does a node.
+//! and so does a node. Such a directory opens as a chain all the while: the floor moved before the first row went, and each
+//! commit leaves all that a block that stays rests on. The check at the end looks for what none of that says.
+//!
+//! Where `swept` and the tables differ, the tables are believed: the sweep begins again at the first row that it passed and
+//! that is there. What an archive lacks that the directory ships to is kept, as a node keeps it.
 
 use std::{ops::ControlFlow, path::Path};
 
 use lamella_block_store::Extent;
 use lamella_tables::{
     Anchors, Bodies, Consequence, Database, DatabaseView, Diffs, Headers, OpenError, OpenMode,
-    Options, Read, ReadError, Signatures, SlotRoot, Table,
+    Options, Read, ReadError, ReadTxn, Signatures, SlotRoot,
 };
 use lamella_types::Slot;
 
-use super::forks;
+use super::{
+    forks,
+    left::{Left, count, rows_in_all},
+};
 use crate::{
+    Identity, archived,
+    archived::Archived,
     beside,
     error::ChainOpenError,
+    hold::Hold,
     invariants::{self, Finding, Progress},
     kept::{self, Floor, PruneMode, Pruning, StatesStep},
     meta::ForkChoiceRow,
@@ -41,7 +51,7 @@ pub struct PruneJob {
 }
 
 /// What was done, or would be.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// The mode before.
     pub mode_before: PruneMode,
@@ -51,12 +61,22 @@ pub struct Pruned {
     pub floor_before: Slot,
     /// The slot below which they are now.
     pub floor: Slot,
+    /// Slots below which states would be pruned, and are kept since an archive lacks them.
+    pub held: u64,
+    /// That archive.
+    pub archive: Option<String>,
+    /// How far the row said that rows are gone, if some of those are there. The tables were believed.
+    pub diverged: Option<SlotRoot>,
     /// Rows of states, bodies and proofs deleted, but for those of dropped forks.
     pub rows: u64,
     /// Blocks of forks that were dropped.
     pub forks: u64,
     /// Their rows.
     pub fork_rows: u64,
+    /// What is left, counted in the tables.
+    pub left: Left,
+    /// Whether every invariant was checked at the end, and not only what pruning states can break.
+    pub checked_all: bool,
     /// Commits.
     pub commits: u64,
     /// Bytes of the file, which keeps what was freed for what comes.
@@ -119,21 +139,22 @@ impl PruneJob {
         let chain = ReadOnlyChain::open(path)?;
         let (database, txn) = (chain.database(), chain.database().read()?);
         let row = ForkChoiceRow::read(&txn)?.ok_or(NO_HEAD)?;
-        let (mut pruned, pruning) = self.begin(database, &txn)?;
-        let target = pruned.mode.floor_at(row.tree_root.slot, row.finalized.slot);
+        let Begun { mut pruned, pruning, hold } = self.begin(database, &txn)?;
+        let target =
+            pruned.hold(&hold, pruned.mode.floor_at(row.tree_root.slot, row.finalized.slot));
         pruned.floor = pruned.floor_before.max(target);
         let (swept, end) = (pruning.swept, SlotRoot::first_of(pruned.floor));
         pruned.rows = count::<Diffs>(&txn, swept, end)? + count::<Anchors>(&txn, swept, end)?;
-        if pruned.mode == PruneMode::Light {
-            let from = SlotRoot::first_of(Extent::read(&txn)?.bodies_floor());
-            let end = SlotRoot::first_of(target);
-            pruned.rows +=
-                count::<Bodies>(&txn, from, end)? + count::<Signatures>(&txn, from, end)?;
-        }
+        let bodies_floor = Extent::read(&txn)?.bodies_floor();
+        let bodies = if pruned.mode == PruneMode::Light { target } else { 0 };
+        let end = SlotRoot::first_of(bodies.max(bodies_floor));
+        let from = swept.min(SlotRoot::first_of(bodies_floor));
+        pruned.rows += count::<Bodies>(&txn, from, end)? + count::<Signatures>(&txn, from, end)?;
         if let Some(age) = self.drop_forks {
             let limit = row.finalized.slot.saturating_sub(age).min(row.tree_root.slot);
             pruned.forks = forks::orphans(&txn, limit)?.len() as u64;
         }
+        pruned.left = Left::count(&txn)?;
         Ok(pruned)
     }
 
@@ -158,74 +179,56 @@ impl PruneJob {
         }
         database.create_missing_tables()?;
         let (view, _) = recover::open(&database)?;
-        let (mut pruned, mut pruning) = self.begin(&database, &database.read()?)?;
-        let target = pruned.mode.floor(&view);
+        let Begun { mut pruned, mut pruning, hold } = self.begin(&database, &database.read()?)?;
+        let target = pruned.hold(&hold, pruned.mode.floor(&view));
         let floor = Floor { slot: target, finalized: view.latest_finalized().slot };
         let total = self.blocks_below(&database, pruning.swept, pruned.floor_before.max(target))?;
+        let before = rows_in_all(&database)?;
         let mut steps = Steps { blocks_max: self.commit_blocks_max, done: 0, total, progress };
         while steps.next("states", |blocks_max| {
             let step = commit(&database, pruned.mode, &mut pruning, floor, blocks_max)?;
-            pruned.commits += 1;
-            (pruned.rows, pruned.floor) = (pruned.rows + step.deleted, step.floor);
+            (pruned.commits, pruned.floor) = (pruned.commits + 1, step.floor);
             Ok((step.blocks, step.more))
         })? {}
+        pruned.rows = before - rows_in_all(&database)?;
         if let Some(age) = self.drop_forks {
             let limit = view.latest_finalized().slot.saturating_sub(age);
-            let orphans = forks::orphans(&database.read()?, limit.min(view.tree_root().slot))?;
-            let mut left = &orphans[..];
-            (steps.done, steps.total) = (0, left.len() as u64);
-            while !left.is_empty() {
-                steps.next("forks", |blocks_max| {
-                    let (now, rest) = left.split_at(blocks_max.min(left.len()));
-                    let mut txn = database.write()?;
-                    let rows = forks::drop_blocks(&mut txn, now)?;
-                    txn.commit()?;
-                    left = rest;
-                    (pruned.forks, pruned.commits) =
-                        (pruned.forks + now.len() as u64, pruned.commits + 1);
-                    pruned.fork_rows += rows;
-                    Ok((now.len() as u64, !rest.is_empty()))
-                })?;
-            }
+            let limit = limit.min(view.tree_root().slot);
+            drop_forks(&database, limit, &mut steps, &mut pruned)?;
         }
-        let progress = steps.progress;
-        let report = invariants::check_kept(&database, pruned.floor, progress)?;
-        if let Some(first) = report.findings.into_iter().next() {
-            return Err(PruneError::Findings { count: report.finding_count, first });
-        }
-        if report.stopped {
-            return Err(PruneError::Stopped);
-        }
-        pruned.free_bytes = free_bytes(&database)?;
+        check(&database, self.drop_forks.is_some(), steps.progress, &mut pruned)?;
+        (pruned.left, pruned.free_bytes) =
+            (Left::count(&database.read()?)?, free_bytes(&database)?);
         Ok(pruned)
     }
 
-    fn begin(
-        &self,
-        database: &DatabaseView,
-        txn: &impl Read,
-    ) -> Result<(Pruned, Pruning), PruneError> {
+    fn begin(&self, database: &DatabaseView, txn: &impl Read) -> Result<Begun, PruneError> {
         let extent = Extent::read(txn)?;
-        let pruning = match (Pruning::read(txn), self.mode) {
+        let mut pruning = match (Pruning::read(txn), self.mode) {
             // A mode that is said anew needs no old one; rows that went already are passed once more.
             (Err(ReadError::Damaged(_)), Some(_)) => Pruning::default(),
             (pruning, _) => pruning?,
         };
+        let said = pruning.swept;
+        // Upholds P3: what the row says is gone is gone, and it says no more than the floor.
+        let left = kept::left_before(txn, said, extent.bodies_floor())?;
+        pruning.swept =
+            left.unwrap_or(said).min(said).min(SlotRoot::first_of(extent.states_floor()));
+        let (hold, archived) = archived::hold(txn)?;
         let free_bytes = free_bytes(database)?;
         let pruned = Pruned {
             mode_before: pruning.mode,
             mode: self.mode.unwrap_or(pruning.mode),
             floor_before: extent.states_floor(),
             floor: extent.states_floor(),
-            rows: 0,
-            forks: 0,
-            fork_rows: 0,
-            commits: 0,
+            archive: archived.map(|Archived { address, .. }| address),
+            diverged: (pruning.swept != said).then_some(said),
             file_bytes: database.stats()?.file_bytes,
             free_bytes_before: free_bytes,
             free_bytes,
+            ..Pruned::default()
         };
-        Ok((pruned, pruning))
+        Ok(Begun { pruned, pruning, hold })
     }
 
     fn blocks_below(
@@ -235,6 +238,72 @@ impl PruneJob {
         floor: Slot,
     ) -> Result<u64, PruneError> {
         Ok(count::<Headers>(&database.read()?, from, SlotRoot::first_of(floor))?)
+    }
+}
+
+/// A job that begins, or goes on.
+struct Begun {
+    pruned: Pruned,
+    pruning: Pruning,
+    hold: Hold,
+}
+
+impl Pruned {
+    /// The floor as it is while an archive lacks states, and the proofs that go with them.
+    fn hold(&mut self, hold: &Hold, wanted: Slot) -> Slot {
+        let floor = hold.states_floor(wanted, self.mode == PruneMode::Light);
+        self.held = wanted - floor;
+        floor
+    }
+}
+
+/// Drops the orphans below this slot, and counts in the tables what that was.
+fn drop_forks(
+    database: &Database,
+    limit: Slot,
+    steps: &mut Steps<'_>,
+    pruned: &mut Pruned,
+) -> Result<(), PruneError> {
+    let orphans = forks::orphans(&database.read()?, limit)?;
+    let all =
+        || Ok::<_, PruneError>((Left::count(&database.read()?)?.blocks, rows_in_all(database)?));
+    let (blocks, rows) = all()?;
+    let mut left = &orphans[..];
+    (steps.done, steps.total) = (0, left.len() as u64);
+    while !left.is_empty() {
+        steps.next("forks", |blocks_max| {
+            let (now, rest) = left.split_at(blocks_max.min(left.len()));
+            let mut txn = database.write()?;
+            forks::drop_blocks(&mut txn, now)?;
+            txn.commit()?;
+            (left, pruned.commits) = (rest, pruned.commits + 1);
+            Ok((now.len() as u64, !rest.is_empty()))
+        })?;
+    }
+    let (blocks_after, rows_after) = all()?;
+    (pruned.forks, pruned.fork_rows) = (blocks - blocks_after, rows - rows_after);
+    Ok(())
+}
+
+/// What pruning states could have broken; where blocks went too, everything.
+fn check(
+    database: &Database,
+    everything: bool,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    pruned: &mut Pruned,
+) -> Result<(), PruneError> {
+    let report = match everything {
+        true => {
+            let identity = |txn: &ReadTxn<'_>| Identity::read(txn);
+            invariants::check(database, identity, invariants::all_lanes(), progress)?
+        }
+        false => invariants::check_kept(database, pruned.floor, progress)?,
+    };
+    pruned.checked_all = everything;
+    match report.findings.into_iter().next() {
+        Some(first) => Err(PruneError::Findings { count: report.finding_count, first }),
+        None if report.stopped => Err(PruneError::Stopped),
+        None => Ok(()),
     }
 }
 
@@ -273,16 +342,6 @@ impl Steps<'_> {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// Rows of a table between two keys.
-fn count<T: Table<Key = SlotRoot>>(
-    txn: &impl Read,
-    from: SlotRoot,
-    end: SlotRoot,
-) -> Result<u64, ReadError> {
-    let keys = txn.scan_keys::<T>(from)?;
-    Ok(keys.take_while(|key| key.as_ref().is_ok_and(|key| *key < end)).count() as u64)
 }
 
 /// A chain without a head is none.

@@ -43,7 +43,7 @@ fn until(calls: u64) -> impl FnMut(lamella_chain::Progress) -> ControlFlow<()> {
     }
 }
 
-const ROWS: CopyJob = CopyJob { commit_rows_max: 24, resume: true };
+const ROWS: CopyJob = CopyJob { commit_rows_max: 24, commit_bytes_max: usize::MAX, resume: true };
 
 fn compact(data: &Data, calls: u64) -> Result<Compacted, CopyError> {
     ROWS.compact(&data.db(), &mut until(calls))

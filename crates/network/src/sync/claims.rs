@@ -24,6 +24,9 @@ pub(super) struct Claimant {
     /// When it last said anything.
     heard_at_ms: u64,
     asked_status_at_ms: Option<u64>,
+    /// Whether it did not show what it claims: its chain may have changed since it said so, and it is asked for no range
+    /// until it says again where it is.
+    is_to_confirm: bool,
     /// Whether it is connected and has not said where its chain is.
     is_silent: bool,
     /// One request at a time.
@@ -51,6 +54,7 @@ impl Claimant {
             status_at_ms: 0,
             heard_at_ms: now_ms,
             asked_status_at_ms: None,
+            is_to_confirm: false,
             is_silent: false,
             is_busy: false,
             asked_blocks: 0,
@@ -86,7 +90,7 @@ impl Claimant {
     /// Whether it claims a chain that goes on from this slot, and we do not have that chain.
     pub(super) fn has_range(&self, start: Slot, now_ms: u64, current_slot: Slot) -> bool {
         let head = self.head(now_ms, current_slot);
-        !self.is_level && head.is_some_and(|head| head.slot >= start)
+        !self.is_level && !self.is_to_confirm && head.is_some_and(|head| head.slot >= start)
     }
 
     /// Whether it has failed to show what it claims, so far without consequence.
@@ -198,6 +202,7 @@ impl<P: Copy + Ord + Debug> Claims<P> {
         claimant.was_passed &= !is_new;
         claimant.is_level &= !is_new;
         claimant.status = Some(status);
+        claimant.is_to_confirm = false;
         (claimant.status_at_ms, claimant.heard_at_ms) = (now_ms, now_ms);
     }
 
@@ -221,7 +226,7 @@ impl<P: Copy + Ord + Debug> Claims<P> {
     pub(super) fn gone(&mut self, peer: &P) {
         if let Some(claimant) = self.0.get_mut(peer) {
             (claimant.status, claimant.is_busy, claimant.is_level) = (None, false, false);
-            claimant.is_silent = false;
+            (claimant.is_silent, claimant.is_to_confirm) = (false, false);
         }
     }
 
@@ -291,7 +296,7 @@ impl<P: Copy + Ord + Debug> Claims<P> {
     /// Ask this peer's status again as soon as that is polite.
     pub(super) fn refresh(&mut self, peer: &P) {
         if let Some(claimant) = self.0.get_mut(peer) {
-            claimant.status_at_ms = 0;
+            claimant.is_to_confirm = true;
         }
     }
 
@@ -303,7 +308,8 @@ impl<P: Copy + Ord + Debug> Claims<P> {
                 return since_ms + STATUS_AGE_MS <= now_ms;
             }
             let is_old = claimant.status_at_ms + STATUS_AGE_MS <= now_ms;
-            claimant.is_here() && is_old && since_ms + STATUS_ASK_MS <= now_ms
+            let is_wanted = is_old || claimant.is_to_confirm;
+            claimant.is_here() && is_wanted && since_ms + STATUS_ASK_MS <= now_ms
         });
         let (peer, claimant) = due?;
         claimant.asked_status_at_ms = Some(now_ms);

@@ -1,6 +1,6 @@
 //! Rows come back as they were written, in key order, and only once committed.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use lamella_tables::{
     Anchors, Bytes, Canonical, Consequence, Damage, Database, Diffs, Fault, Key as _, Meta,
@@ -50,6 +50,33 @@ fn a_reader_keeps_its_snapshot() {
     txn.commit().unwrap();
     assert!(!before.has::<Canonical>(&7).unwrap());
     assert!(database.read().unwrap().has::<Canonical>(&7).unwrap());
+}
+
+/// Not only the next call: a scan that has begun ends too.
+#[test]
+fn a_read_is_given_up_when_its_time_is_over() {
+    let (_directory, database) = new_database();
+    let mut txn = database.write().unwrap();
+    for slot in 0..9 {
+        txn.put::<Canonical>(&slot, &hash_tree_root(&slot)).unwrap();
+    }
+    txn.commit().unwrap();
+    let slow = database.read().unwrap().within(Duration::ZERO);
+    let given_up = |error: &ReadError| {
+        let ReadError::Engine(error) = error else { return false };
+        error.is_given_up() && error.consequence == Consequence::Retry
+    };
+    let first = |row: Option<Result<u64, ReadError>>| row.unwrap().unwrap_err();
+    let errors = [
+        slow.get::<Canonical>(&7).unwrap_err(),
+        slow.get_many::<Canonical>(&[7]).unwrap_err(),
+        slow.has::<Canonical>(&7).unwrap_err().into(),
+        first(slow.scan::<Canonical>(0).unwrap().next().map(|row| row.map(|(slot, _)| slot))),
+        first(slow.scan_keys::<Canonical>(0).unwrap().next()),
+    ];
+    assert!(errors.iter().all(given_up), "{errors:?}");
+    let timely = database.read().unwrap().within(Duration::from_secs(600));
+    assert_eq!(timely.scan::<Canonical>(0).unwrap().count(), 9);
 }
 
 #[test]

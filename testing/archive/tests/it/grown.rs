@@ -2,7 +2,6 @@
 //! changed: tests ship them, or copy them.
 
 use std::{
-    collections::BTreeMap,
     fs,
     ops::{ControlFlow, Range},
     path::Path,
@@ -21,16 +20,16 @@ use lamella_shipping::{
     seal::Shipped,
     store::{Access, Store},
 };
-use lamella_tables::{
-    Anchors, Bodies, Canonical, DatabaseView, Diffs, Durability, Headers, History, Key, Read as _,
-    Registries, SegmentKey, SlotRoot, Slots, Table,
-};
+use lamella_tables::{Canonical, Durability, Read as _};
 use lamella_types::{
     Block, MultiMessageAggregate, ProofBytes, Root, SignedBlock, Slot, State, genesis_state,
     hash_tree_root, limits::SLOT_MS,
 };
 use lamella_xmss::scheme::{ProofScheme as _, Trust};
 use tempfile::TempDir;
+
+use crate::rows::rows_of;
+pub use crate::rows::{Rows, rows};
 
 /// Segments that the large chain's finalized part seals.
 pub const SEGMENTS: u64 = 4;
@@ -244,45 +243,4 @@ pub fn restore(
     target: Target,
 ) -> Result<Restored, ShippingError> {
     restore_to(database, target).run(remote, &mut go_on)
-}
-
-pub type Rows = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
-
-/// Rows, as stored, of the tables that an archive restores, for the canonical chain up to `end`.
-pub fn rows(database: &Path, end: Slot) -> Rows {
-    rows_of(&DatabaseView::open(database).unwrap(), end)
-}
-
-fn rows_of(view: &DatabaseView, end: Slot) -> Rows {
-    let txn = view.read().unwrap();
-    let canonical: BTreeMap<Slot, Root> = txn
-        .scan::<Canonical>(0)
-        .unwrap()
-        .map(Result::unwrap)
-        .take_while(|row| row.0 <= end)
-        .collect();
-    let is_canonical = |key: &SlotRoot| canonical.get(&key.slot) == Some(&key.root);
-    let mut rows = Rows::new();
-    let mut take = |name: &'static str, keep: &dyn Fn(&[u8]) -> bool| {
-        for row in txn.raw_rows(name).unwrap().unwrap().map(Result::unwrap) {
-            if keep(&row.key) {
-                rows.insert((name, row.key), row.stored);
-            }
-        }
-    };
-    for name in [Headers::NAME, Bodies::NAME, Anchors::NAME, Diffs::NAME] {
-        take(name, &|key| is_canonical(&SlotRoot::decode(key).unwrap()));
-    }
-    let roots: Vec<&Root> = canonical.values().collect();
-    take(Slots::NAME, &|key| roots.contains(&&Root::decode(key).unwrap()));
-    take(Canonical::NAME, &|key| Slot::decode(key).unwrap() <= end);
-    take(Registries::NAME, &|_| true);
-    // Those that anchors of the canonical chain name; a fork across a segment's end has one of its own.
-    let anchors = canonical.iter().map(|(slot, root)| SlotRoot::new(*slot, *root));
-    let links = anchors
-        .filter_map(|key| lamella_state_store::anchor_links(&txn, &key).unwrap())
-        .flat_map(|links| links.segments);
-    let segments: Vec<SegmentKey> = links.collect();
-    take(History::NAME, &|key| segments.contains(&SegmentKey::decode(key).unwrap()));
-    rows
 }

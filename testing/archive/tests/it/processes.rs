@@ -8,11 +8,13 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use lamella_chain::PruneMode;
 use tempfile::TempDir;
 
 use crate::{
     backfill::{BEGAN, assert_whole},
     grown::{SMALL_CHAIN, from_checkpoint},
+    prune::{copied, prune},
 };
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_lamella-under-archive");
@@ -115,9 +117,7 @@ fn a_node_that_began_at_a_checkpoint_holds_all_history_after_a_backfill_over_htt
     fs::create_dir(later.path().join("db")).unwrap();
     fs::copy(made.path().join("db/mdbx.dat"), later.path().join("db/mdbx.dat")).unwrap();
     let mut source = Process::start(&config, &whole, &[]);
-    let listening = source.wait_for("HTTP API listening");
-    let (_, address) = listening.split_once(" api=").unwrap();
-    let url = format!("http://{}", address.split_whitespace().next().unwrap());
+    let url = url(&mut source);
 
     let before = lamella(&["db", "info"], &later);
     assert!(before.contains("slots        2040 to 2300"), "{before}");
@@ -139,4 +139,42 @@ fn a_node_that_began_at_a_checkpoint_holds_all_history_after_a_backfill_over_htt
     let checksum = ["db", "checksum", "--from", "0"];
     assert_eq!(lamella(&checksum, &later), lamella(&checksum, &whole));
     assert_whole(&later.path().join("db"));
+}
+
+/// Where a process serves its API.
+fn url(process: &mut Process) -> String {
+    let listening = process.wait_for("HTTP API listening");
+    let (_, address) = listening.split_once(" api=").unwrap();
+    format!("http://{}", address.split_whitespace().next().unwrap())
+}
+
+/// Who keeps little serves what others begin with; who wants all of its history is told that it is not there, and by whom it
+/// may be.
+#[test]
+fn a_checkpoint_of_a_node_that_pruned_is_begun_at_and_whoever_follows_it_is_told_what_it_lacks() {
+    let network = tempfile::tempdir().unwrap();
+    let config = network.path().join("config.yaml");
+    write_config(&config);
+    for mode in [PruneMode::States(0), PruneMode::Light] {
+        let (pruned, later) = (copied(&SMALL_CHAIN), tempfile::tempdir().unwrap());
+        prune(&pruned.path().join("db"), mode);
+        let mut source = Process::start(&config, &pruned, &[]);
+        let from = url(&mut source);
+
+        let mut node = Process::start(&config, &later, &["--checkpoint-sync-url", &from]);
+        node.wait_for("HTTP API listening");
+        assert_eq!(node.stop(), Some(0));
+        let info = lamella(&["db", "info"], &later);
+        assert!(info.contains(" to 2") && !info.contains("slots        0 to"), "{mode}: {info}");
+        assert!(lamella(&["db", "verify"], &later).contains(": clean"));
+
+        let following = tempfile::tempdir().unwrap();
+        let mut command = Command::new(BINARY);
+        command.args(["follow", "--proof-scheme", "trust", "--api-port", "0", "--from", &from]);
+        let ended = command.arg("--data-dir").arg(following.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(1), "{mode}: {said}");
+        assert!(said.contains("slots 1024 to 2300 with their states"), "{mode}: {said}");
+        assert!(said.contains("ask a node that began earlier and keeps all"), "{mode}: {said}");
+    }
 }

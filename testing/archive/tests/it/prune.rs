@@ -14,7 +14,7 @@ use lamella::import::Importer;
 use lamella_benches::blocks::child;
 use lamella_block_store::{self as block_store, Extent};
 use lamella_chain::{
-    Bootstrap, Chain, Progress, PruneMode, Pruning, ReadOnlyChain, Settings,
+    Archived, Bootstrap, Chain, Progress, PruneMode, Pruning, ReadOnlyChain, Settings,
     copy::CopyJob,
     migrate::Migration,
     prune::{PruneError, PruneJob, Pruned},
@@ -262,6 +262,75 @@ fn states_that_an_archive_lacks_are_held_and_a_mode_can_be_widened_again() {
     assert!(!chain.takes_history());
     drop(importer);
     assert_eq!(findings(&path), Vec::<String>::new());
+}
+
+/// What a directory says that an archive was confirmed to hold.
+fn shipped(path: &Path, segments: u64, proofs: u64) {
+    let (chain, _) = Chain::resume(path, &GROWN.identity(), Settings::default()).unwrap();
+    chain
+        .put_archived(&Archived { address: "s3://far/away".to_owned(), segments, proofs })
+        .unwrap();
+}
+
+/// Symptom: `db prune` deleted the states, bodies and proofs of segments that the archive had not got yet, which the running node
+/// had held; it could never be shipped then. Mechanism: only the node's import knew what the archive lacked, the job did not
+/// read the row. Fix: both take their floor from the same `Hold`.
+#[test]
+fn what_the_archive_lacks_that_a_directory_ships_to_stays_and_is_said_to() {
+    for mode in [PruneMode::States(0), PruneMode::Light] {
+        let data = copied(&GROWN);
+        let path = data.path().join("db");
+        // Nothing, then two segments of which one has its proofs, then all.
+        for (segments, proofs, states, light) in
+            [(0, 0, 0, 0), (2, 1, 1_024, 1_024), (9, 9, FLOOR, FLOOR)]
+        {
+            shipped(&path, segments, proofs);
+            let expected = if mode == PruneMode::Light { light } else { states };
+            let look = PruneJob::new(Some(mode)).look(&path).unwrap();
+            let done = prune(&path, mode);
+            assert_eq!((done.floor, done.held), (expected, FLOOR - expected), "{mode} {done:?}");
+            assert_eq!((look.floor, look.held, look.rows), (done.floor, done.held, done.rows));
+            assert_eq!(done.archive.as_deref(), Some("s3://far/away"));
+            assert_eq!(findings(&path), Vec::<String>::new());
+        }
+    }
+}
+
+/// Symptom: rows left before `swept` were findings (P3) for ever: the job passed them each time and failed at its own check.
+/// Mechanism: it believed the row over the tables. Fix: it begins at the first row that is there, and says so.
+#[test]
+fn a_frontier_beyond_the_tables_is_not_believed_and_the_rows_go() {
+    let old = headers(&SMALL_CHAIN.chain)[5].key;
+    let whole = SMALL_CHAIN.chain.database().read().unwrap();
+    let diff: Bytes = whole.get::<Diffs>(&old).unwrap().unwrap();
+    let body = whole.get::<Bodies>(&old).unwrap().unwrap();
+    for mode in [PruneMode::States(0), PruneMode::Light] {
+        let data = copied(&SMALL_CHAIN);
+        let path = data.path().join("db");
+        prune(&path, mode);
+        let expected = all_rows(&path);
+        let restore = || {
+            change(&path, |txn| {
+                txn.put::<Diffs>(&old, &diff).unwrap();
+                if mode == PruneMode::Light {
+                    txn.put::<Bodies>(&old, &body).unwrap();
+                }
+            });
+        };
+        restore();
+        assert!(findings(&path).iter().all(|finding| finding.starts_with("P3")));
+        let look = PruneJob::new(None).look(&path).unwrap();
+        let done = PruneJob::new(None).run(&path, &mut go_on).unwrap();
+        let rows = if mode == PruneMode::Light { 2 } else { 1 };
+        assert_eq!((done.rows, look.rows), (rows, rows));
+        assert_eq!(
+            (done.diverged, look.diverged),
+            (Some(SlotRoot::first_of(1_024)), done.diverged)
+        );
+        assert!(all_rows(&path) == expected);
+        assert_eq!(findings(&path), Vec::<String>::new());
+        assert_eq!(PruneJob::new(None).run(&path, &mut go_on).unwrap().diverged, None);
+    }
 }
 
 /// Symptom: a node that prunes states and ships stopped shipping, for ever. Mechanism: it held the states from the last slot
@@ -547,6 +616,8 @@ fn old_forks_go_with_all_their_rows_and_nothing_that_a_kept_block_descends_from(
     let look = job(slot - 1_031).look(&path).unwrap();
     let done = job(slot - 1_031).run(&path, &mut go_on).unwrap();
     assert_eq!((look.forks, look.rows), (done.forks, 0));
+    assert_eq!(look.left.blocks - done.left.blocks, done.forks, "counted in the tables");
+    assert!(done.checked_all, "blocks went, so every invariant is checked");
     let after = all_rows(&path);
     let gone: Vec<Root> = roots[1..4].to_vec();
     assert_eq!(

@@ -89,6 +89,12 @@ fn over_http_states_are_pruned_and_all_else_is_served() {
     let says = "\"prune_mode\":\"states:0\",\"states_from_slot\":1024,";
     assert!(database.contains(says), "{database}");
 
+    // Nobody prunes beneath a node that runs.
+    let (code, text) = lamella(&["db", "prune", "--mode", "light", "--apply"], data.path());
+    assert!(code == 1 && text.contains("in use by process"), "{code} {text}");
+    let (code, text) = lamella(&["db", "prune", "--mode", "light"], data.path());
+    assert!(code == 0 && text.contains("nothing was changed"), "{code} {text}");
+
     // As an archive it has what it can still seal: the second segment begins with a state of the first.
     let network = SMALL_CHAIN.network();
     let list = ask(&format!("archive/{network}")).1;
@@ -143,7 +149,13 @@ fn the_command_line_prunes_when_told_to_and_says_pruned_with_a_code_of_its_own()
     assert_eq!(ask(&["db", "get", "state", "5"]).0, 0);
     let (code, text) = ask(&[&mode[..], &["--apply", "--json"]].concat());
     assert_eq!(code, 0, "{text}");
-    let says = ["\"applied\":true", "\"mode\":\"states:0\"", "\"states_from_slot\":1024"];
+    let says = [
+        "\"applied\":true",
+        "\"mode\":\"states:0\"",
+        "\"states_from_slot\":1024",
+        "\"checked_all\":false",
+        "\"frontier_diverged\":null",
+    ];
     assert!(says.iter().all(|says| text.contains(says)), "{text}");
     for part in ["state", "diff"] {
         let (code, text) = ask(&["db", "get", part, "5"]);

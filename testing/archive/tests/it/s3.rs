@@ -10,10 +10,6 @@ use std::{
     thread,
 };
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto::Builder,
-};
 use lamella_shipping::{
     ShippingError,
     remote::Remote,
@@ -21,59 +17,29 @@ use lamella_shipping::{
     store::Store,
     verifier::{Depth, Verify, verify},
 };
-use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
-use s3s_fs::FileSystem;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
+pub use crate::server::{BUCKET, settings};
 use crate::{
     grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore, rows, ship},
     proofs::ship as ship_proofs,
+    server::serve,
 };
-
-pub const BUCKET: &str = "history";
 
 /// A server of S3 with one bucket.
 pub struct Server {
     pub address: SocketAddr,
     _folder: TempDir,
-    _runtime: tokio::runtime::Runtime,
+    _runtime: Runtime,
 }
 
 impl Server {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
-        let mut service = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
-        service.set_auth(SimpleAuth::from_single("lamella", "secret of a test"));
-        let service = service.build();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        runtime.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let service = service.clone();
-                tokio::spawn(async move {
-                    let builder = Builder::new(TokioExecutor::new());
-                    drop(builder.serve_connection(TokioIo::new(stream), service).await);
-                });
-            }
-        });
+        let (address, runtime) = serve(folder.path());
         Self { address, _folder: folder, _runtime: runtime }
     }
-}
-
-/// What says where an endpoint is and who asks it, in small letters; in capitals the environment takes it.
-pub fn settings(endpoint: SocketAddr) -> [(&'static str, String); 4] {
-    [
-        ("aws_endpoint", format!("http://{endpoint}")),
-        ("aws_region", "us-east-1".to_owned()),
-        ("aws_access_key_id", "lamella".to_owned()),
-        ("aws_secret_access_key", "secret of a test".to_owned()),
-    ]
 }
 
 /// The archive's store, at an endpoint.

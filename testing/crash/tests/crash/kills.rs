@@ -43,7 +43,7 @@ const KEY_SLOTS: u64 = 2_048;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Everything that is killed here, from a seed: how many kills landed.
-pub const ROUNDS: [fn(u64) -> u32; 5] = [restoration, export, backup, compaction, node];
+pub const ROUNDS: [fn(u64) -> u32; 6] = [restoration, export, backup, compaction, pruning, node];
 
 /// Runs of a command in which its kills must land.
 const RUNS_MAX: u32 = 600;
@@ -56,6 +56,11 @@ fn a_restoration_killed_again_and_again_comes_to_the_same_rows() {
 #[test]
 fn an_export_killed_again_and_again_leaves_an_archive_that_restores_to_the_same_rows() {
     export(number("LAMELLA_CRASH_SEED", 12));
+}
+
+#[test]
+fn a_pruning_killed_again_and_again_comes_to_the_same_rows() {
+    pruning(number("LAMELLA_CRASH_SEED", 12));
 }
 
 #[test]
@@ -118,11 +123,16 @@ fn rows(folder: &Path) -> String {
     run(Command::new(programs().driver).arg("rows").arg(folder)).trim().to_owned()
 }
 
-/// The chain of a directory in which no invariant is broken, up to this slot.
-fn chain(data: &Path, until: Option<Slot>) -> Checksum {
+/// No invariant is broken.
+fn check(data: &Path) {
     let report = verify::run(data, &mut |_| ControlFlow::Continue(())).unwrap();
     let first = report.findings.first().map(ToString::to_string);
     assert_eq!((first, report.check_count() > 0), (None, true));
+}
+
+/// The chain of a directory in which no invariant is broken, up to this slot.
+fn chain(data: &Path, until: Option<Slot>) -> Checksum {
+    check(data);
     checksum::compute(data, Some(0), until).unwrap()
 }
 
@@ -203,6 +213,35 @@ fn compaction(seed: u64) -> u32 {
         command
     };
     let judge = || assert_eq!(rows(&drill.made()), expected);
+    kill_again_and_again(seed, command, || false, judge)
+}
+
+fn pruning(seed: u64) -> u32 {
+    let disk = disk();
+    let drill = Drill::new(disk.path());
+    let [database, whole] = [drill.made().join("db"), drill.folder.join("whole.dat")];
+    let file = database.join("mdbx.dat");
+    fs::copy(&file, &whole).unwrap();
+    let command = || {
+        let mut command = Drill::command(&["db", "prune", "--mode", "light", "--apply"]);
+        command.arg("--data-dir").arg(drill.made());
+        command
+    };
+    let begin_anew = || {
+        fs::remove_dir_all(&database).unwrap();
+        fs::create_dir(&database).unwrap();
+        fs::copy(&whole, &file).unwrap();
+    };
+    let before = rows(&drill.made());
+    assert!(command().status().unwrap().success());
+    let expected = rows(&drill.made());
+    assert_ne!(expected, before, "it deletes something");
+    begin_anew();
+    let judge = || {
+        check(&drill.made());
+        assert_eq!(rows(&drill.made()), expected);
+        begin_anew();
+    };
     kill_again_and_again(seed, command, || false, judge)
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod archive;
 mod clock;
 mod foreign;
 mod join;
@@ -17,6 +18,12 @@ mod many;
 mod mend;
 mod metrics;
 mod partition;
+#[path = "../../../archive-reader/run.rs"]
+mod reader;
+#[path = "../../../archive/tests/it/rows.rs"]
+mod rows;
+#[path = "../../../archive/tests/it/server.rs"]
+mod s3_server;
 mod scrub;
 mod soak;
 mod strangers;
@@ -31,6 +38,7 @@ const FOUR: NetworkPlan = NetworkPlan {
     validators: 4,
     slot_ms: 600,
     key_slots: 1000,
+    past_slots: 0,
     flags: &[],
 };
 

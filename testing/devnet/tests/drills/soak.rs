@@ -49,6 +49,7 @@ fn soak_under_attack() {
         key_slots: None,
         dir: dir.path().into(),
         signature_window: None,
+        archive: None,
         is_hostile: true,
         has_churn: true,
         seed,

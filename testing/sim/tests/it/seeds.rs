@@ -51,6 +51,13 @@ fn a_peer_that_was_cut_off_and_built_on_a_fork_is_no_liar() {
     assert!(sum.findings.is_empty(), "{}", sum.findings.join("\n\n"));
 }
 
+/// As `a_peer_that_left_its_fork_for_our_chain_is_no_liar`, in a network.
+#[test]
+fn a_peer_that_has_left_a_fork_since_it_said_so_is_no_liar() {
+    let sum = seeds(5_100_000_127, 1, None);
+    assert!(sum.findings.is_empty(), "{}", sum.findings.join("\n\n"));
+}
+
 #[test]
 fn a_seed_says_the_whole_run() {
     for seed in [number("LAMELLA_SIM_SEED", 0), 1, 2] {

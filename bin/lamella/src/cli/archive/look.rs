@@ -6,7 +6,7 @@ use lamella_archive::ObjectName;
 use lamella_shipping::{cleaner, remote::Inventory, verifier::Verify};
 use serde_json::{Value, json};
 
-use super::{ArchiveCommandError, ArchiveFlags, CommandError, job, open, print_line};
+use super::{ArchiveCommandError, ArchiveFlags, CommandError, job, open, print_line, trust};
 
 /// The folder that a kind of object lies in, as a word.
 const fn kind(name: &ObjectName) -> &'static str {
@@ -83,10 +83,7 @@ pub(super) fn verify(archive: ArchiveFlags, asked: Verify, json: bool) -> Result
     for bad in &verified.bad_frontiers {
         print_line(&format!("a frontier does not verify, another one was taken: {bad}"))?;
     }
-    let trust = match verified.is_trusted {
-        true => "the root you gave",
-        false => "no root was given: compare this one with a node that you trust",
-    };
+    let trust = trust(verified.is_trusted);
     let states = match verified.states {
         0 => "not verified: states (--deep)".to_owned(),
         states if verified.transitions > 0 => {

@@ -5,7 +5,7 @@ use lamella_inspect::database_path;
 use lamella_shipping::restorer::{Restore, Target};
 use serde_json::json;
 
-use super::{ArchiveCommandError, CommandError, TargetFlags, job, open, print_line};
+use super::{ArchiveCommandError, CommandError, TargetFlags, job, open, print_line, trust};
 use crate::follow::{ReplicaConfig, restore_exactly};
 
 pub(super) fn run(
@@ -65,13 +65,6 @@ pub(super) fn run(
         restored.frontier.root,
         restored.frontier.slot,
     ))
-}
-
-const fn trust(is_trusted: bool) -> &'static str {
-    match is_trusted {
-        true => "the root you gave",
-        false => "no root was given: compare this one with a node that you trust",
-    }
 }
 
 /// Restores up to an object of a tail.

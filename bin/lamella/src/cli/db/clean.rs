@@ -13,12 +13,13 @@ pub(super) fn run(data_dir: &Path, delete: bool, json: bool) -> Result<(), Comma
     let found = leftovers::find(&database_path(data_dir)).map_err(DbError::from)?;
     let mut said = Vec::new();
     for leftover in &found {
-        let can_go = leftover.stays.is_none();
-        if delete {
-            leftover.delete().map_err(DbError::from)?;
-        }
+        let stays = match delete {
+            true => leftover.delete().map_err(DbError::from)?,
+            false => leftover.stays,
+        };
+        let can_go = stays.is_none();
         let (path, what, bytes) = (leftover.path.display(), leftover.what, leftover.bytes);
-        let verdict = match &leftover.stays {
+        let verdict = match &stays {
             Some(stays) => stays.to_string(),
             None if delete => "deleted".to_owned(),
             None => "can be deleted".to_owned(),

@@ -67,6 +67,7 @@ fn report(done: &Done) -> serde_json::Value {
         "schema_version": done.to,
         "slot_ms_unsaid": done.slot_ms_unsaid,
         "rows": done.rows,
+        "rows_in_all": done.rows_in_all,
         "votes_dropped": done.votes_dropped,
         "keys_silenced": done.keys_silenced,
         "derived_again": done.recovered.is_something(),
@@ -105,7 +106,10 @@ fn print_done(done: &Done) -> Result<(), CommandError> {
             &"head, indexes or checkpoints did not follow from blocks and votes, and were derived again",
         )?;
     }
-    print_line(&format!("schema {} has become {}, compared and checked", done.from, done.to))?;
+    let Done { from, to, rows, rows_in_all, .. } = done;
+    print_line(&format!(
+        "schema {from} has become {to}, compared and checked: {rows_in_all} rows, {rows} of them moved by this run"
+    ))?;
     if let Some(slot_ms) = done.slot_ms_unsaid {
         print_line(&format!(
             "schema {} does not store that a slot has {slot_ms} ms: give --slot-ms {slot_ms} on the way back",

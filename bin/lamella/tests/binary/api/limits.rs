@@ -26,6 +26,34 @@ fn a_read_that_gets_no_turn_is_told_to_come_back() {
     assert!(get(server.api_address(), "/metrics").text().contains("refused_reads_total 3\n"));
 }
 
+/// Symptom: nothing ended a read of the API, so on a disk that hangs each kept pages from being reused for as long as it took.
+/// Mechanism: the answers were bounded in what they read, and only the wait for a turn in time. Fix: a snapshot is read for
+/// so long and then gives up, which is said.
+#[test]
+fn a_read_that_takes_too_long_is_given_up_and_holds_nothing() {
+    let (node, _) = Node::with_chain();
+    let limits = Limits { read_time: Duration::ZERO, ..Limits::default() };
+    let server = serve(&any_port(None), node.context(limits)).unwrap();
+    for path in [
+        "states/head",
+        "states/2",
+        "states/3/change",
+        "blocks/3",
+        "headers/3",
+        "tree/0",
+        "participation/1",
+    ] {
+        let answer = get(server.api_address(), &format!("/lean/v0/{path}"));
+        assert_eq!(answer.refusal(), (503, "too_long".to_owned()), "{path}");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    assert_eq!(node.chain.database().stats().unwrap().open_reads, 0);
+    // What was published needs no read; the store is as good as before.
+    assert_eq!(get(server.api_address(), "/lean/v0/health").status, 200);
+    let server = serve(&any_port(None), node.context(Limits::default())).unwrap();
+    assert_eq!(get(server.api_address(), "/lean/v0/states/2").status, 200);
+}
+
 #[test]
 fn answers_share_a_bounded_memory() {
     let node = Node::new(4096);

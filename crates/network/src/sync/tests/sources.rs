@@ -7,17 +7,41 @@ fn a_claim_that_is_not_shown_holds_no_duties_and_is_ignored_in_the_end() {
     let mut node = Node::new(100, 100, 50);
     node.connect(1, node.tip(), 0);
     node.connect(2, node.tip(), 0);
-    node.connect(3, Checkpoint { root: Root::ZERO, slot: 120 }, 0);
+    let mut now_ms = 0;
     for doubts in 1..=DOUBTS_MAX {
-        let (request, peer, what) = node.request(0);
+        // Asked again, it says the same again.
+        node.connect(3, Checkpoint { root: Root::ZERO, slot: 120 }, now_ms);
+        let (request, peer, what) = node.request(now_ms);
         assert_eq!((peer, what), (3, range(101, 20)));
         let is_first = doubts == 1;
         let syncing = State::Syncing { head: 100, target: 120 };
         assert_eq!(node.syncer.state(), if is_first { syncing } else { State::Synced });
-        node.answer(request, Vec::new(), 0);
+        node.answer(request, Vec::new(), now_ms);
+        now_ms += STATUS_ASK_MS;
+        if doubts < DOUBTS_MAX {
+            assert!(matches!(node.poll(now_ms), Some(Action::AskStatus { peer: 3 })));
+            assert!(node.poll(now_ms).is_none(), "it has to say so again first");
+        }
     }
-    assert_eq!(node.settle(0), [(3, Offence::Lied)]);
-    assert!(node.poll(0).is_none());
+    assert_eq!(node.settle(now_ms), [(3, Offence::Lied)]);
+    assert_eq!(node.syncer.state(), State::Synced);
+}
+
+/// Symptom: an honest peer was called a liar in the first half minute of a node. Mechanism: it had left a fork for our chain, and was
+/// asked three times for the fork, since its status is asked for again when it is 32 s old, and a time of zero stood for
+/// one that is needed now. Fix: who did not show what it claims is asked for no range before it has said again where it is.
+#[test]
+fn a_peer_that_left_its_fork_for_our_chain_is_no_liar() {
+    let mut node = Node::new(100, 100, 50);
+    node.connect(1, Checkpoint { root: Root::ZERO, slot: 120 }, 0);
+    let (request, ..) = node.request(0);
+    node.answer(request, Vec::new(), 0);
+    for now_ms in (0..STATUS_ASK_MS).step_by(800) {
+        assert!(node.poll(now_ms).is_none());
+    }
+    assert!(matches!(node.poll(STATUS_ASK_MS), Some(Action::AskStatus { peer: 1 })));
+    node.connect(1, node.tip(), STATUS_ASK_MS);
+    assert!(node.poll(STATUS_ASK_MS).is_none());
     assert_eq!(node.syncer.state(), State::Synced);
 }
 
