@@ -62,6 +62,16 @@ fn rows(path: &std::path::Path) -> Rows {
     TABLES.iter().flat_map(|table| of(table.name)).collect()
 }
 
+/// Deletes rows.
+fn lose(path: &std::path::Path, places: &[(&'static str, Vec<u8>)]) {
+    let database = Database::open(path, Options::new(OpenMode::Existing)).unwrap();
+    let mut txn = database.write().unwrap();
+    for (table, key) in places {
+        assert!(txn.delete_raw(table, key).unwrap());
+    }
+    txn.commit().unwrap();
+}
+
 fn repaired(path: &std::path::Path, remote: &Remote) -> RepairReport {
     let mut archive = Archive(Parts::of(remote).unwrap());
     repair(path, &mut archive, Mode::Apply, &mut go_on).unwrap()
@@ -86,13 +96,7 @@ fn a_directory_that_lost_what_is_sealed_is_the_one_it_was_after_a_repair_from_it
     };
     let lost: Vec<_> = before.keys().filter(sealed).cloned().collect();
     assert!(lost.len() > 50, "{}", lost.len());
-    let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
-    let mut txn = database.write().unwrap();
-    for (table, key) in &lost {
-        assert!(txn.delete_raw(table, key).unwrap());
-    }
-    txn.commit().unwrap();
-    drop(database);
+    lose(&path, &lost);
 
     let done = repaired(&path, &remote);
     assert_eq!(done.unrepaired, []);
@@ -111,11 +115,7 @@ fn what_the_archive_lost_as_well_is_left() {
     SMALL_CHAIN.copy_to(&path);
     let before = rows(&path);
     let body = before.keys().find(|(table, _)| *table == "Bodies").unwrap().clone();
-    let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
-    let mut txn = database.write().unwrap();
-    assert!(txn.delete_raw(body.0, &body.1).unwrap());
-    txn.commit().unwrap();
-    drop(database);
+    lose(&path, std::slice::from_ref(&body));
     let network = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     for file in fs::read_dir(network.join("segments")).unwrap() {
         let file = file.unwrap().path();
@@ -148,18 +148,10 @@ fn a_lost_proof_comes_from_the_sidecar() {
     let sealed = before.keys().filter(|place| block(place).is_some_and(is_canonical));
     let fork = before.keys().find(|place| block(place).is_some_and(|key| !is_canonical(key)));
     let (sealed, fork) = (sealed.take(5).cloned().collect::<Vec<_>>(), fork.unwrap().clone());
-    let lose = |places: &[(&'static str, Vec<u8>)]| {
-        let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
-        let mut txn = database.write().unwrap();
-        for (table, key) in places {
-            assert!(txn.delete_raw(table, key).unwrap());
-        }
-        txn.commit().unwrap();
-    };
-    lose(&sealed);
+    lose(&path, &sealed);
     assert_eq!(repaired(&path, &remote).repair_count, 5);
     assert!(rows(&path) == before);
-    lose(std::slice::from_ref(&fork));
+    lose(&path, std::slice::from_ref(&fork));
     let done = repaired(&path, &remote);
     assert_eq!((done.repairs[0].to, &done.repairs[0].key), (To::Mark, &fork.1));
 }
@@ -231,15 +223,10 @@ fn the_newest_blocks_and_the_state_that_a_directory_began_with_come_from_a_node(
     let bodies = before.keys().filter(of("Bodies")).skip(40).take(3);
     let proofs = before.keys().filter(of("Signatures")).skip(60).take(3);
     let registry = before.keys().find(|(table, _)| *table == "Registries").unwrap();
-    let lost: Vec<_> = [anchor, registry].into_iter().chain(bodies).chain(proofs).collect();
+    let lost = [anchor, registry].into_iter().chain(bodies).chain(proofs);
+    let lost: Vec<_> = lost.cloned().collect();
     assert_eq!(lost.len(), 8);
-    let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
-    let mut txn = database.write().unwrap();
-    for (table, key) in &lost {
-        assert!(txn.delete_raw(table, key).unwrap());
-    }
-    txn.commit().unwrap();
-    drop(database);
+    lose(&path, &lost);
 
     let repair = |from: &str| {
         let said = Command::new(env!("CARGO_BIN_EXE_lamella-under-archive"))

@@ -6,7 +6,7 @@ use std::{
     io::{self, Write as _},
     ops::ControlFlow,
     path::Path,
-    thread,
+    slice, thread,
 };
 
 use lamella_chain::{
@@ -16,10 +16,11 @@ use lamella_chain::{
 };
 use lamella_state_transition::compute_post_state;
 use lamella_tables::{
-    Database, DatabaseView, Durability, DutyKey, KeyKind, OpenMode, Options, SlotRoot, TABLES,
+    Database, DatabaseView, Durability, DutyKey, History, KeyKind, OpenMode, Options, Read as _,
+    SegmentKey, SlotRoot, TABLES,
 };
 use lamella_types::{
-    Block, BlockBody, BlockHeader, MultiMessageAggregate, Root, State, Validators,
+    Block, BlockBody, BlockHeader, MultiMessageAggregate, Root, Segment, State, Validators,
 };
 
 use crate::{
@@ -54,6 +55,7 @@ impl Source for Alone {
 struct Everything<'a> {
     blocks: &'a Blocks,
     known: &'a BTreeSet<Root>,
+    segments: &'a BTreeMap<SegmentKey, Segment>,
 }
 
 impl Source for Everything<'_> {
@@ -64,6 +66,10 @@ impl Source for Everything<'_> {
     fn block(&mut self, key: &SlotRoot) -> Option<(BlockHeader, BlockBody)> {
         let block = self.known.get(&key.root).map(|root| &self.blocks.get(root).signed.block)?;
         Some((block.header(), block.body.clone()))
+    }
+
+    fn segment(&mut self, key: &SegmentKey) -> Option<Segment> {
+        Segment::new(self.segments.get(key)?.as_bytes().to_vec())
     }
 
     fn state(&mut self, key: &SlotRoot) -> Option<State> {
@@ -83,6 +89,7 @@ impl Source for Everything<'_> {
 pub struct Small {
     blocks: Blocks,
     known: BTreeSet<Root>,
+    segments: BTreeMap<SegmentKey, Segment>,
     identity: Identity,
     directory: tempfile::TempDir,
     pub before: Rows,
@@ -111,9 +118,21 @@ impl Small {
         let key = |validator_index| DutyKey { validator_index, kind: KeyKind::Proposal };
         run.chain().reserve_slot(9, &[key(0), key(1)]).unwrap();
         let before = rows(run.chain().database());
+        let segments = {
+            let txn = run.chain().read().unwrap();
+            let first = SegmentKey { index: 0, root: Root::ZERO };
+            txn.scan::<History>(first).unwrap().map(Result::unwrap).collect()
+        };
         let identity = run.identity.clone();
         let (blocks, imported, _, directory) = run.close();
-        Self { blocks, known: imported.into_iter().collect(), identity, directory, before }
+        Self {
+            blocks,
+            known: imported.into_iter().collect(),
+            segments,
+            identity,
+            directory,
+            before,
+        }
     }
 
     fn path(&self) -> &Path {
@@ -121,7 +140,7 @@ impl Small {
     }
 
     fn everything(&self) -> Everything<'_> {
-        Everything { blocks: &self.blocks, known: &self.known }
+        Everything { blocks: &self.blocks, known: &self.known, segments: &self.segments }
     }
 }
 
@@ -330,7 +349,7 @@ fn a_row_of_an_index_whose_key_rotted_goes() {
     let (place, stored) = small.before.iter().find(|((table, _), _)| *table == "Slots").unwrap();
     let mut key = place.1.clone();
     key[9] ^= 4;
-    put(&database, &Rows::from([((place.0, key), stored.clone())]), &[place.clone()]);
+    put(&database, &Rows::from([((place.0, key), stored.clone())]), slice::from_ref(place));
     let done = repaired(&database, &mut Alone, Mode::Apply);
     assert_eq!(done.unrepaired, []);
     assert!(rows(&database) == small.before, "{done:?}");
