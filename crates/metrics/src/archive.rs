@@ -1,8 +1,19 @@
 //! What a node has archived. Ours: `lean_archive_*` names that leanMetrics does not have.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use prometheus::{IntCounter, IntGauge};
 
 use super::register::{Register, gauge};
+
+/// What is shipped by itself, and fails by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShippingJob {
+    /// Segments, and the proofs beside them.
+    Segments,
+    /// What no segment holds yet.
+    Tail,
+}
 
 /// Segments that could be, and that are in the archive.
 #[derive(Debug)]
@@ -14,6 +25,8 @@ pub struct ArchiveMetrics {
     lag: IntGauge,
     failures: IntCounter,
     is_failing: IntGauge,
+    /// By [`ShippingJob`]: a success of one says nothing of the other.
+    failing: [AtomicBool; 2],
     bytes: IntCounter,
     tail_next: IntGauge,
     tail_blocks: IntCounter,
@@ -46,8 +59,9 @@ impl ArchiveMetrics {
             ),
             is_failing: r.gauge(
                 "lean_archive_failing",
-                "1 from a failure until everything that waited has been shipped.",
+                "1 from a failure until what failed has been shipped: segments and proofs, or the tail.",
             ),
+            failing: Default::default(),
             bytes: r.counter("lean_archive_bytes_total", "Bytes of segments and of proofs put."),
             tail_next: r.gauge(
                 "lean_archive_tail_sequence",
@@ -81,15 +95,52 @@ impl ArchiveMetrics {
         self.held.set(gauge(slots));
     }
 
-    /// Shipping failed.
-    pub fn failed(&self) {
-        self.failures.inc();
-        self.is_failing.set(1);
+    /// So many bytes of segments and proofs were put.
+    pub fn shipped(&self, bytes: u64) {
+        self.bytes.inc_by(bytes);
     }
 
-    /// Everything that waited has been shipped, with so many bytes.
-    pub fn succeeded(&self, bytes: u64) {
-        self.is_failing.set(0);
-        self.bytes.inc_by(bytes);
+    /// A job failed.
+    pub fn failed(&self, job: ShippingJob) {
+        self.failures.inc();
+        self.set_failing(job, true);
+    }
+
+    /// A job has shipped everything of its own that waited.
+    pub fn succeeded(&self, job: ShippingJob) {
+        self.set_failing(job, false);
+    }
+
+    fn set_failing(&self, job: ShippingJob, is_failing: bool) {
+        self.failing[job as usize].store(is_failing, Ordering::Relaxed);
+        let any = self.failing.iter().any(|failing| failing.load(Ordering::Relaxed));
+        self.is_failing.set(any.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ArchiveMetrics, ShippingJob};
+    use crate::register::Register;
+
+    /// Symptom: a node whose tail was fenced off showed no failure. Mechanism: one flag, which the next segment cleared; and
+    /// nothing cleared it after a tail that had failed and went on. Fix: a flag for each of the two.
+    #[test]
+    fn shipping_fails_while_one_of_its_jobs_does_whatever_the_other_comes_to() {
+        let registry = prometheus::Registry::new();
+        let metrics = ArchiveMetrics::new(&Register(&registry));
+        for (one, other) in
+            [(ShippingJob::Segments, ShippingJob::Tail), (ShippingJob::Tail, ShippingJob::Segments)]
+        {
+            metrics.failed(one);
+            metrics.succeeded(other);
+            assert_eq!(metrics.is_failing.get(), 1, "{one:?} fails");
+            metrics.failed(other);
+            metrics.succeeded(one);
+            assert_eq!(metrics.is_failing.get(), 1, "{other:?} fails");
+            metrics.succeeded(other);
+            assert_eq!(metrics.is_failing.get(), 0);
+        }
+        assert_eq!(metrics.failures.get(), 4);
     }
 }

@@ -33,7 +33,7 @@ mod scrub;
 mod storage;
 mod watch;
 
-pub use archive::ArchiveMetrics;
+pub use archive::{ArchiveMetrics, ShippingJob};
 pub use coverage::CoverageMetrics;
 pub use duties::{TransitionMetrics, ValidatorMetrics};
 pub use follow::FollowMetrics;

@@ -3,7 +3,8 @@
 //! The hard idea: an upload is done when what the store gives back is what was meant, not when the store says so. So a
 //! segment is read, encoded, decoded and verified, put if there is none of its name, and read back; one that is there
 //! already is held to its meaning, since equal content may have other bytes. Only then the next one, only after all of
-//! them the frontier, and only then the cursor moves, by what is contiguous. A failure stops it where it is.
+//! them the frontier. The cursor moves by what is contiguous, and past the last segment only once the frontier is there:
+//! before that nobody could prove what the cursor stands for. A failure stops it where it is.
 //!
 //! No transaction is open while the store is asked.
 
@@ -17,7 +18,7 @@ use lamella_types::{Checkpoint, Root};
 use crate::{
     error::ShippingError,
     remote::{Inventory, Remote},
-    store::{Put, Store},
+    store::{Put, Store, StoreError},
 };
 
 /// What was shipped.
@@ -43,7 +44,7 @@ pub struct Known {
 }
 
 /// Ships what is finalized of a chain. `progress` is called for each segment, and may stop it; `confirmed` after each one
-/// that counts.
+/// that counts: the last one does once the frontier is there.
 ///
 /// # Errors
 /// [`ShippingError`]. What was confirmed before holds.
@@ -75,11 +76,16 @@ pub fn ship(
             None => shipment.verified += 1,
         }
         shipment.segments += 1;
-        confirmed(shipment.segments)?;
+        if shipment.segments < roots.len() as u64 {
+            confirmed(shipment.segments)?;
+        }
     }
     // The first one also says where a chain without a segment begins.
     shipment.frontier = Some(job.ship_frontier(&settled, &inventory)?);
     drop(job);
+    if shipment.segments > known.confirmed {
+        confirmed(shipment.segments)?;
+    }
     Ok((remote, shipment))
 }
 
@@ -136,7 +142,7 @@ impl Job<'_> {
 
     /// The page that says what the archive is, and the registry.
     fn put_describing(&self) -> Result<(), ShippingError> {
-        self.remote.store().put_new(&self.remote.path(&ObjectName::Format), FORMAT.as_bytes())?;
+        self.put_format()?;
         let root = self.network.registry_root();
         let name = ObjectName::Registry { root };
         let bytes = self.network.validators().as_ssz();
@@ -145,6 +151,26 @@ impl Job<'_> {
         if found != bytes {
             // Whatever it is, it does not hash to its name.
             self.remote.read_network(self.network.genesis_time(), root)?;
+        }
+        Ok(())
+    }
+
+    /// The one object that no digest covers and nobody decodes. A later version's is another text, and stays; one that is
+    /// the beginning of ours was torn, and is the only object that is ever put again in the place of what was there.
+    fn put_format(&self) -> Result<(), ShippingError> {
+        let (path, name) = (self.remote.path(&ObjectName::Format), ObjectName::Format);
+        let is_torn =
+            |found: &[u8]| found.len() < FORMAT.len() && FORMAT.as_bytes().starts_with(found);
+        match self.remote.get(&name) {
+            Ok(None) => {}
+            Ok(Some(found)) if is_torn(&found) => self.remote.store().delete(&path)?,
+            Ok(Some(_)) | Err(ShippingError::Store(StoreError::TooLong { .. })) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        self.remote.store().put_new(&path, FORMAT.as_bytes())?;
+        if is_torn(&self.remote.read_back(&name)?) {
+            let hint = "what is there is its beginning alone; the next run puts it again";
+            return Err(ShippingError::Missing { url: self.remote.url(), name, hint });
         }
         Ok(())
     }

@@ -6,22 +6,23 @@
 //! failures. Names that say nothing are not ours, and stay.
 //!
 //! And tails expire: what a verified frontier covers with one whole segment more nobody has to read from them, once an hour
-//! has passed in which somebody may have been reading. A writer's go from its first one on, and its newest stays.
+//! has passed in which somebody may have been reading. A writer's go from its first one on, and its newest stays. Covered
+//! is what lies in segments that were fetched just now and are what the frontier names: one that is gone or rotten, and
+//! all after it, cover nothing, since the tail is what they may be made of again.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use lamella_archive::{
-    ArchiveError, Fault, Frontier, Network, ObjectName, SegmentFile, TailFile, WriterId,
-    decode_registry,
+    ArchiveError, Fault, Frontier, Network, ObjectName, SegmentFile, TailFile, decode_registry,
 };
 use lamella_chain::Progress;
-use lamella_types::{Slot, Validators};
+use lamella_types::{Root, Slot, Validators};
 
 use crate::{
     error::ShippingError,
     remote::{Inventory, Remote, first_slot},
     sidecar::Sidecar,
-    store::StoreError,
+    store::{Listed, StoreError},
 };
 
 /// Seconds that a tail object is kept at least: a restoration or a follower may be reading it.
@@ -66,110 +67,177 @@ pub fn clean(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Cleaned, ShippingError> {
     let inventory = remote.inventory()?;
-    let mut cleaned = Cleaned { deleted: delete, ..Cleaned::default() };
-    cleaned.left = inventory.unknown.len() as u64;
-    let (network, segments) = network(remote, &inventory)?;
-    let mut expiring = Expiring::new(first_slot(segments.saturating_sub(SEGMENTS_BEYOND)));
-    let total = inventory.objects.len() as u64;
-    for (done, (name, listed)) in (0..).zip(&inventory.objects) {
-        if progress(Progress { stage: "objects", done, total }).is_break() {
-            return Err(ShippingError::Stopped);
+    let cleaned =
+        Cleaned { deleted: delete, left: inventory.unknown.len() as u64, ..Cleaned::default() };
+    let (network, proven) = network(remote, &inventory)?;
+    let mut job =
+        Job { remote, network, proven, usable: BTreeSet::new(), cleaned, deleted: (0, 0) };
+    let mut tell = |done: usize, total: usize| {
+        let (done, total) = (done as u64, total as u64);
+        match progress(Progress { stage: "objects", done, total }).is_break() {
+            true => Err(ShippingError::Stopped),
+            false => Ok(()),
         }
-        let path = remote.path(name);
-        let unusable = |why: String| Unusable { path: path.clone(), bytes: listed.bytes, why };
-        if matches!(name, ObjectName::Proofs { .. }) {
-            cleaned.judged += 1;
-            cleaned.unusable.extend(judge_sidecar(remote, name)?.map(unusable));
-            continue;
-        }
-        let bytes = match remote.get(name) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => continue,
-            Err(ShippingError::Store(error @ StoreError::TooLong { .. })) => {
-                cleaned.unusable.push(unusable(error.to_string()));
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        if let ObjectName::Tail { writer, .. } = *name {
-            cleaned.judged += 1;
-            let newest = inventory.newest_tail(writer) == Some(name);
-            match remote.decode_tail(name, &bytes) {
-                Err(error) => cleaned.unusable.push(unusable(error.to_string())),
-                Ok(file)
-                    if !newest && listed.age_s >= TAIL_KEPT_S && expiring.takes(writer, &file) =>
-                {
-                    let why = format!("its blocks are in segments, slots below {}", expiring.below);
-                    cleaned.expired.push(unusable(why));
-                }
-                Ok(_) => expiring.stays(writer),
-            }
-            continue;
-        }
-        match judge(&path, name, &bytes, network.as_ref()) {
-            None => cleaned.left += 1,
-            Some(Ok(())) => cleaned.judged += 1,
-            Some(Err(error)) => {
-                cleaned.judged += 1;
-                cleaned.unusable.push(unusable(error.to_string()));
-            }
-        }
+    };
+    for (done, (name, listed)) in inventory.objects.iter().enumerate() {
+        tell(done, inventory.objects.len())?;
+        job.judge(name, listed)?;
     }
-    if delete {
-        for unusable in cleaned.unusable.iter().chain(&cleaned.expired) {
-            remote.store().delete(&unusable.path)?;
+    job.delete_if(delete)?;
+    // Tails last: by now it is known which segments hold what they do. One writer's list at a time: all of them together
+    // nobody has to hold.
+    let below = job.covered_below();
+    let mut strange = Vec::new();
+    for writer in remote.writers_and(&mut strange)? {
+        let tail = remote.tail(writer)?;
+        job.cleaned.left += tail.unknown.len() as u64;
+        let newest = tail.objects.keys().next_back();
+        let mut expiring = Expiring { below, is_over: false };
+        for (done, (name, listed)) in tail.objects.iter().enumerate() {
+            tell(done, tail.objects.len())?;
+            job.judge_tail(name, listed, newest == Some(name), &mut expiring)?;
         }
+        job.delete_if(delete)?;
     }
-    Ok(cleaned)
+    job.cleaned.left += strange.len() as u64;
+    Ok(job.cleaned)
 }
 
-/// Which tail objects a frontier covers: of each writer a run from its oldest one on.
+struct Job<'a> {
+    remote: &'a Remote,
+    network: Option<Network>,
+    /// Roots of the segments under the frontier.
+    proven: Vec<Root>,
+    /// Of these, the segments that were fetched and are what their names say.
+    usable: BTreeSet<u32>,
+    cleaned: Cleaned,
+    /// How many of the unusable and of the expired ones were dealt with.
+    deleted: (usize, usize),
+}
+
+impl Job<'_> {
+    fn judge(&mut self, name: &ObjectName, listed: &Listed) -> Result<(), ShippingError> {
+        if matches!(name, ObjectName::Proofs { .. }) {
+            self.cleaned.judged += 1;
+            if let Some(why) = judge_sidecar(self.remote, name)? {
+                self.cleaned.unusable.push(self.candidate(name, listed, why));
+            }
+            return Ok(());
+        }
+        let Some(bytes) = self.fetch(name, listed)? else { return Ok(()) };
+        match judge(&self.remote.path(name), name, &bytes, self.network.as_ref()) {
+            None => self.cleaned.left += 1,
+            Some(judged) => {
+                self.cleaned.judged += 1;
+                if let Err(error) = judged {
+                    let unusable = self.candidate(name, listed, error.to_string());
+                    self.cleaned.unusable.push(unusable);
+                } else if let ObjectName::Segment { index, root } = name
+                    && self.proven.get(*index as usize) == Some(root)
+                {
+                    self.usable.insert(*index);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_tail(
+        &mut self,
+        name: &ObjectName,
+        listed: &Listed,
+        is_newest: bool,
+        expiring: &mut Expiring,
+    ) -> Result<(), ShippingError> {
+        let Some(bytes) = self.fetch(name, listed)? else { return Ok(()) };
+        self.cleaned.judged += 1;
+        match self.remote.decode_tail(name, &bytes) {
+            Err(error) => {
+                let unusable = self.candidate(name, listed, error.to_string());
+                self.cleaned.unusable.push(unusable);
+            }
+            Ok(file) if !is_newest && listed.age_s >= TAIL_KEPT_S && expiring.takes(&file) => {
+                let why = format!("its blocks are in segments, slots below {}", expiring.below);
+                self.cleaned.expired.push(self.candidate(name, listed, why));
+            }
+            Ok(_) => expiring.is_over = true,
+        }
+        Ok(())
+    }
+
+    /// An object's bytes; `None` if it is gone, or so long that nobody has to read it.
+    fn fetch(
+        &mut self,
+        name: &ObjectName,
+        listed: &Listed,
+    ) -> Result<Option<Vec<u8>>, ShippingError> {
+        match self.remote.get(name) {
+            Err(ShippingError::Store(error @ StoreError::TooLong { .. })) => {
+                let unusable = self.candidate(name, listed, error.to_string());
+                self.cleaned.unusable.push(unusable);
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+
+    fn candidate(&self, name: &ObjectName, listed: &Listed, why: String) -> Unusable {
+        Unusable { path: self.remote.path(name), bytes: listed.bytes, why }
+    }
+
+    /// Deletes what was found since the last time.
+    fn delete_if(&mut self, delete: bool) -> Result<(), ShippingError> {
+        let (unusable, expired) = self.deleted;
+        self.deleted = (self.cleaned.unusable.len(), self.cleaned.expired.len());
+        let found =
+            self.cleaned.unusable[unusable..].iter().chain(&self.cleaned.expired[expired..]);
+        for object in found.filter(|_| delete) {
+            self.remote.store().delete(&object.path)?;
+        }
+        Ok(())
+    }
+
+    /// Blocks at slots below this are in segments that can be read, from the first on without a gap, and so is one whole
+    /// segment more.
+    fn covered_below(&self) -> Slot {
+        let run = (0..).zip(&self.usable).take_while(|(expected, index)| expected == *index);
+        first_slot((run.count() as u64).saturating_sub(SEGMENTS_BEYOND))
+    }
+}
+
+/// Which objects of a writer's tail segments cover: a run from its oldest one on.
 struct Expiring {
     /// Blocks at lower slots are in segments, and so is a whole segment more.
     below: Slot,
-    /// The writer whose objects from here on stay.
-    staying: Option<WriterId>,
+    /// Its objects from here on stay.
+    is_over: bool,
 }
 
 impl Expiring {
-    const fn new(below: Slot) -> Self {
-        Self { below, staying: None }
-    }
-
-    fn takes(&self, writer: WriterId, file: &TailFile) -> bool {
+    fn takes(&self, file: &TailFile) -> bool {
         let is_covered = file.tail().blocks.iter().all(|signed| signed.block.slot < self.below);
-        self.staying != Some(writer) && is_covered
-    }
-
-    fn stays(&mut self, writer: WriterId) {
-        self.staying = Some(writer);
+        !self.is_over && is_covered
     }
 }
 
-/// The network and how many of its segments are proven, if registry and a frontier say it: without it a segment is judged
-/// by its digest alone.
+/// The network and the roots of its segments, if registry and a frontier say it: without it a segment is judged by its
+/// digest alone.
 fn network(
     remote: &Remote,
     inventory: &Inventory,
-) -> Result<(Option<Network>, u64), ShippingError> {
+) -> Result<(Option<Network>, Vec<Root>), ShippingError> {
     for block in inventory.frontiers() {
         let read = remote.read_frontier(block).and_then(|frontier| {
-            let segments = frontier.segment_roots();
-            let are_there = (0..).zip(segments).take_while(|(index, root)| {
-                let name = ObjectName::Segment { index: *index, root: **root };
-                inventory.objects.contains_key(&name)
-            });
-            let segments = are_there.count() as u64;
             let network = remote.read_network(frontier.genesis_time(), frontier.registry_root())?;
-            Ok((network, segments))
+            Ok((network, frontier.segment_roots().to_vec()))
         });
         match read {
-            Ok((network, segments)) => return Ok((Some(network), segments)),
+            Ok((network, proven)) => return Ok((Some(network), proven)),
             Err(ShippingError::Damaged { .. } | ShippingError::Missing { .. }) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok((None, 0))
+    Ok((None, Vec::new()))
 }
 
 /// Why a sidecar cannot be used, if so. It is read by parts.

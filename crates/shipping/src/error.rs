@@ -59,6 +59,16 @@ pub enum ShippingError {
         /// What the other says.
         other: String,
     },
+    /// The same, told apart by a root that was given.
+    #[error(
+        "{url}: objects of two chains are there: {what}. Nothing is believed until one chain's are moved elsewhere"
+    )]
+    TwoChainsUnder {
+        /// The store.
+        url: String,
+        /// Which chain the root proves, and what is of the other.
+        what: String,
+    },
     /// A root that was given is nowhere in the archive.
     #[error(
         "{url}: no block of the archive has root {root}: it proves {segments} segments, slots below {below}; if it is newer, name an older block of the node that you trust"

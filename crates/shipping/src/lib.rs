@@ -12,6 +12,7 @@
 //! | shipping what is not sealed yet; who is fenced off | [`tails`] |
 //! | block proofs beside the segments | [`proofs`], `sidecar` |
 //! | the frontier, and what it proves | [`proven`] |
+//! | two chains, told apart by a trusted root | `two_chains` |
 //! | another's chain, taken over and kept up with | [`follower`] |
 //! | verifying all of it | [`verifier`] |
 //! | a directory made of it | [`restorer`] |
@@ -35,6 +36,7 @@ pub mod restorer;
 mod sidecar;
 pub mod store;
 pub mod tails;
+mod two_chains;
 pub mod verifier;
 
 pub use error::ShippingError;

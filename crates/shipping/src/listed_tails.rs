@@ -35,21 +35,15 @@ impl ListedTails {
         tail.sequences.push(sequence);
     }
 
-    /// Whose they are.
-    pub(crate) fn writers(&self) -> Vec<WriterId> {
-        self.0.keys().copied().collect()
-    }
-
     pub(crate) fn get(&self, writer: &WriterId) -> Option<&ListedTail> {
         self.0.get(writer)
     }
 
-    /// The writer that shipped last, of those that are asked for by id and greatest number.
-    pub(crate) fn newest(&self, is_it: impl Fn(&WriterId, u64) -> bool) -> Option<WriterId> {
+    /// The writer that shipped last.
+    pub(crate) fn newest(&self) -> Option<WriterId> {
         let last = |tail: &ListedTail| tail.sequences.last().copied().unwrap_or_default();
-        let writers = self.0.iter().filter(|(writer, tail)| is_it(writer, last(tail)));
         let newest =
-            writers.min_by_key(|(writer, tail)| (tail.age_s, Reverse(last(tail)), **writer));
+            self.0.iter().min_by_key(|(writer, tail)| (tail.age_s, Reverse(last(tail)), **writer));
         newest.map(|(writer, _)| *writer)
     }
 }

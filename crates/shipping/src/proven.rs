@@ -10,6 +10,7 @@ use lamella_types::{Checkpoint, Root, Slot};
 use crate::{
     error::ShippingError,
     remote::{Inventory, Remote, SEGMENT_SLOTS, first_slot},
+    two_chains::tell_apart,
 };
 
 /// An archive whose frontier is proven.
@@ -26,9 +27,22 @@ impl<'a> Proven<'a> {
     /// Finds the greatest frontier that verifies: the one of `trusted`, if the archive has that.
     ///
     /// # Errors
-    /// None verifies, or objects of two chains.
+    /// None verifies, or objects of two chains; with a trusted root the error says which of them are of the other.
     pub fn find(remote: &'a Remote, trusted: Option<Root>) -> Result<Self, ShippingError> {
         let inventory = remote.inventory()?;
+        match (Self::of(remote, &inventory, trusted), trusted) {
+            (Err(ShippingError::TwoChains { .. }), Some(root)) => {
+                Err(tell_apart(remote, &inventory, root)?)
+            }
+            (found, _) => found.map(|found| Self { inventory, ..found }),
+        }
+    }
+
+    fn of(
+        remote: &'a Remote,
+        inventory: &Inventory,
+        trusted: Option<Root>,
+    ) -> Result<Self, ShippingError> {
         inventory.check_one_chain(remote)?;
         let blocks = inventory.frontiers();
         let named = blocks.iter().find(|block| trusted == Some(block.root)).copied();
@@ -55,6 +69,16 @@ impl<'a> Proven<'a> {
             return Err(last.unwrap_or(none));
         };
         inventory.check_under(remote, &frontier)?;
+        Self::under(remote, Inventory::default(), frontier, bad_frontiers)
+    }
+
+    /// What a frontier proves, whatever else is there.
+    pub(crate) fn under(
+        remote: &'a Remote,
+        inventory: Inventory,
+        frontier: Frontier,
+        bad_frontiers: Vec<String>,
+    ) -> Result<Self, ShippingError> {
         let network = remote.read_network(frontier.genesis_time(), frontier.registry_root())?;
         Ok(Self { remote, inventory, network, frontier, bad_frontiers })
     }
@@ -93,6 +117,21 @@ impl<'a> Proven<'a> {
         let segment = self.remote.read_segment(&self.network, index, root)?;
         segment.check_root(&root).map_err(|error| self.remote.damaged(error))?;
         Ok(segment)
+    }
+
+    /// What it proves at the slot of a block that is not after its own: zero for an empty slot.
+    pub(crate) fn root_at(&self, block: Checkpoint) -> Result<Root, ShippingError> {
+        if block.slot == self.block().slot {
+            return Ok(self.block().root);
+        }
+        let (index, within) = (block.slot / SEGMENT_SLOTS, block.slot % SEGMENT_SLOTS);
+        if index == self.segments() {
+            let within = usize::try_from(within).unwrap_or(usize::MAX);
+            return Ok(self.frontier.tail_roots().get(within).copied().unwrap_or_default());
+        }
+        let segment = self.segment(u32::try_from(index).unwrap_or(u32::MAX))?;
+        let found = keys(&segment).find(|key| key.slot == block.slot);
+        Ok(found.map(|key| key.root).unwrap_or_default())
     }
 
     /// The roots of the segments before one.

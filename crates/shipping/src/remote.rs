@@ -14,17 +14,46 @@ use lamella_types::{Checkpoint, Root};
 use crate::{
     error::ShippingError,
     listed_tails::ListedTails,
-    store::{Listed, Store},
+    store::{Listed, Store, StoreError},
 };
 
 pub(crate) use lamella_inspect::seal::{SEGMENT_SLOTS, first_slot};
 
-/// Objects that are listed at most: one of each kind for each of 256 segments, a frontier for each time that each of some
-/// hundred nodes sealed one, and a tail object for each slot that there can be.
-pub const OBJECTS_MAX: usize = 400_000;
+/// How much of each kind is listed at most. A kind that is over its limit stops who lists it, and nobody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// What lies beside the folders, and registries: a network has one of each.
+    pub entries: usize,
+    /// Segments, and sidecars: 256 of a chain. More names at an index are other chains', and listed to be told apart.
+    pub segments: usize,
+    /// Frontiers: 256 of a chain, and as often as two of some hundred nodes sealed a segment at once.
+    pub frontiers: usize,
+    /// Writers: some hundred nodes, each as often as it was given another id.
+    pub writers: usize,
+    /// Objects of one writer's tail: one for each of 2^18 slots, and more for starts and for whole objects in one slot.
+    pub tail: usize,
+    /// Tail objects of all writers, where all are wanted at once: 300 MB of names.
+    pub tails: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            entries: 1_000,
+            segments: 4_096,
+            frontiers: 65_536,
+            writers: 4_096,
+            tail: 400_000,
+            tails: 2_000_000,
+        }
+    }
+}
 
 /// Networks below one prefix.
 const NETWORKS_MAX: usize = 1_000;
+
+/// Folder of the tails, with one of each writer in it.
+const TAIL: &str = "tail";
 
 /// What to do if an object that was put is not there.
 pub(crate) const NOT_SHOWN: &str = "the store acknowledged it and does not show it; run it again";
@@ -35,7 +64,7 @@ pub(crate) const READ_ATTEMPTS: usize = 4;
 /// What the store lists of an archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
-    /// Every object whose name says what it is, with its size.
+    /// Every object whose name says what it is, with its size. Tails are listed by themselves: see [`Remote::tail`].
     pub objects: BTreeMap<ObjectName, Listed>,
     /// Names that say nothing.
     pub unknown: Vec<Listed>,
@@ -46,13 +75,21 @@ pub struct Inventory {
 pub struct Remote {
     store: Store,
     network: NetworkId,
+    limits: Limits,
 }
 
 impl Remote {
     /// The archive of this network, there or to be.
     #[must_use]
-    pub const fn of(store: Store, network: NetworkId) -> Self {
-        Self { store, network }
+    pub fn of(store: Store, network: NetworkId) -> Self {
+        Self { store, network, limits: Limits::default() }
+    }
+
+    /// With other limits, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The archive of the only network in a store, or of the one that is named.
@@ -60,14 +97,14 @@ impl Remote {
     /// # Errors
     /// None there, or several and none named.
     pub fn find(store: Store, named: Option<NetworkId>) -> Result<Self, ShippingError> {
-        let folders = store.folders(NETWORKS_MAX)?;
+        let folders = store.entries("", NETWORKS_MAX)?.folders;
         let networks = folders.iter().filter_map(|name| name.parse().ok());
         let found: Vec<NetworkId> =
             networks.filter(|found| named.is_none_or(|named| named == *found)).collect();
         let url = store.url().to_owned();
         match found[..] {
             [] => Err(ShippingError::Nothing { url }),
-            [network] => Ok(Self { store, network }),
+            [network] => Ok(Self::of(store, network)),
             _ => {
                 let found: Vec<_> = found.iter().map(ToString::to_string).collect();
                 Err(ShippingError::WhichNetwork { url, found: found.join(", ") })
@@ -99,19 +136,107 @@ impl Remote {
         format!("{}/{name}", self.network)
     }
 
-    /// What the store lists.
+    /// What the store lists, but for tails: they are a thousand times as many, and whoever asks what is proven needs none.
     ///
     /// # Errors
     /// The store does not answer, or lists more than an archive can have.
     pub fn inventory(&self) -> Result<Inventory, ShippingError> {
         let folder = self.network.to_string();
+        let Limits { entries, segments, frontiers, .. } = self.limits;
+        let kinds = [
+            ("registry", entries),
+            ("segments", segments),
+            ("frontier", frontiers),
+            ("proofs", segments),
+        ];
         let mut inventory = Inventory::default();
-        for listed in self.store.list(&folder, OBJECTS_MAX)? {
-            let own = listed.name.strip_prefix(&folder).and_then(|name| name.strip_prefix('/'));
-            match own.and_then(|name| name.parse::<ObjectName>().ok()) {
+        let beside = self.store.entries(&folder, entries)?;
+        let is_known = |name: &String| name == TAIL || kinds.iter().any(|(kind, _)| kind == name);
+        let strange = beside.folders.iter().filter(|name| !is_known(name));
+        inventory.unknown.extend(strange.map(|name| Listed {
+            name: format!("{folder}/{name}/"),
+            bytes: 0,
+            age_s: 0,
+        }));
+        self.sort_into(&mut inventory, beside.objects);
+        for (kind, objects_max) in kinds {
+            let listed = self.store.list(&format!("{folder}/{kind}"), objects_max)?;
+            self.sort_into(&mut inventory, listed);
+        }
+        Ok(inventory)
+    }
+
+    fn sort_into(&self, inventory: &mut Inventory, listed: Vec<Listed>) {
+        for listed in listed {
+            match self.name_of(&listed) {
                 Some(name) => drop(inventory.objects.insert(name, listed)),
                 None => inventory.unknown.push(listed),
             }
+        }
+    }
+
+    fn name_of(&self, listed: &Listed) -> Option<ObjectName> {
+        let own = listed.name.strip_prefix(&self.network.to_string())?.strip_prefix('/')?;
+        own.parse().ok()
+    }
+
+    /// Whose tails are there; what else lies beside them goes into `unknown`.
+    pub(crate) fn writers_and(
+        &self,
+        unknown: &mut Vec<Listed>,
+    ) -> Result<Vec<WriterId>, ShippingError> {
+        let folder = format!("{}/{TAIL}", self.network);
+        let beside = self.store.entries(&folder, self.limits.writers)?;
+        unknown.extend(beside.objects);
+        let mut writers = Vec::new();
+        for name in beside.folders {
+            match name.parse() {
+                Ok(writer) => writers.push(writer),
+                Err(_) => {
+                    let name = format!("{folder}/{name}/");
+                    unknown.push(Listed { name, bytes: 0, age_s: 0 });
+                }
+            }
+        }
+        Ok(writers)
+    }
+
+    /// Whose tails are there.
+    ///
+    /// # Errors
+    /// As [`Remote::inventory`].
+    pub fn writers(&self) -> Result<Vec<WriterId>, ShippingError> {
+        self.writers_and(&mut Vec::new())
+    }
+
+    /// A writer's tail, as the store lists it.
+    ///
+    /// # Errors
+    /// As [`Remote::inventory`].
+    pub fn tail(&self, writer: WriterId) -> Result<Inventory, ShippingError> {
+        let mut inventory = Inventory::default();
+        let folder = format!("{}/{TAIL}/{writer}", self.network);
+        self.sort_into(&mut inventory, self.store.list(&folder, self.limits.tail)?);
+        Ok(inventory)
+    }
+
+    /// What the store lists, all tails too.
+    ///
+    /// # Errors
+    /// As [`Remote::inventory`]; also where all tails together are more than a list should hold.
+    pub fn inventory_with_tails(&self) -> Result<Inventory, ShippingError> {
+        let mut inventory = self.inventory()?;
+        let mut count = 0;
+        for writer in self.writers_and(&mut inventory.unknown)? {
+            let tail = self.tail(writer)?;
+            count += tail.objects.len();
+            if count > self.limits.tails {
+                let (url, name) = (self.url(), format!("{}/{TAIL}/", self.network));
+                let objects_max = self.limits.tails;
+                return Err(StoreError::TooMany { url, name, objects_max }.into());
+            }
+            inventory.objects.extend(tail.objects);
+            inventory.unknown.extend(tail.unknown);
         }
         Ok(inventory)
     }
@@ -138,13 +263,20 @@ impl Remote {
         self.get_late(name)?.ok_or_else(missing)
     }
 
-    /// The tails that the store lists.
-    pub(crate) fn tails(&self) -> Result<ListedTails, ShippingError> {
-        let (folder, mut tails) = (self.network.to_string(), ListedTails::default());
-        for listed in self.store.list(&format!("{folder}/tail"), OBJECTS_MAX)? {
-            let own = listed.name.strip_prefix(&folder).and_then(|name| name.strip_prefix('/'));
-            if let Some(Ok(ObjectName::Tail { writer, sequence })) = own.map(str::parse) {
-                tails.add(writer, sequence, listed.age_s);
+    /// The tails of these writers, of each from a number on.
+    pub(crate) fn tails(
+        &self,
+        writers: impl IntoIterator<Item = (WriterId, u64)>,
+    ) -> Result<ListedTails, ShippingError> {
+        let mut tails = ListedTails::default();
+        for (writer, from) in writers {
+            let folder = format!("{}/{TAIL}/{writer}", self.network);
+            let before = from.checked_sub(1);
+            let before = before.map(|sequence| self.path(&ObjectName::Tail { writer, sequence }));
+            for listed in self.store.list_after(&folder, before.as_deref(), self.limits.tail)? {
+                if let Some(ObjectName::Tail { sequence, .. }) = self.name_of(&listed) {
+                    tails.add(writer, sequence, listed.age_s);
+                }
             }
         }
         Ok(tails)
@@ -248,14 +380,6 @@ impl Inventory {
             ObjectName::Segment { index, root } => Some((index, root)),
             _ => None,
         })
-    }
-
-    /// A writer's newest tail object.
-    #[must_use]
-    pub fn newest_tail(&self, writer: WriterId) -> Option<&ObjectName> {
-        let first = ObjectName::Tail { writer, sequence: 0 };
-        let last = ObjectName::Tail { writer, sequence: u64::MAX };
-        self.objects.range(first..=last).next_back().map(|(name, _)| name)
     }
 
     /// Sidecars of block proofs, by the segment that they are beside.

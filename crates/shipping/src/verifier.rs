@@ -121,10 +121,13 @@ impl Verify {
             return Err(ShippingError::Zero { url: remote.url(), what });
         }
         let Done { blocks, states, transitions, proofs, without_proof } = job.done;
-        let objects = proven.inventory.objects.keys();
-        let unproven = objects
-            .filter(|name| matches!(name, ObjectName::Proofs { .. } | ObjectName::Tail { .. }))
-            .count();
+        let mut unproven = proven.inventory.sidecars().count();
+        let mut unknown = proven.inventory.unknown.clone();
+        for writer in remote.writers_and(&mut unknown)? {
+            let tail = remote.tail(writer)?;
+            unproven += tail.objects.len();
+            unknown.extend(tail.unknown);
+        }
         let beyond = proven.inventory.segments();
         let beyond = beyond.filter(|(index, _)| u64::from(*index) >= proven.segments()).count();
         Ok(Verified {
@@ -140,7 +143,7 @@ impl Verify {
             bad_frontiers: proven.bad_frontiers,
             beyond: beyond as u64,
             unproven: unproven as u64,
-            unknown: proven.inventory.unknown.len() as u64,
+            unknown: unknown.len() as u64,
         })
     }
 }

@@ -19,7 +19,7 @@ use std::{
 use lamella_archive::{NetworkId, WriterId};
 use lamella_chain::{Archived, Chain, Held, Progress};
 use lamella_interrupt::{Bell, Interrupt};
-use lamella_metrics::Metrics;
+use lamella_metrics::{Metrics, ShippingJob};
 use lamella_shipping::{
     ShippingError,
     archiver::{self, Known, Shipment},
@@ -187,54 +187,62 @@ impl Shipping {
             warn!(%error, "Archiving goes on at the priority of the node");
         }
         let (mut segments, mut tail) = (Pacer::new(), Pacer::new());
-        let mut is_first = true;
+        // The tail waits until the archive has what a follower begins with.
+        let mut has_begun = false;
+        // Whether the archive was compared with what was confirmed since the last failure.
+        let mut is_compared = false;
         // What was not shipped when the last process ended.
         let mut has_news = true;
         while !self.stop.is_triggered() {
             let Some(chain) = self.chain.upgrade() else { return };
             if segments.is_due() {
-                match self.look(&chain, is_first) {
+                match self.look(&chain, is_compared) {
                     Ok(shipment) => {
                         if let Some((shipment, proofs)) = shipment {
                             self.shipped(&shipment, &proofs);
                         }
+                        self.metrics.archive.succeeded(ShippingJob::Segments);
                         segments.succeeded(LOOK);
-                        is_first = false;
+                        (has_begun, is_compared) = (true, true);
                     }
                     Err(ShippingError::Stopped) => return,
-                    Err(error) => self.failed(&error, segments.failed()),
+                    Err(error) => {
+                        is_compared = false;
+                        self.failed(ShippingJob::Segments, &error, segments.failed());
+                    }
                 }
                 self.say_held(&chain);
             }
-            // After the segments: the registry and a frontier are there then, which a follower begins with.
-            if has_news && !is_first && tail.is_due() {
+            if has_news && has_begun && tail.is_due() {
                 match self.ship_tail(&chain) {
                     Ok(next) => {
+                        self.metrics.archive.succeeded(ShippingJob::Tail);
                         has_news = next.is_some_and(|shipped| shipped.has_more);
                         let slot = Duration::from_millis(chain.identity().slot_ms);
                         tail.succeeded(if has_news { Duration::ZERO } else { slot });
                     }
-                    Err(error) => self.failed(&error, tail.failed()),
+                    Err(error) => self.failed(ShippingJob::Tail, &error, tail.failed()),
                 }
             }
             drop(chain);
             let next =
-                if has_news && !is_first { segments.due.min(tail.due) } else { segments.due };
+                if has_news && has_begun { segments.due.min(tail.due) } else { segments.due };
             has_news |= bell.wait(next.saturating_duration_since(Instant::now()));
         }
     }
 
-    fn failed(&self, error: &ShippingError, wait: Duration) {
-        self.metrics.archive.failed();
+    fn failed(&self, job: ShippingJob, error: &ShippingError, wait: Duration) {
+        self.metrics.archive.failed(job);
         let seconds = wait.as_secs();
-        warn!(%error, seconds, "Not archived; the node goes on, and this is tried again");
+        warn!(?job, %error, seconds, "Not archived; the node goes on, and this is tried again");
     }
 
-    /// Ships what there is to ship. At the first look the archive is compared with what was confirmed in any case.
+    /// Ships what there is to ship. Unless it `is_compared` already, the archive is compared with what was confirmed in any
+    /// case: nothing that failed is reported as done because nothing new waits.
     fn look(
         &self,
         chain: &Chain,
-        is_first: bool,
+        is_compared: bool,
     ) -> Result<Option<(Shipment, ProofShipment)>, ShippingError> {
         let mut archived = confirmed(&chain.read()?, &self.address)?;
         let finalized = chain.fork_choice().latest_finalized().slot;
@@ -242,7 +250,7 @@ impl Shipping {
         self.metrics.archive.observe(sealable, archived.segments, archived.proofs);
         let is_behind = |confirmed| sealable > confirmed;
         let lacks_proofs = self.ships.proofs && is_behind(archived.proofs);
-        if !is_behind(archived.segments) && !lacks_proofs && !is_first {
+        if !is_behind(archived.segments) && !lacks_proofs && is_compared {
             return Ok(None);
         }
         let store = Store::open(&self.address, Access::Write)?;
@@ -309,7 +317,7 @@ impl Shipping {
     }
 
     fn shipped(&self, shipment: &Shipment, proofs: &ProofShipment) {
-        self.metrics.archive.succeeded(shipment.bytes + proofs.bytes);
+        self.metrics.archive.shipped(shipment.bytes + proofs.bytes);
         if let Some(segment) = proofs.waits {
             info!(segment, "Proofs are not archived yet: some of this segment wait to be checked");
         }

@@ -97,7 +97,7 @@ impl TailEnd {
 
     /// The tail's oldest object that is there.
     fn first(&self, remote: &Remote) -> Result<u64, ShippingError> {
-        let tails = remote.tails()?;
+        let tails = remote.tails([(self.writer, 0)])?;
         let first = tails.get(&self.writer).and_then(|tail| tail.first_from(0));
         Ok(first.unwrap_or(self.sequence))
     }
@@ -126,7 +126,7 @@ impl TailEnd {
 
 /// The writer that is meant.
 fn which(remote: &Remote, named: Option<WriterId>) -> Result<WriterId, ShippingError> {
-    let writers = remote.tails()?.writers();
+    let writers = remote.writers()?;
     let found: Vec<_> = writers.iter().map(ToString::to_string).collect();
     let found = found.join(", ");
     let what = match (named, &writers[..]) {

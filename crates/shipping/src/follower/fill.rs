@@ -1,33 +1,13 @@
 //! Segments as a way past a hole in a tail.
 
 use lamella_archive::ArchivedBlock;
-use lamella_types::{Block, Checkpoint, Root};
+use lamella_types::{Block, Root};
 
 use super::{FollowError, Replica, Taken};
-use crate::{
-    error::ShippingError,
-    proven::{Proven, keys},
-    remote::SEGMENT_SLOTS,
-};
+use crate::{error::ShippingError, proven::Proven, remote::SEGMENT_SLOTS};
 
 /// Blocks of a segment that are imported together.
 const FILL_BLOCKS: usize = 64;
-
-/// What the frontier proves at the slot of this block, which is not after its own.
-pub(super) fn root_at(proven: &Proven<'_>, block: Checkpoint) -> Result<Root, ShippingError> {
-    if block.slot == proven.block().slot {
-        return Ok(proven.block().root);
-    }
-    let (index, within) = (block.slot / SEGMENT_SLOTS, block.slot % SEGMENT_SLOTS);
-    if index == proven.segments() {
-        let tail = proven.frontier.tail_roots();
-        let within = usize::try_from(within).unwrap_or(usize::MAX);
-        return Ok(tail.get(within).copied().unwrap_or_default());
-    }
-    let segment = proven.segment(u32::try_from(index).unwrap_or(u32::MAX))?;
-    let found = keys(&segment).find(|key| key.slot == block.slot);
-    Ok(found.map(|key| key.root).unwrap_or_default())
-}
 
 /// Imports what the segments have beyond the replica's live tree.
 pub(super) fn fill<R: Replica>(

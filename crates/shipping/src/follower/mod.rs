@@ -22,14 +22,13 @@ use lamella_types::{Block, Checkpoint, Root, SignedBlock};
 
 use crate::{
     error::ShippingError,
-    listed_tails::ListedTails,
     proven::Proven,
     remote::{Remote, first_slot},
 };
 
 pub use begin::{Begun, begin, beginning};
 pub use end::TailEnd;
-use fill::{fill, root_at};
+use fill::fill;
 pub use trouble::{Divergence, Theirs, Trouble};
 
 /// How often an object is absent while later ones are listed before that is a gap: a store may show it late.
@@ -301,10 +300,9 @@ impl Follower {
             return Ok(Step::Nothing);
         }
         self.absences = 0;
-        let tails = self.remote.tails()?;
         let writer = WriterId(position.writer);
-        let own = tails.get(&writer);
-        let later = own.and_then(|own| own.first_from(position.next));
+        let own = self.remote.tails([(writer, position.next)])?;
+        let later = own.get(&writer).and_then(|own| own.first_from(position.next));
         if let Some(found) = later.filter(|found| *found > position.next) {
             self.gap_looks += 1;
             // The next look is not far.
@@ -312,8 +310,11 @@ impl Follower {
             if self.gap_looks >= GAP_LOOKS {
                 return Ok(self.meet(Trouble::Gap { writer, next: position.next, found }));
             }
-        } else if (is_late || own.is_none())
-            && let Some(other) = self.unread(&tails, writer)
+            return Ok(Step::Nothing);
+        }
+        let writers = self.remote.writers()?;
+        if (is_late || !writers.contains(&writer))
+            && let Some(other) = self.unread(writers, writer)?
         {
             self.turn_to(other);
         }
@@ -321,13 +322,20 @@ impl Follower {
     }
 
     /// Another writer that has told what was not read: the one that did so last.
-    fn unread(&self, tails: &ListedTails, but: WriterId) -> Option<WriterId> {
-        let read = |writer: &WriterId| self.left.iter().find(|left| left.writer == writer.0);
-        tails.newest(|writer, last| {
-            *writer != but
-                && !self.avoided.contains(writer)
-                && read(writer).is_none_or(|left| left.next <= last)
-        })
+    fn unread(
+        &self,
+        writers: Vec<WriterId>,
+        but: WriterId,
+    ) -> Result<Option<WriterId>, ShippingError> {
+        let left = |writer: WriterId| {
+            let left = self.left.iter().find(|left| left.writer == writer.0);
+            (writer, left.map_or(0, |left| left.next))
+        };
+        let others = writers
+            .into_iter()
+            .filter(|writer| *writer != but && !self.avoided.contains(writer))
+            .map(left);
+        Ok(self.remote.tails(others)?.newest())
     }
 
     /// Goes on with another writer's tail: where it was left, or from its oldest object on. What of it is here already is
@@ -384,10 +392,13 @@ impl Follower {
                 return Ok(Step::Waiting(trouble.clone()));
             }
         }
-        let tails = self.remote.tails()?;
-        let wanted = self.wanted.take();
-        let newest = || tails.newest(|writer, _| !self.avoided.contains(writer));
-        let Some(writer) = wanted.or_else(newest) else {
+        let mut writers = match self.wanted {
+            Some(wanted) => vec![wanted],
+            None => self.remote.writers()?,
+        };
+        writers.retain(|writer| self.wanted.is_some() || !self.avoided.contains(writer));
+        let tails = self.remote.tails(writers.into_iter().map(|writer| (writer, 0)))?;
+        let Some(writer) = self.wanted.take().or_else(|| tails.newest()) else {
             self.trouble.get_or_insert(Trouble::NoTail);
             self.absences = LIST_EVERY;
             return self.mend(replica);
@@ -433,7 +444,7 @@ impl Follower {
         if let Some(position) = self.position {
             let writer = WriterId(position.writer);
             self.avoid(writer);
-            if let Some(other) = self.unread(&self.remote.tails()?, writer) {
+            if let Some(other) = self.unread(self.remote.writers()?, writer)? {
                 self.trouble = None;
                 self.turn_to(other);
                 return Ok(Step::Nothing);
@@ -455,7 +466,7 @@ impl Follower {
         if by.slot < ours.slot {
             return Ok(Step::Waiting(trouble));
         }
-        let there = root_at(&proven, ours)?;
+        let there = proven.root_at(ours)?;
         if there != ours.root {
             drop(proven);
             return Ok(self.part(ours, Theirs::Proven(by, there)));

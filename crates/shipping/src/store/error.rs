@@ -50,7 +50,9 @@ pub enum StoreError {
         reason: String,
     },
     /// A folder holds more than an archive can.
-    #[error("{url}, {name}: more than {objects_max} objects; is it an archive's folder?")]
+    #[error(
+        "{url}, {name}: more than {objects_max} objects, which no archive has there; `lamella archive clean` deletes what has expired of tails, anything else is not an archive's"
+    )]
     TooMany {
         /// The store.
         url: String,

@@ -10,12 +10,20 @@
 mod error;
 mod node;
 
-use std::{fs, future::Future, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    future::Future,
+    io,
+    ops::Range,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{
-    Attributes, ClientOptions, Error, GetOptions, GetResult, ObjectStore, ObjectStoreExt as _,
-    PutMode, PutOptions, PutPayload, RetryConfig,
+    Attributes, ClientOptions, Error, GetOptions, GetResult, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     local::LocalFileSystem,
     path::Path,
@@ -75,6 +83,15 @@ pub struct Listed {
     pub age_s: u64,
 }
 
+/// What lies right in a folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// Names of the folders in it.
+    pub folders: Vec<String>,
+    /// Its objects.
+    pub objects: Vec<Listed>,
+}
+
 /// Where the objects of an archive are.
 pub struct Store {
     url: String,
@@ -82,6 +99,7 @@ pub struct Store {
     objects: Arc<dyn ObjectStore>,
     runtime: Runtime,
     first_pause: Duration,
+    attempt_time_max: Duration,
 }
 
 impl std::fmt::Debug for Store {
@@ -147,6 +165,13 @@ impl Store {
         Self::over(objects, url, "", Duration::ZERO)
     }
 
+    /// With another limit for attempts, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_attempt_time(self, attempt_time_max: Duration) -> Self {
+        Self { attempt_time_max, ..self }
+    }
+
     fn over(
         objects: Arc<dyn ObjectStore>,
         url: &str,
@@ -157,7 +182,14 @@ impl Store {
         let prefix = Path::parse(prefix).map_err(|error| bad(error.to_string()))?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| bad(error.to_string()))?;
-        Ok(Self { url: url.to_owned(), prefix, objects, runtime, first_pause })
+        Ok(Self {
+            url: url.to_owned(),
+            prefix,
+            objects,
+            runtime,
+            first_pause,
+            attempt_time_max: ATTEMPT_TIME_MAX,
+        })
     }
 
     /// The address.
@@ -182,7 +214,7 @@ impl Store {
         let path = self.path(name);
         let payload: PutPayload = parts.into_iter().flat_map(PutPayload::from).collect();
         let seconds = payload.content_length() as u64 / BYTES_PER_SECOND_MIN;
-        let time_max = ATTEMPT_TIME_MAX + Duration::from_secs(seconds);
+        let time_max = self.attempt_time_max + Duration::from_secs(seconds);
         let put = || async {
             let mode = PutMode::Create;
             let options = PutOptions { mode, attributes: Attributes::new(), ..Default::default() };
@@ -262,47 +294,77 @@ impl Store {
         }
     }
 
-    /// The objects of a folder and the folders in it, by name; none if it is not there.
+    /// The objects of a folder and of the folders in it, by name; none if it is not there.
     ///
     /// # Errors
     /// [`StoreError::TooMany`] if there are more than `objects_max`.
     pub fn list(&self, folder: &str, objects_max: usize) -> Result<Vec<Listed>, StoreError> {
-        let path = self.path(folder);
+        self.list_after(folder, None, objects_max)
+    }
+
+    /// As [`Store::list`], those whose names come after one: a bucket tells no others.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn list_after(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        objects_max: usize,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let (path, after) = (self.path(folder), after.map(|after| self.path(after)));
         let list = || async {
-            let found = self.objects.list(Some(&path)).take(objects_max + 1);
-            found.try_collect::<Vec<_>>().await
+            let found = match &after {
+                Some(after) => self.objects.list_with_offset(Some(&path), after),
+                None => self.objects.list(Some(&path)),
+            };
+            found.take(objects_max + 1).try_collect::<Vec<_>>().await
         };
         let found = self.attempt("list", folder, list)?;
-        if found.len() > objects_max {
-            let (url, name) = (self.url.clone(), folder.to_owned());
-            return Err(StoreError::TooMany { url, name, objects_max });
-        }
-        let now = std::time::SystemTime::now();
-        let listed = found.into_iter().filter_map(|meta| {
-            let parts = meta.location.prefix_match(&self.prefix)?;
-            let name = parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
-            let age = now.duration_since(meta.last_modified.into()).unwrap_or_default();
-            Some(Listed { name, bytes: meta.size, age_s: age.as_secs() })
-        });
-        let mut listed: Vec<Listed> = listed.collect();
+        self.check_count(folder, found.len(), objects_max)?;
+        let mut listed: Vec<Listed> =
+            found.into_iter().filter_map(|meta| self.listed(meta)).collect();
         listed.sort_unstable();
         Ok(listed)
     }
 
-    /// Names of the folders right below the prefix; none if it is not there.
+    /// What lies right in a folder, by name; nothing if it is not there. The empty name is the prefix itself.
     ///
     /// # Errors
-    /// [`StoreError::TooMany`] if there are more than `folders_max`.
-    pub fn folders(&self, folders_max: usize) -> Result<Vec<String>, StoreError> {
-        let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
+    /// [`StoreError::TooMany`] if there is more than `entries_max`.
+    pub fn entries(&self, folder: &str, entries_max: usize) -> Result<Entries, StoreError> {
+        let path = self.path(folder);
+        let prefix = (!path.as_ref().is_empty()).then_some(&path);
         let list = || async { self.objects.list_with_delimiter(prefix).await };
-        let found = self.attempt("list", "/", list)?.common_prefixes;
-        if found.len() > folders_max {
-            let (url, objects_max) = (self.url.clone(), folders_max);
-            return Err(StoreError::TooMany { url, name: "/".to_owned(), objects_max });
+        let folder = format!("{folder}/");
+        let found = self.attempt("list", &folder, list)?;
+        self.check_count(&folder, found.common_prefixes.len() + found.objects.len(), entries_max)?;
+        let names = found.common_prefixes.iter();
+        let mut folders: Vec<String> =
+            names.filter_map(|path| path.filename().map(ToOwned::to_owned)).collect();
+        folders.sort_unstable();
+        let objects = found.objects.into_iter().filter_map(|meta| self.listed(meta)).collect();
+        Ok(Entries { folders, objects })
+    }
+
+    fn check_count(
+        &self,
+        folder: &str,
+        count: usize,
+        objects_max: usize,
+    ) -> Result<(), StoreError> {
+        if count <= objects_max {
+            return Ok(());
         }
-        let names = found.iter().filter_map(|path| path.filename().map(ToOwned::to_owned));
-        Ok(names.collect())
+        let (url, name) = (self.url.clone(), folder.to_owned());
+        Err(StoreError::TooMany { url, name, objects_max })
+    }
+
+    fn listed(&self, meta: ObjectMeta) -> Option<Listed> {
+        let parts = meta.location.prefix_match(&self.prefix)?;
+        let name = parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
+        let age = SystemTime::now().duration_since(meta.last_modified.into()).unwrap_or_default();
+        Some(Listed { name, bytes: meta.size, age_s: age.as_secs() })
     }
 
     /// Deletes an object. That there is none of its name is no error.
@@ -336,7 +398,7 @@ impl Store {
         name: &str,
         work: impl Fn() -> F,
     ) -> Result<T, StoreError> {
-        self.attempt_within(ATTEMPT_TIME_MAX, operation, name, work)
+        self.attempt_within(self.attempt_time_max, operation, name, work)
     }
 
     fn attempt_within<T, F: Future<Output = Result<T, Error>>>(

@@ -4,7 +4,10 @@
 //! gives is verified by whoever fetched it. What it says beyond a folder is why it lacks something: that it began at a
 //! checkpoint is not an absence that waiting helps.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use futures::{
@@ -149,6 +152,30 @@ impl Node {
         let next = (page.more && !listed.is_empty()).then_some(last);
         Ok((listed, next))
     }
+
+    /// The list of a network's folder, page by page, from after a name on.
+    fn pages(&self, prefix: Option<&Path>, after: &str) -> BoxStream<'static, Result<ObjectMeta>> {
+        let Some(prefix) = prefix else {
+            return stream::iter([Err(failed("a list of all networks"))]).boxed();
+        };
+        let node = Self { agent: self.agent.clone(), base: self.base.clone() };
+        let (network, folder) = prefix.as_ref().split_once('/').unwrap_or((prefix.as_ref(), ""));
+        let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let begin = Some((node, network.to_owned(), folder, after.to_owned()));
+        let pages = stream::try_unfold(begin, |at| async move {
+            let Some((node, network, folder, after)) = at else {
+                return Ok::<_, Error>(None);
+            };
+            let (listed, next) = match node.page(&network, &folder, &after) {
+                // As of a folder that is not there.
+                Err(Error::NotFound { .. }) => (Vec::new(), None),
+                page => page?,
+            };
+            let next = next.map(|after| (node, network, folder, after));
+            Ok(Some((stream::iter(listed.into_iter().map(Ok::<_, Error>)), next)))
+        });
+        pages.try_flatten().boxed()
+    }
 }
 
 /// An object of now: how old it is nobody says.
@@ -195,36 +222,37 @@ impl ObjectStore for Node {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let Some(prefix) = prefix else {
-            return stream::iter([Err(failed("a list of all networks"))]).boxed();
-        };
-        let node = Self { agent: self.agent.clone(), base: self.base.clone() };
-        let (network, folder) = prefix.as_ref().split_once('/').unwrap_or((prefix.as_ref(), ""));
-        let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-        let begin = Some((node, network.to_owned(), folder, String::new()));
-        let pages = stream::try_unfold(begin, |at| async move {
-            let Some((node, network, folder, after)) = at else {
-                return Ok::<_, Error>(None);
-            };
-            let (listed, next) = match node.page(&network, &folder, &after) {
-                // As of a folder that is not there.
-                Err(Error::NotFound { .. }) => (Vec::new(), None),
-                page => page?,
-            };
-            let next = next.map(|after| (node, network, folder, after));
-            Ok(Some((stream::iter(listed.into_iter().map(Ok::<_, Error>)), next)))
-        });
-        pages.try_flatten().boxed()
+        self.pages(prefix, "")
     }
 
-    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
-        let Networks { networks } = self.get_json("", &[])?;
-        let common_prefixes = networks.iter().map(Path::parse).collect::<Result<_, _>>();
-        Ok(ListResult {
-            common_prefixes: common_prefixes.map_err(failed)?,
-            objects: Vec::new(),
-            extensions: Default::default(),
-        })
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.pages(prefix, offset.as_ref().split_once('/').map_or("", |(_, after)| after))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let (mut common_prefixes, mut objects) = (BTreeSet::new(), Vec::new());
+        if let Some(prefix) = prefix {
+            // It has 260 names and those of its own tail: they are told apart here.
+            for listed in self.list(Some(prefix)).try_collect::<Vec<_>>().await? {
+                let below: Vec<_> =
+                    listed.location.prefix_match(prefix).into_iter().flatten().collect();
+                if let [folder, _, ..] = &below[..] {
+                    common_prefixes.insert(prefix.clone().join(folder.clone()));
+                } else {
+                    objects.push(listed);
+                }
+            }
+        } else {
+            let Networks { networks } = self.get_json("", &[])?;
+            common_prefixes =
+                networks.iter().map(Path::parse).collect::<Result<_, _>>().map_err(failed)?;
+        }
+        let common_prefixes = common_prefixes.into_iter().collect();
+        Ok(ListResult { common_prefixes, objects, extensions: Default::default() })
     }
 
     async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {

@@ -142,7 +142,8 @@ fn the_cursor_is_the_last_contiguous_upload_and_no_success_is_reported_over_a_fa
     }
     assert_eq!(
         seen.into_iter().collect::<Vec<_>>(),
-        [(0, false), (1, false), (2, false), (2, true)]
+        [(0, false), (1, false), (2, true)],
+        "past the last segment only once the frontier proves it"
     );
 }
 
@@ -228,6 +229,58 @@ fn two_finalized_chains_are_an_error_that_names_both() {
     assert_not_restored(&remote, Target::Finalized, "are of two chains");
 }
 
+/// Symptom: the message of two chains sent to `verify --root`, which gave the same message. Mechanism: names were compared
+/// before the root was looked at. Fix: a frontier that proves the root says which names it contradicts.
+#[test]
+fn a_trusted_root_tells_which_objects_of_two_chains_are_the_others() {
+    let (folder, remote, ours) = small();
+    let other = tempfile::tempdir().unwrap();
+    let store = Store::open(other.path().to_str().unwrap(), Access::Write).unwrap();
+    let (_, theirs) = ship(&OTHER_CHAIN.chain, store).unwrap();
+    let names = |folder: &Path| -> Vec<String> {
+        let files = ["segments", "frontier"].iter().flat_map(|kind| files(folder, kind));
+        files.map(|file| file.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+    };
+    let (of_ours, of_theirs) = (names(folder.path()), names(other.path()));
+    assert!(of_ours.iter().all(|name| !of_theirs.contains(name)));
+    for kind in ["segments", "frontier"] {
+        let place = files(folder.path(), kind)[0].parent().unwrap().to_owned();
+        for file in files(other.path(), kind) {
+            fs::copy(&file, place.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let ask = |root: Root| {
+        let error = verify(&remote, Some(root), false, &mut go_on).unwrap_err();
+        assert!(matches!(error, ShippingError::TwoChainsUnder { .. }), "{error}");
+        error.to_string()
+    };
+    let (ours, theirs) = (ours.frontier.unwrap().root, theirs.frontier.unwrap().root);
+    // The frontier's own, and one within a segment.
+    for (grown, root, others) in
+        [(&SMALL_CHAIN, ours, &of_theirs), (&OTHER_CHAIN, theirs, &of_ours)]
+    {
+        for root in [root, grown.root_at(1_100).unwrap()] {
+            let said = ask(root);
+            let (proven, rest) = said.split_once("of the other chain are").unwrap();
+            assert!(proven.contains(&root.to_string()), "{said}");
+            assert!(others.iter().all(|name| rest.contains(name)), "{said}");
+            let own = if std::ptr::eq(others, &of_ours) { &of_theirs } else { &of_ours };
+            assert!(!own.iter().any(|name| rest.contains(name)), "{said}");
+        }
+    }
+    assert!(ask(SMALL_CHAIN.root_at(9).unwrap()).contains("before they part"));
+    assert!(ask(Root::new([9; 32])).contains("none of the 2 frontiers"));
+    // What is listed is moved: the rest is proven.
+    for kind in ["segments", "frontier"] {
+        for file in files(folder.path(), kind) {
+            if of_theirs.iter().any(|name| file.ends_with(name)) {
+                fs::remove_file(file).unwrap();
+            }
+        }
+    }
+    assert!(verify(&remote, Some(ours), true, &mut go_on).unwrap().is_trusted);
+}
+
 #[test]
 fn names_that_say_nothing_are_counted_and_neither_read_nor_deleted() {
     let (folder, remote, _) = small();
@@ -271,6 +324,28 @@ fn a_frontier_that_does_not_verify_is_told_of_and_an_older_one_serves() {
     fs::remove_file(good).unwrap();
     let error = verify(&remote, None, true, &mut go_on).unwrap_err();
     assert!(matches!(error, ShippingError::Damaged { .. }), "{error}");
+}
+
+/// Symptom: an archive whose first put was torn had half a description for ever. Mechanism: it was put if there was none, and
+/// nobody read it. Fix: it is read, and put again where it is the beginning of ours.
+#[test]
+fn a_description_that_was_torn_is_put_again_and_a_later_versions_stays() {
+    let (folder, remote, _) = small();
+    let path = folder.path().join(remote.path(&ObjectName::Format));
+    let whole = fs::read(&path).unwrap();
+    let store = || Store::open(folder.path().to_str().unwrap(), Access::Write).unwrap();
+    for torn in [0, 1, whole.len() - 1] {
+        fs::write(&path, &whole[..torn]).unwrap();
+        ship(&SMALL_CHAIN.chain, store()).unwrap();
+        assert!(fs::read(&path).unwrap() == whole, "{torn} bytes");
+    }
+    let later = [&whole[..], b"and more"].concat();
+    let too_long = vec![b'x'; ObjectName::Format.bytes_max() as usize + 1];
+    for other in [later, b"the format of another version".to_vec(), too_long] {
+        fs::write(&path, &other).unwrap();
+        ship(&SMALL_CHAIN.chain, store()).unwrap();
+        assert!(fs::read(&path).unwrap() == other);
+    }
 }
 
 #[test]

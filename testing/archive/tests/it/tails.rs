@@ -11,13 +11,16 @@ use lamella_archive::{ObjectName, TailFile, WriterId};
 use lamella_shipping::{
     ShippingError,
     cleaner::clean,
-    remote::Remote,
-    store::{Access, Store},
+    remote::{Limits, Remote},
+    restorer::Target,
+    store::{Access, Store, StoreError},
+    verifier::verify,
 };
 use lamella_types::{Root, hash_tree_root};
+use tempfile::TempDir;
 
 use crate::{
-    grown::{SMALL_CHAIN, go_on},
+    grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore},
     world::Writer,
 };
 
@@ -35,7 +38,7 @@ fn remote(folder: &Path) -> Remote {
 /// The tail of a writer, by number.
 fn tail(folder: &Path, writer: WriterId) -> BTreeMap<u64, TailFile> {
     let remote = remote(folder);
-    let names = remote.inventory().unwrap().objects.into_keys();
+    let names = remote.tail(writer).unwrap().objects.into_keys();
     let objects = names.filter_map(|name| match name {
         ObjectName::Tail { writer: found, sequence } if found == writer => {
             let bytes = fs::read(folder.join(remote.path(&name))).unwrap();
@@ -165,23 +168,33 @@ fn an_object_that_was_put_before_a_kill_is_ones_own() {
     assert_eq!(told.len(), 10);
 }
 
-#[test]
-fn tails_expire_from_the_oldest_on_once_segments_cover_them_for_an_hour() {
+/// The small chain, shipped as it grew.
+fn grown_archive() -> (TempDir, Writer) {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::new(&SMALL_CHAIN, 1);
     while writer.imported < SMALL_CHAIN.blocks.len() {
         writer.import(&SMALL_CHAIN, 20);
         writer.ship(&|| open(folder.path())).unwrap();
     }
+    (folder, writer)
+}
+
+/// Makes the objects of a writer's tail two hours old.
+fn age(folder: &Path, writer: WriterId) {
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 3_600);
+    for sequence in tail(folder, writer).into_keys() {
+        let path = folder.join(remote(folder).path(&ObjectName::Tail { writer, sequence }));
+        fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+    }
+}
+
+#[test]
+fn tails_expire_from_the_oldest_on_once_segments_cover_them_for_an_hour() {
+    let (folder, mut writer) = grown_archive();
     let objects = tail(folder.path(), writer.id);
     let young = clean(&remote(folder.path()), true, &mut go_on).unwrap();
     assert_eq!((young.expired.len(), young.unusable.len()), (0, 0));
-    let long_ago = SystemTime::now() - Duration::from_secs(2 * 3_600);
-    for sequence in objects.keys() {
-        let name = ObjectName::Tail { writer: writer.id, sequence: *sequence };
-        let path = folder.path().join(remote(folder.path()).path(&name));
-        fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
-    }
+    age(folder.path(), writer.id);
     let listed = clean(&remote(folder.path()), false, &mut go_on).unwrap();
     assert_eq!(tail(folder.path(), writer.id).len(), objects.len(), "a dry run");
     let old = clean(&remote(folder.path()), true, &mut go_on).unwrap();
@@ -198,6 +211,83 @@ fn tails_expire_from_the_oldest_on_once_segments_cover_them_for_an_hour() {
     // The writer goes on.
     writer.start();
     writer.ship(&|| open(folder.path())).unwrap();
+}
+
+/// Symptom: a tail was deleted, and the segment that should hold its blocks was rotten: they were nowhere. Mechanism: a
+/// segment counted as covering a tail when it was listed. Fix: it counts when it was read and is what its name says.
+#[test]
+fn a_segment_that_is_gone_or_rotten_covers_no_tail() {
+    let (folder, writer) = grown_archive();
+    age(folder.path(), writer.id);
+    let network = folder.path().join(SMALL_CHAIN.network().to_string());
+    let entries = fs::read_dir(network.join("segments")).unwrap();
+    let mut segments: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    segments.sort();
+    let expired = || clean(&remote(folder.path()), false, &mut go_on).unwrap().expired.len();
+    let covered = expired();
+    assert!(covered > 0);
+    for segment in &segments {
+        let whole = fs::read(segment).unwrap();
+        let mut rotten = whole.clone();
+        rotten[whole.len() / 2] ^= 1;
+        for bad in [Some(&whole[..whole.len() / 2]), Some(&rotten[..]), Some(&[]), None] {
+            match bad {
+                Some(bytes) => fs::write(segment, bytes).unwrap(),
+                None => fs::remove_file(segment).unwrap(),
+            }
+            assert_eq!(expired(), 0, "of two segments one must be there beyond the tail's");
+        }
+        fs::write(segment, whole).unwrap();
+    }
+    assert_eq!(expired(), covered);
+}
+
+/// Symptom: two nodes that shipped into a bucket that nobody cleaned stopped export, verification, restoration and cleaning
+/// alike after nine days. Mechanism: one list of everything, bounded by what one writer tells. Fix: each kind is listed by
+/// itself, tails by writer, and who needs none lists none.
+#[test]
+fn tails_of_many_writers_stop_nobody_who_can_do_without_them() {
+    let (folder, writer) = grown_archive();
+    let mut most = tail(folder.path(), writer.id).len();
+    let mut all = most;
+    for id in [2, 3] {
+        let mut other = Writer::new(&SMALL_CHAIN, id);
+        while other.imported < SMALL_CHAIN.blocks.len() {
+            other.import(&SMALL_CHAIN, 60);
+            other.ship_tail(&|| open(folder.path()), false).unwrap();
+        }
+        let told = tail(folder.path(), other.id).len();
+        (most, all) = (most.max(told), all + told);
+    }
+    let frontiers = remote(folder.path()).inventory().unwrap().frontiers().len();
+    let (segments, entries) = (SMALL_SEGMENTS as usize, 8);
+    let just = Limits { entries, segments, frontiers, writers: 3, tail: most, tails: all };
+    let with = |limits| remote(folder.path()).with_limits(limits);
+    let verified = verify(&with(just), None, false, &mut go_on).unwrap();
+    assert_eq!(verified.unproven, all as u64);
+    assert_eq!(clean(&with(just), false, &mut go_on).unwrap().unusable, []);
+    assert!(with(just).inventory_with_tails().unwrap().objects.len() > all);
+
+    let directory = tempfile::tempdir().unwrap();
+    for (number, (over, named)) in [
+        (Limits { tail: most - 1, ..just }, "/tail/"),
+        (Limits { writers: 2, ..just }, "/tail/"),
+        (Limits { segments: 1, ..just }, "/segments"),
+        (Limits { frontiers: frontiers - 1, ..just }, "/frontier"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let error = clean(&with(over), false, &mut go_on).unwrap_err();
+        let is_named = matches!(&error, ShippingError::Store(StoreError::TooMany { name, .. })
+            if name.contains(named));
+        assert!(is_named, "{error}");
+        let database = directory.path().join(number.to_string());
+        let restored = restore(&with(over), &database, Target::Finalized);
+        assert_eq!(restored.is_ok(), named == "/tail/", "{named}");
+    }
+    let error = with(Limits { tails: all - 1, ..just }).inventory_with_tails().unwrap_err();
+    assert!(error.to_string().contains("/tail/"), "{error}");
 }
 
 #[test]

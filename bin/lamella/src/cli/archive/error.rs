@@ -61,7 +61,9 @@ impl ArchiveCommandError {
 
 const fn of_shipping(error: &ShippingError) -> u8 {
     let code = match error {
-        ShippingError::TwoChains { .. } => return TWO_CHAINS,
+        ShippingError::TwoChains { .. } | ShippingError::TwoChainsUnder { .. } => {
+            return TWO_CHAINS;
+        }
         ShippingError::Store(StoreError::Address { .. }) | ShippingError::WhichNetwork { .. } => {
             ExitCode::Usage
         }

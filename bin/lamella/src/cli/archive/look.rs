@@ -23,7 +23,7 @@ const fn kind(name: &ObjectName) -> &'static str {
 pub(super) fn list(archive: ArchiveFlags, json: bool) -> Result<(), CommandError> {
     let (network, inventory) = job(move |_| {
         let remote = open(&archive.url, archive.network.network)?;
-        Ok((remote.network(), remote.inventory()?))
+        Ok((remote.network(), remote.inventory_with_tails()?))
     })?;
     let Inventory { objects, unknown } = inventory;
     if json {
