@@ -49,7 +49,7 @@ planted: ## Plant faults into a copy of the product, and say which law of the si
 	cargo test -p lamella-testing-sim --test it sow -- --ignored
 	cargo test --manifest-path target/planted/Cargo.toml --target-dir target/planted/target -p lamella-testing-sim --test it every_fault -- --ignored --nocapture
 
-torture: ## Ship and restore the longest chain, live through a stall; then for HOURS=8 (or 0.1) judge crash images, kill, simulate networks and rot a data file; SEED repeats from one on
+torture: ## Ship and restore the longest chain, live through a stall; then for HOURS=8 (or 0.1) judge crash images, kill, simulate networks and archives, and rot a data file; SEED repeats from one on
 	@sh .ci/deps test
 	$(RELEASE_CARGO) test --release -p lamella-testing-long-chain -p lamella-testing-sizes -- --ignored --nocapture
 	HOURS=$(HOURS) SEED=$(SEED) RELEASE_CARGO='$(RELEASE_CARGO)' testing/crash/torture

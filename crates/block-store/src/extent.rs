@@ -435,6 +435,37 @@ mod tests {
         assert_eq!(extent.bootstrap, at(20, 20), "where it began is not forgotten");
     }
 
+    /// As a few interrupted fetches, or a later version, may leave it.
+    #[test]
+    fn three_holes_are_filled_from_the_first_on_until_one_range_is_left() {
+        let named = |slot: Slot| at(slot, u8::try_from(slot + 1).unwrap());
+        let closed = |oldest: Slot, newest: Slot| Range {
+            oldest: named(oldest),
+            parent_root: named(oldest - 1).root,
+            states_from: oldest,
+            proofs: SignatureFloor::START,
+            newest: Some(named(newest)),
+        };
+        let mut extent = Extent::begin(named(40), named(39).root);
+        extent.ranges.splice(0..0, [closed(5, 8), closed(20, 25)]);
+        assert_eq!(extent.missing_slots(), 30);
+        for (before, until, ranges) in [(None, 5, 3), (Some(8), 20, 2), (Some(25), 40, 1)] {
+            let hole = extent.hole().unwrap();
+            assert_eq!((hole.after, hole.until), (before.map(named), named(until)));
+            assert_eq!(hole.parent_root, named(until - 1).root);
+            let mut parent = before.map_or(Root::ZERO, |before| named(before).root);
+            for slot in before.map_or(0, |before| before + 1)..until {
+                assert_eq!(extent.at(slot), None);
+                assert!(extent.fill(named(slot), parent, named(slot), 50), "{slot}");
+                assert_eq!(Extent::decode(&extent.encode()).as_ref(), Some(&extent));
+                parent = named(slot).root;
+            }
+            assert_eq!(extent.ranges().len(), ranges);
+        }
+        assert_eq!((extent.missing_slots(), extent.hole(), extent.oldest()), (0, None, named(0)));
+        assert_eq!(extent.newest().proofs.key, named(40), "no proofs below");
+    }
+
     #[test]
     fn the_floor_of_states_is_one_for_all_ranges_and_only_rises() {
         let mut extent = Extent::begin(at(20, 20), Root::ZERO);

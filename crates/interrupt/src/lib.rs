@@ -46,6 +46,15 @@ impl Interrupt {
     /// Does the work on another thread; `None` if the switch is thrown first. The thread is then left behind: it may
     /// hang in a read, and what it still does must not matter.
     pub fn race<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.race_within(Duration::ZERO, work)
+    }
+
+    /// As [`Interrupt::race`], of work that hears of the switch itself: it has so long to come to its end then.
+    pub fn race_within<T: Send + 'static>(
+        &self,
+        grace: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let result = Arc::new(Mutex::new(None));
         let (place, done) = (Arc::clone(&result), Arc::clone(&self.0));
         thread::spawn(move || {
@@ -55,16 +64,23 @@ impl Interrupt {
             done.1.notify_all();
         });
         let (triggered, changed) = &*self.0;
-        let mut triggered = triggered.lock();
+        let (mut triggered, mut deadline) = (triggered.lock(), None);
         loop {
             match result.lock().take() {
                 Some(Ok(value)) => return Some(value),
                 // A bug of ours, reported by the thread: it is no less one here.
                 Some(Err(panic)) => resume_unwind(panic),
-                None if *triggered => return None,
                 None => {}
             }
-            changed.wait(&mut triggered);
+            if !*triggered {
+                changed.wait(&mut triggered);
+                continue;
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + grace);
+            if Instant::now() >= deadline {
+                return None;
+            }
+            changed.wait_until(&mut triggered, deadline);
         }
     }
 }

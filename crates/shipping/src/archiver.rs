@@ -16,6 +16,7 @@ use lamella_inspect::seal::{Settled, Shipped};
 use lamella_types::{Checkpoint, Root};
 
 use crate::{
+    ahead::Ahead,
     error::ShippingError,
     remote::{Inventory, Remote},
     store::{Put, Store, StoreError},
@@ -61,28 +62,38 @@ pub fn ship(
     let roots = settled.segment_roots();
     let inventory = remote.inventory()?;
     inventory.check_one_chain(&remote)?;
-    let mut job = Job { shipped, remote: &remote, network, progress, total: roots.len() as u64 };
+    let total = roots.len() as u64;
+    let mut job = Job { remote: &remote, network: &network, progress, total };
     job.check_listed(&inventory, &settled, &roots, known)?;
     job.put_describing()?;
     let mut shipment = Shipment { segments: known.confirmed, ..Shipment::default() };
     let held = shipped.held()?;
-    for (index, root) in (0..).zip(&roots).skip(usize::try_from(known.confirmed).unwrap_or(0)) {
-        let can_seal = held.can_seal(index.into());
-        match job.ship_segment(index, *root, &roots[..index as usize], can_seal)? {
-            Some(bytes) => {
-                shipment.put += 1;
-                shipment.bytes += bytes;
+    let is_wanted = |index: u32, root: &Root| {
+        let name = ObjectName::Segment { index, root: *root };
+        held.can_seal(index.into()) && !inventory.objects.contains_key(&name)
+    };
+    Ahead::with(shipped, &network, |ahead| {
+        let segments = (0..).zip(&roots).skip(usize::try_from(known.confirmed).unwrap_or(0));
+        for (index, root) in segments {
+            let next = roots.get(index as usize + 1).filter(|root| is_wanted(index + 1, root));
+            ahead.next = next.map(|_| index + 1);
+            let can_seal = held.can_seal(index.into());
+            match job.ship_segment(index, *root, &roots[..index as usize], can_seal, ahead)? {
+                Some(bytes) => {
+                    shipment.put += 1;
+                    shipment.bytes += bytes;
+                }
+                None => shipment.verified += 1,
             }
-            None => shipment.verified += 1,
+            shipment.segments += 1;
+            if shipment.segments < total {
+                confirmed(shipment.segments)?;
+            }
         }
-        shipment.segments += 1;
-        if shipment.segments < roots.len() as u64 {
-            confirmed(shipment.segments)?;
-        }
-    }
+        Ok::<(), ShippingError>(())
+    })?;
     // The first one also says where a chain without a segment begins.
     shipment.frontier = Some(job.ship_frontier(&settled, &inventory)?);
-    drop(job);
     if shipment.segments > known.confirmed {
         confirmed(shipment.segments)?;
     }
@@ -90,9 +101,8 @@ pub fn ship(
 }
 
 struct Job<'a> {
-    shipped: Shipped<'a>,
     remote: &'a Remote,
-    network: Network,
+    network: &'a Network,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     total: u64,
 }
@@ -182,6 +192,7 @@ impl Job<'_> {
         root: Root,
         before: &[Root],
         can_seal: bool,
+        ahead: &mut Ahead<'_, '_>,
     ) -> Result<Option<u64>, ShippingError> {
         let (done, total) = (u64::from(index), self.total);
         if (self.progress)(Progress { stage: "segments", done, total }).is_break() {
@@ -198,7 +209,7 @@ impl Job<'_> {
         }
         let progress = &mut *self.progress;
         let mut go_on = || progress(Progress { stage: "segments", done, total });
-        let sealed = self.shipped.seal(&self.network, index, &mut go_on)?;
+        let sealed = ahead.seal(index, &mut go_on)?;
         if sealed.root != root {
             let what = format!(
                 "segment {index} of the database has root {}, the finalized state says {root}; run `lamella db verify`",
@@ -249,7 +260,7 @@ impl Job<'_> {
         bytes: &[u8],
         before: &[Root],
     ) -> Result<(), ShippingError> {
-        let segment = self.remote.decode_segment(&self.network, name, bytes);
+        let segment = self.remote.decode_segment(self.network, name, bytes);
         let verified = segment.and_then(|segment| segment.verify_states(before));
         verified.map(|_| ()).map_err(|error| self.remote.damaged(error))
     }

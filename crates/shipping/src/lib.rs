@@ -22,6 +22,7 @@
 //!
 //! Absent on purpose: a manifest, a cursor beside the database, an overwrite, a thread or a runtime that a caller sees.
 
+mod ahead;
 pub mod archiver;
 pub mod backfill;
 pub mod cleaner;

@@ -14,4 +14,4 @@
 //! | history fetched below a checkpoint, killed at each commit, lied to; two processes | `backfill`, `processes` |
 //! | each lesson that other archives taught | `lessons` |
 //! | a store that fails by a seed | `faulty` |
-//! | the archiver and the restorer over it, with crashes | `simulation` |
+//! | the archiver, the restorer and a follower over it, with crashes; for hours | `simulation`, `follow_simulation`, `torture` |

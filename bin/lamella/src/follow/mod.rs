@@ -53,7 +53,7 @@ use lamella_tables::{Consequence, ReadError};
 use lamella_types::{Root, SlotClock};
 use lamella_xmss::scheme::SchemeName;
 use parking_lot::Mutex;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     import::{ImportError, Importer},
@@ -73,6 +73,9 @@ const LOOKS_PER_SLOT: u64 = 8;
 
 /// Bounds of the time between two looks.
 const LOOK_MS: std::ops::RangeInclusive<u64> = 50..=1_000;
+
+/// What it may still do when it is told to stop: an import takes milliseconds.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Longest wait after the source or the store failed.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -153,9 +156,20 @@ pub enum FollowError {
 
 /// Follows until it is told to stop. The bell wakes it when it waits for the next object; who stops it rings it too.
 ///
+/// A source that does not answer holds a thread for minutes, and nothing that was acknowledged hangs on what it says: told
+/// to stop, that thread is left behind.
+///
 /// # Errors
 /// [`FollowError`]; that the chains have parted is in what it ends with. What was acknowledged holds; the same call goes on.
 pub fn run(config: &FollowConfig, stop: &Interrupt, bell: &Bell) -> Result<Ended, FollowError> {
+    let (config, told, bell) = (config.clone(), stop.clone(), bell.clone());
+    stop.race_within(GRACE, move || follow(&config, &told, &bell)).unwrap_or_else(|| {
+        warn!("The source does not answer: stopped without it");
+        Ok(Ended::nothing())
+    })
+}
+
+fn follow(config: &FollowConfig, stop: &Interrupt, bell: &Bell) -> Result<Ended, FollowError> {
     let replica = &config.replica;
     if replica.data_dir.join("node.key").exists() {
         return Err(FollowError::OfANode { path: replica.data_dir.clone() });

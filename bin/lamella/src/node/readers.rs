@@ -73,7 +73,7 @@ impl Node {
         if !self.facts.standing().readers_unseen {
             self.facts.tell(|standing| standing.readers_unseen = true);
             warn!(
-                "Cannot see who else reads the database: the layout of mdbx.lck is not known. A process that reads it and \
+                "Cannot see who else reads the database: the layout of the table of readers is not known. A process that reads it and \
                  does not go on makes the file grow, and is not named"
             );
         }

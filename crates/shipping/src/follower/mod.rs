@@ -129,6 +129,16 @@ struct Told {
     finalized: Checkpoint,
 }
 
+/// What is in the place of the object that was taken last.
+enum Before {
+    /// That object.
+    Told(Told),
+    /// Nothing that could be read.
+    Unknown,
+    /// Another one.
+    Replaced(Trouble),
+}
+
 /// A follower of one archive.
 #[derive(Debug)]
 pub struct Follower {
@@ -138,6 +148,8 @@ pub struct Follower {
     /// What the last object told is not known, since an earlier life took it.
     is_resumed: bool,
     trouble: Option<Trouble>,
+    /// What another writer's tail was to lead past, and has not yet: nothing that was new came of it.
+    passed: Option<Trouble>,
     diverged: Option<Divergence>,
     /// Writers whose tails led nowhere since the last success.
     avoided: Vec<WriterId>,
@@ -168,6 +180,7 @@ impl Follower {
             told: None,
             is_resumed: true,
             trouble: None,
+            passed: None,
             diverged: None,
             avoided: Vec::new(),
             left: Vec::new(),
@@ -253,6 +266,9 @@ impl Follower {
         self.position = Some(position);
         (self.told, self.is_resumed) = (Some(told), false);
         self.trouble = None;
+        if blocks > 0 {
+            self.passed = None;
+        }
         self.avoided.retain(|avoided| *avoided != writer);
         (self.absences, self.gap_looks, self.bad_reads) = (0, 0, 0);
         Ok(Step::Took { writer, sequence, blocks })
@@ -289,7 +305,11 @@ impl Follower {
         is_late: bool,
     ) -> Result<Step, FollowError<R::Error>> {
         if self.is_resumed {
-            self.told = self.told_before(&position)?;
+            match self.told_before(&position)? {
+                Before::Told(told) => self.told = Some(told),
+                Before::Unknown => {}
+                Before::Replaced(trouble) => return Ok(self.meet(trouble)),
+            }
             self.is_resumed = false;
         }
         if let Some(step) = self.check_told(replica.chain())? {
@@ -313,10 +333,15 @@ impl Follower {
             return Ok(Step::Nothing);
         }
         let writers = self.remote.writers()?;
-        if (is_late || !writers.contains(&writer))
-            && let Some(other) = self.unread(writers, writer)?
-        {
+        if !is_late && writers.contains(&writer) {
+            return Ok(Step::Nothing);
+        }
+        if let Some(other) = self.unread(writers, writer)? {
             self.turn_to(other);
+        } else if let Some(trouble) = self.passed.take() {
+            // This one leads nowhere either: what is left are segments.
+            self.trouble = Some(trouble.clone());
+            return Ok(Step::Waiting(trouble));
         }
         Ok(Step::Nothing)
     }
@@ -352,16 +377,18 @@ impl Follower {
 
     /// What the object before this position told, which nobody who has just started knows: it may be what the two chains parted
     /// by.
-    fn told_before(&self, position: &TailPosition) -> Result<Option<Told>, ShippingError> {
-        let Some(before) = link_before(position) else { return Ok(None) };
+    fn told_before(&self, position: &TailPosition) -> Result<Before, ShippingError> {
+        let Some(before) = link_before(position) else { return Ok(Before::Unknown) };
         let (writer, sequence) = (WriterId(position.writer), before.sequence);
         let name = ObjectName::Tail { writer, sequence };
-        let Some(bytes) = self.remote.get(&name)? else { return Ok(None) };
-        let file = self.remote.decode_tail(&name, &bytes).ok();
-        Ok(file.filter(|file| file.link() == before).map(|file| {
-            let tail = file.tail();
-            Told { writer, sequence, head: tail.head, finalized: tail.finalized }
-        }))
+        let Some(bytes) = self.remote.get(&name)? else { return Ok(Before::Unknown) };
+        let Ok(file) = self.remote.decode_tail(&name, &bytes) else { return Ok(Before::Unknown) };
+        if file.link() != before {
+            // It was deleted, and its writer put what it had to tell then in its place.
+            return Ok(Before::Replaced(Trouble::Replaced { writer, sequence }));
+        }
+        let tail = file.tail();
+        Ok(Before::Told(Told { writer, sequence, head: tail.head, finalized: tail.finalized }))
     }
 
     /// Everything of the writer's was imported: its head must be here, and what it has finalized must not contradict us.
@@ -445,7 +472,7 @@ impl Follower {
             let writer = WriterId(position.writer);
             self.avoid(writer);
             if let Some(other) = self.unread(self.remote.writers()?, writer)? {
-                self.trouble = None;
+                self.passed = self.trouble.take();
                 self.turn_to(other);
                 return Ok(Step::Nothing);
             }
@@ -481,13 +508,13 @@ impl Follower {
             Trouble::Gap { writer, found, .. } => Some((writer, found)),
             _ => self.position.map(|position| (WriterId(position.writer), position.next)),
         };
-        if matches!(trouble, Trouble::Hole { .. } | Trouble::NoTail) {
+        if matches!(trouble, Trouble::Hole { .. } | Trouble::NoTail | Trouble::Replaced { .. }) {
             // All of the tail may be needed, now that what it stands on is here.
             self.not_before = None;
         }
         self.avoided.clear();
         self.left.clear();
-        (self.position, self.trouble) = (None, None);
+        (self.position, self.trouble, self.passed) = (None, None, None);
         Ok(Step::Filled { blocks })
     }
 }

@@ -25,6 +25,14 @@ pub enum Trouble {
     /// The next object is damaged.
     #[error("{0}")]
     Damaged(Box<ArchiveError>),
+    /// The last object that was taken was deleted, and its writer has put another one there.
+    #[error("object {sequence} of writer {writer}, the last that was followed, is another one now")]
+    Replaced {
+        /// The writer.
+        writer: WriterId,
+        /// The object.
+        sequence: u64,
+    },
     /// All objects were imported, and the writer's head is not here.
     #[error("the head {} of writer {writer} at slot {} is not here after object {sequence}: blocks before it are in no object", .head.root, .head.slot)]
     Hole {

@@ -6,20 +6,22 @@
 //! outlives it, in [`Backing`].
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use futures::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
 use lamella_benches::Random;
+use lamella_shipping::store::Store;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-    memory::InMemory, path::Path,
+    ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result, memory::InMemory, path::Path,
 };
 
 /// Operations after which the latest object is shown to everybody.
@@ -33,9 +35,54 @@ pub struct Backing {
     operations: Arc<AtomicU64>,
     /// From which operation on an object is shown to reads, and to lists.
     shown: Arc<Mutex<HashMap<Path, (u64, u64)>>>,
+    /// What lists say that objects are older than they are.
+    older_by: Duration,
 }
 
 impl Backing {
+    /// The same, whose lists say that objects are older than they are.
+    pub fn older_by(self, older_by: Duration) -> Self {
+        Self { older_by, ..self }
+    }
+
+    /// Every object, by name.
+    pub fn contents(&self) -> BTreeMap<String, Vec<u8>> {
+        let read = self.objects.list(None).and_then(|meta| async move {
+            let bytes = self.objects.get(&meta.location).await?.bytes().await?;
+            Ok((meta.location.to_string(), bytes.to_vec()))
+        });
+        futures::executor::block_on(read.try_collect()).unwrap()
+    }
+
+    /// A store of these objects.
+    pub fn of(contents: &BTreeMap<String, Vec<u8>>) -> Self {
+        let backing = Self::default();
+        for (name, bytes) in contents {
+            let path = Path::from(name.as_str());
+            let put = backing.objects.put(&path, bytes.clone().into());
+            futures::executor::block_on(put).unwrap();
+        }
+        backing
+    }
+
+    /// A store that does what it says, until it answers nothing more.
+    pub fn honest(&self, operations: u64) -> Store {
+        let objects = Faulty::new(self, Faults::default(), 0, operations);
+        Store::of_objects(Arc::new(objects), "honest://").unwrap()
+    }
+
+    /// Deletes an object below a folder of any network, as somebody else might. Whether there was one.
+    pub fn lose_one(&self, folder: &str, random: &mut Random) -> bool {
+        let paths = self.objects.list(None).map_ok(|meta| meta.location).try_collect::<Vec<_>>();
+        let mut paths = futures::executor::block_on(paths).unwrap();
+        paths.retain(|path| path.as_ref().contains(folder));
+        let Some(path) = paths.get(random.number() as usize % paths.len().max(1)) else {
+            return false;
+        };
+        futures::executor::block_on(self.objects.delete(path)).unwrap();
+        true
+    }
+
     /// The same objects, none of them late.
     pub fn shown_to_all(&self) -> Self {
         Self { objects: Arc::clone(&self.objects), ..Self::default() }
@@ -195,12 +242,26 @@ impl ObjectStore for Faulty {
         let listed: Vec<ObjectMeta> = listed.unwrap();
         let shown =
             listed.into_iter().filter(|meta| self.is_shown(&meta.location, operation, true));
+        let shown = shown.map(|mut meta| {
+            meta.last_modified -= self.backing.older_by;
+            meta
+        });
         stream::iter(shown.map(Ok).collect::<Vec<_>>()).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.begin()?;
-        self.backing.objects.list_with_delimiter(prefix).await
+        let operation = self.begin()?;
+        let mut found = self.backing.objects.list_with_delimiter(prefix).await?;
+        found.objects.retain(|meta| self.is_shown(&meta.location, operation, true));
+        let mut shown = Vec::new();
+        for folder in found.common_prefixes {
+            let below = self.backing.objects.list(Some(&folder)).try_collect::<Vec<_>>().await?;
+            if below.iter().any(|meta| self.is_shown(&meta.location, operation, true)) {
+                shown.push(folder);
+            }
+        }
+        found.common_prefixes = shown;
+        Ok(found)
     }
 
     async fn put_multipart_opts(

@@ -182,3 +182,54 @@ fn a_writer_that_finalized_another_chain_is_not_followed_any_more() {
     assert!(matches!(divergence.theirs, Theirs::Finalized(_)));
     assert!(divergence.to_string().contains("--rebuild"), "{divergence}");
 }
+
+/// Symptom: a follower stood at the end of a tail that nobody went on with, and called it the tail. Mechanism: it had met a hole in the
+/// tail of another writer, was started again, and turned to one that it had read before its start; that nothing new came of that did not
+/// bring it back to what it had met. Fix: what was met is kept until something new is imported.
+#[test]
+fn a_hole_is_not_forgotten_for_a_writer_that_tells_nothing_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || open(folder.path());
+    let mut writer = Writer::new(&SMALL_CHAIN, 1);
+    writer.import(&SMALL_CHAIN, 5);
+    writer.ship(&open).unwrap();
+    let mut reader = Reader::new();
+    assert_eq!(reader.follow(&open), Outcome::Tail);
+    writer.id = WriterId([2; 8]);
+    for as_new_writer in [true, false] {
+        writer.import(&SMALL_CHAIN, 3);
+        writer.ship_tail(&open, as_new_writer).unwrap();
+    }
+    fs::remove_file(object(folder.path(), writer.id, 0)).unwrap();
+    for _ in 0..2 {
+        let outcome = reader.follow(&open);
+        let says = "blocks before it are in no object";
+        assert!(matches!(&outcome, Outcome::Stale(why) if why.contains(says)), "{outcome:?}");
+        reader.kill();
+    }
+    writer.import(&SMALL_CHAIN, SMALL_CHAIN.blocks.len());
+    writer.ship(&open).unwrap();
+    assert_eq!(reader.follow(&open), Outcome::Tail);
+    assert_equal(&reader, &writer, "past the hole by segments");
+}
+
+/// Symptom: a follower was at the tail's end, as it said, and behind. Mechanism: the last object that it took was deleted; the writer, started
+/// again, put what it had to tell then under the same number. Fix: a follower that starts looks at the object that it took last.
+#[test]
+fn a_last_object_that_is_another_one_now_is_named_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || open(folder.path());
+    let mut writer = Writer::new(&SMALL_CHAIN, 1);
+    writer.import(&SMALL_CHAIN, 5);
+    writer.ship(&open).unwrap();
+    let mut reader = Reader::new();
+    assert_eq!(reader.follow(&open), Outcome::Tail);
+    fs::remove_file(object(folder.path(), writer.id, 0)).unwrap();
+    writer.start();
+    writer.import(&SMALL_CHAIN, 3);
+    writer.ship(&open).unwrap();
+    reader.kill();
+    let outcome = reader.follow(&open);
+    let says = "the last that was followed, is another one now";
+    assert!(matches!(&outcome, Outcome::Stale(why) if why.contains(says)), "{outcome:?}");
+}

@@ -1,11 +1,13 @@
 //! A writer and a follower over a store that fails, by a seed: both killed at any operation, the writer partitioned from the
-//! store, put back from an older copy, copied, or come back on another branch.
+//! store, put back from an older copy, come back on another branch, or shipped by a second process that runs on a copy of its
+//! directory; and objects of its tail that somebody deletes.
 //!
 //! What must hold: nothing that a follower has finalized is on neither chain, and nothing is served that its own rules do not
-//! give. In the end, when the store does what it says: where the writer kept its chain, the follower has it, head and all;
-//! where the writer came back on another one, the follower has that, or says by name that it cannot.
+//! give. In the end, when the store does what it says: where the writer kept its chain and nothing was deleted, the follower
+//! has it, head and all; where the writer came back on another one, or objects are gone that no segment makes up for, the
+//! follower has that chain, or says by name that it cannot.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use lamella_archive::WriterId;
 use lamella_benches::Random;
@@ -15,7 +17,7 @@ use lamella_shipping::{ShippingError, cleaner::clean, remote::Remote, store::Sto
 use crate::{
     faulty::{Backing, Faults, Faulty},
     grown::{Grown, OTHER_CHAIN, SMALL_CHAIN, go_on},
-    world::{Outcome, Reader, Writer, assert_equal},
+    world::{Met, Outcome, Reader, Writer, assert_equal},
 };
 
 /// Things that happen in a run.
@@ -48,14 +50,22 @@ fn honest(backing: &Backing) -> Store {
     store(&backing.shown_to_all(), Faults::default(), 0, u64::MAX)
 }
 
-/// What a seed came to.
-#[derive(Debug, Default, Clone, Copy)]
-struct Counts {
-    tail: u64,
-    stale: u64,
-    diverged: u64,
-    fenced: u64,
-    segments: u64,
+/// What seeds came to, by name.
+#[derive(Debug, Default, Clone)]
+pub struct Counts(BTreeMap<&'static str, u64>);
+
+impl Counts {
+    pub fn of(&self, what: &str) -> u64 {
+        self.0.get(what).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, what: &'static str, count: u64) {
+        *self.0.entry(what).or_default() += count;
+    }
+
+    pub fn add_all(&mut self, other: Self) {
+        other.0.into_iter().for_each(|(what, count)| self.add(what, count));
+    }
 }
 
 struct Run<'a> {
@@ -63,6 +73,8 @@ struct Run<'a> {
     random: Random,
     backing: Backing,
     writer: Writer,
+    /// Another process, on a copy of the writer's directory, of the chain that the writer is on.
+    second: Option<Writer>,
     reader: Reader,
     /// The chain that the writer is on.
     chain: &'a Grown,
@@ -85,16 +97,18 @@ impl Run<'_> {
     }
 
     fn event(&mut self) {
-        match self.random.number() % 10 {
+        match self.random.number() % 11 {
             0..=3 => {
                 let blocks = 1 + self.random.number() % BLOCKS_MAX;
                 self.writer.import(self.chain, blocks as usize);
                 self.ship();
+                self.ship_second();
             }
             4..=6 => self.follow(),
             // Partitioned from the store: it imports, and ships nothing.
             7 => self.writer.import(self.chain, (self.random.number() % BLOCKS_MAX) as usize),
             8 => self.writer.start(),
+            9 => self.lose(),
             _ => self.disaster(),
         }
     }
@@ -107,7 +121,7 @@ impl Run<'_> {
         let open = || stores.borrow_mut().pop().unwrap_or_else(|| honest(&backing));
         match self.writer.ship(&open) {
             Err(ShippingError::Fenced { .. }) => {
-                self.counts.fenced += 1;
+                self.counts.add("fenced", 1);
                 self.new_writer();
                 drop(self.writer.ship_tail(&open, true));
             }
@@ -119,6 +133,26 @@ impl Run<'_> {
         if self.random.per_mille(500) {
             self.writer.start();
         }
+    }
+
+    /// The second process imports at another pace, and stops for good when it is fenced off.
+    fn ship_second(&mut self) {
+        let Some(mut second) = self.second.take() else { return };
+        second.import(self.chain, (self.random.number() % BLOCKS_MAX) as usize);
+        self.most = self.most.max(second.imported);
+        let stores = std::cell::RefCell::new(vec![self.failing(), self.failing()]);
+        let backing = self.backing.clone();
+        let open = || stores.borrow_mut().pop().unwrap_or_else(|| honest(&backing));
+        match second.ship(&open) {
+            Err(ShippingError::Fenced { .. }) => self.counts.add("second_fenced", 1),
+            _ => self.second = Some(second),
+        }
+    }
+
+    fn lose(&mut self) {
+        let is_lost =
+            self.random.per_mille(400) && self.backing.lose_one("/tail/", &mut self.random);
+        self.counts.add("lost", is_lost.into());
     }
 
     fn new_writer(&mut self) {
@@ -147,14 +181,22 @@ impl Run<'_> {
     }
 
     fn disaster(&mut self) {
-        match self.random.number() % 4 {
+        match self.random.number() % 5 {
             0 => self.copy = Some(self.writer.copy()),
             1 if let Some(copy) = self.copy.take() => self.put_back(&copy),
             // It comes back without a block, and goes on with those of another branch.
             2 if !self.is_forked => {
                 let new = std::mem::take(&mut self.new);
                 self.put_back(&new);
+                self.second = None;
                 (self.chain, self.is_forked, self.copy) = (&OTHER_CHAIN, true, None);
+            }
+            3 => {
+                let mut second = self.writer.clone_directory(self.chain);
+                self.writers += 1;
+                second.id = WriterId([self.writers; 8]);
+                self.second = Some(second);
+                self.counts.add("second", 1);
             }
             _ => self.clean(),
         }
@@ -163,6 +205,8 @@ impl Run<'_> {
     fn put_back(&mut self, copy: &(Vec<u8>, usize)) {
         self.most = self.most.max(self.writer.imported);
         self.writer.put_back(copy);
+        // Of use only where it has shipped nothing: a node draws an id at random then.
+        self.new_writer();
     }
 
     fn end(mut self) -> Counts {
@@ -174,12 +218,13 @@ impl Run<'_> {
         self.writer.import(self.chain, self.most.saturating_sub(self.writer.imported) + 4);
         let shipped = self.writer.ship(&open).or_else(|error| match error {
             ShippingError::Fenced { .. } => {
-                self.counts.fenced += 1;
+                self.counts.add("fenced", 1);
                 self.new_writer();
                 self.writer.ship_tail(&open, true)
             }
             error => Err(error),
         });
+        self.second = None;
         let seed = self.seed;
         let has_told = match shipped {
             Ok(_) => true,
@@ -187,23 +232,27 @@ impl Run<'_> {
             Err(ShippingError::TwoChains { .. }) if self.is_forked => false,
             Err(error) => panic!("seed {seed}: {error}"),
         };
-        self.counts.segments = self.writer.chain().fork_choice().latest_finalized().slot / 1_024;
+        let segments = self.writer.chain().fork_choice().latest_finalized().slot / 1_024;
+        self.counts.add("segments", segments);
         self.reader.kill();
         let outcome = self.reader.follow(&open);
         match &outcome {
             // Late, by its clock.
-            Outcome::Tail if !has_told => self.counts.stale += 1,
+            Outcome::Tail if !has_told => self.counts.add("stale", 1),
             Outcome::Tail => {
-                assert_equal(&self.reader, &self.writer, &format!("seed {seed}"));
-                self.counts.tail += 1;
+                let at = self.reader.position();
+                let what = format!("seed {seed}: {:?}, read up to {at:?}", self.counts);
+                assert_equal(&self.reader, &self.writer, &what);
+                self.counts.add("tail", 1);
             }
             Outcome::Stale(reason) => {
-                assert!(self.is_forked, "seed {seed}: {reason}");
-                self.counts.stale += 1;
+                let may_be = self.is_forked || self.counts.of("lost") > 0;
+                assert!(may_be, "seed {seed}: {reason}");
+                self.counts.add("stale", 1);
             }
             Outcome::Diverged => {
                 assert!(self.is_forked, "seed {seed}");
-                self.counts.diverged += 1;
+                self.counts.add("diverged", 1);
             }
             Outcome::Empty(reason) => panic!("seed {seed}: {reason}"),
         }
@@ -213,6 +262,10 @@ impl Run<'_> {
         };
         let chain = self.reader.chain();
         assert!(is_of(&SMALL_CHAIN, chain) || is_of(&OTHER_CHAIN, chain), "seed {seed}");
+        let Met { gaps, holes, filled } = self.reader.met;
+        for (what, count) in [("gaps", gaps), ("holes", holes), ("filled", filled)] {
+            self.counts.add(what, count);
+        }
         self.counts
     }
 }
@@ -225,6 +278,7 @@ fn simulate(seed: u64) -> Counts {
         backing: Backing::default(),
         new: writer.copy(),
         writer,
+        second: None,
         reader: Reader::new(),
         chain: &SMALL_CHAIN,
         copy: None,
@@ -239,26 +293,28 @@ fn simulate(seed: u64) -> Counts {
     run.end()
 }
 
+/// Runs these seeds; says what they came to.
+pub fn seeds(seeds: Range<u64>) -> Counts {
+    let mut sum = Counts::default();
+    for seed in seeds {
+        sum.add_all(simulate(seed));
+    }
+    sum
+}
+
 /// 200 seeds; `FOLLOW_SEEDS=10000` for the long run, `FOLLOW_SEED=17` for one.
 #[test]
 fn a_follower_ends_with_its_writers_chain_or_in_a_named_state_whatever_happens() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("FOLLOW_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("FOLLOW_SEEDS").unwrap_or(200),
+    let (first, count) = match number("FOLLOW_SEED") {
+        Some(seed) => (seed, 1),
+        None => (0, number("FOLLOW_SEEDS").unwrap_or(200)),
     };
-    let mut sum = Counts::default();
-    for seed in seeds.clone() {
-        let counts = simulate(seed);
-        sum.tail += counts.tail;
-        sum.stale += counts.stale;
-        sum.diverged += counts.diverged;
-        sum.fenced += counts.fenced;
-        sum.segments += counts.segments;
-    }
-    println!("{} seeds: {sum:?}", seeds.end - seeds.start);
-    if seeds.end - seeds.start >= 200 {
-        let Counts { tail, diverged, fenced, segments, .. } = sum;
-        assert!(tail > 0 && diverged > 0 && fenced > 0 && segments > 0, "{sum:?}");
+    let sum = seeds(first..first + count);
+    println!("{count} seeds: {sum:?}");
+    if count >= 200 {
+        let met = ["tail", "stale", "diverged", "fenced", "segments", "lost", "gaps", "holes"];
+        let met = met.into_iter().chain(["filled", "second", "second_fenced"]);
+        assert_eq!(met.filter(|what| sum.of(what) == 0).collect::<Vec<_>>(), [""; 0], "{sum:?}");
     }
 }

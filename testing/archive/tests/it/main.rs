@@ -32,5 +32,6 @@ mod scrub;
 mod server;
 mod simulation;
 mod tails;
+mod torture;
 mod transition;
 mod world;

@@ -199,9 +199,11 @@ fn a_node_that_is_fenced_off_says_so_until_it_is_a_new_writer() {
     let mut writer = Writer::new(&SMALL_CHAIN, 1);
     writer.import(&SMALL_CHAIN, 5);
     writer.ship(&open).unwrap();
+    // Both go on, and have another object of the same number to tell.
+    let mut copy = writer.clone_directory(&SMALL_CHAIN);
+    copy.import(&SMALL_CHAIN, 2);
     fs::create_dir(data.path().join("db")).unwrap();
-    fs::write(data.path().join("db/mdbx.dat"), writer.copy().0).unwrap();
-    // The original goes on; the copy would tell another object of the same number.
+    fs::write(data.path().join("db/mdbx.dat"), copy.copy().0).unwrap();
     writer.import(&SMALL_CHAIN, 1);
     writer.ship(&open).unwrap();
     let run = |archive_new_writer: bool, is_failing: u64| {
@@ -221,7 +223,6 @@ fn a_node_that_is_fenced_off_says_so_until_it_is_a_new_writer() {
     // A start changes nothing.
     run(false, 1);
     run(true, 0);
-    run(false, 0);
     let tails = folder.path().join(SMALL_CHAIN.network().to_string()).join("tail");
     assert_eq!(fs::read_dir(tails).unwrap().count(), 2, "writers");
     writer.import(&SMALL_CHAIN, 1);

@@ -4,16 +4,20 @@ use std::{
     fmt::Write as _,
     fs,
     io::{BufRead as _, BufReader},
+    net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
 };
 
 use lamella_chain::PruneMode;
+use lamella_shipping::restorer::Target;
 use tempfile::TempDir;
 
 use crate::{
     backfill::{BEGAN, assert_whole},
-    grown::{SMALL_CHAIN, from_checkpoint},
+    grown::{SMALL_CHAIN, from_checkpoint, restore, small},
     prune::{copied, prune},
 };
 
@@ -102,6 +106,42 @@ pub fn lamella(arguments: &[&str], data: &TempDir) -> String {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     text
+}
+
+/// Symptom: `lamella follow` took minutes to end after SIGTERM. Mechanism: its main thread asked a source that took the
+/// connection and never answered, four times until each wait was over. Fix: what asks has a thread of its own.
+#[test]
+fn a_follower_whose_source_never_answers_ends_when_it_is_told_to() {
+    let (_folder, remote, _) = small();
+    for has_begun in [false, true] {
+        let data = tempfile::tempdir().unwrap();
+        if has_begun {
+            restore(&remote, &data.path().join("db"), Target::Finalized).unwrap();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let source = format!("http://{}", listener.local_addr().unwrap());
+        let (asks, asked) = mpsc::channel();
+        thread::spawn(move || {
+            // Each connection stays open, and is not answered.
+            let mut open = Vec::new();
+            for stream in listener.incoming().map_while(Result::ok) {
+                let mut line = String::new();
+                BufReader::new(&stream).read_line(&mut line).unwrap();
+                open.push(stream);
+                if line.contains("/lean/v0/archive") && asks.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut command = Command::new(BINARY);
+        command.args(["follow", "--api-port", "0", "--proof-scheme", "trust", "--from", &source]);
+        command.arg("--data-dir").arg(data.path());
+        let process = Process::spawn(command);
+        asked.recv().unwrap();
+        assert_eq!(process.stop(), Some(0));
+        // Had it waited for the answer, it would have asked again.
+        assert_eq!(asked.try_iter().count(), 0, "begun: {has_begun}");
+    }
 }
 
 /// Killed and started again until all is there; then both directories verify and have one digest.

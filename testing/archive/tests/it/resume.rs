@@ -1,13 +1,116 @@
-//! Killed at every step, and run again: the same directory as without.
+//! Killed at every step, and run again: the same directory, and the same archive, as without.
 
-use std::{fs, ops::ControlFlow, path::Path};
+use std::{fs, ops::ControlFlow, path::Path, time::Duration};
 
 use lamella_chain::{Chain, ChainOpenError, Found, ReadOnlyChain};
-use lamella_shipping::{ShippingError, restorer::Target};
-
-use crate::grown::{
-    GROWN, LAST, SMALL_CHAIN, SMALL_SEGMENTS, restore, restore_to, rows, settings, shipped, small,
+use lamella_shipping::{
+    ShippingError,
+    archiver::{self, Known},
+    cleaner::clean,
+    proofs::ship_proofs,
+    remote::Remote,
+    restorer::Target,
+    seal::Shipped,
+    store::Store,
 };
+
+use crate::{
+    faulty::Backing,
+    grown::{
+        GROWN, LAST, SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore, restore_to, rows, settings,
+        shipped, small,
+    },
+    world::Writer,
+};
+
+/// Ships the small chain with its proofs, from what a cursor says, and moves that.
+fn export(store: Store, cursor: &mut u64) -> Result<(), ShippingError> {
+    let chain = &SMALL_CHAIN.chain;
+    let shipped = Shipped::new(chain.database(), chain.states(), chain.identity());
+    let known = Known { confirmed: *cursor };
+    let confirmed = &mut |segments| {
+        *cursor = segments;
+        Ok(())
+    };
+    let (remote, shipment) = archiver::ship(shipped, store, known, &mut go_on, confirmed)?;
+    let (database, segments) = (chain.database(), shipment.segments);
+    ship_proofs(database, shipped, &remote, 0, segments, &mut go_on, &mut |_| Ok(())).map(drop)
+}
+
+#[test]
+fn an_export_that_was_killed_at_any_operation_goes_on_to_the_same_bytes() {
+    let undisturbed = Backing::default();
+    export(undisturbed.honest(u64::MAX), &mut 0).unwrap();
+    let expected = undisturbed.contents();
+    for keeps_cursor in [false, true] {
+        for operations in 0.. {
+            let backing = Backing::default();
+            let mut cursor = 0;
+            let is_whole = export(backing.honest(operations), &mut cursor).is_ok();
+            if !keeps_cursor {
+                cursor = 0;
+            }
+            export(backing.honest(u64::MAX), &mut cursor).unwrap();
+            assert!(backing.contents() == expected, "killed at operation {operations}");
+            if is_whole {
+                assert!(operations > 20, "{operations} operations");
+                break;
+            }
+        }
+    }
+}
+
+/// More than a tail object has to be before it is deleted.
+const AGE: Duration = Duration::from_secs(2 * 3_600);
+
+/// An archive with tails that segments cover, and with objects that nobody can use.
+fn untidy() -> Backing {
+    let backing = Backing::default();
+    let mut writer = Writer::new(&SMALL_CHAIN, 1);
+    while writer.imported < SMALL_CHAIN.blocks.len() {
+        // Only the first fifty blocks are in the first segment.
+        writer.import(&SMALL_CHAIN, if writer.imported < 45 { 10 } else { 120 });
+        writer.ship(&|| backing.honest(u64::MAX)).unwrap();
+    }
+    let mut contents = backing.contents();
+    let network = SMALL_CHAIN.network();
+    for kind in ["frontier", "registry"] {
+        let folder = format!("{network}/{kind}/");
+        let name = contents.keys().find(|name| name.starts_with(&folder)).unwrap().clone();
+        let torn = contents[&name][..9].to_vec();
+        // Another hash: its last digit changed.
+        let (stem, end) = name.split_at(name.rfind('.').unwrap());
+        let digit = if stem.ends_with('0') { '1' } else { '0' };
+        contents.insert(format!("{}{digit}{end}", &stem[..stem.len() - 1]), torn);
+    }
+    Backing::of(&contents).older_by(AGE)
+}
+
+#[test]
+fn a_cleaning_that_was_killed_at_any_operation_deletes_nothing_else_and_goes_on() {
+    let before = untidy();
+    let contents = before.contents();
+    let run = |backing: &Backing, operations| {
+        let remote = Remote::of(backing.honest(operations), SMALL_CHAIN.network());
+        clean(&remote, true, &mut go_on)
+    };
+    let cleaned = run(&before, u64::MAX).unwrap();
+    assert_eq!(cleaned.unusable.len(), 2);
+    assert!(cleaned.expired.len() > 2, "{}", cleaned.expired.len());
+    let expected = before.contents();
+    for operations in 0.. {
+        let backing = Backing::of(&contents).older_by(AGE);
+        let is_whole = run(&backing, operations).is_ok();
+        let between = backing.contents();
+        assert!(expected.iter().all(|(name, bytes)| between.get(name) == Some(bytes)));
+        run(&backing, u64::MAX).unwrap();
+        assert!(backing.contents() == expected, "killed at operation {operations}");
+        if is_whole {
+            assert!(between == expected && operations > 20, "{operations} operations");
+            break;
+        }
+    }
+}
 
 /// Stops a restoration the `steps`th time that it tells how far it is. `false`: it came to its end first.
 fn is_stopped_at(remote: &lamella_shipping::remote::Remote, database: &Path, steps: usize) -> bool {

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use lamella_shipping::{
@@ -17,6 +18,8 @@ use lamella_shipping::{
     store::Store,
     verifier::{Depth, Verify, verify},
 };
+use lamella_types::Root;
+use s3s::auth::SimpleAuth;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -24,7 +27,8 @@ pub use crate::server::{BUCKET, settings};
 use crate::{
     grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore, rows, ship},
     proofs::ship as ship_proofs,
-    server::serve,
+    server::{access, serve},
+    world::{Outcome, Reader, Writer, assert_equal},
 };
 
 /// A server of S3 with one bucket.
@@ -36,8 +40,17 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Self {
+        Self::with_access(Some(access()))
+    }
+
+    /// One that takes requests without a signature, which a proxy may change.
+    fn open_to_all() -> Self {
+        Self::with_access(None)
+    }
+
+    fn with_access(access: Option<SimpleAuth>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (address, runtime) = serve(folder.path());
+        let (address, runtime) = serve(folder.path(), access);
         Self { address, _folder: folder, _runtime: runtime }
     }
 }
@@ -64,24 +77,53 @@ pub enum Break {
     Cut,
     /// The server does it twice, and the second answer comes.
     Twice,
+    /// 409, without an effect: another put of the same name was under way.
+    Conflict,
+    /// Nothing comes for as long as the client waits.
+    Stall,
 }
 
-pub const BREAKS: [Break; 6] =
-    [Break::Error, Break::Busy, Break::ResetBefore, Break::ResetAfter, Break::Cut, Break::Twice];
+pub const BREAKS: [Break; 8] = [
+    Break::Error,
+    Break::Busy,
+    Break::ResetBefore,
+    Break::ResetAfter,
+    Break::Cut,
+    Break::Twice,
+    Break::Conflict,
+    Break::Stall,
+];
+
+/// Longest that an attempt takes here: no answer takes as long, but for those that never come.
+const ATTEMPT_TIME: Duration = Duration::from_millis(500);
+
+/// A store behind the proxy.
+pub fn impatient(endpoint: SocketAddr, prefix: &str) -> Store {
+    store(endpoint, prefix).with_attempt_time(ATTEMPT_TIME)
+}
 
 /// A proxy that breaks the request of this number. Its thread ends with the process.
 pub fn proxy(server: SocketAddr, broken: u64, how: Break) -> (SocketAddr, Arc<AtomicU64>) {
+    proxy_with(server, move |number, request| (request, (number == broken).then_some(how)))
+}
+
+/// A proxy that does this with each request, by number.
+fn proxy_with(
+    server: SocketAddr,
+    change: impl Fn(u64, Vec<u8>) -> (Vec<u8>, Option<Break>) + Send + Sync + 'static,
+) -> (SocketAddr, Arc<AtomicU64>) {
+    let change = Arc::new(change);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let requests = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&requests);
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            let counted = Arc::clone(&counted);
+            let (counted, change) = (Arc::clone(&counted), Arc::clone(&change));
             thread::spawn(move || {
                 if let Some(request) = read_request(&stream) {
                     let number = counted.fetch_add(1, Ordering::Relaxed);
-                    let how = (number == broken).then_some(how);
+                    let (request, how) = change(number, request);
                     drop(answer(stream, server, &request, how));
                 }
             });
@@ -124,6 +166,9 @@ fn answer(
     let refused = match how {
         Some(Break::Error) => Some("500 Internal Server Error"),
         Some(Break::Busy) => Some("503 Slow Down"),
+        Some(Break::Conflict) => Some("409 Conflict"),
+        // It ends when the client gives the connection up.
+        Some(Break::Stall) => return client.read_to_end(&mut Vec::new()).map(drop),
         Some(Break::ResetBefore) => return Ok(()),
         _ => None,
     };
@@ -181,9 +226,11 @@ fn whatever_breaks_a_request_over_http_the_archive_ends_whole() {
         let server = Server::start();
         for broken in 0.. {
             let (endpoint, requests) = proxy(server.address, broken, how);
-            match ship(&SMALL_CHAIN.chain, store(endpoint, "a/prefix")) {
+            match ship(&SMALL_CHAIN.chain, impatient(endpoint, "a/prefix")) {
                 Ok((_, shipment)) => assert_eq!(shipment.segments, SMALL_SEGMENTS),
                 Err(ShippingError::Store(_)) => {}
+                // The other put did not come to its end.
+                Err(ShippingError::Missing { .. }) if how == Break::Conflict => {}
                 Err(other) => panic!("{how:?} of request {broken}: {other}"),
             }
             if requests.load(Ordering::Relaxed) <= broken {
@@ -197,4 +244,86 @@ fn whatever_breaks_a_request_over_http_the_archive_ends_whole() {
         let verified = verify(&remote, None, true, &mut go_on).unwrap();
         assert_eq!(verified.segments, SMALL_SEGMENTS, "{how:?}");
     }
+}
+
+/// A bucket with the small chain's segments and its tail, and the root that proves them.
+fn followed(server: &Server) -> (Writer, Root) {
+    let open = || store(server.address, "a/prefix");
+    let mut writer = Writer::new(&SMALL_CHAIN, 1);
+    writer.import(&SMALL_CHAIN, SMALL_CHAIN.blocks.len());
+    writer.ship(&open).unwrap();
+    let remote = Remote::find(open(), None).unwrap();
+    let verified = verify(&remote, None, false, &mut go_on).unwrap();
+    (writer, verified.root.root)
+}
+
+/// One request of each reader, broken in each way: it is asked again, and what is read is right.
+#[test]
+fn whatever_breaks_a_request_over_http_who_reads_comes_to_the_right_end() {
+    let server = Server::start();
+    let (writer, root) = followed(&server);
+    for (at, how) in (0..).zip(BREAKS) {
+        for broken in [at, at + 3] {
+            let (endpoint, requests) = proxy(server.address, broken, how);
+            let remote = Remote::find(impatient(endpoint, "a/prefix"), None).unwrap();
+            let verified = verify(&remote, Some(root), false, &mut go_on).unwrap();
+            assert_eq!(verified.segments, SMALL_SEGMENTS, "{how:?} of request {broken}");
+            assert!(requests.load(Ordering::Relaxed) > broken, "{broken}");
+        }
+        let (endpoint, _) = proxy(server.address, at + 4, how);
+        let remote = Remote::of(impatient(endpoint, "a/prefix"), SMALL_CHAIN.network());
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("db");
+        restore(&remote, &database, Target::Finalized).unwrap();
+        assert!(
+            rows(&database, u64::MAX) == SMALL_CHAIN.rows(SMALL_SEGMENTS * 1024 - 1),
+            "{how:?}"
+        );
+        let (endpoint, _) = proxy(server.address, at + 12, how);
+        let mut reader = Reader::new();
+        let outcome = reader.follow_quickly(&|| impatient(endpoint, "a/prefix"));
+        assert_eq!(outcome, Outcome::Tail, "{how:?}");
+        assert_equal(&reader, &writer, &format!("{how:?}"));
+    }
+}
+
+/// A store may answer a list in pages of any length.
+#[test]
+fn lists_in_pages_of_one_key_are_lists() {
+    let server = Server::open_to_all();
+    let pages = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&pages);
+    let (endpoint, _) = proxy_with(server.address, move |_, request| {
+        let text = String::from_utf8_lossy(&request);
+        if !text.contains("list-type=2") {
+            return (request, None);
+        }
+        counted.fetch_add(1, Ordering::Relaxed);
+        (text.replacen("list-type=2", "list-type=2&max-keys=1", 1).into_bytes(), None)
+    });
+    let unsigned = |endpoint: SocketAddr| {
+        let endpoint = format!("http://{endpoint}");
+        let settings = [
+            ("aws_endpoint", endpoint.as_str()),
+            ("aws_region", "us-east-1"),
+            ("aws_skip_signature", "true"),
+        ];
+        Store::in_bucket(&format!("s3://{BUCKET}/a/prefix"), &settings).unwrap()
+    };
+    let (whole, paged) = (|| unsigned(server.address), || unsigned(endpoint));
+    let mut writer = Writer::new(&SMALL_CHAIN, 1);
+    for _ in 0..4 {
+        writer.import(&SMALL_CHAIN, SMALL_CHAIN.blocks.len() / 3);
+        writer.ship(&paged).unwrap();
+    }
+    let list = |store| Remote::find(store, None).unwrap().inventory_with_tails().unwrap();
+    let (one, other) = (list(whole()), list(paged()));
+    assert!(one.objects.keys().eq(other.objects.keys()) && one.objects.len() > 8);
+    assert!(pages.load(Ordering::Relaxed) > one.objects.len() as u64);
+    let remote = Remote::find(paged(), None).unwrap();
+    let verified = verify(&remote, None, true, &mut go_on).unwrap();
+    assert_eq!((verified.segments, verified.unknown), (SMALL_SEGMENTS, 0));
+    let mut reader = Reader::new();
+    assert_eq!(reader.follow_quickly(&paged), Outcome::Tail);
+    assert_equal(&reader, &writer, "in pages of one key");
 }

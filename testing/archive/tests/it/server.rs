@@ -16,11 +16,18 @@ use tokio::{
 /// The bucket that each has; its objects are files of the folder of this name.
 pub const BUCKET: &str = "history";
 
-/// Serves a folder, with a bucket in it, for as long as the runtime lives.
-pub fn serve(folder: &Path) -> (SocketAddr, Runtime) {
+/// Who has the keys of [`settings`].
+pub fn access() -> SimpleAuth {
+    SimpleAuth::from_single("lamella", "secret of a test")
+}
+
+/// Serves a folder, with a bucket in it, for as long as the runtime lives; without `access` to requests without a signature.
+pub fn serve(folder: &Path, access: Option<SimpleAuth>) -> (SocketAddr, Runtime) {
     fs::create_dir(folder.join(BUCKET)).unwrap();
     let mut service = S3ServiceBuilder::new(FileSystem::new(folder).unwrap());
-    service.set_auth(SimpleAuth::from_single("lamella", "secret of a test"));
+    if let Some(access) = access {
+        service.set_auth(access);
+    }
     let service = service.build();
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

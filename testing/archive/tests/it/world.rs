@@ -9,7 +9,7 @@ use lamella_inspect::checksum;
 use lamella_shipping::{
     ShippingError,
     archiver::{self, Known},
-    follower::{Begun, FollowError, Follower, Replica as _, Step, begin, beginning},
+    follower::{Begun, FollowError, Follower, Replica as _, Step, Trouble, begin, beginning},
     remote::Remote,
     seal::Shipped,
     store::Store,
@@ -172,6 +172,18 @@ pub fn live_until(chain: &Chain, blocks: &[SignedBlock]) {
 pub struct Reader {
     directory: TempDir,
     running: Option<(ImportingReplica, Follower)>,
+    pub met: Met,
+}
+
+/// What a follower met on its way.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Met {
+    /// Steps that found an object missing between others.
+    pub gaps: u64,
+    /// Steps that found blocks in no object.
+    pub holes: u64,
+    /// Times that segments led past something.
+    pub filled: u64,
 }
 
 /// What a follower came to.
@@ -189,7 +201,7 @@ pub enum Outcome {
 
 impl Reader {
     pub fn new() -> Self {
-        Self { directory: folder(), running: None }
+        Self { directory: folder(), running: None, met: Met::default() }
     }
 
     fn database(&self) -> PathBuf {
@@ -237,14 +249,30 @@ impl Reader {
     /// The same follower over another store.
     pub fn step(&mut self, is_late: bool) -> Result<Step, ShippingError> {
         let (replica, follower) = self.running.as_mut().unwrap();
-        follower.step(replica, is_late).map_err(|error| match error {
+        let step = follower.step(replica, is_late).map_err(|error| match error {
             FollowError::Source(error) => error,
             FollowError::Replica(error) => panic!("{error}"),
-        })
+        })?;
+        match &step {
+            Step::Waiting(Trouble::Gap { .. }) => self.met.gaps += 1,
+            Step::Waiting(Trouble::Hole { .. }) => self.met.holes += 1,
+            Step::Filled { .. } => self.met.filled += 1,
+            _ => {}
+        }
+        Ok(step)
     }
 
     /// Follows until nothing new comes.
     pub fn follow(&mut self, open: &dyn Fn() -> Store) -> Outcome {
+        self.follow_until(open, QUIET_STEPS)
+    }
+
+    /// The same of a source that is asked over a network: after one look at its lists all there is was read.
+    pub fn follow_quickly(&mut self, open: &dyn Fn() -> Store) -> Outcome {
+        self.follow_until(open, QUIET_STEPS / 4)
+    }
+
+    fn follow_until(&mut self, open: &dyn Fn() -> Store, quiet_max: u32) -> Outcome {
         if let Err(error) = self.start(open) {
             return Outcome::Empty(error.to_string());
         }
@@ -261,7 +289,7 @@ impl Reader {
                 }
                 Step::Diverged(_) => return Outcome::Diverged,
             }
-            if quiet > QUIET_STEPS {
+            if quiet > quiet_max {
                 return outcome;
             }
         }

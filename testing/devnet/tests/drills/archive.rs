@@ -13,7 +13,7 @@ use lamella_types::{Root, Slot};
 use crate::{
     FOUR, reader,
     rows::rows,
-    s3_server::{BUCKET, serve, settings},
+    s3_server::{BUCKET, access, serve, settings},
 };
 
 /// Slots of the first segment. It is sealed once this one is finalized, which is one that may be justified after genesis.
@@ -92,7 +92,7 @@ fn read_again(folder: &Path, root: &str, blocks: u64) -> Option<u64> {
 fn four_nodes_ship_to_a_folder_and_a_bucket_and_a_lost_one_goes_on_from_what_was_shipped() {
     let outside = tempfile::tempdir().unwrap();
     let served = tempfile::tempdir().unwrap();
-    let (endpoint, _runtime) = serve(served.path());
+    let (endpoint, _runtime) = serve(served.path(), Some(access()));
     let environment = settings(endpoint).map(|(name, value)| (name.to_uppercase(), value));
     let archive = Archive { environment: environment.to_vec() };
     let folder = outside.path().join("archive");
