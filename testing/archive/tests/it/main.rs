@@ -29,6 +29,7 @@ mod restore_tail;
 mod resume;
 mod rows;
 mod s3;
+mod scrub;
 mod server;
 mod simulation;
 mod tails;
