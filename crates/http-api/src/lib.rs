@@ -58,7 +58,7 @@ mod stream;
 pub use config::ServerConfig;
 pub use context::{ApiContext, Ended, StoreFailed};
 pub use error::ApiError;
-pub use events::{EVENT_CAPACITY, Events};
+pub use events::{EVENT_CAPACITY, Events, Scrubbed};
 pub use facts::NodeFacts;
 pub use limits::Limits;
 pub use node::version;

@@ -222,13 +222,14 @@ enum DbCommand {
     /// Make damaged and lost rows again, as far as they can be proven. Says what it would do; --apply does it.
     ///
     /// Slots, Canonical and the head follow from headers and votes; diffs, anchors and most headers from a block's body and
-    /// its parent's state; segments from the blocks. Bodies and the registry come from an archive, and must hash to what the
-    /// directory says; proofs come from its sidecars, and are checked. Without one a block's proof is marked, and a node asks
+    /// its parent's state; segments from the blocks. Bodies and the registry come from an archive or a node, and must hash to
+    /// what the directory says, and so does the state that a directory began with, from a node; proofs are checked. Without one a block's proof is marked, and a node asks
     /// its peers for it. A vote that is damaged is dropped. A row of the sign guard is never touched. No node may run. It can be stopped or killed at any instant: the same command goes
     /// on, and ends with verify. Damaged pages, another than the rows on them, are not repaired: use a backup or
     /// `lamella archive restore`.
     Repair {
-        /// An archive to take from what the directory has lost: a folder, or s3://bucket/prefix.
+        /// An archive to take from what the directory has lost: a folder, s3://bucket/prefix, or the API of a node,
+        /// http://host:5052, which has also the newest blocks, forks, and the state that a directory began with.
         #[arg(long, value_name = "URL")]
         from: Option<String>,
         /// Write it.

@@ -15,9 +15,9 @@ use super::{Node, StoreFailure};
 /// Slots between two warnings about one reader.
 const WARN_SLOTS: u64 = 16;
 
-/// Longest read of our own. An answer takes milliseconds, a chunk of a scrub four seconds; the walk over the pages of a file
-/// of some GB on a slow disk takes longer, and gives up after ten minutes.
-const OWN_READ_MAX: Duration = Duration::from_secs(60);
+/// Longest read of our own. An answer takes milliseconds, a chunk of a scrub four seconds; the walk over the pages rests two
+/// minutes, takes longer on a slow disk, and gives up after ten.
+const OWN_READ_MAX: Duration = Duration::from_secs(180);
 
 impl Node {
     /// Looks, once a slot, which processes hold something back, and warns of those that hold much, once in so many slots.
