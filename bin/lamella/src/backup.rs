@@ -30,8 +30,12 @@ pub fn run(
     resume: bool,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<BackedUp, CopyError> {
-    let job =
-        CopyJob { resume, commit_rows_max: COMMIT_ROWS_MAX, commit_bytes_max: COMMIT_BYTES_MAX };
+    let job = CopyJob {
+        resume,
+        commit_rows_max: COMMIT_ROWS_MAX,
+        commit_bytes_max: COMMIT_BYTES_MAX,
+        ..CopyJob::default()
+    };
     let mut began = Instant::now();
     job.backup(path, to, taken_unix_s, &mut |at| {
         if at.stage != SNAPSHOT_STAGE {

@@ -1,4 +1,4 @@
-//! Whom a repair asks: the transition, an archive, or a block that a peer gave.
+//! Whom a repair asks: the transition, an archive, a node, or a block that a peer gave.
 
 use lamella_chain::repair::Source;
 use lamella_state_transition::compute_post_state;
@@ -10,7 +10,10 @@ use lamella_types::{Block, BlockBody, BlockHeader, MultiMessageAggregate, Signed
 use lamella_types::{Root, Segment, Validators};
 
 #[cfg(feature = "archive")]
-use crate::proofs::verify_block;
+use tracing::debug;
+
+#[cfg(feature = "archive")]
+use crate::{checkpoint::Client, proofs::verify_block};
 
 /// Why there is nobody to ask.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +49,10 @@ pub(crate) fn with<T>(
         let failed = |error: ShippingError| SourceError::Archive(Box::new(error));
         let store = Store::open(address, Access::Read).map_err(|error| failed(error.into()))?;
         let remote = Remote::find(store, None).map_err(failed)?;
-        let mut archive = OfArchive(Parts::of(&remote).map_err(failed)?);
+        let parts = Parts::of(&remote).map_err(failed)?;
+        let mut archive = OfArchive { parts, node: Routes::of(address) };
         let done = work(&mut archive);
-        Ok((done, archive.0.failures().map(ToString::to_string).collect()))
+        Ok((done, archive.parts.failures().map(ToString::to_string).collect()))
     }
     #[cfg(not(feature = "archive"))]
     {
@@ -66,9 +70,40 @@ impl Source for Alone {
     }
 }
 
-/// The transition, and an archive.
+/// The transition, and an archive; a node gives what is in no segment too.
 #[cfg(feature = "archive")]
-struct OfArchive<'a>(lamella_shipping::parts::Parts<'a>);
+struct OfArchive<'a> {
+    parts: lamella_shipping::parts::Parts<'a>,
+    node: Option<Routes>,
+}
+
+/// What a node serves besides its archive: single blocks and states, by root.
+#[cfg(feature = "archive")]
+struct Routes {
+    url: String,
+    client: Client,
+}
+
+#[cfg(feature = "archive")]
+impl Routes {
+    /// Of the node at this address, if it is a node's.
+    fn of(address: &str) -> Option<Self> {
+        let is_node = ["http://", "https://"].iter().any(|scheme| address.starts_with(scheme));
+        is_node
+            .then(|| Self { url: address.trim_end_matches('/').to_owned(), client: Client::new() })
+    }
+
+    /// Whoever asks compares it with what it must hash to.
+    fn block(&self, key: &SlotRoot) -> Option<SignedBlock> {
+        let found = self.client.block_of(&self.url, &key.root);
+        found.inspect_err(|error| debug!(block = %key, %error, "The node does not give it")).ok()
+    }
+
+    fn state(&self, key: &SlotRoot) -> Option<State> {
+        let found = self.client.state_of(&self.url, &key.root);
+        found.inspect_err(|error| debug!(block = %key, %error, "The node does not give it")).ok()
+    }
+}
 
 #[cfg(feature = "archive")]
 impl Source for OfArchive<'_> {
@@ -77,15 +112,22 @@ impl Source for OfArchive<'_> {
     }
 
     fn block(&mut self, key: &SlotRoot) -> Option<(BlockHeader, BlockBody)> {
-        self.0.block(key)
+        self.parts.block(key).or_else(|| {
+            let SignedBlock { block, .. } = self.node.as_ref()?.block(key)?;
+            Some((block.header(), block.body))
+        })
+    }
+
+    fn state(&mut self, key: &SlotRoot) -> Option<State> {
+        self.node.as_ref()?.state(key)
     }
 
     fn segment(&mut self, key: &SegmentKey) -> Option<Segment> {
-        self.0.segment(key)
+        self.parts.segment(key)
     }
 
     fn registry(&mut self, root: &Root) -> Option<Validators> {
-        self.0.registry(root)
+        self.parts.registry(root)
     }
 
     /// A sidecar's digest shows only that it is what was shipped.
@@ -98,9 +140,11 @@ impl Source for OfArchive<'_> {
         use lamella_xmss::scheme::SchemeName;
         let mut known = [SchemeName::Raw, SchemeName::RawTest, SchemeName::Trust].into_iter();
         let scheme = known.find(|known| known.name() == scheme)?.scheme();
-        let proof = self.0.proof(key)?;
+        let shipped = self.parts.proof(key);
+        let of_node = || Some(self.node.as_ref()?.block(key)?.proof);
+        let proof = shipped.or_else(of_node)?;
         let signed = SignedBlock { block: block.clone(), proof };
-        verify_block(&*scheme, self.0.validators(), &signed, key.root).ok()?;
+        verify_block(&*scheme, self.parts.validators(), &signed, key.root).ok()?;
         Some(signed.proof)
     }
 }

@@ -21,7 +21,7 @@
 //! | P2 | a stored proof that was not checked is one of the row of unchecked proofs, and is not served |
 //! | F1 | head, justified and finalized are stored blocks, finalized is an ancestor of the head, and fork choice recomputed from the live tree and Votes gives the stored head |
 //! | G1 | no key signs two messages for one slot: the guard is durable before a signature leaves the process |
-//! | I1 | the identity row names the chain that the states are of |
+//! | I1 | the identity row names the chain that the states are of, and every row of Meta can be read |
 //! | A1 | one import is one transaction |
 //! | A2 | caches and fork choice are published after the commit |
 //! | A3 | only this crate commits |
@@ -66,7 +66,7 @@ pub use guard::{GuardError, Reserved};
 pub use history::{HISTORY_BLOCKS_MAX, PastBlock};
 pub use hold::{HELD_SLOTS_MAX, Held};
 pub use identity::{Identity, SCHEMA_VERSION};
-pub use invariants::{Finding, Progress, Report, verify};
+pub use invariants::{Finding, Progress, Report, verify, verify_rows};
 pub use kept::{PRUNED_STATES_MAX, PruneMode, Pruning, StatesStep, states_floor};
 pub use mark::{BACKUP_SILENT_SLOTS, BackupMark};
 pub use meta::{ForkChoiceRow, block_count};

@@ -20,8 +20,8 @@ use lamella_types::{Root, Slot};
 use crate::{archived::ADDRESS_BYTES_MAX, error::PersistError, identity::bad_row, open::Chain};
 
 /// Names of the rows.
-const SHIPPED: &str = "tail_shipped";
-const FOLLOWED: &str = "followed";
+pub(crate) const SHIPPED: &str = "tail_shipped";
+pub(crate) const FOLLOWED: &str = "followed";
 
 const FORMAT: u8 = 1;
 

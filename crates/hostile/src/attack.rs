@@ -173,6 +173,8 @@ struct Attackers {
     /// What was heard from validators, oldest first.
     heard: VecDeque<(TopicKind, Vec<u8>)>,
     last_slot: Slot,
+    /// Strangers so far that claimed a head.
+    claimants: u64,
     done: Done,
 }
 
@@ -199,6 +201,7 @@ impl Attackers {
             far: FarFuture::default(),
             heard: VecDeque::new(),
             last_slot: 0,
+            claimants: 0,
             done: KINDS.map(|what| (what, 0)).into(),
         })
     }
@@ -225,13 +228,16 @@ impl Attackers {
         self.did("visits", visits);
     }
 
-    /// Whoever was sent away comes again under another name.
+    /// Whoever was sent away comes again under another name. Who claims a head answers with lies, or is asked and never
+    /// answers, in turn.
     fn come_again(&mut self) {
         let mut came = 0;
         for (node, sybils) in self.nodes.iter().zip(&mut self.strangers) {
             for (part, sybil) in sybils.iter_mut().enumerate() {
                 if sybil.as_ref().is_none_or(Stranger::is_over) {
-                    let answer = if part == CLAIM { cut_answer() } else { Answer::Silence };
+                    self.claimants += u64::from(part == CLAIM);
+                    let lies = part == CLAIM && self.claimants % 2 == 1;
+                    let answer = if lies { cut_answer() } else { Answer::Silence };
                     *sybil = Stranger::dial(*node, &answer).ok();
                     came += 1;
                 }

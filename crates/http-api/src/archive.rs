@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension,
+    Extension, Json,
     extract::{Path, Query, State, rejection::QueryRejection},
     response::Response,
 };
@@ -19,10 +19,20 @@ use lamella_inspect::{
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::{ApiContext, ApiError, answer::Answer, clients::Client};
+use super::{ApiContext, ApiError, answer::Answer, clients::Client, followers::Follower};
 
 /// Folder of the objects that are made with effort.
 const SEGMENTS: &str = "segments/";
+
+#[derive(Serialize)]
+pub(super) struct FollowersBody {
+    followers: Vec<Follower>,
+}
+
+/// `GET /lean/v0/node/followers`: who asked for objects or for their list in the last ten minutes.
+pub(super) async fn followers(State(context): State<Arc<ApiContext>>) -> Json<FollowersBody> {
+    Json(FollowersBody { followers: context.followers.list() })
+}
 
 #[derive(Serialize)]
 struct Networks {
@@ -58,6 +68,7 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     let Query(Part { prefix, after }) =
         part.map_err(|error| ApiError::InvalidRequest(error.body_text()))?;
+    context.followers.asked(client.address(), None);
     let answer = context.read(move |chain| {
         let page = objects_of(chain, &network)?.page(&prefix, &after).map_err(ObjectError::from)?;
         Answer::json(&page)
@@ -71,13 +82,24 @@ pub(super) async fn object(
     Extension(client): Extension<Client>,
     Path((network, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
+    let bytes = bytes_of(&context, &client, network, name.clone()).await?;
+    // Only what there is: names of others are not kept.
+    context.followers.asked(client.address(), Some(&name));
+    Answer::ssz(bytes).respond(&context, &client)
+}
+
+async fn bytes_of(
+    context: &ApiContext,
+    client: &Client,
+    network: String,
+    name: String,
+) -> Result<Vec<u8>, ApiError> {
     if !name.starts_with(SEGMENTS) {
-        let get = move |chain: &Served| Ok(objects_of(chain, &network)?.get(&name)?);
-        return Answer::ssz(context.read(get).await?).respond(&context, &client);
+        return context.read(move |chain| Ok(objects_of(chain, &network)?.get(&name)?)).await;
     }
     let key = format!("{network}/{name}");
     if let Some(bytes) = context.sealed.get(&key) {
-        return Answer::ssz(bytes).respond(&context, &client);
+        return Ok(bytes);
     }
     // First among its own, then among all: so nobody waits for more than one segment of each other client.
     let turns = async { (client.seal().await, Arc::clone(&context.seals).acquire_owned().await) };
@@ -86,7 +108,7 @@ pub(super) async fn object(
         return Err(ApiError::Busy);
     };
     if let Some(bytes) = context.sealed.get(&key) {
-        return Answer::ssz(bytes).respond(&context, &client);
+        return Ok(bytes);
     }
     let sealed = Arc::clone(&context.sealed);
     let get = move |chain: &Served| {
@@ -96,7 +118,7 @@ pub(super) async fn object(
         drop(turn);
         Ok(bytes)
     };
-    Answer::ssz(context.read(get).await?).respond(&context, &client)
+    context.read(get).await
 }
 
 fn objects_of<'a>(chain: &'a Served, network: &str) -> Result<Objects<'a>, ApiError> {

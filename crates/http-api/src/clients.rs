@@ -17,6 +17,8 @@ use super::Limits;
 /// What one client takes.
 #[derive(Debug)]
 pub(super) struct Share {
+    /// Its address, or the network that it is in.
+    address: IpAddr,
     connections: Arc<Semaphore>,
     /// In KiB, rounded up.
     answers: Arc<Semaphore>,
@@ -30,6 +32,11 @@ pub(super) struct Share {
 pub(super) struct Client(Arc<Share>);
 
 impl Client {
+    /// Its address, or that of its network of 64 bits.
+    pub(super) fn address(&self) -> IpAddr {
+        self.0.address
+    }
+
     /// Room for an answer.
     pub(super) fn answer(&self, kib: u32) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0.answers).try_acquire_many_owned(kib).ok()
@@ -80,6 +87,7 @@ impl Clients {
         let part = if address.is_loopback() { limits.loopback_part } else { limits.address_part };
         let of = |all: usize| Arc::new(Semaphore::new((all / part.max(1)).max(1)));
         Share {
+            address,
             connections: of(limits.connections),
             answers: of(limits.answer_bytes / 1024),
             event_streams: of(limits.event_streams),

@@ -10,7 +10,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ApiError, Events, Limits, NodeFacts, clients::Clients, sealed::Sealed};
+use super::{
+    ApiError, Events, Limits, NodeFacts, clients::Clients, followers::Followers, sealed::Sealed,
+};
 
 /// Requests that wait at once. Connections bound them too.
 const WAITING_MAX: usize = 128;
@@ -38,6 +40,7 @@ pub struct ApiContext {
     /// Segments being made: one.
     pub(super) seals: Arc<Semaphore>,
     pub(super) sealed: Arc<Sealed>,
+    pub(super) followers: Followers,
     /// Requests that wait for the head.
     pub(super) waiting: Arc<Semaphore>,
 }
@@ -67,6 +70,7 @@ impl ApiContext {
             event_streams: Arc::new(Semaphore::new(limits.event_streams)),
             seals: Arc::new(Semaphore::new(1)),
             sealed: Arc::default(),
+            followers: Followers::default(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
         }
     }

@@ -36,10 +36,11 @@ pub(super) enum Topic {
     BlockGossip,
     Attestation,
     Aggregate,
+    Scrub,
 }
 
 impl Topic {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Head,
         Self::Block,
         Self::JustifiedCheckpoint,
@@ -47,6 +48,7 @@ impl Topic {
         Self::BlockGossip,
         Self::Attestation,
         Self::Aggregate,
+        Self::Scrub,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -58,8 +60,24 @@ impl Topic {
             Self::BlockGossip => "block_gossip",
             Self::Attestation => "attestation",
             Self::Aggregate => "aggregate",
+            Self::Scrub => "scrub",
         }
     }
+}
+
+/// What a reading of the whole store came to.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Scrubbed {
+    /// Whether the engine's pages were all read, and not only the rows.
+    pub is_whole: bool,
+    /// Checks made.
+    pub checks: u64,
+    /// What is not as it was written.
+    pub findings: u64,
+    /// Damaged rows that were made again, or marked to be fetched from peers.
+    pub repaired_rows: u64,
+    /// Damaged rows that were left.
+    pub unrepaired_rows: u64,
 }
 
 /// An event, rendered once for all streams.
@@ -152,6 +170,11 @@ impl Events {
         }
         let participants = Json(&aggregate.proof.participants);
         self.publish(Topic::Aggregate, &Data { participants, data: Json(&aggregate.data) });
+    }
+
+    /// The store was read, and what could be repaired was.
+    pub fn scrubbed(&self, scrubbed: &Scrubbed) {
+        self.publish(Topic::Scrub, scrubbed);
     }
 
     fn publish_state(&self, chain: &Served, topic: Topic, block: Checkpoint) {

@@ -14,7 +14,7 @@
 //! | whether the node does what it is for | `standing`, `ready` |
 //! | SSZ or JSON | `accept`, `answer` |
 //! | blocks and headers, states, fork choice | `blocks`, `states`, `fork_choice` |
-//! | one block or state proven under another; the chain as an archive | `proofs`, `archive`, `sealed` |
+//! | one block or state proven under another; the chain as an archive, and who reads it | `proofs`, `archive`, `sealed`, `followers` |
 //! | fork trees, participation, changes of states | `history` |
 //! | pages for people, which it is handed | `pages` |
 //! | the node itself, the aggregator role | `node`, `admin` |
@@ -38,6 +38,7 @@ mod context;
 mod error;
 mod events;
 mod facts;
+mod followers;
 mod fork_choice;
 mod freshness;
 mod history;
@@ -57,7 +58,7 @@ mod stream;
 pub use config::ServerConfig;
 pub use context::{ApiContext, Ended, StoreFailed};
 pub use error::ApiError;
-pub use events::{EVENT_CAPACITY, Events};
+pub use events::{EVENT_CAPACITY, Events, Scrubbed};
 pub use facts::NodeFacts;
 pub use limits::Limits;
 pub use node::version;

@@ -143,7 +143,7 @@ fn readers(standing: &Standing) -> Check {
         ),
         _ if standing.readers_unseen => Check::new(
             true,
-            "other processes' readers cannot be seen: the layout of mdbx.lck is not known here",
+            "other processes' readers cannot be seen: the layout of the table of readers is not known here",
         ),
         _ => Check::new(true, "no other process holds the database back"),
     }

@@ -59,6 +59,7 @@ pub(super) fn router(context: Arc<ApiContext>, access: Access, pages: &[Page]) -
         .route("/lean/v0/node/identity", get(node::identity))
         .route("/lean/v0/node/syncing", get(node::syncing))
         .route("/lean/v0/node/peers", get(node::peers))
+        .route("/lean/v0/node/followers", get(archive::followers))
         .route("/lean/v0/node/database", get(node::database))
         .route("/lean/v0/node/ready", get(ready::ready))
         .route("/lean/v0/events", get(stream::events))

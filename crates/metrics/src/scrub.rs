@@ -12,6 +12,7 @@ use super::register::{Register, gauge};
 pub struct ScrubMetrics {
     is_running: IntGauge,
     runs: IntCounter,
+    failures: IntCounter,
     checks: IntCounter,
     findings: IntGauge,
     findings_total: IntCounter,
@@ -19,6 +20,7 @@ pub struct ScrubMetrics {
     unrepaired: IntGauge,
     last_end: IntGauge,
     last_seconds: IntGauge,
+    due: IntGauge,
 }
 
 impl ScrubMetrics {
@@ -26,6 +28,10 @@ impl ScrubMetrics {
         Self {
             is_running: r.gauge("lean_scrub_running", "1 while the whole store is being read."),
             runs: r.counter("lean_scrub_runs_total", "Times that the whole store was read."),
+            failures: r.counter(
+                "lean_scrub_failures_total",
+                "Readings of the whole store that failed, or read its rows and not all of its pages.",
+            ),
             checks: r.counter("lean_scrub_checks_total", "Checks made while reading it."),
             findings: r.gauge("lean_scrub_findings", "What the last whole reading found wrong."),
             findings_total: r.counter("lean_scrub_findings_total", "What all readings found wrong."),
@@ -42,6 +48,10 @@ impl ScrubMetrics {
                 "Unix time at which the store had last been read whole; 0 if it has not since the start.",
             ),
             last_seconds: r.gauge("lean_scrub_last_duration_seconds", "How long that took."),
+            due: r.gauge(
+                "lean_scrub_due_time_seconds",
+                "Unix time by which the next whole reading should have ended; 0 where nothing is scrubbed.",
+            ),
         }
     }
 
@@ -55,15 +65,29 @@ impl ScrubMetrics {
         self.is_running.set(0);
     }
 
-    /// The store was read whole, at this Unix time.
-    pub fn observe(&self, report: &Report, time: Duration, unix_seconds: u64) {
+    /// The next whole reading should have ended by this Unix time.
+    pub fn due(&self, unix_seconds: u64) {
+        self.due.set(gauge(unix_seconds));
+    }
+
+    /// A reading failed, or left pages out.
+    pub fn failed(&self) {
+        self.failures.inc();
+    }
+
+    /// The store was read whole, in this time, at this Unix time.
+    pub fn read_whole(&self, time: Duration, unix_seconds: u64) {
         self.runs.inc();
+        self.last_end.set(gauge(unix_seconds));
+        self.last_seconds.set(gauge(time.as_secs()));
+    }
+
+    /// What was read, and what was found.
+    pub fn observe(&self, report: &Report) {
         self.checks.inc_by(report.check_count());
         self.findings.set(gauge(report.finding_count));
         self.findings_total.inc_by(report.finding_count);
         self.unrepaired.set(0);
-        self.last_end.set(gauge(unix_seconds));
-        self.last_seconds.set(gauge(time.as_secs()));
     }
 
     /// What could be done about damaged rows was done.

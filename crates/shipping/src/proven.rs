@@ -10,7 +10,6 @@ use lamella_types::{Checkpoint, Root, Slot};
 use crate::{
     error::ShippingError,
     remote::{Inventory, Remote, SEGMENT_SLOTS, first_slot},
-    two_chains::tell_apart,
 };
 
 /// An archive whose frontier is proven.
@@ -24,21 +23,8 @@ pub struct Proven<'a> {
 }
 
 impl<'a> Proven<'a> {
-    /// Finds the greatest frontier that verifies: the one of `trusted`, if the archive has that.
-    ///
-    /// # Errors
-    /// None verifies, or objects of two chains; with a trusted root the error says which of them are of the other.
-    pub fn find(remote: &'a Remote, trusted: Option<Root>) -> Result<Self, ShippingError> {
-        let inventory = remote.inventory()?;
-        match (Self::of(remote, &inventory, trusted), trusted) {
-            (Err(ShippingError::TwoChains { .. }), Some(root)) => {
-                Err(tell_apart(remote, &inventory, root)?)
-            }
-            (found, _) => found.map(|found| Self { inventory, ..found }),
-        }
-    }
-
-    fn of(
+    /// As [`Proven::find`], without its inventory.
+    pub(crate) fn of(
         remote: &'a Remote,
         inventory: &Inventory,
         trusted: Option<Root>,

@@ -19,11 +19,27 @@ const FRONTIERS_MAX: usize = 600;
 /// Names that a message lists.
 const NAMES_MAX: usize = 16;
 
+impl<'a> Proven<'a> {
+    /// Finds the greatest frontier that verifies: the one of `trusted`, if the archive has that.
+    ///
+    /// # Errors
+    /// None verifies, or objects of two chains; with a trusted root the error says which of them are of the other.
+    pub fn find(remote: &'a Remote, trusted: Option<Root>) -> Result<Self, ShippingError> {
+        let inventory = remote.inventory()?;
+        match (Self::of(remote, &inventory, trusted), trusted) {
+            (Err(ShippingError::TwoChains { .. }), Some(root)) => {
+                Err(tell_apart(remote, &inventory, root)?)
+            }
+            (found, _) => found.map(|found| Self { inventory, ..found }),
+        }
+    }
+}
+
 /// What a trusted root says of an archive in which objects are of two chains.
 ///
 /// # Errors
 /// The store does not answer.
-pub(crate) fn tell_apart(
+fn tell_apart(
     remote: &Remote,
     inventory: &Inventory,
     trusted: Root,

@@ -46,8 +46,8 @@
 //!   is given to anybody.
 //! - Absent things are [`Answer`]s that say why; a damaged row is an error that names table and key. Nothing is deleted
 //!   because of it.
-//! - Blocks of all branches and their states are kept for ever. Of proofs a window below the tip is kept, and those
-//!   that are not final.
+//! - Blocks of all branches and their states are kept for ever, unless an operator had `lamella db prune` drop some: those are
+//!   [`Answer::Pruned`]. Of proofs a window below the tip is kept, and those that are not final.
 //! - One process writes. Others may read beside it, as `lamella db` does; the directory is an ordinary one of the node's.
 //!
 //! ## What it does not do

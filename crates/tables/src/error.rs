@@ -29,7 +29,8 @@ pub enum Operation {
     Stat,
 }
 
-/// What an engine failure means. In each case the failed transaction has changed nothing.
+/// What an engine failure means. In each case the failed transaction has changed nothing, but for a commit that may have
+/// happened: after that every transaction is [`Consequence::Unusable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consequence {
     /// Disk, quota, file or map are full: the same call can succeed once there is room. Reads go on.
@@ -70,7 +71,7 @@ impl Consequence {
     }
 }
 
-/// The engine could not do its work. The store itself is as it was before the transaction.
+/// The engine could not do its work. The store itself is as it was before the transaction, or, of a commit, after it.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation:?} on table {table}{}: {source}{}", KeyText(.key), self.advice())]
 pub struct EngineError {

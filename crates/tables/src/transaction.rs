@@ -236,7 +236,9 @@ impl<'db> WriteTxn<'db> {
     /// Makes every write of this transaction permanent at once, as durably as the database was opened.
     ///
     /// # Errors
-    /// When the engine fails; nothing of the transaction has happened then.
+    /// When the engine fails. What fails before the last write has changed nothing, and the next transaction may succeed. Of a flush
+    /// and of the last write nobody knows whether it reached the disk: then no transaction of this process succeeds any more,
+    /// and whoever opens the database next finds it whole, with this transaction or without.
     pub fn commit(self) -> Result<(), EngineError> {
         let Self(txn, path, file, _) = self;
         check_place(path, file)?;

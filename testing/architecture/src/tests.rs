@@ -273,3 +273,25 @@ fn missing_lints_and_leftovers_are_found() {
     assert_eq!(leftovers(text), ["a machine's path", "work left"]);
     assert_eq!(leftovers("a workshop, rooted, to do"), Vec::<&str>::new());
 }
+
+/// All that is built for who uses the store as a library, as cargo resolves it.
+#[test]
+fn the_store_brings_no_runtime_no_network_and_no_signature_scheme() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "-p", "lamella-store", "-e", "normal", "--prefix", "none", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    let names: Vec<_> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() > 30 && names.iter().any(|name| name.contains("mdbx")), "{names:?}");
+    let strangers =
+        ["tokio", "async-std", "smol", "mio", "libp2p", "axum", "hyper", "reqwest", "lamella-xmss"];
+    let is_strange = |name: &&&str| {
+        strangers
+            .iter()
+            .any(|strange| **name == *strange || name.starts_with(&format!("{strange}-")))
+    };
+    assert_eq!(names.iter().find(is_strange), None);
+}

@@ -10,6 +10,7 @@
 //! | the third witness, and where a chain may be sealed up to | `transition` |
 //! | a node that ships while it runs, and one that starts on what was restored | `node` |
 //! | over HTTP, with broken requests; and with another implementation of S3 | `s3` on `server`, `moto` |
+//! | what the commands say and exit with, and that the manual quotes them | `commands` |
 //! | a node as an archive | `http` |
 //! | history fetched below a checkpoint, killed at each commit, lied to; two processes | `backfill`, `processes` |
 //! | each lesson that other archives taught | `lessons` |

@@ -1,7 +1,7 @@
 //! One recorded run, all its images, and what each must show.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
     thread,
@@ -11,7 +11,7 @@ use rand_xoshiro::rand_core::Rng as _;
 
 use crate::{
     disk::Disk,
-    enumerate::{self, Choice, choices, random},
+    enumerate::{self, Choice, Fill, choices, random},
     image::Image,
     judge::{Request, Subject, Verdict},
     record::{Recorder, Recording},
@@ -76,10 +76,31 @@ pub struct Effort {
     pub threads: usize,
     /// The number of an image to write down instead of judging anything.
     pub image: Option<usize>,
-    /// Whether writes are torn, which is most of all images.
-    pub tears: bool,
+    /// Which writes are torn, which is most of all images.
+    pub tears: Tears,
     /// Where a run of hours counts, which also says when it is over.
     pub tally: Option<Arc<Tally>>,
+}
+
+/// How writes are torn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tears {
+    /// Not at all.
+    Never,
+    /// As a disk does that writes sectors whole or not at all: what is missing is what was there.
+    Old,
+    /// Also into zeros and garbage.
+    All,
+}
+
+impl Tears {
+    const fn has(self, choice: &Choice) -> bool {
+        match choice {
+            Choice::Torn { fill: Fill::Old, .. } => !matches!(self, Self::Never),
+            Choice::Torn { .. } => matches!(self, Self::All),
+            _ => true,
+        }
+    }
 }
 
 /// Images as they follow from the trace: which, and between which events a crash leaves them.
@@ -169,7 +190,8 @@ impl Campaign {
     }
 
     /// Opens some of the images, recorded, so that a crash may come while it is opened: campaigns of their own, with what this
-    /// run had said by then. `open` is what opens the folder that it is given, and `disk` a folder on a disk.
+    /// run had said by then. `open` is what opens the folder that it is given, and `disk` a folder on a disk; `promise`, of
+    /// what was recorded, is what that had at each point.
     #[must_use]
     pub fn recoveries(
         &self,
@@ -177,8 +199,9 @@ impl Campaign {
         disk: &Path,
         count: usize,
         mut open: impl FnMut(&Recorder, &Path),
+        promise: impl Fn(&Recording) -> Promise,
     ) -> Vec<Self> {
-        let entries = self.entries(&Effort { tears: false, ..effort.clone() }).0;
+        let entries = self.entries(&Effort { tears: Tears::Never, ..effort.clone() }).0;
         let apart = entries.len().div_ceil(count).max(1);
         let chosen: Vec<Entry> = entries.into_iter().step_by(apart).collect();
         let mut campaigns = Vec::new();
@@ -193,9 +216,9 @@ impl Campaign {
             recording.trace.events = said.chain(recording.trace.events).collect();
             campaigns.push(Self {
                 name: format!("{}-{}-recovery", self.name, entry.number),
+                promise: promise(&recording),
                 recording,
                 subject: self.subject.clone(),
-                promise: self.promise.clone(),
             });
             true
         });
@@ -240,7 +263,7 @@ impl Campaign {
         walk(&self.recording, |at, disk| {
             let said_before = said_until(trace, at);
             let choices = choices(disk, seed).into_iter();
-            for choice in choices.filter(|choice| effort.tears || !choice.is_torn()) {
+            for choice in choices.filter(|choice| effort.tears.has(choice)) {
                 made += 1;
                 let hash = enumerate::image(disk, choice, &self.recording.last, seed).hash();
                 let number = *known.entry(hash).or_insert(entries.len());
@@ -392,12 +415,9 @@ impl Campaign {
     ) -> Vec<(&'static str, String)> {
         let said = said_by_node(&self.recording.trace, said_before, validators);
         let mut found = Vec::new();
-        if is_durable
-            && (said.imported_slot > Some(verdict.newest_slot)
-                || (said.imported_slot.is_some() && !verdict.is_chain))
-        {
-            let what = format!("{said:?} was acknowledged, recovered {}", verdict.newest_slot);
-            found.push(("acknowledged", what));
+        let is_lost = |root: &&String| !verdict.is_chain || !verdict.blocks.contains(*root);
+        if let Some(lost) = said.imported.iter().find(is_lost).filter(|_| is_durable) {
+            found.push(("acknowledged", format!("block {lost} was imported, and is not there")));
         }
         let commits: Vec<usize> =
             (0..reference.len()).filter(|commit| reference[*commit] == verdict.rows).collect();
@@ -466,8 +486,8 @@ fn choose(mut entries: Vec<Entry>, effort: &Effort) -> Vec<Entry> {
 /// What a node's log acknowledges.
 #[derive(Debug, Default)]
 struct SaidByNode {
-    /// The highest slot of a block that it imported.
-    imported_slot: Option<u64>,
+    /// Roots of blocks that it imported: of a run of blocks, the new head.
+    imported: BTreeSet<String>,
     /// The highest slot that each key signed for.
     signed: BTreeMap<String, u64>,
 }
@@ -481,8 +501,8 @@ fn said_by_node(trace: &Trace, before: usize, validators: u64) -> SaidByNode {
             *highest = slot.max(*highest);
         };
         if line.contains(" imported successfully ") {
-            let slots = ["slot", "last_slot", "head_slot"].into_iter().filter_map(number);
-            said.imported_slot = slots.chain(said.imported_slot).max();
+            let roots = ["block_root", "head"].into_iter().filter_map(|name| field(line, name));
+            said.imported.extend(roots.map(str::to_owned));
             // Its own block, not another node's.
             if let Some(proposer) = number("proposer").filter(|proposer| *proposer < validators) {
                 sign(format!("{proposer} proposal"), number("slot").unwrap());

@@ -1,5 +1,5 @@
 // A library before the system's own: one call on the files below a folder fails, of a kind, the k-th, once or from then on.
-// LAMELLA_FAIL = "FOLDER KIND K HOW once|ever", HOW an errno's number or "short"; LAMELLA_FAIL_LOG: a file that gets a line
+// LAMELLA_FAIL = "FOLDER KIND K HOW once|ever", HOW an errno's number, "short", or "done": EIO after it has happened; LAMELLA_FAIL_LOG: a file that gets a line
 // when it fails, and for K = 0, which fails nothing, the number of calls of each kind at the end.
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -66,7 +66,7 @@ static int below_fd(int fd) {
     return below(path);
 }
 
-// 0: the call goes on; 1: it fails with errno; 2: it is cut short.
+// 0: the call goes on; 1: it fails with errno; 2: it is cut short; 3: it happens, and fails with EIO.
 static int fails(int of) {
     pthread_mutex_lock(&lock);
     long count = ++counts[of];
@@ -77,8 +77,15 @@ static int fails(int of) {
     snprintf(line, sizeof line, "failed %s %ld\n", names[of], count);
     note(line);
     if (!strcmp(how, "short")) return 2;
+    if (!strcmp(how, "done")) return 3;
     errno = atoi(how);
     return 1;
+}
+
+static ssize_t told(int fault, ssize_t result) {
+    if (fault != 3 || result < 0) return result;
+    errno = EIO;
+    return -1;
 }
 
 static int kind_of(int fd, int otherwise) {
@@ -92,7 +99,7 @@ static int kind_of(int fd, int otherwise) {
         REAL(ssize_t, #name, int, const void *, size_t, offset_type);                  \
         int fault = below_fd(fd) ? fails(kind_of(fd, PWRITE)) : 0;                     \
         if (fault == 1) return -1;                                                     \
-        return real(fd, bytes, fault == 2 ? (n + 1) / 2 : n, offset);                  \
+        return told(fault, real(fd, bytes, fault == 2 ? (n + 1) / 2 : n, offset));     \
     }
 WRITING(pwrite, off_t)
 WRITING(pwrite64, off64_t)
@@ -102,7 +109,7 @@ WRITING(pwrite64, off64_t)
         REAL(ssize_t, #name, int, const struct iovec *, int, offset_type);             \
         int fault = below_fd(fd) ? fails(kind_of(fd, PWRITEV)) : 0;                    \
         if (fault == 1) return -1;                                                     \
-        return real(fd, parts, fault == 2 ? (n + 1) / 2 : n, offset);                  \
+        return told(fault, real(fd, parts, fault == 2 ? (n + 1) / 2 : n, offset));     \
     }
 WRITING_MANY(pwritev, off_t)
 WRITING_MANY(pwritev64, off64_t)
@@ -111,15 +118,16 @@ ssize_t write(int fd, const void *bytes, size_t n) {
     REAL(ssize_t, "write", int, const void *, size_t);
     int fault = below_fd(fd) ? fails(WRITE) : 0;
     if (fault == 1) return -1;
-    return real(fd, bytes, fault == 2 ? (n + 1) / 2 : n);
+    return told(fault, real(fd, bytes, fault == 2 ? (n + 1) / 2 : n));
 }
 
 #define ON_FILE(name, of, parameters, arguments)                                       \
     int name parameters {                                                              \
         static int (*real) parameters;                                                 \
         if (!real) *(void **)&real = dlsym(RTLD_NEXT, #name);                          \
-        if (below_fd(fd) && fails(of)) return -1;                                      \
-        return real arguments;                                                         \
+        int fault = below_fd(fd) ? fails(of) : 0;                                      \
+        if (fault == 1) return -1;                                                     \
+        return told(fault, real arguments);                                            \
     }
 ON_FILE(fsync, FLUSH, (int fd), (fd))
 ON_FILE(fdatasync, FLUSH, (int fd), (fd))
@@ -132,13 +140,31 @@ ON_FILE(fallocate64, LENGTH, (int fd, int mode, off64_t at, off64_t n), (fd, mod
     int name parameters {                                                              \
         static int (*real) parameters;                                                 \
         if (!real) *(void **)&real = dlsym(RTLD_NEXT, #name);                          \
-        if (below(path) && fails(of)) return -1;                                       \
-        return real arguments;                                                         \
+        int fault = below(path) ? fails(of) : 0;                                       \
+        if (fault == 1) return -1;                                                     \
+        return told(fault, real arguments);                                            \
     }
 ON_PATH(rename, RENAME, (const char *path, const char *to), (path, to))
 ON_PATH(unlink, NAMES, (const char *path), (path))
 ON_PATH(mkdir, NAMES, (const char *path, mode_t mode), (path, mode))
 ON_PATH(rmdir, NAMES, (const char *path), (path))
+ON_PATH(link, NAMES, (const char *path, const char *to), (path, to))
+
+// Of a path that may be relative to a descriptor.
+static int below_at(int fd, const char *path) {
+    return path[0] == '/' ? below(path) : below_fd(fd);
+}
+#define ON_PATH_AT(name, of, parameters, arguments)                                    \
+    int name parameters {                                                              \
+        static int (*real) parameters;                                                 \
+        if (!real) *(void **)&real = dlsym(RTLD_NEXT, #name);                          \
+        int fault = below_at(fd, path) ? fails(of) : 0;                                \
+        if (fault == 1) return -1;                                                     \
+        return told(fault, real arguments);                                            \
+    }
+ON_PATH_AT(unlinkat, NAMES, (int fd, const char *path, int flags), (fd, path, flags))
+ON_PATH_AT(linkat, NAMES, (int fd, const char *path, int there, const char *to, int flags),
+           (fd, path, there, to, flags))
 
 #define OPENING(name)                                                                  \
     int name(const char *path, int flags, ...) {                                       \

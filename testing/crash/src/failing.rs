@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    io::Read as _,
+    io::{BufRead as _, BufReader},
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
@@ -24,9 +24,13 @@ const SOURCE: &str = include_str!("failing.c");
 pub const KINDS: &[&str] =
     &["write", "pwrite", "pwritev", "synced", "flush", "length", "open", "rename", "names", "map"];
 
-/// How a call fails: an errno's number, or a write that is cut to half.
-pub const WAYS: &[(&str, &str)] =
-    &[("EIO", "5"), ("ENOSPC", "28"), ("EINTR", "4"), ("short", "short")];
+/// The kinds that flush.
+const FLUSHES: &[&str] = &["synced", "flush"];
+
+/// How a call fails: EIO, ENOSPC and EINTR by their numbers, a write that is cut to half, and EIO after the call has happened.
+const WAYS: &[&str] = &["5", "28", EINTR, "short", "done"];
+
+const EINTR: &str = "4";
 
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +39,31 @@ pub struct Fault {
     pub kind: &'static str,
     /// Which of them, from 1 on; 0 is none.
     pub at: u64,
-    /// How, as in [`WAYS`].
+    /// How: an errno's number, `short` or `done`.
     pub how: &'static str,
     /// Whether all later ones of the kind fail too.
     pub is_for_ever: bool,
+}
+
+impl Fault {
+    /// Every way in which this call can fail.
+    pub fn ways(kind: &'static str, at: u64, is_for_ever: bool) -> impl Iterator<Item = Self> {
+        let can = move |how: &str| match how {
+            // No system interrupts every call for ever.
+            EINTR => !is_for_ever,
+            "short" => kind.contains("write") || kind == "synced",
+            "done" => !matches!(kind, "open" | "map"),
+            _ => true,
+        };
+        let ways = WAYS.iter().filter(move |how| can(how));
+        ways.map(move |how| Self { kind, at, how, is_for_ever })
+    }
+
+    /// Whether a flush fails: then nothing that waited for it is known to be on the disk.
+    #[must_use]
+    pub fn is_of_flush(&self) -> bool {
+        FLUSHES.contains(&self.kind) && !matches!(self.how, EINTR | "short")
+    }
 }
 
 /// The library, compiled. A C compiler is there: the engine is made with it.
@@ -91,6 +116,18 @@ impl Failing {
     /// Runs a program in which calls on files below `root` fail so.
     #[must_use]
     pub fn run(&self, command: &mut Command, root: &Path, fault: &Fault) -> Ended {
+        self.run_until(command, root, fault, |_| false)
+    }
+
+    /// The same of a program that ends with its standard input, which is closed after a line that is enough.
+    #[must_use]
+    pub fn run_until(
+        &self,
+        command: &mut Command,
+        root: &Path,
+        fault: &Fault,
+        mut is_enough: impl FnMut(&str) -> bool + Send + 'static,
+    ) -> Ended {
         let _ = fs::remove_file(&self.log);
         let Fault { kind, at, how, is_for_ever } = fault;
         let when = if *is_for_ever { "ever" } else { "once" };
@@ -98,15 +135,22 @@ impl Failing {
             .env("LD_PRELOAD", &self.library)
             .env("LAMELLA_FAIL", format!("{} {kind} {at} {how} {when}", root.display()))
             .env("LAMELLA_FAIL_LOG", &self.log)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut errors = child.stderr.take().unwrap();
+        let (mut stdin, errors) = (child.stdin.take(), child.stderr.take().unwrap());
         let said = thread::spawn(move || {
-            let mut said = Vec::new();
-            let _ = errors.read_to_end(&mut said);
-            String::from_utf8_lossy(&said).into_owned()
+            let mut said = String::new();
+            for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line);
+                if is_enough(&line) {
+                    stdin = None;
+                }
+                said.extend([&*line, "\n"]);
+            }
+            drop(stdin);
+            said
         });
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
@@ -122,8 +166,16 @@ impl Failing {
     /// How many calls of each kind a run makes.
     #[must_use]
     pub fn count(&self, command: &mut Command, root: &Path) -> Vec<(&'static str, u64)> {
-        let none = Fault { kind: KINDS[0], at: 0, how: "5", is_for_ever: false };
-        let ended = self.run(command, root, &none);
+        self.count_of(|none| self.run(command, root, none))
+    }
+
+    /// The same of a run with a fault that is none.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn count_of(&self, run: impl FnOnce(&Fault) -> Ended) -> Vec<(&'static str, u64)> {
+        let ended = run(&Fault { kind: KINDS[0], at: 0, how: "5", is_for_ever: false });
         assert!(ended.status.success(), "{ended:?}");
         let log = fs::read_to_string(&self.log).unwrap();
         let count = |kind: &str| -> Option<u64> {

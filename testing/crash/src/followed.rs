@@ -10,7 +10,7 @@ use lamella_shipping::{
 };
 use lamella_types::Slot;
 
-use crate::verdict::{Verdict, newest_slot, rows};
+use crate::verdict::{Verdict, blocks, rows};
 
 /// How the blocks of its network are proven.
 const SCHEME: &str = "raw";
@@ -48,7 +48,7 @@ pub fn judge(
     let open = || Chain::resume(database, &identity, settings).map_err(text);
     let (chain, opened) = open()?;
     verdict.is_derived = opened.recovered.is_something();
-    verdict.newest_slot = newest_slot(chain.database())?;
+    verdict.blocks = blocks(chain.database())?;
     let report = verify(chain.database(), &mut |_| ControlFlow::Continue(())).map_err(text)?;
     verdict.findings = report.findings.iter().map(ToString::to_string).collect();
     if report.check_count() == 0 {

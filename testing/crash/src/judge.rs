@@ -16,9 +16,11 @@ use lamella_types::genesis_state;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-pub use crate::verdict::{Verdict, newest_slot, rows};
+pub use crate::verdict::{Verdict, blocks, rows};
 use crate::{
-    archiving, followed, restored,
+    archiving, followed,
+    jobs::{self, Done},
+    restored,
     scenario::{FETCH, SHIP, Scenario},
 };
 
@@ -34,6 +36,8 @@ pub enum Subject {
         /// Digest of all rows of the directory that a restoration without a crash makes.
         expected: String,
     },
+    /// What a command moves or writes, below `data/db`.
+    Job(Done),
     /// A follower's, below `data/db`.
     Follower {
         /// The archive that it follows.
@@ -59,7 +63,8 @@ pub enum Subject {
 pub struct Request {
     /// Where it is.
     pub folder: PathBuf,
-    /// Whether to take the scenario's other steps, after as many as this.
+    /// Whether to take the scenario's other steps, after as many as this; of a command, whether what it left is cleaned up
+    /// before it is run again.
     pub finish_from: Option<usize>,
 }
 
@@ -80,7 +85,10 @@ impl Judge {
     #[must_use]
     pub fn new(subject: Subject) -> Self {
         match &subject {
-            Subject::Restored { .. } | Subject::Scenario(_) | Subject::Follower { .. } => {
+            Subject::Restored { .. }
+            | Subject::Scenario(_)
+            | Subject::Job(_)
+            | Subject::Follower { .. } => {
                 let name = match &subject {
                     Subject::Scenario(name) => name,
                     _ => SHIP,
@@ -113,8 +121,11 @@ impl Judge {
     fn open_twice(&self, request: &Request, verdict: &mut Verdict) -> Result<(), String> {
         let path = request.folder.join(match &self.subject {
             Subject::Scenario(_) | Subject::Restored { .. } => "db",
-            Subject::Node { .. } | Subject::Follower { .. } => "data/db",
+            Subject::Node { .. } | Subject::Job(_) | Subject::Follower { .. } => "data/db",
         });
+        if let Subject::Job(done) = &self.subject {
+            return jobs::judge(done, &request.folder, request.finish_from.is_some(), verdict);
+        }
         if let Subject::Restored { archive, expected } = &self.subject {
             return restored::judge(archive, expected, &path, verdict);
         }
@@ -133,7 +144,9 @@ impl Judge {
         };
         let (chain, opened) = open()?;
         verdict.is_derived = opened.recovered.is_something();
-        verdict.newest_slot = newest_slot(chain.database())?;
+        if matches!(self.subject, Subject::Node { .. }) {
+            verdict.blocks = blocks(chain.database())?;
+        }
         let report = verify(chain.database(), &mut |_| ControlFlow::Continue(())).map_err(text)?;
         verdict.findings = report.findings.iter().map(ToString::to_string).collect();
         if report.check_count() == 0 {

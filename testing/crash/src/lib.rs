@@ -33,6 +33,7 @@ pub mod enumerate;
 pub mod failing;
 pub mod followed;
 pub mod image;
+pub mod jobs;
 pub mod judge;
 #[cfg(target_os = "linux")]
 pub mod mount;
@@ -42,6 +43,7 @@ pub mod record;
 pub mod restored;
 pub mod rot;
 pub mod scenario;
+pub mod split;
 pub mod strace;
 pub mod tally;
 pub mod trace;

@@ -28,6 +28,9 @@ pub const SLOT_MS: u64 = 400;
 /// Slots that the keys sign.
 const KEY_SLOTS: u64 = 256;
 
+/// Blocks that a node imports after a crash.
+const MORE_BLOCKS: u64 = 2;
+
 /// How a node runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -70,7 +73,7 @@ impl NetworkPlan {
 }
 
 /// A network of one node.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Lone {
     network: PathBuf,
     /// The node's folder: its keys, and where it runs its data, and its archive if it has one.
@@ -177,7 +180,22 @@ pub fn node(
     kind: Kind,
 ) -> Campaign {
     let lone = Lone::make(folder, NetworkPlan::of(KEY_SLOTS));
-    let recorder = Recorder::begin(&lone.root, &folder.join("strace.log"));
+    lived(name, programs, &lone, until_slot, kind)
+}
+
+/// The same of the node of this network.
+///
+/// # Panics
+/// When it does not get there.
+#[must_use]
+pub fn lived(
+    name: &str,
+    programs: &Programs,
+    lone: &Lone,
+    until_slot: u64,
+    kind: Kind,
+) -> Campaign {
+    let recorder = Recorder::begin(&lone.root, &lone.root.with_file_name("strace.log"));
     let mut command = recorder.command(&programs.lamella);
     let archive = lone.root.join("archive").display().to_string();
     lone.node(&mut command, &["--no-api"]);
@@ -191,6 +209,39 @@ pub fn node(
     });
     let subject = lone.subject(kind == Kind::Lazy);
     campaign(name, recorder.end(), subject, VALIDATORS, programs)
+}
+
+impl Lone {
+    /// Starts its node on what a crash left of it in this folder, until it has imported some blocks more.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn go_on(&self, programs: &Programs, recorder: &Recorder, root: &Path) {
+        let mut command = recorder.command(&programs.lamella);
+        let mut imported = 0;
+        let _ = stopped(self.elsewhere(root, &mut command), |line| {
+            imported += u64::from(line.contains(" imported successfully "));
+            imported >= MORE_BLOCKS
+        });
+    }
+
+    /// Makes a command one that runs its node below another folder, which gets its keys.
+    ///
+    /// # Panics
+    /// When they cannot be copied.
+    pub fn elsewhere<'a>(&self, root: &Path, command: &'a mut Command) -> &'a mut Command {
+        let (from, keys) = (self.root.join("keys"), root.join("keys"));
+        fs::create_dir_all(&keys).unwrap();
+        for name in fs::read_dir(&from).unwrap().map(|entry| entry.unwrap().file_name()) {
+            // Images have what a run wrote there, its guard, and not what it read.
+            if !name.to_string_lossy().starts_with("sign-guard") {
+                fs::copy(from.join(&name), keys.join(&name)).unwrap();
+            }
+        }
+        self.node_of("lamella_0", root, command)
+            .args(["--no-api", "--gossipsub-port", "0", "--hash-sig-keys-dir"])
+            .arg(keys)
+    }
 }
 
 /// The recording of a process with its promise.

@@ -149,7 +149,29 @@ pub const PLANTS: &[Plant] = &[
             }
         })
     }),
+    plant("checkpoint", "the data file is never flushed", never_flushed),
+    plant("prune-states", "the data file is never flushed", never_flushed),
+    plant("prune-states", "the meta page is written before the data", |items| {
+        moved(items, Operation::is_meta_write, |item| is_call(item, is_page_write), true)
+    }),
+    plant("ship", "the cursor is committed before the upload", cursor_first),
+    plant("ship", "a segment is left out, and its cursor committed", |items| {
+        without(items, |call| matches!(call, Operation::Link { to, .. } if to.ends_with(".lseg")))
+    }),
+    plant("ship", "no folder of the archive is flushed", |items| {
+        let flushes = |path: &str| path.is_empty() || path.starts_with("archive");
+        let is_file = |path: &str| path.rsplit('/').next().is_some_and(|name| name.contains('.'));
+        without(
+            items,
+            |call| matches!(call, Operation::Flush { path } if flushes(path) && !is_file(path)),
+        )
+    }),
+    plant("restore", "the new database is never flushed", never_flushed),
+    plant("restore", "the new database's name is not flushed", |items| {
+        without(items, |call| matches!(call, Operation::Flush { path } if path.is_empty()))
+    }),
     plant("two", "two transactions where one is promised", |items| items),
+    plant("floor", "the floor of pruning is moved in a transaction before", |items| items),
     plant("node-seals", "nothing of the archive is flushed", |items| {
         without(
             items,
@@ -162,6 +184,31 @@ pub const PLANTS: &[Plant] = &[
     plant("follow", "the data file is never flushed", |items| {
         without(items, |call| is_flush(call, "mdbx.dat"))
     }),
+    plant("db-compact", "the folder of both names is never flushed", |items| {
+        without(items, |call| is_flush(call, "data"))
+    }),
+    plant("db-compact", "the new database is never flushed", never_flushed),
+    plant("db-compact", "the old database is deleted before the new one is named", |items| {
+        let is_old = |call: &Operation| call.path().starts_with("data/db.before-compact");
+        let is_removal = |call: &Operation| matches!(call, Operation::Remove { .. });
+        // Its lock file is cut as it is closed.
+        let items = without(items, |call| {
+            is_old(call) && matches!(call, Operation::SetLength { .. } | Operation::Write { .. })
+        });
+        let names =
+            |call: &Operation| matches!(call, Operation::Rename { to, .. } if to == "data/db");
+        moved(items, |call| is_old(call) && is_removal(call), |item| is_call(item, names), true)
+    }),
+    plant("db-migrate", "the folder of both names is never flushed", |items| {
+        without(items, |call| is_flush(call, "data"))
+    }),
+    plant("db-migrate", "the new database is never flushed", never_flushed),
+    plant("db-backup", "the folder of the copy's name is never flushed", |items| {
+        without(items, |call| is_flush(call, "data"))
+    }),
+    plant("db-backup", "the copy is never flushed", never_flushed),
+    plant("db-repair", "the data file is never flushed", never_flushed),
+    plant("db-prune", "the data file is never flushed", never_flushed),
 ];
 
 /// Where a meta page, written from its magic on, says whether its commit was flushed.
@@ -225,6 +272,28 @@ fn unsynced(call: &mut Operation) {
     if let Operation::Write { is_synced, .. } = call {
         *is_synced = false;
     }
+}
+
+/// Neither by a call nor by a synchronous write.
+fn never_flushed(items: Vec<Item>) -> Vec<Item> {
+    changed(without(items, |call| is_flush(call, "mdbx.dat")), unsynced)
+}
+
+/// Of what happens between two lines, the database's calls come first.
+fn cursor_first(items: Vec<Item>) -> Vec<Item> {
+    let (mut done, mut held): (Vec<Item>, Vec<Item>) = (Vec::new(), Vec::new());
+    for item in items {
+        match &item {
+            Item::Said(_) => {
+                done.append(&mut held);
+                done.push(item);
+            }
+            Item::Call(call) if call.path().starts_with("db/") => done.push(item),
+            Item::Call(_) => held.push(item),
+        }
+    }
+    done.append(&mut held);
+    done
 }
 
 fn nth_page_write(mut items: Vec<Item>, nth: usize, change: impl Fn(&mut u64)) -> Vec<Item> {

@@ -18,6 +18,9 @@ use crate::{archiving, enumerate::random};
 /// Bytes of a proof where nothing depends on them.
 const PROOF_BYTES: usize = 3_000;
 
+/// Bytes of a proof where there are many blocks.
+const WIDE_PROOF_BYTES: usize = 100;
+
 /// Bytes of a proof where the file is to grow.
 const LARGE_PROOF_BYTES: usize = 300_000;
 
@@ -80,8 +83,21 @@ pub const FETCH: &str = "fetch";
 /// Steps in which all of that is fetched.
 const FETCHES: usize = 4;
 
+/// The scenario whose database is moved: forks below the finalized block, votes signed, proofs pruned.
+pub const MOVED: &str = "moved";
+
+/// The scenario of more blocks than one commit of a repair makes again.
+pub const WIDE: &str = "wide";
+
+/// Its blocks, of little more than [`lamella_chain::repair::ROWS_PER_COMMIT`], and those of one commit.
+const WIDE_RUNS: usize = 18;
+const WIDE_RUN_BLOCKS: usize = 64;
+
 /// The scenario whose driver is wrong.
 pub const TWO: &str = "two";
+
+/// The scenario whose last step moves the floor of pruning in a transaction before it prunes.
+pub const FLOOR: &str = "floor";
 
 /// The scenario of lazy commits that are flushed for what they wrote.
 const LONG: &str = "lazy-long";
@@ -132,7 +148,7 @@ impl Scenario {
     /// For a name of none.
     #[must_use]
     pub fn of(name: &str, variant: u64) -> Self {
-        let mut known = NAMES.iter().chain(HEAVY).chain([&TWO, &SIXTY]);
+        let mut known = NAMES.iter().chain(HEAVY).chain([&TWO, &FLOOR, &SIXTY, &MOVED, &WIDE]);
         let name = known.find(|known| **known == name).expect("a scenario of NAMES");
         let genesis = genesis_state(1_700_000_000, registry(SMALL));
         let mut chain = Blocks { state: genesis.clone(), variant };
@@ -185,6 +201,24 @@ impl Scenario {
                 (steps, Some(recorded_from))
             }
             SIXTY => (chain.singles(61), Some(1)),
+            WIDE => {
+                let run = |_| Step::Batch(chain.take(WIDE_RUN_BLOCKS, WIDE_PROOF_BYTES));
+                ((0..WIDE_RUNS).map(run).collect(), Some(WIDE_RUNS))
+            }
+            MOVED => {
+                settings.signature_window_slots = SHORT_WINDOW_SLOTS;
+                let mut steps = chain.reorg();
+                steps.extend(chain.singles(6));
+                steps.push(Step::Reserve(chain.state.slot));
+                let all = steps.len();
+                (steps, Some(all))
+            }
+            FLOOR => {
+                let (mut steps, from) = chain.pruned(PruneMode::States(0));
+                steps.truncate(from.map_or(0, |from| from + 2));
+                let last = steps.len() - 1;
+                (steps, Some(last))
+            }
             TWO => {
                 let blocks = chain.take(6, PROOF_BYTES).into_iter().map(Box::new);
                 (blocks.map(Step::Two).collect(), Some(2))

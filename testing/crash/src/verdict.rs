@@ -1,8 +1,8 @@
 //! What the opening of a directory comes to, and one digest of all that is in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lamella_tables::{DatabaseView, Headers, Read as _, SlotRoot, TABLES};
+use lamella_tables::{DatabaseView, Headers, Meta, Read as _, SlotRoot, TABLES, Table as _};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -21,8 +21,8 @@ pub struct Verdict {
     pub is_derived: bool,
     /// The same after it was closed and opened again.
     pub rows_again: String,
-    /// Slot of the newest block. A node that is late for its slots may fork, so its head may be an older one.
-    pub newest_slot: u64,
+    /// Roots of all blocks of a node, whatever branch they are on.
+    pub blocks: BTreeSet<String>,
     /// The guard's rows: `0 attestation` and the slot.
     pub guard: BTreeMap<String, u64>,
     /// The same of the copy beside the keys; `None` if it is not whole.
@@ -36,6 +36,14 @@ pub struct Verdict {
 /// # Errors
 /// What cannot be read, in words.
 pub fn rows(database: &DatabaseView) -> Result<String, String> {
+    rows_but(database, None)
+}
+
+/// Digest of every row of every table, but the one of this name in `Meta`.
+///
+/// # Errors
+/// What cannot be read, in words.
+pub fn rows_but(database: &DatabaseView, but: Option<&str>) -> Result<String, String> {
     let txn = database.read().map_err(text)?;
     let mut hasher = Xxh3::new();
     for table in TABLES {
@@ -43,6 +51,9 @@ pub fn rows(database: &DatabaseView) -> Result<String, String> {
         let rows = txn.raw_rows(table.name).map_err(text)?.ok_or("no such table")?;
         for row in rows {
             let row = row.map_err(text)?;
+            if table.name == Meta::NAME && but.is_some_and(|but| row.key == but.as_bytes()) {
+                continue;
+            }
             for part in [&row.key, &row.stored] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
                 hasher.update(part);
@@ -52,14 +63,14 @@ pub fn rows(database: &DatabaseView) -> Result<String, String> {
     Ok(format!("{:032x}", hasher.digest128()))
 }
 
-/// Slot of the newest block, on whatever branch.
+/// Roots of all blocks, on whatever branch.
 ///
 /// # Errors
 /// What cannot be read, in words.
-pub fn newest_slot(database: &DatabaseView) -> Result<u64, String> {
+pub fn blocks(database: &DatabaseView) -> Result<BTreeSet<String>, String> {
     let txn = database.read().map_err(text)?;
     let keys = txn.scan_keys::<Headers>(SlotRoot::first_of(0)).map_err(text)?;
-    Ok(keys.last().transpose().map_err(text)?.map_or(0, |key| key.slot))
+    keys.map(|key| key.map(|key| key.root.to_string()).map_err(text)).collect()
 }
 
 fn text(error: impl ToString) -> String {

@@ -4,11 +4,11 @@
 //! |---|---|
 //! | one finality: whatever any node has ever finalized is on one chain | after each step |
 //! | one signature: no key signs two things for one slot, in all lives of its node | with each message |
-//! | committed first: a block that a node publishes is in its store | with each message |
-//! | nothing lost: a node that was killed has every block, its head and its checkpoints again | at each start |
+//! | committed first: a block that a node publishes is a row of its database | with each message |
+//! | nothing lost: a node that was killed has every block, its head and its checkpoints again (lazy, after a power cut: the flushed) | at each start |
 //! | honest: no node calls a message bad, or a peer at fault, that is not | with each verdict |
 //! | going on: no node ends by itself | after each step |
-//! | invariants: `lamella db verify` finds nothing | at some starts, and at the end |
+//! | invariants: `lamella db verify` finds nothing | at each start, and at the end |
 //! | back: once the faults are over all agree and finalize again | after each slot |
 
 use std::{
@@ -20,6 +20,7 @@ use std::{
 use lamella_chain::{Chain, verify};
 use lamella_fork_choice::ForkChoice;
 use lamella_network::service::GossipMessage;
+use lamella_tables::{Headers, Read as _, SlotRoot};
 use lamella_types::{Checkpoint, Root, Slot, ValidatorIndex, hash_tree_root};
 
 /// A law that was broken.
@@ -93,14 +94,16 @@ impl Laws {
     /// A node publishes this.
     pub(crate) fn published(
         &mut self,
-        view: &ForkChoice,
+        chain: &Chain,
         message: &GossipMessage,
     ) -> Result<(), Broken> {
         let (key, root) = match message {
             GossipMessage::Block(signed) => {
                 let (block, root) = (&signed.block, hash_tree_root(&signed.block));
-                if !view.contains(&root) {
-                    return Err(("committed first", format!("block {root} is not in the store")));
+                let txn = chain.read().map_err(|error| ("committed first", error.to_string()))?;
+                let row = txn.get::<Headers>(&SlotRoot::new(block.slot, root));
+                if !row.is_ok_and(|row| row == Some(block.header())) {
+                    return Err(("committed first", format!("block {root} has no row")));
                 }
                 ((block.proposer_index, true, block.slot), root)
             }

@@ -28,6 +28,7 @@ use crate::{
     folder,
     gossip::Message,
     keys,
+    laws::Had,
     plan::{Kind, Plan, SLOT_MS},
 };
 
@@ -72,6 +73,8 @@ pub(crate) struct Member {
     keeps_flushed: bool,
     /// The interval up to which its last flushed image goes.
     flushed_interval: u64,
+    /// What that image has.
+    pub(crate) flushed: Option<Had>,
     pub(crate) seen: BTreeSet<[u8; MESSAGE_ID_BYTES]>,
     pub(crate) undecided: BTreeMap<(Vec<u8>, PeerId), Rc<Message>>,
     /// Its requests under way, and whom it asked.
@@ -134,6 +137,7 @@ impl Member {
             keeps_flushed: plan.is_lazy
                 && plan.faults.iter().any(|fault| fault.kind == Kind::PowerCut(index)),
             flushed_interval: 0,
+            flushed: None,
             seen: BTreeSet::new(),
             undecided: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -170,9 +174,11 @@ impl Member {
     /// when an interval begins.
     pub(crate) fn keep_flushed(&mut self) {
         let Some(running) = &self.running else { return };
-        let interval = running.node.chain().fork_choice().time();
+        let view = running.node.chain().fork_choice();
+        let interval = view.time();
         if self.keeps_flushed && interval != self.flushed_interval {
             self.flushed_interval = interval;
+            self.flushed = Some(Had::of(&view));
             folder::copy(&self.live(), &self.image("flushed"));
         }
     }

@@ -64,10 +64,10 @@ pub(super) enum At {
 }
 
 /// Fetches blocks and states.
-pub(super) struct Client(Agent);
+pub(crate) struct Client(Agent);
 
 impl Client {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let config = Agent::config_builder()
             .user_agent(version())
             .timeout_resolve(Some(CONNECT_TIMEOUT))
@@ -103,14 +103,14 @@ impl Client {
     }
 
     /// The block of this root, or the source's finalized one if it serves none by root.
-    pub(super) fn block_of(&self, base_url: &str, root: &Root) -> Result<SignedBlock, SourceError> {
+    pub(crate) fn block_of(&self, base_url: &str, root: &Root) -> Result<SignedBlock, SourceError> {
         let path = format!("/lean/v0/blocks/{root}");
         let bytes = self.get_or(base_url, &path, BLOCK_PATH, BLOCK_BYTES_MAX)?;
         SignedBlock::from_ssz(&bytes).map_err(SourceError::Block)
     }
 
     /// The post-state of the block of this root, or of the source's finalized one if it serves none by root.
-    pub(super) fn state_of(&self, base_url: &str, root: &Root) -> Result<State, SourceError> {
+    pub(crate) fn state_of(&self, base_url: &str, root: &Root) -> Result<State, SourceError> {
         let path = format!("/lean/v0/states/{root}");
         let bytes = self.get_or(base_url, &path, STATE_PATH, STATE_BYTES_MAX)?;
         State::from_ssz(&bytes).map_err(SourceError::State)

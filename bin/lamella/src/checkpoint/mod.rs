@@ -32,7 +32,7 @@ pub use client::FetchError;
 pub use verify::{Checkpoint, Refusal, verify};
 
 use crate::config::NodeConfig;
-use client::Client;
+pub(crate) use client::Client;
 
 /// How often to ask, and how long to wait in between. ethlambda's.
 #[derive(Debug, Clone, Copy)]

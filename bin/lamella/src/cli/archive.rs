@@ -22,7 +22,7 @@ use lamella_xmss::scheme::SchemeName;
 
 use super::{
     CommandError,
-    db::{print_line, progress_bar},
+    db::{Told, print_line},
     node::Proofs,
 };
 use crate::follow::ReplicaConfig;
@@ -259,18 +259,16 @@ fn job<T: Send + 'static>(
     work: impl FnOnce(Tell<'_>) -> Result<T, ShippingError> + Send + 'static,
 ) -> Result<T, ArchiveCommandError> {
     let stop = Interrupt::default();
-    let told = stop.clone();
-    ctrlc::set_handler(move || told.trigger())?;
-    let bar = progress_bar();
-    let shown = bar.clone();
+    let ordered = stop.clone();
+    ctrlc::set_handler(move || ordered.trigger())?;
+    let told = Told::new();
+    let mut shown = told.clone();
     let done = stop.race(move || {
         work(&mut |progress| {
-            shown.set_length(progress.total);
-            shown.set_position(progress.done);
-            shown.set_message(progress.stage);
+            shown.tell(progress);
             ControlFlow::Continue(())
         })
     });
-    bar.finish_and_clear();
+    told.end();
     Ok(done.unwrap_or(Err(ShippingError::Stopped))?)
 }

@@ -9,16 +9,15 @@ mod export;
 mod migrate;
 mod prune;
 mod repair;
+mod told;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     ops::ControlFlow,
     path::PathBuf,
-    time::{Duration, Instant},
 };
 
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
-use indicatif::{ProgressBar, ProgressStyle};
 use lamella_chain::{Progress, PruneMode, Report, migrate::Migration, repair::Mode};
 use lamella_inspect::{
     self as inspect,
@@ -37,6 +36,7 @@ use super::CommandError;
 pub use error::DbError;
 #[cfg(feature = "archive")]
 pub(super) use error::{ExitCode, of_inspect, of_open, of_read, of_state};
+pub(super) use told::Told;
 
 /// What `lamella db --help` says last.
 pub(super) const EXIT_CODES: &str = "\
@@ -222,13 +222,14 @@ enum DbCommand {
     /// Make damaged and lost rows again, as far as they can be proven. Says what it would do; --apply does it.
     ///
     /// Slots, Canonical and the head follow from headers and votes; diffs, anchors and most headers from a block's body and
-    /// its parent's state; segments from the blocks. Bodies and the registry come from an archive, and must hash to what the
-    /// directory says; proofs come from its sidecars, and are checked. Without one a block's proof is marked, and a node asks
+    /// its parent's state; segments from the blocks. Bodies and the registry come from an archive or a node, and must hash to
+    /// what the directory says, and so does the state that a directory began with, from a node; proofs are checked. Without one a block's proof is marked, and a node asks
     /// its peers for it. A vote that is damaged is dropped. A row of the sign guard is never touched. No node may run. It can be stopped or killed at any instant: the same command goes
     /// on, and ends with verify. Damaged pages, another than the rows on them, are not repaired: use a backup or
     /// `lamella archive restore`.
     Repair {
-        /// An archive to take from what the directory has lost: a folder, or s3://bucket/prefix.
+        /// An archive to take from what the directory has lost: a folder, s3://bucket/prefix, or the API of a node,
+        /// http://host:5052, which has also the newest blocks, forks, and the state that a directory began with.
         #[arg(long, value_name = "URL")]
         from: Option<String>,
         /// Write it.
@@ -359,44 +360,6 @@ fn stoppable<T>(
     Ok(done)
 }
 
-/// How often a job says how far it is where nobody looks at a bar: a log of an hour keeps 120 lines.
-const TELL_EVERY: Duration = Duration::from_secs(30);
-
-/// How far a job is, on stderr: a bar where that is a terminal, else a line now and then.
-struct Told {
-    bar: ProgressBar,
-    next: Instant,
-}
-
-impl Told {
-    fn new() -> Self {
-        Self { bar: progress_bar(), next: Instant::now() + TELL_EVERY }
-    }
-
-    fn tell(&mut self, progress: Progress) {
-        self.bar.set_length(progress.total);
-        self.bar.set_position(progress.done);
-        self.bar.set_message(progress.stage);
-        if let Some(line) = self.line(progress, Instant::now()).filter(|_| self.bar.is_hidden()) {
-            // Whoever closed stderr does not want it.
-            let _ = writeln!(io::stderr().lock(), "{line}");
-        }
-    }
-
-    fn line(&mut self, progress: Progress, now: Instant) -> Option<String> {
-        let Progress { stage, done, total } = progress;
-        if now < self.next {
-            return None;
-        }
-        self.next = now + TELL_EVERY;
-        Some(format!("{stage}: {done} of {total}"))
-    }
-
-    fn end(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
 fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
     let report = stoppable(|progress| inspect::verify::run(dir, progress))?;
     let report = report?;
@@ -422,18 +385,6 @@ fn verify(dir: &std::path::Path, json: bool) -> Result<(), CommandError> {
         0 => printed,
         count => Err(DbError::Findings { count }.into()),
     }
-}
-
-pub(super) fn progress_bar() -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}, {eta} left");
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = style {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn print_report(report: &Report) -> Result<(), CommandError> {
@@ -470,19 +421,4 @@ fn report_json(report: &Report) -> serde_json::Value {
         "unknown_meta": report.unknown_meta,
         "stopped": report.stopped,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_a_terminal_a_job_says_now_and_then_how_far_it_is() {
-        let (mut told, at) = (Told::new(), |done| Progress { stage: "blocks", done, total: 9 });
-        let begun = told.next;
-        assert_eq!(told.line(at(1), begun - Duration::from_secs(1)), None);
-        assert_eq!(told.line(at(2), begun).as_deref(), Some("blocks: 2 of 9"));
-        assert_eq!(told.line(at(3), begun), None);
-        assert!(told.line(at(4), begun + TELL_EVERY).is_some());
-    }
 }

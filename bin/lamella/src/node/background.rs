@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lamella_chain::Chain;
-use lamella_http_api::NodeFacts;
+use lamella_http_api::{Events, NodeFacts};
 use lamella_metrics::Metrics;
 
 use super::{
@@ -27,6 +27,7 @@ pub(super) struct Owner<'a> {
     )]
     pub(super) facts: &'a Arc<NodeFacts>,
     pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) events: &'a Events,
     /// Slots of history that the directory lacks.
     #[cfg_attr(
         not(feature = "archive"),
@@ -78,9 +79,10 @@ impl Owner<'_> {
     }
 
     fn scrub(&self, wanted: &Wanted) -> Result<Option<Scrubber>, NodeError> {
-        let Self { config, chain, metrics, .. } = self;
+        let Self { config, chain, metrics, events, .. } = self;
         let Some(scrub) = config.scrub.clone() else { return Ok(None) };
-        let started = Scrubber::start(chain, scrub, config.archive(), wanted.clone(), metrics);
+        let (archive, wanted) = (config.archive(), wanted.clone());
+        let started = Scrubber::start(chain, scrub, archive, wanted, metrics, events);
         started.map(Some).map_err(NodeError::Scrubber)
     }
 
@@ -94,7 +96,7 @@ impl Owner<'_> {
 
     #[cfg(feature = "archive")]
     fn fetch_history(&self) -> Result<Option<Historian>, NodeError> {
-        let Self { config, chain, facts, metrics, missing_slots } = self;
+        let Self { config, chain, facts, metrics, missing_slots, .. } = self;
         if *missing_slots == 0 || config.history.is_empty() {
             return Ok(None);
         }

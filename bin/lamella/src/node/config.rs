@@ -108,8 +108,14 @@ impl Node {
         let employer: Arc<dyn Employer> = Arc::new(inbox.sender());
         let workers = (host.workers)(&employer).map_err(NodeError::Workers)?;
         let mend = Mend::default();
-        let owner =
-            Owner { config, chain: &chain, facts: &facts, metrics: &metrics, missing_slots };
+        let owner = Owner {
+            config,
+            chain: &chain,
+            facts: &facts,
+            metrics: &metrics,
+            events: &events,
+            missing_slots,
+        };
         Ok(Self {
             background: owner.start(mend.wanted())?,
             is_archive_required: config.is_archive_required(),

@@ -15,9 +15,9 @@ use super::{Node, StoreFailure};
 /// Slots between two warnings about one reader.
 const WARN_SLOTS: u64 = 16;
 
-/// Longest read of our own. An answer takes milliseconds, a chunk of a scrub four seconds; the walk over the pages of a file
-/// of some GB on a slow disk takes longer, and gives up after ten minutes.
-const OWN_READ_MAX: Duration = Duration::from_secs(60);
+/// Longest read of our own. An answer takes milliseconds, a chunk of a scrub four seconds; the walk over the pages rests two
+/// minutes, takes longer on a slow disk, and gives up after ten.
+const OWN_READ_MAX: Duration = Duration::from_secs(180);
 
 impl Node {
     /// Looks, once a slot, which processes hold something back, and warns of those that hold much, once in so many slots.
@@ -73,7 +73,7 @@ impl Node {
         if !self.facts.standing().readers_unseen {
             self.facts.tell(|standing| standing.readers_unseen = true);
             warn!(
-                "Cannot see who else reads the database: the layout of mdbx.lck is not known. A process that reads it and \
+                "Cannot see who else reads the database: the layout of the table of readers is not known. A process that reads it and \
                  does not go on makes the file grow, and is not named"
             );
         }

@@ -1,8 +1,9 @@
 //! Scrubbing: the whole store read cold while the node runs, so that rot is found while others still have what rotted.
 //!
 //! The hard idea: nobody waits for it. It is what `lamella db verify` does, on one thread of the lowest priority that
-//! rests for most of the time, and rests only while it holds no snapshot, so no page is kept from being reused for longer
-//! than any tool does. What it finds is told and counted. Rows whose bytes rotted are repaired, if they can be proven: from
+//! rests for nine tenths of the time: between chunks of rows, when it holds no snapshot, and in the walk over the pages,
+//! which holds one, for two minutes in all, so that the file grows little. Where that walk is given up the rows are read
+//! all the same, and a reading that fails is counted and tried again soon. What it finds is told and counted. Rows whose bytes rotted are repaired, if they can be proven: from
 //! the directory's other rows, from the archive that the node ships into, and blocks and proofs from peers, whom `mend`
 //! asks. Everything else is left for `lamella db repair`, which knows that no node runs.
 
@@ -14,10 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lamella_chain::{Chain, Report, invariants::PAGES_STAGE, repair::RepairReport, verify};
+use lamella_chain::{
+    Chain, Progress, Report, invariants::PAGES_STAGE, repair::RepairReport, verify, verify_rows,
+};
+use lamella_http_api::{Events, Scrubbed};
 use lamella_interrupt::Interrupt;
 use lamella_metrics::Metrics;
-use lamella_tables::{Bodies, Headers, Key as _, SlotRoot, Table as _};
+use lamella_tables::{Bodies, EngineError, Headers, Key as _, SlotRoot, Table as _, TookTooLong};
 use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
@@ -33,7 +37,14 @@ const SHARE: u32 = 10;
 /// Longest rest between two chunks, which take four seconds at most.
 const REST_MAX: Duration = Duration::from_secs(60);
 
-/// The first reading begins after one part in so many of the time between two.
+/// Longest rests in one walk over the pages, which holds a snapshot and is given up after ten minutes: at 0.2 MB a slot of 4 s
+/// the file grows by 6 MB meanwhile.
+const PAGES_REST_MAX: Duration = Duration::from_secs(120);
+
+/// A reading should have ended after so many times between two, or has not.
+const OVERDUE: u32 = 2;
+
+/// The first reading, and the next after one that failed, begins after one part in so many of the time between two.
 const FIRST_PART: u32 = 24;
 
 /// Blocks that peers are asked for at most, until the next reading.
@@ -89,12 +100,13 @@ impl Scrubber {
         archive: Option<String>,
         wanted: Wanted,
         metrics: &Arc<Metrics>,
+        events: &Events,
     ) -> io::Result<Self> {
         let stop = Interrupt::default();
         // It keeps no database open that the node has closed.
         let chain = Arc::downgrade(chain);
-        let metrics = Arc::clone(metrics);
-        let scrubbing = Scrubbing { chain, config, archive, wanted, metrics, stop: stop.clone() };
+        let (metrics, events, stops) = (Arc::clone(metrics), events.clone(), stop.clone());
+        let scrubbing = Scrubbing { chain, config, archive, wanted, metrics, events, stop: stops };
         thread::Builder::new().name("scrubber".to_owned()).spawn(move || scrubbing.run())?;
         Ok(Self { stop })
     }
@@ -106,6 +118,7 @@ struct Scrubbing {
     archive: Option<String>,
     wanted: Wanted,
     metrics: Arc<Metrics>,
+    events: Events,
     stop: Interrupt,
 }
 
@@ -114,59 +127,92 @@ impl Scrubbing {
         if let Err(error) = rustix::process::nice(NICE) {
             warn!(%error, "Scrubbing goes on at the priority of the node");
         }
+        self.due();
         let mut wait = self.config.every / FIRST_PART;
         while !self.stop.pause(wait) {
             let Some(chain) = self.chain.upgrade() else { return };
             self.metrics.scrub.began();
-            self.scrub(&chain);
+            let is_whole = self.scrub(&chain);
             self.metrics.scrub.ended();
-            wait = self.config.every;
+            wait = if is_whole { self.config.every } else { self.config.every / FIRST_PART };
         }
     }
 
-    fn scrub(&self, chain: &Chain) {
-        let (began, mut worked_from) = (Instant::now(), Instant::now());
-        let read = verify(chain.database(), &mut |progress| {
-            // The walk over the pages holds a snapshot, between two calls too.
-            let rest = match progress.stage {
-                PAGES_STAGE => Duration::ZERO,
-                _ => worked_from.elapsed().saturating_mul(SHARE - 1).min(REST_MAX),
-            };
-            let is_over = self.stop.pause(rest);
-            worked_from = Instant::now();
-            match is_over {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        let report = match read {
-            Ok(report) if report.stopped => return,
-            Ok(report) => report,
+    fn due(&self) {
+        self.metrics.scrub.due(unix_ms() / 1000 + (OVERDUE * self.config.every).as_secs());
+    }
+
+    /// Whether the store was read whole.
+    fn scrub(&self, chain: &Chain) -> bool {
+        let began = Instant::now();
+        let (report, is_whole) = match self.read(chain) {
+            Ok((report, _)) if report.stopped => return false,
+            Ok(read) => read,
             Err(error) => {
-                return warn!(%error, "The store was not read whole; this is tried again");
+                self.metrics.scrub.failed();
+                warn!(%error, "The store was not read whole; this is tried again");
+                return false;
             }
         };
         let time = began.elapsed();
-        self.metrics.scrub.observe(&report, time, unix_ms() / 1000);
-        let (checks, seconds) = (report.check_count(), time.as_secs());
-        if report.finding_count == 0 {
-            return info!(checks, seconds, "Read the whole store: nothing is wrong");
+        self.metrics.scrub.observe(&report);
+        if is_whole {
+            self.metrics.scrub.read_whole(time, unix_ms() / 1000);
+            self.due();
         }
+        let (checks, seconds, findings) =
+            (report.check_count(), time.as_secs(), report.finding_count);
         for finding in report.findings.iter().take(LOGGED_MAX) {
             error!(%finding, "Scrubbing found damage");
         }
-        let findings = report.finding_count;
-        error!(
-            findings,
-            checks, seconds, "Not all of the store is as it was written: is the disk dying?"
+        let repaired = match findings {
+            0 if is_whole => {
+                info!(checks, seconds, "Read the whole store: nothing is wrong");
+                None
+            }
+            0 => None,
+            _ => {
+                error!(
+                    findings,
+                    checks,
+                    seconds,
+                    "Not all of the store is as it was written: is the disk dying?"
+                );
+                let repairs = self.config.repairs && !report.damaged.is_empty();
+                repairs.then(|| self.repair(chain, &report)).flatten()
+            }
+        };
+        let (repaired_rows, unrepaired_rows) = repaired.map_or_else(
+            || (0, report.damaged.len() as u64),
+            |repaired| (repaired.row_count(), repaired.unrepaired_count),
         );
-        if self.config.repairs && !report.damaged.is_empty() {
-            self.repair(chain, &report);
+        let scrubbed = Scrubbed { is_whole, checks, findings, repaired_rows, unrepaired_rows };
+        self.events.scrubbed(&scrubbed);
+        is_whole
+    }
+
+    /// Reads pages and rows, or the rows alone where the pages take too long; whether it was both.
+    fn read(&self, chain: &Chain) -> Result<(Report, bool), EngineError> {
+        let mut rests = Rests { worked_from: Instant::now(), of_pages: Duration::ZERO };
+        let mut go_on = |progress: Progress| match self.stop.pause(rests.due(progress.stage)) {
+            true => ControlFlow::Break(()),
+            false => {
+                rests.worked_from = Instant::now();
+                ControlFlow::Continue(())
+            }
+        };
+        match verify(chain.database(), &mut go_on) {
+            Err(error) if error.source.is::<TookTooLong>() => {
+                self.metrics.scrub.failed();
+                warn!(%error, "The pages were not all read; the rows are");
+                Ok((verify_rows(chain.database(), &mut go_on)?, false))
+            }
+            read => Ok((read?, true)),
         }
     }
 
     /// Makes again what can be proven. Upholds A3: the chain commits.
-    fn repair(&self, chain: &Chain, report: &Report) {
+    fn repair(&self, chain: &Chain, report: &Report) -> Option<RepairReport> {
         let repaired = source::with(self.archive.as_deref(), |source| {
             chain.repair_rows(&report.damaged, source)
         });
@@ -177,8 +223,14 @@ impl Scrubbing {
                 }
                 repaired
             }
-            Ok((Err(error), _)) => return error!(%error, "Damaged rows were not repaired"),
-            Err(error) => return warn!(%error, "No archive to repair from; this is tried again"),
+            Ok((Err(error), _)) => {
+                error!(%error, "Damaged rows were not repaired");
+                return None;
+            }
+            Err(error) => {
+                warn!(%error, "No archive to repair from; this is tried again");
+                return None;
+            }
         };
         self.metrics.scrub.repaired(&repaired);
         for row in repaired.repairs.iter().take(LOGGED_MAX) {
@@ -188,5 +240,48 @@ impl Scrubbing {
             error!(%row, "Not repaired");
         }
         self.wanted.set(&repaired);
+        Some(repaired)
+    }
+}
+
+/// Rests that keep a reading to its share of a core.
+struct Rests {
+    worked_from: Instant,
+    /// Rests so far in the walk over the pages.
+    of_pages: Duration,
+}
+
+impl Rests {
+    /// What the work since the last rest has earned.
+    fn due(&mut self, stage: &str) -> Duration {
+        let rest = self.worked_from.elapsed().saturating_mul(SHARE - 1).min(REST_MAX);
+        if stage != PAGES_STAGE {
+            return rest;
+        }
+        let rest = rest.min(PAGES_REST_MAX.saturating_sub(self.of_pages));
+        self.of_pages += rest;
+        rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_over_the_pages_rests_nine_tenths_of_the_time_and_two_minutes_in_all() {
+        let worked = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        let mut rests = Rests { worked_from: worked(2), of_pages: Duration::ZERO };
+        let first = rests.due(PAGES_STAGE);
+        assert!(first >= Duration::from_secs(18) && first < REST_MAX, "{first:?}");
+        let all: Duration = (0..20)
+            .map(|_| {
+                rests.worked_from = worked(2);
+                rests.due(PAGES_STAGE)
+            })
+            .sum();
+        assert_eq!(first + all, PAGES_REST_MAX);
+        rests.worked_from = worked(600);
+        assert_eq!(rests.due("rows"), REST_MAX, "who holds no snapshot rests on");
     }
 }

@@ -1,10 +1,17 @@
 //! Rows of a stopped node's database with a flipped bit: it starts again, says what it derived, and goes on.
 
-use std::path::Path;
+use std::{fs, os::unix::process::ExitStatusExt as _, path::Path};
 
 use lamella_tables::{Database, OpenMode, Options, RawRow};
 
-use crate::node::{Node, field, get, network};
+use crate::node::{Node, copy_folder, field, get, head_slot, network};
+
+/// Bytes of a page, and of what a meta page says.
+const PAGE_BYTES: usize = 4_096;
+const META_BYTES: usize = 244;
+
+/// Starts on a rotten file.
+const STARTS: usize = 18;
 
 fn rows(database: &Database, table: &str) -> Vec<RawRow> {
     let txn = database.read().unwrap();
@@ -81,4 +88,54 @@ fn a_flipped_bit_in_a_derived_row_costs_no_start() {
     let listening = node.wait_for(|line| line.contains("HTTP API listening"));
     assert!(metrics(&listening).contains("lean_validator_silenced_keys 1\n"));
     node.wait_for(|line| line.contains("Attested") && !line.contains("validators=0"));
+}
+
+/// A bit of the file, not of a row: of meta pages, of heads of pages, and of whatever else is in use.
+#[test]
+fn a_node_starts_on_a_rotten_file_at_a_block_that_it_had_or_says_why_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (net, data) = (directory.path().join("net"), directory.path().join("data"));
+    network(&net);
+    let (mut node, mut heads) = (Node::start(&net, &data), vec![0]);
+    node.wait_for(|line| {
+        heads.extend(head_slot(line));
+        heads.last() >= Some(&6)
+    });
+    heads.extend(node.kill().iter().filter_map(|line| head_slot(line)));
+    let file = fs::read(data.join("db/mdbx.dat")).unwrap();
+    let pages = file.iter().rposition(|byte| *byte != 0).unwrap() / PAGE_BYTES + 1;
+    let (mut started, mut refused) = (0, 0);
+    for number in 0..STARTS {
+        let rotten = directory.path().join(format!("rotten-{number}"));
+        copy_folder(&data, &rotten);
+        let page = 3 + number * 31 % (pages - 3);
+        let at = match number % 3 {
+            0 => number % 9 / 3 * PAGE_BYTES + number * 53 % META_BYTES,
+            1 => page * PAGE_BYTES + number % 20,
+            _ => page * PAGE_BYTES + number * 211 % PAGE_BYTES,
+        };
+        let mut bytes = file.clone();
+        bytes[at] ^= 1 << (number % 8);
+        fs::write(rotten.join("db/mdbx.dat"), &bytes).unwrap();
+        let mut node = Node::start(&net, &rotten);
+        match node.find(|line| line.contains(" Started ") || line.starts_with("error:")) {
+            Ok(line) if line.contains(" Started ") => {
+                let head = field(&line, "head_slot").unwrap().parse().unwrap();
+                assert!(heads.contains(&head), "byte {at}: {line}, of {heads:?}");
+                started += 1;
+            }
+            Ok(line) => {
+                let code = node.process.wait().unwrap().code();
+                assert!([Some(1), Some(5)].contains(&code), "byte {at}: {code:?}, {line}");
+                refused += 1;
+            }
+            // An assertion of the engine's, which a debug build has.
+            Err(status) => assert!(
+                cfg!(debug_assertions) && status.signal() == Some(6),
+                "byte {at}: {status} without a word"
+            ),
+        }
+    }
+    println!("{started} started, {refused} refused, of {STARTS}");
+    assert!(started > 0 && refused > 0, "{started} started, {refused} refused");
 }

@@ -37,6 +37,13 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// Names of a process' threads.
+fn threads(id: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{id}/task")).unwrap().map(Result::unwrap);
+    // One that has just ended has no name.
+    tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok()).collect()
+}
+
 /// The two lines that say what was decided: `Started`, `HTTP API listening`.
 fn decided(args: &[&str]) -> (Node, String, String) {
     let mut node = Node::spawn(node(args));
@@ -381,4 +388,19 @@ fn a_wrong_flag_is_refused_before_anything_is_made() {
     let failed = run(&["--node-id", "x"]);
     assert_eq!(failed.status.code(), Some(2));
     assert!(String::from_utf8(failed.stderr).unwrap().contains("--network-dir"));
+}
+
+#[test]
+fn a_node_scrubs_unless_the_hours_are_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = dir.path().join("net");
+    network(&net);
+    for (flags, scrubs) in [(&[][..], true), (&["--scrub-hours", "0"], false)] {
+        let mut node = Node::start_with(&net, &dir.path().join("data"), flags);
+        // Threads name themselves; by then all that begin with the node have.
+        node.wait_for(|line| line.contains("Block imported"));
+        let threads = threads(node.process.id());
+        assert_eq!(threads.iter().any(|name| name.trim() == "scrubber"), scrubs, "{threads:?}");
+        node.kill();
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
@@ -119,6 +119,20 @@ impl Node {
             .unwrap();
         let log = Lines::of(process.stderr.take().unwrap());
         Self { process, log }
+    }
+
+    /// Reads on until a line says what is wanted; how the node ended if it did without.
+    pub(crate) fn find(
+        &mut self,
+        mut wanted: impl FnMut(&str) -> bool,
+    ) -> Result<String, ExitStatus> {
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(line) = self.log.next_before(deadline) {
+            if wanted(&line) {
+                return Ok(line);
+            }
+        }
+        Err(self.process.wait().unwrap())
     }
 
     /// Reads on until a line says what is wanted.

@@ -82,7 +82,7 @@ impl CopyJob {
         let mut copy = Copy::begin(source, &unfinished, &[SCHEMA, mark::NAME], *self, progress)?;
         copy.carry_in_steps()?;
         copy.carry_in_steps()?;
-        copy.carry_snapshot()?;
+        copy.carry_snapshot(self.snapshot_time_max)?;
         copy.check(1)?;
         let (rows, kept) = copy.finish(Some(BackupMark { taken_unix_s, silent_until: 0 }))?;
         let made = DatabaseView::open(&unfinished)?;

@@ -16,9 +16,12 @@ use super::{
     lane::{self, Lane, check_all},
 };
 use crate::{
+    archived::Archived,
     error::ChainOpenError,
     kept::{self, Pruning},
+    mark::BackupMark,
     meta::{ForkChoiceRow, META_NAMES, block_count},
+    tail_rows::{ShippedTail, TailPosition},
 };
 
 impl Check<'_> {
@@ -60,6 +63,11 @@ impl Check<'_> {
         self.report.check("S1", counted == rows, || {
             format!("Meta counts {counted:?} blocks, Slots {rows:?}{DERIVABLE}")
         });
+        // Rows that no other check reads.
+        self.report.check_read("I1", Archived::read(&txn))?;
+        self.report.check_read("I1", ShippedTail::read(&txn))?;
+        self.report.check_read("I1", TailPosition::followed(&txn))?;
+        self.report.check_read("I1", BackupMark::read(&txn))?;
         for name in txn.scan_keys::<Meta>(MetaName::new("\0"))? {
             let Some(name) = self.report.check_read("I1", name)? else { continue };
             let name = name.to_string();

@@ -203,6 +203,17 @@ pub fn verify(
     check(database, |txn| Identity::read(txn), 1, progress)
 }
 
+/// As [`verify`], without the engine's pages: what a walk over them that took too long leaves to be read.
+///
+/// # Errors
+/// When the engine fails.
+pub fn verify_rows(
+    database: &DatabaseView,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, EngineError> {
+    Check::new(database, |txn| Identity::read(txn), 1, progress).run_rows()
+}
+
 /// As many lanes as there are processors, for a directory that no node has yet.
 pub(crate) fn all_lanes() -> usize {
     available_parallelism().map_or(1, NonZero::get).min(LANES_MAX)
@@ -215,17 +226,12 @@ pub(crate) fn check(
     lanes: usize,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report, EngineError> {
-    Check::new(database, read_identity, lanes, progress).run([
-        Check::check_pages,
-        Check::check_meta,
-        Check::check_blocks,
-        Check::check_slots_index,
-        Check::check_loose_rows,
-        Check::check_content_addressed,
-        Check::check_signatures,
-        Check::check_head,
-        Check::check_sign_guard,
-    ])
+    let mut check = Check::new(database, read_identity, lanes, progress);
+    match check.check_pages()? {
+        ControlFlow::Break(()) => check.report.stopped = true,
+        ControlFlow::Continue(()) => return check.run_rows(),
+    }
+    Ok(check.report)
 }
 
 /// What pruning states up to a floor could have broken: what the directory says of itself, the states of the first segment
@@ -292,6 +298,20 @@ impl<'a> Check<'a> {
             bodies_swept: SlotRoot::first_of(0),
             blocks: 0..Slot::MAX,
         }
+    }
+
+    /// Everything but the engine's pages.
+    fn run_rows(self) -> Result<Report, EngineError> {
+        self.run([
+            Self::check_meta,
+            Self::check_blocks,
+            Self::check_slots_index,
+            Self::check_loose_rows,
+            Self::check_content_addressed,
+            Self::check_signatures,
+            Self::check_head,
+            Self::check_sign_guard,
+        ])
     }
 
     fn run<const N: usize>(

@@ -46,6 +46,9 @@ fn a_walk_over_the_pages_gives_up_beside_a_writer_and_only_there() {
     assert!(error.source.is::<lamella_tables::TookTooLong>(), "{error}");
     assert!(error.to_string().contains("while the node is stopped"), "{error}");
     assert_eq!(report.checks.get("E1"), None);
+    let rows = verify_rows(&database, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(rows.check_count() > 0 && !rows.stopped, "{rows:?}");
+    assert_eq!(rows.checks.get("E1"), None, "the rows are read all the same");
 }
 
 /// Blocks of which only headers are left, and in one segment none: each is found, once, in slot order.

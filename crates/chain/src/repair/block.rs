@@ -157,8 +157,7 @@ impl Work<'_, '_> {
         let Some(prepared) = self.prepared(key, header)? else {
             // A sound row of its own: what it rests on is damaged, and told there.
             if !matches!(before, (Look::Sound(_), Look::Bad(_)) | (Look::Bad(_), Look::Sound(_))) {
-                let why =
-                    "its body, its parent's state or a source that has it is needed".to_owned();
+                let why = "its body and its parent's state are needed, or a node that has it: name one with --from".to_owned();
                 self.cannot::<Diffs>(&key, why);
             }
             return Ok(());
@@ -215,7 +214,12 @@ impl Work<'_, '_> {
                 post.map(|post| PreparedState::child(&base, key.root, header, Arc::new(post)));
             return Ok(prepared.and_then(Result::ok));
         }
-        let is_first = look(Extent::find(&self.txn))?.sound().is_some_and(|e| e.oldest() == key);
+        // Where it rests on no state: the first block, and the first after the floor below which states were pruned.
+        let parent_slot = look(block_store::slot(&self.txn, &header.parent_root))?.sound();
+        let is_first = look(Extent::find(&self.txn))?.sound().is_some_and(|extent| {
+            let is_pruned = |slot| slot < extent.states_floor();
+            extent.oldest() == key || parent_slot.is_some_and(is_pruned)
+        });
         if !is_first {
             return Ok(None);
         }

@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | Headers | the body, the parent's state and the transition; the anchor; a source | its key |
 //! | Bodies | a source | its header |
-//! | Diffs, Anchors | the body, the parent's state and the transition; genesis | the header's state root |
+//! | Diffs, Anchors | the body, the parent's state and the transition; genesis; where no parent has a state, a source | the header's state root |
 //! | Slots, Canonical, `fork_choice`, `blocks` | headers, states and votes | that they follow |
 //! | History | the branch's blocks; a source | its key |
 //! | Registries | a source | its key |
@@ -66,7 +66,7 @@ pub trait Source {
         None
     }
 
-    /// The post-state of the block that a directory begins with.
+    /// The post-state of the block that a directory begins with, or of the first one that pruning kept.
     fn state(&mut self, _key: &SlotRoot) -> Option<State> {
         None
     }
@@ -157,6 +157,7 @@ pub fn repair_in(
         work.segments()?;
         let keys = work.block_keys()?;
         let total = keys.len() as u64;
+        work.loose_slots(&keys)?;
         for (done, key) in (0..).zip(keys) {
             if progress(Progress { stage: "rows of blocks", done, total }).is_break() {
                 work.report.stopped = true;

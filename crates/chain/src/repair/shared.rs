@@ -6,12 +6,18 @@ use lamella_block_store::{self as block_store, Extent, SignatureFloor, Unchecked
 use lamella_state_store as state_store;
 use lamella_tables::{
     Anchors, Canonical, DutyKey, EngineError, Headers, History, KeyKind, Meta, MetaName, Read as _,
-    Registries, SegmentKey, SignGuard, Signatures, SlotRoot,
+    Registries, SegmentKey, SignGuard, Signatures, SlotRoot, Slots,
 };
 use lamella_types::{Root, Segment, Slot, limits::SEGMENT_ROOTS, root::ROOT_BYTES};
 
 use super::{Look, To, Work, look};
-use crate::{archived::Archived, kept::Pruning, meta::ForkChoiceRow};
+use crate::{
+    archived::Archived,
+    kept::Pruning,
+    mark::{self, BackupMark},
+    meta::ForkChoiceRow,
+    tail_rows::{FOLLOWED, SHIPPED, ShippedTail, TailPosition},
+};
 
 const SEGMENT_SLOTS: u64 = SEGMENT_ROOTS as u64;
 
@@ -97,6 +103,21 @@ impl Work<'_, '_> {
         Ok(())
     }
 
+    /// Rows of Slots that cannot be read, of blocks that no other row knows: their keys rotted.
+    pub(super) fn loose_slots(&mut self, keys: &BTreeSet<SlotRoot>) -> Result<(), EngineError> {
+        let known: BTreeSet<Root> = keys.iter().map(|key| key.root).collect();
+        for root in self.keys::<Slots>(Root::ZERO)? {
+            if known.contains(&root) {
+                continue;
+            }
+            if let Look::Bad(from) = look(self.txn.get::<Slots>(&root))? {
+                self.txn.delete::<Slots>(&root)?;
+                self.told::<Slots>(&root, from, To::Nothing, "no other row knows such a block");
+            }
+        }
+        Ok(())
+    }
+
     /// A row of Canonical: the parent that the next canonical block names.
     pub(super) fn canonical_row(&mut self, slot: Slot) -> Result<(), EngineError> {
         let Look::Bad(from) = look(self.txn.get::<Canonical>(&slot))? else { return Ok(()) };
@@ -120,18 +141,47 @@ impl Work<'_, '_> {
     pub(super) fn meta(&mut self) -> Result<(), EngineError> {
         self.extent()?;
         self.unchecked()?;
-        if let Look::Bad(from) = look(Pruning::read(&self.txn).map(Some))? {
-            let name = MetaName::new(Pruning::NAME);
+        // Its absence says that nothing is pruned.
+        let extent = look(Extent::find(&self.txn))?.sound();
+        let is_pruned = extent.is_some_and(|extent| extent.states_floor() > 0);
+        let name = MetaName::new(Pruning::NAME);
+        let pruning = match look(Pruning::read(&self.txn).map(Some))? {
+            Look::Sound(_) if is_pruned && !self.txn.has::<Meta>(&name)? => {
+                Look::Bad("lost, though states are pruned".to_owned())
+            }
+            pruning => pruning,
+        };
+        if let Look::Bad(from) = pruning {
             let why = format!("{from}; `lamella db prune --mode` with --apply says the mode anew");
             self.cannot::<Meta>(&name, why);
         }
-        // A claim about another place, which the next shipping finds out again.
-        if look(Archived::read(&self.txn).map(Some))?.sound().is_none() {
-            let name = MetaName::new(Archived::NAME);
-            self.txn.delete::<Meta>(&name)?;
-            let from = "cannot be read".to_owned();
-            self.told::<Meta>(&name, from, To::Nothing, "the archive is compared again");
+        // Upholds G1: until when the keys of a backup are silent is in no other row.
+        if let Look::Bad(from) = look(BackupMark::read(&self.txn).map(Some))? {
+            let why = format!(
+                "{from}; whether its keys may sign is not guessed: they do not. Restore the backup again"
+            );
+            self.cannot::<Meta>(&MetaName::new(mark::NAME), why);
         }
+        // Claims about other places, which are found out again.
+        let archived = look(Archived::read(&self.txn).map(|_| Some(())))?;
+        self.forget(Archived::NAME, archived, "the archive is compared again")?;
+        let shipped = look(ShippedTail::read(&self.txn).map(|_| Some(())))?;
+        self.forget(SHIPPED, shipped, "a tail of another writer's name begins")?;
+        let followed = look(TailPosition::followed(&self.txn).map(|_| Some(())))?;
+        self.forget(FOLLOWED, followed, "the place in the tail is looked for again")
+    }
+
+    /// Deletes a row that cannot be read, of which nothing is lost.
+    fn forget(
+        &mut self,
+        name: &'static str,
+        row: Look<()>,
+        proof: &'static str,
+    ) -> Result<(), EngineError> {
+        let Look::Bad(from) = row else { return Ok(()) };
+        let name = MetaName::new(name);
+        self.txn.delete::<Meta>(&name)?;
+        self.told::<Meta>(&name, from, To::Nothing, proof);
         Ok(())
     }
 

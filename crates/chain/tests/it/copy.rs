@@ -1,6 +1,6 @@
 //! Compacting and backing up: nothing is lost, whatever kills it on the way, and nothing damaged is carried.
 
-use std::{fs, ops::ControlFlow, path::PathBuf, sync::LazyLock};
+use std::{fs, ops::ControlFlow, path::PathBuf, sync::LazyLock, time::Duration};
 
 use lamella_chain::{
     BACKUP_SILENT_SLOTS, BackupMark, Chain, ChainOpenError, Found, GuardError, ReadOnlyChain,
@@ -43,7 +43,12 @@ fn until(calls: u64) -> impl FnMut(lamella_chain::Progress) -> ControlFlow<()> {
     }
 }
 
-const ROWS: CopyJob = CopyJob { commit_rows_max: 24, commit_bytes_max: usize::MAX, resume: true };
+const ROWS: CopyJob = CopyJob {
+    commit_rows_max: 24,
+    commit_bytes_max: usize::MAX,
+    resume: true,
+    snapshot_time_max: Duration::MAX,
+};
 
 fn compact(data: &Data, calls: u64) -> Result<Compacted, CopyError> {
     ROWS.compact(&data.db(), &mut until(calls))
@@ -66,6 +71,18 @@ fn change(data: &Data, change: impl FnOnce(&mut WriteTxn<'_>)) {
     let mut txn = database.write().unwrap();
     change(&mut txn);
     txn.commit().unwrap();
+}
+
+/// Nothing that it carried is lost, and the next run has less to do in its snapshot.
+#[test]
+fn a_backup_gives_up_a_snapshot_that_it_held_for_too_long_and_goes_on() {
+    let data = directory();
+    let hasty = CopyJob { snapshot_time_max: Duration::ZERO, ..ROWS };
+    let given_up = hasty.backup(&data.db(), &to(&data), TAKEN_UNIX_S, &mut until(u64::MAX));
+    let Err(CopyError::Engine(error)) = given_up else { panic!("{given_up:?}") };
+    assert!(error.is_given_up() && !to(&data).exists() && beside_backup(&data).exists());
+    let done = backup(&data, u64::MAX).unwrap();
+    assert!(done.kept > 10 * done.rows, "{done:?}");
 }
 
 /// The rows that a backup of these is to have.

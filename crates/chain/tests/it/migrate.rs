@@ -33,7 +33,7 @@ impl Data {
     }
 
     pub(crate) fn of(golden: &Golden) -> Self {
-        // In memory where there is such a folder: hundreds of migrations are flushed, and no test here cuts the power.
+        // In memory where there is such a folder: hundreds of migrations are flushed. The power is cut in testing/crash.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let data = Self(folder);
         fs::create_dir(data.db()).unwrap();

@@ -130,6 +130,21 @@ impl StorageBackend for LamellaBackend {
 struct ReadView<'db>(ReadTxn<'db>);
 
 impl StorageReadView for ReadView<'_> {
+    /// One copy: a value is verified before anybody sees a byte of it, and a map may change under who looks at it.
+    fn read(
+        &self,
+        table: Table,
+        key: &[u8],
+        read_fn: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let Some(value) = self.get(table, key)? else { return Ok(false) };
+        read_fn(&value).map(|()| true)
+    }
+
+    fn contains(&self, table: Table, key: &[u8]) -> Result<bool, Error> {
+        table.dispatch(Has { txn: &self.0, key: RawKey::of(key)? })
+    }
+
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         table.dispatch(Get { txn: &self.0, key: RawKey::of(key)? })
     }
@@ -156,6 +171,22 @@ impl Work for Get<'_, '_> {
         T: lamella_tables::Table<Key = RawKey, Value = Bytes> + 'static,
     {
         Ok(self.txn.get::<T>(&self.key)?.map(|Bytes(value)| value))
+    }
+}
+
+struct Has<'a, 'db> {
+    txn: &'a ReadTxn<'db>,
+    key: RawKey,
+}
+
+impl Work for Has<'_, '_> {
+    type Output = Result<bool, Error>;
+
+    fn on<T>(self) -> Self::Output
+    where
+        T: lamella_tables::Table<Key = RawKey, Value = Bytes> + 'static,
+    {
+        Ok(self.txn.has::<T>(&self.key)?)
     }
 }
 

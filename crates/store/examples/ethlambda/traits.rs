@@ -1,4 +1,5 @@
-//! ethlambda's storage traits, as its `crates/storage` had them at 13bf5e2. There they would be imported.
+//! ethlambda's storage traits, as its `crates/storage` had them at 13bf5e2, and with `read` and `contains`, which a later branch
+//! has (076b3bd). There they would be imported.
 
 /// Why storage failed.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -57,8 +58,19 @@ pub trait StorageBackend: Send + Sync {
 
 /// One snapshot.
 pub trait StorageReadView {
+    /// Shows the value at a key, if there is one; says whether there is.
+    fn read(
+        &self,
+        table: Table,
+        key: &[u8],
+        read_fn: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<bool, Error>;
+
     /// The value at a key.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Whether there is a value at a key.
+    fn contains(&self, table: Table, key: &[u8]) -> Result<bool, Error>;
 
     /// The rows whose keys begin so.
     fn prefix_iterator(

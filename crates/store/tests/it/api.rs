@@ -67,6 +67,15 @@ fn describe(item: &Item, lines: &mut Vec<String>) {
                 }
             }
         }
+        // What a caller's `?` can rest on, and what others' types come in by.
+        Item::Impl(item) => {
+            if let Some((_, of, _)) = &item.trait_ {
+                lines.push(format!("impl {} for {}", text(of), text(&item.self_ty)));
+            }
+        }
+        Item::Use(item) if is_public(&item.vis) => {
+            lines.push(format!("pub use {}", text(&item.tree)));
+        }
         _ => {}
     }
 }
@@ -75,7 +84,7 @@ fn describe(item: &Item, lines: &mut Vec<String>) {
 fn the_public_api_is_the_one_in_api_txt() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut lines = Vec::new();
-    for module in ["answer", "error", "reader", "store"] {
+    for module in ["lib", "answer", "error", "reader", "store"] {
         let source =
             fs::read_to_string(root.join("src").join(module).with_extension("rs")).unwrap();
         for item in syn::parse_file(&source).unwrap().items {

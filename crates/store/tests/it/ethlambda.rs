@@ -45,6 +45,25 @@ fn what_was_put_is_read() {
 }
 
 #[test]
+fn a_value_is_shown_to_a_function_once_and_its_error_is_handed_on() {
+    let (_folder, backend) = new();
+    commit(&backend, |batch| put(batch, Table::BlockHeaders, "key", "value"));
+    let view = backend.begin_read().unwrap();
+    let mut seen = Vec::new();
+    let mut keep = |value: &[u8]| {
+        seen.push(value.to_vec());
+        Ok(())
+    };
+    assert!(view.read(Table::BlockHeaders, b"key", &mut keep).unwrap());
+    assert!(!view.read(Table::BlockHeaders, b"none", &mut keep).unwrap());
+    assert_eq!(seen, [b"value"]);
+    let refused = view.read(Table::BlockHeaders, b"key", &mut |_| Err("not that".into()));
+    assert_eq!(refused.unwrap_err().to_string(), "not that");
+    let has = [&b"key"[..], b"none"].map(|key| view.contains(Table::BlockHeaders, key).unwrap());
+    assert_eq!(has, [true, false]);
+}
+
+#[test]
 fn what_was_deleted_is_gone() {
     let (_folder, backend) = new();
     commit(&backend, |batch| put(batch, Table::BlockHeaders, "key", "value"));

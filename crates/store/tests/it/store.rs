@@ -3,7 +3,8 @@
 use std::{ops::ControlFlow, path::Path, thread};
 
 use lamella_store::{
-    Answer, BackupError, BlockId, ImportError, OpenError, Options, PostState, Reader, Start, Store,
+    Answer, BackupError, BlockId, ImportError, OpenError, Options, PostState, ReadError, Reader,
+    Start, Store,
 };
 
 use crate::client::chain::Client;
@@ -203,4 +204,45 @@ fn a_backup_is_a_store_of_its_own_made_while_imports_go_on() {
         let state = |of: &Store| of.reader().state(BlockId::Slot(slot)).unwrap();
         assert_eq!(state(&backup), state(&store), "{slot}");
     }
+}
+
+/// Damages stored rows, as a disk does: with nothing of it open.
+fn damage(directory: &Path, tables: &[&str], key: &[u8]) {
+    let path = directory.join("db");
+    let options = lamella_tables::Options::new(lamella_tables::OpenMode::Existing);
+    let database = lamella_tables::Database::open(&path, options).unwrap();
+    let mut txn = database.write_raw().unwrap();
+    for table in tables {
+        txn.put_raw(table, key, &[7; 30]).unwrap();
+    }
+    txn.commit().unwrap();
+}
+
+#[test]
+fn damage_is_an_error_that_names_the_row_and_neither_absent_nor_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = grown(folder.path(), 5);
+    let block = store.reader().block(BlockId::Slot(2)).unwrap().found().unwrap().block;
+    let key = [&2_u64.to_be_bytes()[..], &block.root].concat();
+    drop(store);
+    damage(folder.path(), &["Bodies", "Signatures"], &key);
+    for _ in 0..2 {
+        let store = Store::open(folder.path(), &Options::default()).unwrap();
+        let reader = store.reader();
+        for id in [BlockId::Slot(2), BlockId::Root(block.root)] {
+            let Err(ReadError::Damaged(said)) = reader.block(id) else { panic!("it was read") };
+            assert!(said.contains("Bodies") && said.contains("slot 2"), "{said}");
+            assert!(matches!(reader.signed_block(id), Err(ReadError::Damaged(_))));
+            // What rests on other rows is whole.
+            assert!(reader.state(id).unwrap().found().is_some());
+        }
+        assert!(reader.block(BlockId::Slot(3)).unwrap().found().is_some());
+        let checked = store.verify(&mut |_, _, _| ControlFlow::Continue(())).unwrap();
+        assert!(checked.finding_count >= 2, "{:?}", checked.findings);
+    }
+    // A state that fork choice needs: the store does not open, and says of which row it is.
+    damage(folder.path(), &["Diffs"], &key);
+    let refused = Store::open(folder.path(), &Options::default()).err().unwrap();
+    let OpenError::Unusable(said) = refused else { panic!("{refused}") };
+    assert!(said.contains("slot 2"), "{said}");
 }

@@ -8,6 +8,7 @@
 )]
 
 mod backfill;
+mod commands;
 mod faulty;
 mod follow;
 mod follow_simulation;
@@ -28,6 +29,7 @@ mod restore_tail;
 mod resume;
 mod rows;
 mod s3;
+mod scrub;
 mod server;
 mod simulation;
 mod tails;

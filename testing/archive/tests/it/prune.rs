@@ -405,6 +405,21 @@ fn what_pruning_must_never_leave_is_a_finding() {
     assert_eq!(findings(&path), Vec::<String>::new());
 }
 
+/// The transition, and whoever has every state.
+struct Whole;
+
+impl Source for Whole {
+    fn transition(&self, parent: &State, block: &Block) -> Option<State> {
+        Alone.transition(parent, block)
+    }
+
+    fn state(&mut self, key: &SlotRoot) -> Option<State> {
+        let txn = SMALL_CHAIN.chain.database().read().unwrap();
+        let state = SMALL_CHAIN.chain.states().state(&txn, &key.root).unwrap();
+        state.map(|state| State::clone(&state))
+    }
+}
+
 /// The transition, and no archive.
 struct Alone;
 
@@ -424,7 +439,22 @@ fn repairs_derivations_and_copies_leave_what_is_pruned_and_no_older_schema_can_s
     assert_eq!((report.row_count(), report.unrepaired_count), (0, 0), "{report:?}");
     assert_eq!(Chain::derive(&path).unwrap(), lamella_chain::Recovered::default());
 
-    // A kept state is made again as before; the first kept one rests on a pruned one, and is named.
+    // The first kept state rests on a pruned one, and is named; who has it gives it.
+    let first = {
+        let database = DatabaseView::open(&path).unwrap();
+        let txn = database.read().unwrap();
+        txn.scan_keys::<Anchors>(SlotRoot::first_of(0)).unwrap().next().unwrap().unwrap()
+    };
+    assert_eq!(first.slot / 1_024, 1, "{first}");
+    change(&path, |txn| assert!(txn.delete::<Anchors>(&first).unwrap()));
+    let report = repair::repair(&path, &mut Alone, Mode::Apply, &mut go_on).unwrap();
+    let named = |row: &repair::Unrepaired| row.key == first.encode() && row.why.contains("--from");
+    assert!(report.unrepaired.iter().any(named) && report.row_count() == 0, "{report:?}");
+    let report = repair::repair(&path, &mut Whole, Mode::Apply, &mut go_on).unwrap();
+    assert_eq!((report.row_count(), report.unrepaired_count), (1, 0), "{report:?}");
+    assert!(all_rows(&path) == pruned);
+
+    // A kept state is made again as before.
     let lost = |txn: &DatabaseView, skip: usize| {
         let txn = txn.read().unwrap();
         txn.scan_keys::<Diffs>(SlotRoot::first_of(0)).unwrap().nth(skip).unwrap().unwrap()

@@ -17,7 +17,9 @@ use lamella_types::{
 };
 
 use crate::{
-    grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, small},
+    backfill::BEGAN,
+    grown::{SMALL_CHAIN, SMALL_SEGMENTS, from_checkpoint, go_on, small},
+    http::serving,
     proofs::ship,
 };
 
@@ -60,6 +62,16 @@ fn rows(path: &std::path::Path) -> Rows {
     TABLES.iter().flat_map(|table| of(table.name)).collect()
 }
 
+/// Deletes rows.
+fn lose(path: &std::path::Path, places: &[(&'static str, Vec<u8>)]) {
+    let database = Database::open(path, Options::new(OpenMode::Existing)).unwrap();
+    let mut txn = database.write().unwrap();
+    for (table, key) in places {
+        assert!(txn.delete_raw(table, key).unwrap());
+    }
+    txn.commit().unwrap();
+}
+
 fn repaired(path: &std::path::Path, remote: &Remote) -> RepairReport {
     let mut archive = Archive(Parts::of(remote).unwrap());
     repair(path, &mut archive, Mode::Apply, &mut go_on).unwrap()
@@ -84,13 +96,7 @@ fn a_directory_that_lost_what_is_sealed_is_the_one_it_was_after_a_repair_from_it
     };
     let lost: Vec<_> = before.keys().filter(sealed).cloned().collect();
     assert!(lost.len() > 50, "{}", lost.len());
-    let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
-    let mut txn = database.write().unwrap();
-    for (table, key) in &lost {
-        assert!(txn.delete_raw(table, key).unwrap());
-    }
-    txn.commit().unwrap();
-    drop(database);
+    lose(&path, &lost);
 
     let done = repaired(&path, &remote);
     assert_eq!(done.unrepaired, []);
@@ -109,11 +115,7 @@ fn what_the_archive_lost_as_well_is_left() {
     SMALL_CHAIN.copy_to(&path);
     let before = rows(&path);
     let body = before.keys().find(|(table, _)| *table == "Bodies").unwrap().clone();
-    let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
-    let mut txn = database.write().unwrap();
-    assert!(txn.delete_raw(body.0, &body.1).unwrap());
-    txn.commit().unwrap();
-    drop(database);
+    lose(&path, std::slice::from_ref(&body));
     let network = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     for file in fs::read_dir(network.join("segments")).unwrap() {
         let file = file.unwrap().path();
@@ -146,18 +148,10 @@ fn a_lost_proof_comes_from_the_sidecar() {
     let sealed = before.keys().filter(|place| block(place).is_some_and(is_canonical));
     let fork = before.keys().find(|place| block(place).is_some_and(|key| !is_canonical(key)));
     let (sealed, fork) = (sealed.take(5).cloned().collect::<Vec<_>>(), fork.unwrap().clone());
-    let lose = |places: &[(&'static str, Vec<u8>)]| {
-        let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
-        let mut txn = database.write().unwrap();
-        for (table, key) in places {
-            assert!(txn.delete_raw(table, key).unwrap());
-        }
-        txn.commit().unwrap();
-    };
-    lose(&sealed);
+    lose(&path, &sealed);
     assert_eq!(repaired(&path, &remote).repair_count, 5);
     assert!(rows(&path) == before);
-    lose(std::slice::from_ref(&fork));
+    lose(&path, std::slice::from_ref(&fork));
     let done = repaired(&path, &remote);
     assert_eq!((done.repairs[0].to, &done.repairs[0].key), (To::Mark, &fork.1));
 }
@@ -202,4 +196,49 @@ fn the_program_takes_no_proof_from_a_sidecar_that_does_not_prove_its_block() {
         assert!(after.contains_key(lost), "{scheme}: {text}");
         assert_eq!(text.contains("marked"), scheme == "raw", "{scheme}: {text}");
     }
+}
+
+/// Symptom: a directory that began at a checkpoint never got its first state back, and no directory a body of the newest
+/// thousand blocks. Mechanism: a repair asked for what sealed segments hold, of a node too, and nobody for states. Fix: a
+/// node is asked for blocks and states by root; they must hash to what the directory says.
+#[test]
+fn the_newest_blocks_and_the_state_that_a_directory_began_with_come_from_a_node() {
+    let source = tempfile::tempdir().unwrap();
+    SMALL_CHAIN.copy_to(&source.path().join("db"));
+    let (node, api) = serving(&source);
+    // A copy, since this process has the original under lazy commits.
+    let (made, directory) = (from_checkpoint(&SMALL_CHAIN, BEGAN), tempfile::tempdir().unwrap());
+    let path = directory.path().join("db");
+    fs::create_dir(&path).unwrap();
+    fs::copy(made.path().join("db/mdbx.dat"), path.join("mdbx.dat")).unwrap();
+    let before = rows(&path);
+    let of = |name: &str| {
+        let name = name.to_owned();
+        move |(table, key): &&(&'static str, Vec<u8>)| {
+            *table == name && SlotRoot::decode(key).is_some_and(|key| key.slot >= BEGAN)
+        }
+    };
+    let anchor = before.keys().find(of("Anchors")).unwrap();
+    assert_eq!(SlotRoot::decode(&anchor.1).unwrap().slot, BEGAN);
+    let bodies = before.keys().filter(of("Bodies")).skip(40).take(3);
+    let proofs = before.keys().filter(of("Signatures")).skip(60).take(3);
+    let registry = before.keys().find(|(table, _)| *table == "Registries").unwrap();
+    let lost = [anchor, registry].into_iter().chain(bodies).chain(proofs);
+    let lost: Vec<_> = lost.cloned().collect();
+    assert_eq!(lost.len(), 8);
+    lose(&path, &lost);
+
+    let repair = |from: &str| {
+        let said = Command::new(env!("CARGO_BIN_EXE_lamella-under-archive"))
+            .args(["db", "repair", "--apply", "--from", from, "--data-dir"])
+            .arg(directory.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+        (said.status.code(), text)
+    };
+    let (code, text) = repair(&format!("http://{api}/"));
+    assert!(code == Some(0) && text.contains("checks: clean"), "{text}");
+    assert!(rows(&path) == before, "the rows that they were: {text}");
+    drop(node);
 }

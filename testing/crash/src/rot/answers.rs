@@ -10,11 +10,12 @@ use std::{
 
 use lamella_chain::{
     Chain,
+    copy::CopyJob,
     repair::{Mode, Source, repair},
 };
 use lamella_inspect::{self as inspect, get};
 use lamella_state_transition::compute_post_state;
-use lamella_tables::TABLES;
+use lamella_tables::{DutyKey, KeyKind, Read as _, ReadError, SignGuard, TABLES};
 use lamella_types::{Block, State};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -27,6 +28,10 @@ use crate::scenario::Scenario;
 pub struct Answers {
     /// What each command said, or why it said nothing.
     pub(super) answers: Vec<Result<String, String>>,
+    /// Whether `db diff` finds the rows of the sound file.
+    pub(super) is_same: Result<bool, String>,
+    /// The first finding after a repair that left nothing.
+    pub(super) repaired: Option<String>,
     /// Whether `verify` was content; its first finding, or why it could not check.
     pub(super) is_clean: Result<bool, String>,
     /// The head after a start, and whether it had derived something; or why it did not start.
@@ -46,14 +51,20 @@ pub fn answer_lines(folder: &Path) -> Result<(), String> {
         fs::create_dir_all(folder.join(name).join("db")).map_err(text)?;
         Ok(folder.join(name))
     };
-    let (read, started) = (place("read")?, place("started")?);
+    let (read, started, changed) = (place("read")?, place("started")?, place("changed")?);
+    let whole = place("whole")?;
+    write(&whole.join("db"), &file, &[]).map_err(text)?;
     for line in stdin().lock().lines() {
         let line = line.map_err(text)?;
         let cases: Vec<Case> = serde_json::from_str(&line).map_err(|error| error.to_string())?;
-        for data in [&read, &started] {
+        for data in [&read, &started, &changed] {
+            // What an earlier file left beside it.
+            fs::remove_dir_all(data).map_err(text)?;
+            fs::create_dir_all(data.join("db")).map_err(text)?;
             write(&data.join("db"), &file, &cases).map_err(text)?;
         }
-        let answers = answers(&read, &started);
+        let answers =
+            answers(&Places { read: &read, started: &started, changed: &changed, whole: &whole });
         let answers = serde_json::to_string(&answers).map_err(|error| error.to_string())?;
         writeln!(stdout().lock(), "{answers}").map_err(text)?;
     }
@@ -76,10 +87,20 @@ fn write(database: &Path, file: &[u8], cases: &[Case]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn answers(read: &Path, started: &Path) -> Answers {
-    fn text<T>(result: Result<T, impl ToString>) -> Result<T, String> {
-        result.map_err(|error| error.to_string())
-    }
+/// Directories with the file: to read, to start on, to change; and the sound one.
+struct Places<'a> {
+    read: &'a Path,
+    started: &'a Path,
+    changed: &'a Path,
+    whole: &'a Path,
+}
+
+fn text<T>(result: Result<T, impl ToString>) -> Result<T, String> {
+    result.map_err(|error| error.to_string())
+}
+
+fn answers(places: &Places<'_>) -> Answers {
+    let Places { read, started, changed, whole } = *places;
     let told = |answer: String| format!("{:.60} {:016x}", answer, xxh3_64(answer.as_bytes()));
     let go_on = &mut |_| ControlFlow::Continue(());
     let is_clean = text(inspect::verify::run(read, go_on)).and_then(|report| {
@@ -94,20 +115,32 @@ fn answers(read: &Path, started: &Path) -> Answers {
     let sum = text(inspect::checksum::compute(read, None, None));
     answers.push(sum.map(|sum| told(format!("{sum:?}"))));
     for id in ["3", "head"] {
-        for part in [get::Part::Block, get::Part::State] {
+        for part in [get::Part::Block, get::Part::State, get::Part::Header, get::Part::Diff] {
             let got = get::get(read, part, id.parse().unwrap(), part == get::Part::Block);
             answers.push(text(got).map(|got| told(format!("{} {:?}", got.json, got.ssz))));
         }
     }
+    answers.push(guard(read));
+    answers.push(copied(read, changed).map(told));
+    let is_same =
+        text(inspect::diff::compare(read, whole, 1, go_on)).map(|diff| diff.differing == 0);
     // What is not checked may say anything; it ends, and in time.
     let _ = inspect::stats::read(read);
     let path = started.join("db");
+    let mut repaired = None;
     if is_clean != Ok(true) {
         for table in TABLES {
             let _ = inspect::rows::rows(read, table.name, 0, 10_000, true);
         }
         let _ = repair(&path, &mut Alone, Mode::DryRun, go_on);
         let _ = Chain::derive(&read.join("db"));
+        if repair(&changed.join("db"), &mut Alone, Mode::Apply, go_on)
+            .is_ok_and(|done| done.unrepaired_count == 0)
+        {
+            let report = text(inspect::verify::run(changed, go_on));
+            repaired =
+                report.map_or_else(Some, |report| report.findings.first().map(ToString::to_string));
+        }
     }
     let scenario = Scenario::named(SCENARIO);
     let opened = Chain::open(&path, scenario.bootstrap, "trust", scenario.settings);
@@ -115,7 +148,28 @@ fn answers(read: &Path, started: &Path) -> Answers {
         let head = format!("{:?}, created: {}", opened.fork_choice.head, opened.created);
         (head, opened.recovered.is_something())
     });
-    Answers { answers, is_clean, start, memory_kib: memory_kib() }
+    Answers { answers, is_same, repaired, is_clean, start, memory_kib: memory_kib() }
+}
+
+/// What the guard knows of each key, or which of its rows cannot be read.
+fn guard(data: &Path) -> Result<String, String> {
+    let view = text(inspect::open_tables(data))?;
+    let txn = text(view.read())?;
+    let first = DutyKey { validator_index: 0, kind: KeyKind::Attestation };
+    let rows = text(txn.scan::<SignGuard>(first))?;
+    let rows: Vec<_> = text(rows.collect::<Result<_, ReadError>>())?;
+    Ok(format!("{rows:?}"))
+}
+
+/// What a backup holds, and after that what the compacted directory does.
+fn copied(data: &Path, changed: &Path) -> Result<String, String> {
+    let (go_on, job) = (&mut |_| ControlFlow::Continue(()), CopyJob::default());
+    let sum = |data: &Path| text(inspect::checksum::compute(data, None, None));
+    let backup = changed.join("backup");
+    text(fs::create_dir(&backup))?;
+    text(job.backup(&data.join("db"), &backup.join("db"), 0, go_on))?;
+    text(job.compact(&changed.join("db"), go_on))?;
+    Ok(format!("{:?} {:?}", sum(&backup)?, sum(changed)?))
 }
 
 /// The transition, and nobody to ask.

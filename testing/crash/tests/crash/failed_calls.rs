@@ -1,134 +1,270 @@
 //! Each call of a run fails, once or from then on: the program says so in words and goes on or stops, and what it had
 //! acknowledged is there when it is opened again.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Mutex,
+    thread,
+};
 
 use lamella_testing_crash::{
-    failing::{Ended, Failing, Fault, WAYS},
+    archiving::RESTORE,
+    campaign::{Campaign, Promise},
+    failing::{Ended, Failing, Fault},
     image::Image,
-    judge::{Request, Subject, Verdict},
-    scenario::{SIXTY, Scenario},
+    judge::{Request, Subject},
+    network::{Lone, NetworkPlan, VALIDATORS},
+    record::Recording,
+    scenario::{SHIP, SIXTY, Scenario},
+    trace::{Event, Trace},
     workers::Worker,
 };
 
-use crate::support::{disk, programs, run, scratch};
+use crate::support::{disk, programs, restored, run, scratch};
 
-/// The run: sixty imports.
-const RUN: &str = SIXTY;
+/// Findings that are told.
+const TOLD_MAX: usize = 12;
 
+/// A run whose calls fail.
 struct Bench {
+    name: &'static str,
     failing: Failing,
     before: Image,
-    reference: Vec<String>,
-    folder: std::path::PathBuf,
+    subject: Subject,
+    promise: Promise,
+    root: PathBuf,
 }
 
 impl Bench {
-    fn make(folder: &Path) -> Self {
+    fn make(name: &'static str, folder: &Path) -> Self {
         let driver = programs().driver;
-        let root = folder.join("prepared");
-        fs::create_dir_all(&root).unwrap();
-        run(Command::new(&driver).args(["prepare", RUN]).arg(&root));
-        let reference = run(Command::new(&driver).args(["reference", RUN]).arg(folder.join("r")));
-        Self {
-            failing: Failing::make(folder),
-            before: Image::read(&root),
-            reference: reference.lines().map(str::to_owned).collect(),
-            folder: folder.to_owned(),
-        }
+        let [root, prepared] = ["run", "prepared"].map(|name| folder.join(name));
+        fs::create_dir_all(&prepared).unwrap();
+        let (subject, promise) = if name == RESTORE {
+            restored(name, folder)
+        } else {
+            run(Command::new(&driver).args(["prepare", name]).arg(&prepared));
+            let rows = run(Command::new(&driver).args(["reference", name]).arg(folder.join("r")));
+            let reference = rows.lines().map(str::to_owned).collect();
+            let from = Scenario::named(name).recorded_from;
+            (Subject::Scenario(name.to_owned()), Promise::Steps { reference, from })
+        };
+        let (failing, before) = (Failing::make(folder), Image::read(&prepared));
+        Self { name, failing, before, subject, promise, root }
     }
 
-    fn root(&self, name: &str) -> std::path::PathBuf {
-        self.folder.join(name)
-    }
-
-    fn command(&self, root: &Path) -> Command {
+    fn command(&self) -> Command {
         let mut command = Command::new(programs().driver);
-        command.args(["drive", RUN]).arg(root);
+        match &self.subject {
+            Subject::Restored { archive, .. } => command.arg("restore").arg(archive),
+            _ => command.args(["drive", self.name]),
+        };
+        command.arg(&self.root);
         command
     }
 
-    /// What is wrong with a run in which this call failed.
-    fn try_one(&self, worker: &mut Worker, root: &Path, fault: &Fault) -> Option<String> {
-        self.before.write(root);
-        let ended = self.failing.run(&mut self.command(root), root, fault);
-        if !ended.is_clear() {
-            return Some(format!("{fault:?}: {} {}", ended.status, ended.said));
-        }
-        let request = Request { folder: root.to_owned(), finish_from: None };
-        let verdict = worker.judge(&request);
-        if let Some(what) = self.lost(&ended, &verdict) {
-            return Some(format!("{fault:?}: {what}; {}", ended.said));
-        }
-        None
+    /// How many calls of each kind it makes.
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        self.before.write(&self.root);
+        self.failing.count(&mut self.command(), &self.root)
     }
 
-    fn lost(&self, ended: &Ended, verdict: &Verdict) -> Option<String> {
-        if verdict.error.is_some() || !verdict.findings.is_empty() || verdict.is_derived {
-            return Some(format!("{verdict:?}"));
-        }
-        let numbers = |word: &'static str| {
-            let lines = ended.said.lines();
-            lines.filter_map(move |line| line.strip_prefix(word)?.trim().parse::<usize>().ok())
-        };
-        let prepared = Scenario::named(RUN).recorded_from.unwrap_or(0);
-        let acknowledged = numbers("acknowledged").max().unwrap_or(prepared);
-        let begun = numbers("begin").max().unwrap_or(prepared);
-        let step = self.reference.iter().position(|rows| *rows == verdict.rows);
-        match step {
-            None => Some("rows that the run never had".to_owned()),
-            Some(step) if step < acknowledged => {
-                Some(format!("{acknowledged} was acknowledged, {step} is there"))
+    /// Every call fails once in one way, in turn, and each of so many in every way, once and for ever: how many runs, and
+    /// what was wrong.
+    fn fail(&self, all_of: u64) -> (usize, Vec<String>) {
+        let counts = self.counts();
+        let mut worker = Worker::new(&programs().driver, self.subject.clone());
+        let (mut tried, mut wrong) = (0, Vec::new());
+        for (kind, count) in &counts {
+            for at in 1..=*count {
+                let once: Vec<Fault> = Fault::ways(kind, at, false).collect();
+                let turn = once[at as usize % once.len()];
+                let is_all = at % all_of == 1 % all_of;
+                let all = once.into_iter().chain(Fault::ways(kind, at, true));
+                for fault in all.filter(|fault| is_all || *fault == turn) {
+                    tried += 1;
+                    wrong.extend(self.try_one(&mut worker, &fault));
+                }
             }
-            Some(step) if step > begun => Some(format!("{begun} was begun, {step} is there")),
-            Some(_) => None,
         }
+        println!("{}: {tried} runs with a call that failed, of {counts:?}", self.name);
+        (tried, wrong)
+    }
+
+    /// What is wrong with a run in which this call failed.
+    fn try_one(&self, worker: &mut Worker, fault: &Fault) -> Option<String> {
+        self.before.write(&self.root);
+        let ended = self.failing.run(&mut self.command(), &self.root, fault);
+        let wrong =
+            |what: String| Some(format!("{}, {fault:?}: {what}; {}", self.name, ended.said));
+        if !ended.has_failed {
+            return wrong("the call was never made".to_owned());
+        }
+        if !ended.is_clear() {
+            return wrong(ended.status.to_string());
+        }
+        // An object is written anew from its beginning, and flushed; a database cannot be.
+        let is_of_database = fault.is_of_flush() && self.name != SHIP;
+        if is_of_database && is_acknowledged_after_failure(&ended) {
+            return wrong("acknowledged after a flush that failed".to_owned());
+        }
+        let found = self.lost(&ended, worker);
+        if found.is_empty() { None } else { wrong(format!("{found:?}")) }
+    }
+
+    /// What must not be of the folder that it left.
+    fn lost(&self, ended: &Ended, worker: &mut Worker) -> Vec<(&'static str, String)> {
+        lost(ended, worker, &self.root, (self.subject.clone(), self.promise.clone()))
+    }
+}
+
+/// What must not be of the folder that a run left which said this.
+fn lost(
+    ended: &Ended,
+    worker: &mut Worker,
+    root: &Path,
+    (subject, promise): (Subject, Promise),
+) -> Vec<(&'static str, String)> {
+    let verdict = worker.judge(&Request { folder: root.to_owned(), finish_from: None });
+    let events: Vec<Event> = ended.said.lines().map(|line| Event::Said(line.to_owned())).collect();
+    let all = events.len();
+    let trace = Trace { operations: Vec::new(), events };
+    let recording = Recording { before: Image::default(), trace, last: Image::default() };
+    let campaign = Campaign { name: "failed".to_owned(), recording, subject, promise };
+    campaign.check(&verdict, all, all)
+}
+
+fn is_acknowledged_after_failure(ended: &Ended) -> bool {
+    let after = ended.said.split_once("failed ").map(|(_, after)| after);
+    after.is_some_and(|after| after.contains("acknowledged"))
+}
+
+/// Fails the calls of a run; in memory, where a flush costs nothing: durable commits make all their calls there too.
+pub fn fails(name: &'static str, all_of: u64) -> usize {
+    let scratch = scratch();
+    let (tried, wrong) = Bench::make(name, scratch.path()).fail(all_of);
+    assert!(
+        wrong.is_empty(),
+        "{} of {tried}: {:#?}",
+        wrong.len(),
+        &wrong[..wrong.len().min(TOLD_MAX)]
+    );
+    tried
+}
+
+/// The runs whose calls fail: sixty imports, a directory that is made, an archive that is shipped into, one that is restored.
+pub const RUNS: [(&str, u64); 4] = [(SIXTY, 40), ("create", 3), (SHIP, 12), (RESTORE, 12)];
+
+#[test]
+fn each_call_of_sixty_imports_fails_and_nothing_acknowledged_is_lost() {
+    let scratch = scratch();
+    let counts = Bench::make(SIXTY, scratch.path()).counts();
+    assert!(counts.iter().any(|(kind, count)| *kind == "synced" && *count >= 60), "{counts:?}");
+    let (name, all_of) = RUNS[0];
+    assert!(fails(name, all_of) > 654);
+}
+
+/// Names are made, given, linked and removed in these.
+#[test]
+fn each_call_of_a_making_a_shipping_and_a_restoration_fails_and_nothing_acknowledged_is_lost() {
+    for (name, all_of) in &RUNS[1..] {
+        fails(name, *all_of);
+    }
+}
+
+/// Nodes that run beside each other: they mostly wait for their slots.
+const NODES: usize = 6;
+
+/// Duties, done or left, after which a node is stopped.
+const DUTIES: usize = 4;
+
+/// A node whose calls on the folder of its keys fail, where the guard's copy lies.
+struct Guarded {
+    lone: Lone,
+    failing: Failing,
+    root: PathBuf,
+}
+
+impl Guarded {
+    fn make(lone: &Lone, folder: &Path) -> Self {
+        fs::create_dir_all(folder).unwrap();
+        Self { lone: lone.clone(), failing: Failing::make(folder), root: folder.join("root") }
+    }
+
+    fn run(&self, fault: &Fault) -> Ended {
+        let mut duties = 0;
+        let is_enough = move |line: &str| {
+            duties += usize::from(line.contains(" Attested ") || line.contains("Not signing"));
+            duties >= DUTIES
+        };
+        let mut command = Command::new(programs().lamella);
+        let command = self.lone.elsewhere(&self.root, &mut command);
+        self.failing.run_until(command, &self.root.join("keys"), fault, is_enough)
+    }
+
+    /// The first and the last three calls of each kind in one way, in turn, and one in the midst for ever in every way.
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for (kind, count) in self.failing.count_of(|none| self.run(none)) {
+            for at in (1..=count).filter(|at| *at <= 3 || *at + 3 > count) {
+                let once: Vec<Fault> = Fault::ways(kind, at, false).collect();
+                faults.push(once[at as usize % once.len()]);
+            }
+            faults.extend(Fault::ways(kind, count / 2 + 1, true).filter(|_| count > 0));
+        }
+        faults
+    }
+
+    /// Whether the call failed, and what is wrong with the run.
+    fn try_one(&self, worker: &mut Worker, fault: &Fault) -> (bool, Option<String>) {
+        let _ = fs::remove_dir_all(&self.root);
+        let ended = self.run(fault);
+        let promise =
+            Promise::Node { reference: Vec::new(), is_durable: true, validators: VALIDATORS };
+        let mut found = lost(&ended, worker, &self.root, (self.lone.subject(false), promise));
+        // No other run has the rows of this one.
+        found.retain(|(check, _)| *check != "reference");
+        let is_wrong = !ended.is_clear() || !found.is_empty();
+        let wrong = || format!("{fault:?}: {}, {found:?}; {}", ended.status, ended.said);
+        (ended.has_failed, is_wrong.then(wrong))
     }
 }
 
 #[test]
-fn each_call_of_sixty_imports_fails_and_nothing_acknowledged_is_lost() {
-    // In memory, where a flush costs nothing; durable commits make all their calls there too.
+fn each_call_on_the_guards_copy_fails_and_no_key_forgets_what_it_signed() {
     let scratch = scratch();
-    let bench = Bench::make(scratch.path());
-    let root = bench.root("counted");
-    bench.before.write(&root);
-    let counts = bench.failing.count(&mut bench.command(&root), &root);
-    println!("calls: {counts:?}");
-    assert!(counts.iter().any(|(kind, count)| *kind == "synced" && *count >= 60), "{counts:?}");
-    let mut worker = Worker::new(&programs().driver, Subject::Scenario(RUN.to_owned()));
-    let (mut tried, mut failed, mut wrong) = (0, 0, Vec::new());
-    for (kind, count) in counts {
-        for at in 1..=count {
-            // Every call fails once with one error, in turn, and each fortieth in every way, once and for ever.
-            for (number, (_, how)) in WAYS.iter().enumerate() {
-                for is_for_ever in [false, true] {
-                    let is_all = at % 40 == 1;
-                    let is_turn = !is_for_ever && number as u64 == at % WAYS.len() as u64;
-                    // No system interrupts every call for ever.
-                    if is_for_ever && *how == "4" {
-                        continue;
-                    }
-                    let is_short_of_none =
-                        *how == "short" && !kind.contains("write") && kind != "synced";
-                    if is_short_of_none || !(is_all || is_turn) {
-                        continue;
-                    }
-                    let fault = Fault { kind, at, how, is_for_ever };
-                    let root = bench.root("run");
-                    tried += 1;
-                    if let Some(what) = bench.try_one(&mut worker, &root, &fault) {
-                        failed += 1;
-                        if wrong.len() < 12 {
-                            wrong.push(what);
-                        }
-                    }
+    let lone = Lone::make(scratch.path(), NetworkPlan::of(2_048));
+    let make = |name: &str| Guarded::make(&lone, &scratch.path().join(name));
+    let faults = make("counted").faults();
+    let (all, queue) = (faults.len(), Mutex::new(faults));
+    let tried = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for number in 0..NODES {
+            let (queue, tried, make, lone) = (&queue, &tried, &make, &lone);
+            scope.spawn(move || {
+                let node = make(&number.to_string());
+                let mut worker = Worker::new(&programs().driver, lone.subject(false));
+                let next = || queue.lock().unwrap().pop();
+                while let Some(fault) = next() {
+                    let came = node.try_one(&mut worker, &fault);
+                    tried.lock().unwrap().push(came);
                 }
-            }
+            });
         }
-    }
-    println!("{tried} runs with a call that failed");
-    assert_eq!(failed, 0, "{wrong:#?}");
+    });
+    let tried = tried.into_inner().unwrap();
+    let failed = tried.iter().filter(|(has_failed, _)| *has_failed).count();
+    println!("guard's copy: {failed} of {all} nodes had a call that failed");
+    let wrong: Vec<String> = tried.into_iter().filter_map(|(_, wrong)| wrong).collect();
+    assert!(
+        wrong.is_empty(),
+        "{} of {all}: {:#?}",
+        wrong.len(),
+        &wrong[..wrong.len().min(TOLD_MAX)]
+    );
+    assert!(failed * 4 > all * 3, "{failed} of {all}");
 }
 
 /// Symptom: after a flush that failed, the next one succeeded, and what it promised may never have reached the disk.
@@ -152,15 +288,17 @@ fn after_a_failed_flush_lazy_commits_acknowledge_nothing_more() {
     let flushes = flushes.iter().find(|(kind, _)| *kind == "flush").unwrap().1;
     let mut failed = 0;
     for at in 1..=flushes {
-        before.write(&root);
-        let fault = Fault { kind: "flush", at, how: "5", is_for_ever: false };
-        let ended = failing.run(&mut drive(), &root, &fault);
-        assert!(ended.is_clear(), "{at}: {ended:?}");
-        if let Some((_, after)) = ended.said.split_once("failed ") {
-            failed += 1;
-            assert!(!after.contains("acknowledged"), "{at}: {}", ended.said);
-            assert!(ended.said.contains("MDBX_PANIC"), "{at}: {}", ended.said);
+        for how in ["5", "done"] {
+            before.write(&root);
+            let fault = Fault { kind: "flush", at, how, is_for_ever: false };
+            let ended = failing.run(&mut drive(), &root, &fault);
+            assert!(ended.is_clear() && ended.has_failed, "{at}: {ended:?}");
+            if ended.said.contains("failed ") {
+                failed += 1;
+                assert!(!is_acknowledged_after_failure(&ended), "{at}: {}", ended.said);
+                assert!(ended.said.contains("MDBX_PANIC"), "{at}: {}", ended.said);
+            }
         }
     }
-    assert!(failed > 8, "{failed} of {flushes}");
+    assert!(failed > 16, "{failed} of {flushes}");
 }

@@ -2,6 +2,7 @@
 //! its follower, as long as somebody waits.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs::{self, File},
     ops::ControlFlow,
@@ -20,7 +21,9 @@ use lamella_tables::{Read as _, Slots};
 use lamella_testing_crash::{
     campaign::field,
     enumerate::random,
+    jobs::damage,
     network::{Lone, NetworkPlan, SLOT_MS, VALIDATORS},
+    scenario::{MOVED, WIDE},
 };
 use lamella_types::Slot;
 use rand_xoshiro::rand_core::Rng as _;
@@ -33,6 +36,9 @@ const KILLS: u32 = 30;
 /// Kills of a node and its follower, together.
 const NODE_KILLS: u32 = 60;
 
+/// Longest time until a command's kill, at first: some run to their end.
+const COMMAND_MAX: Duration = Duration::from_millis(400);
+
 /// Longest life until a kill. A start takes some hundredths of a second.
 const LIFE_MS_MAX: u64 = 900;
 
@@ -43,7 +49,8 @@ const KEY_SLOTS: u64 = 2_048;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Everything that is killed here, from a seed: how many kills landed.
-pub const ROUNDS: [fn(u64) -> u32; 6] = [restoration, export, backup, compaction, pruning, node];
+pub const ROUNDS: [fn(u64) -> u32; 8] =
+    [restoration, export, backup, compaction, pruning, migration, repairing, node];
 
 /// Runs of a command in which its kills must land.
 const RUNS_MAX: u32 = 600;
@@ -61,6 +68,18 @@ fn an_export_killed_again_and_again_leaves_an_archive_that_restores_to_the_same_
 #[test]
 fn a_pruning_killed_again_and_again_comes_to_the_same_rows() {
     pruning(number("LAMELLA_CRASH_SEED", 12));
+}
+
+#[test]
+#[ignore = "minutes: a part of make torture"]
+fn a_migration_killed_again_and_again_comes_to_the_same_rows_at_each_schema() {
+    migration(number("LAMELLA_CRASH_SEED", 12));
+}
+
+#[test]
+#[ignore = "minutes: a part of make torture"]
+fn a_repair_over_many_commits_killed_again_and_again_comes_to_the_same_rows() {
+    repairing(number("LAMELLA_CRASH_SEED", 12));
 }
 
 #[test]
@@ -140,12 +159,13 @@ fn chain(data: &Path, until: Option<Slot>) -> Checksum {
 /// kills come sooner then.
 fn kill_again_and_again(
     seed: u64,
+    at_most: Duration,
     mut command: impl FnMut() -> Command,
     is_done: impl Fn() -> bool,
     mut ended: impl FnMut(),
 ) -> u32 {
     let mut random = random(seed, 200);
-    let (mut killed, mut begun, mut at_most_us) = (0, 0, 400_000);
+    let (mut killed, mut begun, mut at_most_us) = (0, 0, at_most.as_micros() as u64);
     while killed < KILLS {
         assert!(begun < RUNS_MAX, "{killed} killed of {begun}");
         begun += 1;
@@ -173,7 +193,13 @@ fn restoration(seed: u64) -> u32 {
         fs::remove_dir_all(drill.data()).unwrap();
     };
     // It gets its name as the last thing, and what has one is not made again.
-    kill_again_and_again(seed, || drill.restore(), || drill.data().join("db").exists(), judge)
+    kill_again_and_again(
+        seed,
+        COMMAND_MAX,
+        || drill.restore(),
+        || drill.data().join("db").exists(),
+        judge,
+    )
 }
 
 fn export(seed: u64) -> u32 {
@@ -186,7 +212,7 @@ fn export(seed: u64) -> u32 {
         assert_eq!(rows(&restored), drill.expected);
         [restored, drill.data()].iter().for_each(|folder| fs::remove_dir_all(folder).unwrap());
     };
-    kill_again_and_again(seed, || drill.copy(&["archive", "export"]), || false, judge)
+    kill_again_and_again(seed, COMMAND_MAX, || drill.copy(&["archive", "export"]), || false, judge)
 }
 
 fn backup(seed: u64) -> u32 {
@@ -200,7 +226,7 @@ fn backup(seed: u64) -> u32 {
     };
     let command = || drill.copy(&["db", "backup"]);
     // As with a restoration.
-    kill_again_and_again(seed, command, || drill.data().join("db").exists(), judge)
+    kill_again_and_again(seed, COMMAND_MAX, command, || drill.data().join("db").exists(), judge)
 }
 
 fn compaction(seed: u64) -> u32 {
@@ -213,7 +239,59 @@ fn compaction(seed: u64) -> u32 {
         command
     };
     let judge = || assert_eq!(rows(&drill.made()), expected);
-    kill_again_and_again(seed, command, || false, judge)
+    kill_again_and_again(seed, COMMAND_MAX, command, || false, judge)
+}
+
+/// Down to schema 2 and back up, in turn.
+fn migration(seed: u64) -> u32 {
+    let disk = disk();
+    let data = disk.path().join("data");
+    run(Command::new(programs().driver).args(["prepare", MOVED]).arg(&data));
+    let migrate = |schema: &str| {
+        let mut command = Drill::command(&["db", "migrate", "--to", schema, "--data-dir"]);
+        command.arg(&data);
+        command
+    };
+    // What was migrated stays beside, under a name that the way back wants.
+    let forget =
+        |schema: &str| fs::remove_dir_all(data.join(format!("db.schema-{schema}"))).unwrap();
+    for (from, to) in [("3", "2"), ("2", "3")] {
+        assert!(migrate(to).status().unwrap().success());
+        forget(from);
+    }
+    let expected = rows(&data);
+    let way = Cell::new(("3", "2"));
+    let judge = || {
+        let (from, to) = way.replace((way.get().1, way.get().0));
+        forget(from);
+        assert!(to == "2" || rows(&data) == expected, "other rows at schema {to}");
+    };
+    kill_again_and_again(seed, COMMAND_MAX, || migrate(way.get().1), || false, judge)
+}
+
+/// Of more rows than one commit takes.
+fn repairing(seed: u64) -> u32 {
+    let disk = disk();
+    let data = disk.path().join("data");
+    run(Command::new(programs().driver).args(["prepare", WIDE]).arg(&data));
+    let expected = rows(&data);
+    let command = || {
+        let mut command = Drill::command(&["db", "repair", "--apply", "--data-dir"]);
+        command.arg(&data);
+        command
+    };
+    let damaged = || damage(&data.join("db"), 1).unwrap();
+    damaged();
+    let begun = Instant::now();
+    let said = run(command().stdout(Stdio::piped()));
+    assert!(said.contains(" commits, ") && !said.contains(" in 1 commits"), "{said}");
+    let at_most = begun.elapsed();
+    let judge = || {
+        assert_eq!(rows(&data), expected);
+        damaged();
+    };
+    judge();
+    kill_again_and_again(seed, at_most, command, || false, judge)
 }
 
 fn pruning(seed: u64) -> u32 {
@@ -242,7 +320,7 @@ fn pruning(seed: u64) -> u32 {
         assert_eq!(rows(&drill.made()), expected);
         begin_anew();
     };
-    kill_again_and_again(seed, command, || false, judge)
+    kill_again_and_again(seed, COMMAND_MAX, command, || false, judge)
 }
 
 /// A process that is killed and started again, and what all its lives said.

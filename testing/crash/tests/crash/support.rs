@@ -10,21 +10,39 @@ use std::{
 
 use lamella_testing_crash::{
     archiving::RESTORE,
-    campaign::{Campaign, Effort, Outcome, Promise},
+    campaign::{Campaign, Effort, Outcome, Promise, Tears},
+    jobs::JOBS,
     judge::Subject,
     network::Programs,
     record::Recorder,
-    scenario::Scenario,
+    scenario::{NAMES, Scenario},
+    whole,
 };
 use tempfile::TempDir;
 
 /// Images of each run that are judged, unless told otherwise.
-const IMAGES: usize = 1_000;
+const IMAGES: usize = 1_400;
 
 /// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills, or an archive is
 /// verified.
-const SLOW: &[&str] =
-    &["lazy", "node-lazy", "ship", "fetch", RESTORE, "node-seals", "node-fetches", "follow"];
+const SLOW: &[&str] = &[
+    "lazy",
+    "node-lazy",
+    "ship",
+    "fetch",
+    RESTORE,
+    "node-seals",
+    "node-fetches",
+    "follow",
+    "db-compact",
+    "db-migrate",
+    "db-backup",
+    "db-repair",
+    "db-prune",
+];
+
+/// Runs of a node by itself.
+pub const NODES: &[&str] = &["node", "node-lazy", "node-archive"];
 
 /// The seed, unless told otherwise.
 const SEED: u64 = 12;
@@ -62,19 +80,62 @@ pub fn scratch() -> TempDir {
     builder.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
+/// Those of these runs that are wanted: all, or the one that `LAMELLA_CRASH_ONLY=head@13` names, or the image to be written
+/// down. A name of no run fails whatever test reads it.
+pub fn wanted(runs: &[&str]) -> Vec<String> {
+    let told = |name| env::var(name).ok().filter(|text| !text.is_empty());
+    let image = || told("LAMELLA_CRASH_IMAGE").map(|image| image_of(&image).0);
+    match told("LAMELLA_CRASH_ONLY").or_else(image) {
+        None => runs.iter().map(|run| (*run).to_owned()).collect(),
+        Some(only) => runs.contains(&known(&only)).then_some(only).into_iter().collect(),
+    }
+}
+
+/// The run's name without its variant.
+///
+/// # Panics
+/// Where there is no such run, or not in variants.
+fn known(name: &str) -> &str {
+    let (run, variant) = name.split_once('@').map_or((name, None), |(run, at)| (run, Some(at)));
+    let jobs = JOBS.iter().map(|job| job.name);
+    let repeated: Vec<&str> = NAMES.iter().copied().chain([RESTORE]).chain(jobs).collect();
+    let lived: Vec<&str> = NODES.iter().chain(&whole::RUNS).copied().collect();
+    let is_run = repeated.contains(&run) || lived.contains(&run);
+    assert!(is_run, "no run is called {run}; there are {repeated:?}, and {lived:?}");
+    let is_variant = |variant: &str| variant.parse::<u64>().is_ok() && repeated.contains(&run);
+    assert!(
+        variant.is_none_or(is_variant),
+        "{name}: variants have a number, and {repeated:?} have some"
+    );
+    run
+}
+
+/// The variant in a run's name.
+pub fn variant(name: &str) -> u64 {
+    name.split_once('@').map_or(0, |(_, variant)| variant.parse().unwrap())
+}
+
+/// The run and the number in `head@13:17`.
+fn image_of(image: &str) -> (String, usize) {
+    let parts =
+        image.split_once(':').and_then(|(run, at)| Some((run.to_owned(), at.parse().ok()?)));
+    parts.unwrap_or_else(|| panic!("LAMELLA_CRASH_IMAGE={image}: a run and a number, head@13:17"))
+}
+
 pub fn effort(name: &str, scratch: &Path) -> Effort {
-    let image = env::var("LAMELLA_CRASH_IMAGE").ok();
+    let image = env::var("LAMELLA_CRASH_IMAGE").ok().filter(|text| !text.is_empty());
     let images = number("LAMELLA_CRASH_IMAGES", IMAGES as u64) as usize;
-    let image = image.as_deref().and_then(|image| image.split_once(':'));
+    let image = image.as_deref().map(image_of);
+    let is_slow = SLOW.contains(&name.split('@').next().unwrap_or_default());
     Effort {
         program: programs().driver,
         scratch: scratch.to_owned(),
         kept: Path::new(env!("CARGO_TARGET_TMPDIR")).join("crash"),
-        images_max: if SLOW.contains(&name) { images / 4 } else { images },
+        images_max: if is_slow { images / 4 } else { images },
         seed: number("LAMELLA_CRASH_SEED", SEED),
         threads: thread::available_parallelism().map_or(1, usize::from),
-        image: image.filter(|(run, _)| *run == name).map(|(_, number)| number.parse().unwrap()),
-        tears: true,
+        image: image.filter(|(run, _)| run == name).map(|(_, number)| number),
+        tears: Tears::All,
         tally: None,
     }
 }
@@ -104,31 +165,36 @@ pub fn scenario(name: &str, folder: &Path) -> Campaign {
     }
 }
 
-/// Records a restoration of a variant of the archive.
-pub fn restoration(folder: &Path, variant: u64) -> Campaign {
+/// Records a restoration, `restore@13` of that variant of the archive.
+pub fn restoration(name: &str, folder: &Path) -> Campaign {
+    let (root, driver) = (folder.join("root"), programs().driver);
+    let (subject, promise) = restored(name, folder);
+    let Subject::Restored { archive, .. } = &subject else { unreachable!("a restoration") };
+    fs::create_dir_all(&root).unwrap();
+    let recorder = Recorder::begin(&root, &folder.join("strace.log"));
+    run(recorder.command(&driver).arg("restore").args([archive, &root]));
+    Campaign { name: name.to_owned(), recording: recorder.end(), subject, promise }
+}
+
+/// What a restoration of a variant of the archive, made here, comes to without a crash.
+pub fn restored(name: &str, folder: &Path) -> (Subject, Promise) {
     let driver = programs().driver;
-    let [root, reference, made]: [PathBuf; 3] =
-        ["root", "reference", "made"].map(|name| folder.join(name));
-    [&root, &reference, &made].iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
-    run(Command::new(&driver).args(["archive", &variant.to_string()]).arg(&made));
+    let [reference, made]: [PathBuf; 2] = ["reference", "made"].map(|name| folder.join(name));
+    [&reference, &made].iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+    run(Command::new(&driver).args(["archive", &variant(name).to_string()]).arg(&made));
     let archive = made.join("archive");
     run(Command::new(&driver).arg("restore").args([&archive, &reference]));
     let expected = run(Command::new(&driver).arg("rows").arg(&reference)).trim().to_owned();
-    let recorder = Recorder::begin(&root, &folder.join("strace.log"));
-    run(recorder.command(&driver).arg("restore").args([&archive, &root]));
-    Campaign {
-        name: RESTORE.to_owned(),
-        recording: recorder.end(),
-        subject: Subject::Restored { archive, expected: expected.clone() },
-        // Where nothing has its name yet, no row is.
-        promise: Promise::Steps { reference: vec![String::new(), expected], from: None },
-    }
+    // Where nothing has its name yet, no row is.
+    let promise = Promise::Steps { reference: vec![String::new(), expected.clone()], from: None };
+    (Subject::Restored { archive, expected }, promise)
 }
 
 /// Judges a run's images and says what came of it; no finding.
 pub fn survives(campaign: &Campaign, scratch: &Path) -> Outcome {
     let started = Instant::now();
-    let outcome = campaign.run(&effort(&campaign.name, scratch));
+    let effort = effort(&campaign.name, scratch);
+    let outcome = campaign.run(&effort);
     println!(
         "{}: {} images made, {} distinct, {} judged, {} finished, in {:.1?}; {} calls",
         campaign.name,
@@ -140,5 +206,7 @@ pub fn survives(campaign: &Campaign, scratch: &Path) -> Outcome {
         campaign.recording.trace.operations.len()
     );
     assert_eq!(outcome.failed, 0, "{:#?}", outcome.first);
+    // An image to be written down was: a number of none fails.
+    assert!(outcome.judged > 0 || effort.image.is_some(), "{outcome:?}");
     outcome
 }

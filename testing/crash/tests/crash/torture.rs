@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use lamella_testing_crash::{
     archiving::RESTORE,
     campaign::{Campaign, Effort},
+    jobs::{JOBS, Job},
     network::{Kind, node},
     scenario::NAMES,
     tally::Tally,
@@ -12,8 +13,8 @@ use lamella_testing_crash::{
 };
 
 use crate::{
-    kills,
-    support::{disk, effort, hours, programs, restoration, scenario, scratch},
+    failed_calls, kills,
+    support::{NODES, disk, effort, hours, programs, restoration, scenario, scratch},
 };
 
 /// The processes beside an archive.
@@ -28,15 +29,17 @@ fn images() {
     let tally = Arc::new(Tally::until(Instant::now() + hours()));
     let mut seed = effort("", "".as_ref()).seed;
     while !tally.is_over() {
-        for name in NAMES.iter().chain(&[RESTORE, "node", "node-lazy", "node-archive", BESIDE]) {
+        let jobs = JOBS.iter().map(|job| job.name);
+        for name in NAMES.iter().chain(NODES).chain(&[RESTORE, BESIDE]).copied().chain(jobs) {
             if tally.is_over() {
                 break;
             }
             tally.begin(&format!("seed {seed}, {name}"));
             let disk = disk();
             let node = |kind| vec![node(name, &programs(), disk.path(), SLOTS, kind)];
-            let campaigns = match *name {
-                RESTORE => vec![restoration(disk.path(), seed)],
+            let variant = format!("{name}@{seed}");
+            let campaigns = match name {
+                RESTORE => vec![restoration(&variant, disk.path())],
                 "node" => node(Kind::Durable),
                 "node-lazy" => node(Kind::Lazy),
                 "node-archive" => node(Kind::Archiving),
@@ -44,7 +47,8 @@ fn images() {
                     let grown = Grown::make(&programs(), disk.path());
                     vec![grown.seals(), grown.fetches(), grown.follows()]
                 }
-                name => vec![scenario(&format!("{name}@{seed}"), disk.path())],
+                name if NAMES.contains(&name) => vec![scenario(&variant, disk.path())],
+                name => vec![Job::named(name).record(&programs(), disk.path(), seed)],
             };
             campaigns.iter().for_each(|campaign| judge(campaign, seed, &tally));
         }
@@ -63,6 +67,19 @@ fn judge(campaign: &Campaign, seed: u64, tally: &Arc<Tally>) {
         campaign.name, outcome.made, outcome.distinct, outcome.judged, outcome.failed
     );
     assert_eq!(outcome.failed, 0, "{:#?}", outcome.first);
+}
+
+/// Every call of the runs of [`failed_calls`] in every way, once and for ever.
+#[test]
+#[ignore = "hours: make torture"]
+fn failed() {
+    let (until, mut tried) = (Instant::now() + hours(), 0);
+    for (name, _) in failed_calls::RUNS {
+        if Instant::now() < until {
+            tried += failed_calls::fails(name, 1);
+            println!("so far: {tried} runs with a call that failed, up to {name}");
+        }
+    }
 }
 
 #[test]

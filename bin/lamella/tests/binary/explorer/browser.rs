@@ -4,7 +4,7 @@
 //! no crate; a shell moves the descriptors, and the browser ends when the pipe does.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead as _, BufReader, Write as _},
     path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
@@ -165,6 +165,30 @@ impl Browser {
         self.call("Emulation.setDeviceMetricsOverride", metrics);
     }
 
+    /// Which colours the reader prefers, `light` or `dark`.
+    pub(super) fn prefer(&mut self, scheme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    pub(super) fn press(&mut self, key: &str) {
+        for kind in ["keyDown", "keyUp"] {
+            let text = if key == "Enter" { "\r" } else { "" };
+            let code = if key == "Tab" { 9 } else { 0 };
+            let params =
+                json!({ "type": kind, "key": key, "text": text, "windowsVirtualKeyCode": code });
+            self.call("Input.dispatchKeyEvent", params);
+        }
+    }
+
+    /// Keeps what is to be seen as a picture, where `LAMELLA_PICTURES` names a folder for it.
+    pub(super) fn picture(&mut self, name: &str) {
+        let Some(folder) = env::var_os("LAMELLA_PICTURES") else { return };
+        let taken = self.call("Page.captureScreenshot", json!({ "format": "png" }));
+        let bytes = decoded(taken["data"].as_str().unwrap());
+        fs::write(PathBuf::from(folder).join(name).with_extension("png"), bytes).unwrap();
+    }
+
     /// What the console has of errors and warnings, refused scripts and exceptions. Answers of a node that are refusals
     /// are logged by the browser itself.
     pub(super) fn complaints(&mut self) -> Vec<String> {
@@ -190,6 +214,21 @@ impl Browser {
             self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
         sent.map(|event| event["params"]["request"]["url"].as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// Bytes of base 64.
+fn decoded(text: &str) -> Vec<u8> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = text.bytes().filter_map(|byte| DIGITS.iter().position(|digit| *digit == byte));
+    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
+    for digit in digits {
+        (bits, held) = (bits << 6 | u32::try_from(digit).unwrap(), held + 6);
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 0xff).unwrap());
+        }
+    }
+    bytes
 }
 
 impl Drop for Browser {

@@ -2,12 +2,13 @@
 
 use std::{io::Write as _, time::Instant};
 
+use lamella_chain::PruneMode;
 use lamella_tables::{Key as _, SlotRoot};
 use lamella_types::Root;
 use serde_json::json;
 
 use super::{browser::Browser, routes::serve_pages};
-use crate::api::support::Node;
+use crate::api::support::{Node, get};
 
 /// A selector finds something.
 fn has(selector: &str) -> String {
@@ -39,21 +40,180 @@ fn every_page_is_shown_asks_nobody_else_and_fits_360_pixels() {
     let server = serve_pages(&node);
     let home = format!("http://{}/explorer/", server.api_address());
     browser.open(&home);
-    for (width, height) in [(1280, 900), (360, 740)] {
-        browser.resize(width, height);
-        for (page, ready) in PAGES {
-            browser.eval(&format!("location.hash = '#/{page}'"));
-            browser.wait_for(&has(ready));
-            browser.wait_for("!document.getElementById('main').hasAttribute('aria-busy')");
-            let wide = browser.eval("document.documentElement.scrollWidth").as_u64().unwrap();
-            assert!(wide <= u64::from(width), "{page} is {wide} px wide at {width}");
-            assert_eq!(browser.text(".absence[data-code]"), "", "{page}");
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme);
+        for (width, height) in [(1280, 900), (360, 740)] {
+            browser.resize(width, height);
+            for (page, ready) in PAGES {
+                show(&mut browser, page, ready);
+                let wide = browser.eval("document.documentElement.scrollWidth").as_u64().unwrap();
+                assert!(wide <= u64::from(width), "{page} is {wide} px wide at {width}");
+                assert_eq!(browser.text(".absence[data-code]"), "", "{page}");
+                let contrast = browser.eval(CONTRAST).as_f64().unwrap();
+                assert!(contrast >= 4.5, "{page}, {scheme}: text has a contrast of {contrast}");
+                let sheet = browser.eval(LIGHTNESS).as_f64().unwrap();
+                assert_eq!(sheet > 0.5, scheme == "light", "{page}, {scheme}: {sheet}");
+                browser.picture(&format!("{}-{scheme}-{width}", page.replace('/', "-")));
+            }
         }
     }
     let origin = format!("http://{}/", server.api_address());
     let asked = browser.asked();
     assert!(asked.len() > 40, "{asked:?}");
     assert!(asked.iter().all(|url| url.starts_with(&origin)), "{asked:?}");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// Opens a page and waits until it is whole.
+fn show(browser: &mut Browser, page: &str, ready: &str) {
+    browser.eval(&format!("location.hash = '#/{page}'"));
+    browser.wait_for(&has(ready));
+    browser.wait_for("!document.getElementById('main').hasAttribute('aria-busy')");
+}
+
+/// The least contrast of a text with what it stands on, by WCAG's formula; texts that only decorate do not count.
+const CONTRAST: &str = "(() => {
+    const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const light = ([r, g, b]) => [r, g, b].map((part) => part / 255)
+        .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+    const behind = (element) => {
+        for (let at = element; at; at = at.parentElement) {
+            const colour = parts(getComputedStyle(at).backgroundColor);
+            if (colour.length === 3 || colour[3] === 1) return colour;
+        }
+        return [255, 255, 255];
+    };
+    const texts = [...document.querySelectorAll('main *, header *, nav *')].filter((element) =>
+        element.checkVisibility() && !element.closest('[aria-hidden=true]') && element.tagName !== 'OPTION' &&
+        [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim() !== ''));
+    const contrasts = texts.map((element) => {
+        const [a, b] = [light(parts(getComputedStyle(element).color)), light(behind(element))];
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    });
+    return Math.min(21, ...contrasts);
+})()";
+
+/// How light the sheet is, from 0 to 1.
+const LIGHTNESS: &str = "(() => {
+    const colour = getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g).map(Number);
+    const sheet = colour[3] === 0 ? getComputedStyle(document.documentElement).backgroundColor.match(/[\\d.]+/g).map(Number) : colour;
+    return (sheet[0] + sheet[1] + sheet[2]) / 765;
+})()";
+
+/// Whoever has no mouse comes to all that can be pressed or typed into, in order, and sees where they are.
+#[test]
+fn every_page_is_walked_by_the_tab_key_alone() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (node, _) = Node::with_chain();
+    let server = serve_pages(&node);
+    browser.open(&format!("http://{}/explorer/", server.api_address()));
+    for (page, ready) in PAGES {
+        show(&mut browser, page, ready);
+        let wanted = browser.eval(
+            "(() => {
+                const all = 'a[href], button, input, select, textarea, summary, [tabindex]';
+                window.wanted = new Set([...document.querySelectorAll(all)].filter((element) =>
+                    element.checkVisibility() && !element.disabled && element.getAttribute('tabindex') !== '-1'));
+                window.unseen = [];
+                document.activeElement?.blur();
+                return window.wanted.size;
+            })()",
+        );
+        let wanted = wanted.as_u64().unwrap();
+        assert!(wanted > 5, "{page}: {wanted}");
+        for _ in 0..2 * wanted + 3 {
+            browser.press("Tab");
+            browser.eval(
+                "(() => {
+                    const at = document.activeElement;
+                    const style = getComputedStyle(at);
+                    if (window.wanted.delete(at) && (style.outlineStyle === 'none' || style.outlineWidth === '0px')) window.unseen.push(at.outerHTML.slice(0, 80));
+                })()",
+            );
+        }
+        let missed = browser.eval("[...window.wanted].filter((element) => element.isConnected).map((element) => element.outerHTML.slice(0, 80))");
+        assert_eq!(missed, json!([]), "{page}: not come to");
+        assert_eq!(browser.eval("window.unseen"), json!([]), "{page}: not seen to be there");
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// A chain of whose first anchors nothing but headers is left: a finalized slot beyond 2,048, and the mode `light`.
+fn pruned() -> Node {
+    let (mut node, _) = Node::with_chain();
+    let head_slot = |node: &Node| node.chain.fork_choice().head_summary().slot;
+    // After so many empty slots one in some 33 can be justified, and two of them one after the other finalize.
+    for _ in 0..2 {
+        let before = head_slot(&node);
+        for slot in before + 1_050..before + 1_150 {
+            node.extend(slot);
+        }
+    }
+    let finalized = node.chain.fork_choice().latest_finalized().slot;
+    assert!(finalized > 2_048, "{finalized}");
+    node.chain.set_prune_mode(PruneMode::Light).unwrap();
+    let next = head_slot(&node) + 1;
+    node.extend(next);
+    node.chain.states().clear();
+    node
+}
+
+/// Symptom: no test ever saw the page of a pruned state, and a page of pruned bodies was never opened. Each page over a directory
+/// that lets everything go that it may: what is gone is said to be, and the rest is whole.
+#[test]
+fn over_a_pruned_directory_every_page_says_what_is_gone_and_shows_the_rest() {
+    let Some(mut browser) = Browser::start() else { return };
+    let node = pruned();
+    let server = serve_pages(&node);
+    browser.resize(1280, 900);
+    browser.open(&format!("http://{}/explorer/", server.api_address()));
+    let pruned = ".absence.pruned[data-code=pruned]";
+    for (page, ready, word) in [
+        ("", "#figure-head", ""),
+        ("slots", "tr[data-slot]", ""),
+        ("slots/8", "tr[data-slot='3'] .mark.pruned", ""),
+        ("block/5", pruned, "bodies are kept from slot 1024"),
+        ("state/5", pruned, "states are kept from slot 1024"),
+        ("block/head", "#absent", ""),
+        ("state/head", "table", ""),
+        ("forks/0?slots=32", "canvas.tree[aria-label]", ""),
+        ("validators", "tr[data-validator='3']", ""),
+        ("database", "meter", "light"),
+        ("archive", "dl", ""),
+        ("proof/2", "#proof-root", ""),
+    ] {
+        browser.eval("document.querySelector('.absence')?.remove()");
+        show(&mut browser, page, ready);
+        browser.picture(&format!("pruned-{}", page.replace(['/', '?'], "-")));
+        let text = browser.text("main");
+        assert!(text.contains(word), "{page}: {text}");
+        let absence = browser.text(".absence");
+        assert_eq!(absence.contains("Pruned"), ready == pruned, "{page}: {absence}");
+        assert!(!text.contains("Damaged") && !text.contains("Refused"), "{page}: {text}");
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn the_archive_page_names_who_follows_this_node() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (node, _) = Node::with_chain();
+    let server = serve_pages(&node);
+    let api = server.api_address();
+    let networks = get(api, "/lean/v0/archive").json();
+    let network = networks["networks"][0].as_str().unwrap();
+    browser.open(&format!("http://{api}/explorer/#/archive"));
+    browser.wait_for(&says("Nobody asked this node for its archive"));
+    let list = get(api, &format!("/lean/v0/archive/{network}")).json();
+    let name = list["objects"][0]["name"].as_str().unwrap().to_owned();
+    assert_eq!(get(api, &format!("/lean/v0/archive/{network}/{name}")).status, 200);
+    assert_eq!(get(api, &format!("/lean/v0/archive/{network}/tail/nobody")).status, 404);
+    browser.open(&format!("http://{api}/explorer/#/"));
+    browser.wait_for(&has("#figure-head"));
+    browser.open(&format!("http://{api}/explorer/#/archive"));
+    browser.wait_for(&has("tr[data-follower='127.0.0.1']"));
+    assert!(browser.text("tr[data-follower]").contains(&name), "{name}");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
@@ -288,12 +448,7 @@ fn the_tree_is_walked_by_keys() {
     browser.wait_for(&has("canvas.tree[aria-label]"));
     browser.eval("document.querySelector('canvas.tree').focus()");
     let mut press = |key: &str| {
-        for kind in ["keyDown", "keyUp"] {
-            browser.call(
-                "Input.dispatchKeyEvent",
-                json!({ "type": kind, "key": key, "text": if key == "Enter" { "\r" } else { "" } }),
-            );
-        }
+        browser.press(key);
         browser.text("#chosen")
     };
     assert!(press("End").starts_with("Slot 8, "));

@@ -1,0 +1,326 @@
+//! Commands that move a whole database or write many of its rows: recorded below the unmodified program, and what a crash
+//! left of one judged.
+//!
+//! The hard idea: what such a command promises is about names. So an image is looked at as whoever comes next looks at it, and
+//! what is seen, the digest of all rows or the name of what is unfinished, must be what the run without a crash had at that
+//! point. Then the same command must come to what that run ended with: the same rows, the guard's among them, and the
+//! same names beside them, so that there are never two databases and never none. On a sample `db clean --delete` comes before,
+//! which must not delete the only one.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use lamella_chain::{Chain, ChainOpenError, Found, Settings};
+use lamella_tables::{Canonical, Database, Diffs, OpenMode, Options, Read as _, SlotRoot, Slots};
+use lamella_types::Root;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    campaign::{Campaign, Promise, walk},
+    enumerate::{Choice, image},
+    judge::Subject,
+    network::Programs,
+    record::{Recorder, Recording},
+    scenario::{MOVED, Said},
+    trace::{Event, Operation},
+    verdict::{Verdict, rows_but},
+};
+
+/// A command.
+#[derive(Debug)]
+pub struct Job {
+    /// Its run's name.
+    pub name: &'static str,
+    /// What is recorded, but for the data directory.
+    arguments: &'static [&'static str],
+    /// What is done before that.
+    before: Before,
+    /// The flag before the data directory that is recorded: `--to` where the command makes a copy there.
+    flag: &'static str,
+}
+
+/// What is done to a directory before a command is recorded.
+#[derive(Debug)]
+enum Before {
+    Nothing,
+    /// Another command, and the folders that it leaves are deleted.
+    Command(&'static [&'static str]),
+    /// Rows are lost that follow from others.
+    Damage,
+}
+
+const TO: &str = "--to";
+const DATA_DIR: &str = "--data-dir";
+
+/// Every command.
+pub const JOBS: &[Job] = &[
+    Job {
+        name: "db-compact",
+        arguments: &["db", "compact"],
+        before: Before::Nothing,
+        flag: DATA_DIR,
+    },
+    Job {
+        name: "db-migrate",
+        arguments: &["db", "migrate"],
+        before: Before::Command(&["db", "migrate", "--to", "2"]),
+        flag: DATA_DIR,
+    },
+    Job { name: "db-backup", arguments: &["db", "backup"], before: Before::Nothing, flag: TO },
+    Job {
+        name: "db-repair",
+        arguments: &["db", "repair", "--apply"],
+        before: Before::Damage,
+        flag: DATA_DIR,
+    },
+    Job {
+        name: "db-prune",
+        arguments: &["db", "prune", "--mode", "light", "--drop-forks", "1", "--apply"],
+        before: Before::Nothing,
+        flag: DATA_DIR,
+    },
+];
+
+/// The row of a backup that says when it was taken.
+const TAKEN: &str = "backup";
+
+/// One row of so many is lost before a repair.
+const DAMAGED_EVERY: usize = 3;
+
+/// What is seen where a command is named as unfinished.
+const UNFINISHED: &str = "unfinished";
+
+/// What is seen where nothing is.
+const NOTHING: &str = "nothing";
+
+/// A command, and what it comes to without a crash.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Done {
+    /// The command's name in [`JOBS`].
+    job: String,
+    /// The program.
+    lamella: PathBuf,
+    /// The data directory that a copy is made of.
+    source: PathBuf,
+    /// What is seen in the end.
+    seen: String,
+    /// What then lies in the data directory.
+    names: BTreeSet<String>,
+}
+
+impl Job {
+    /// The command of this name.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn named(name: &str) -> &'static Self {
+        JOBS.iter().find(|job| job.name == name).expect("a job of JOBS")
+    }
+
+    /// Adds what the command is told, of this data directory; a copy is made of `source`.
+    fn told<'a>(&self, command: &'a mut Command, source: &Path, data: &Path) -> &'a mut Command {
+        command.args(self.arguments).arg(self.flag).arg(data);
+        if self.flag == TO {
+            command.arg(DATA_DIR).arg(source);
+        }
+        command
+    }
+
+    /// Records it over a variant of the chain.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn record(&self, programs: &Programs, folder: &Path, variant: u64) -> Campaign {
+        let [root, source] = ["root", "source"].map(|name| folder.join(name));
+        let data = root.join("data");
+        let made = if self.flag == TO { &source } else { &data };
+        fs::create_dir_all(&root).unwrap();
+        fs::create_dir_all(made).unwrap();
+        let scenario = format!("{MOVED}@{variant}");
+        succeed(Command::new(&programs.driver).args(["prepare", &scenario]).arg(made)).unwrap();
+        match self.before {
+            Before::Nothing => {}
+            Before::Damage => damage(&made.join("db"), DAMAGED_EVERY).unwrap(),
+            Before::Command(arguments) => {
+                let mut command = Command::new(&programs.lamella);
+                succeed(command.args(arguments).arg(DATA_DIR).arg(made)).unwrap();
+                for name in names(made).into_iter().filter(|name| name != "db") {
+                    fs::remove_dir_all(made.join(name)).unwrap();
+                }
+            }
+        }
+        let recorder = Recorder::begin(&root, &folder.join("strace.log"));
+        succeed(self.told(&mut recorder.command(&programs.lamella), &source, &data)).unwrap();
+        let mut recording = recorder.end();
+        let reference = self.reference(&mut recording, &folder.join("looked"));
+        let done = Done {
+            job: self.name.to_owned(),
+            lamella: programs.lamella.clone(),
+            source,
+            seen: reference.last().unwrap().clone(),
+            names: names(&data),
+        };
+        let name = match variant {
+            0 => self.name.to_owned(),
+            variant => format!("{}@{variant}", self.name),
+        };
+        let subject = Subject::Job(done);
+        Campaign { name, recording, subject, promise: Promise::Steps { reference, from: Some(0) } }
+    }
+
+    /// What is seen at each point of a run without a crash, each time it is something else. The recording then says before
+    /// which call each begins, and in the end that all is done.
+    fn reference(&self, recording: &mut Recording, folder: &Path) -> Vec<String> {
+        let trace = &recording.trace;
+        let (mut reference, mut begins) = (Vec::new(), Vec::new());
+        walk(recording, |at, disk| {
+            let number = match at.checked_sub(1).map(|last| &trace.events[last]) {
+                Some(Event::End(number)) => Some(*number),
+                Some(_) => return true,
+                None => None,
+            };
+            let operation = number.map(|number| &trace.operations[number]);
+            // Rows change with the last write of a commit.
+            if operation
+                .is_some_and(|it| matches!(it, Operation::Write { .. }) && !it.is_meta_write())
+            {
+                return true;
+            }
+            image(disk, Choice::All, &recording.last, 0).write(folder);
+            let seen = seen(&folder.join("data/db"), Some(TAKEN)).expect("a run without a crash");
+            if reference.last() != Some(&seen) {
+                reference.push(seen);
+                begins.extend(number.map(Event::Begin));
+            }
+            true
+        });
+        let (mut events, mut step) = (Vec::new(), 0);
+        for event in std::mem::take(&mut recording.trace.events) {
+            if begins.contains(&event) {
+                step += 1;
+                events.push(Event::Said(format!("{} {step}", Said::Begin.word())));
+            }
+            events.push(event);
+        }
+        events.push(Event::Said(format!("{} {step}", Said::Acknowledged.word())));
+        recording.trace.events = events;
+        reference
+    }
+}
+
+/// Loses one of so many rows of Slots, Canonical and Diffs: all follow from others.
+///
+/// # Errors
+/// The database's, in words.
+pub fn damage(database: &Path, every: usize) -> Result<(), String> {
+    let database = Database::open(database, Options::new(OpenMode::Existing)).map_err(text)?;
+    let mut txn = database.write().map_err(text)?;
+    let keys: Vec<Root> = thinned(txn.scan_keys::<Slots>(Root::ZERO).map_err(text)?, every)?;
+    for key in keys {
+        txn.delete::<Slots>(&key).map_err(text)?;
+    }
+    let keys: Vec<u64> = thinned(txn.scan_keys::<Canonical>(0).map_err(text)?, every)?;
+    for key in keys {
+        txn.delete::<Canonical>(&key).map_err(text)?;
+    }
+    let first = SlotRoot::first_of(0);
+    let keys: Vec<SlotRoot> = thinned(txn.scan_keys::<Diffs>(first).map_err(text)?, every)?;
+    for key in keys {
+        txn.delete::<Diffs>(&key).map_err(text)?;
+    }
+    txn.commit().map_err(text)
+}
+
+fn thinned<K, E: ToString>(
+    keys: impl Iterator<Item = Result<K, E>>,
+    every: usize,
+) -> Result<Vec<K>, String> {
+    keys.step_by(every).map(|key| key.map_err(text)).collect()
+}
+
+/// What whoever comes next sees: all rows but the one of this name in Meta, an older schema, or what is said to be unfinished.
+fn seen(database: &Path, but: Option<&str>) -> Result<String, String> {
+    match Chain::find(database) {
+        Ok(Found::Nothing) => Ok(NOTHING.to_owned()),
+        Ok(Found::Chain(_)) => {
+            let database = lamella_tables::DatabaseView::open(database).map_err(text)?;
+            rows_but(&database, but)
+        }
+        Err(ChainOpenError::Older { found, .. }) => Ok(format!("schema {found}")),
+        Err(
+            ChainOpenError::Migrating { .. }
+            | ChainOpenError::Compacting { .. }
+            | ChainOpenError::BackingUp { .. },
+        ) => Ok(UNFINISHED.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What lies in a folder.
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Judges what a crash left of a command. With `is_cleaned`, leftovers are deleted before it is run again.
+///
+/// # Errors
+/// What must not be, in words.
+pub fn judge(
+    done: &Done,
+    folder: &Path,
+    is_cleaned: bool,
+    verdict: &mut Verdict,
+) -> Result<(), String> {
+    let (job, data) = (Job::named(&done.job), folder.join("data"));
+    let database = data.join("db");
+    verdict.rows = seen(&database, Some(TAKEN))?;
+    verdict.rows_again.clone_from(&verdict.rows);
+    // Whether it may be nothing, the run without a crash says.
+    verdict.is_chain = true;
+    if is_cleaned {
+        let clean = ["db", "clean", "--delete", DATA_DIR];
+        succeed(Command::new(&done.lamella).args(clean).arg(&data))?;
+    }
+    // A copy that has its name is not made again.
+    if job.flag != TO || verdict.rows != done.seen {
+        succeed(job.told(&mut Command::new(&done.lamella), &done.source, &data))?;
+    }
+    let Found::Chain(identity) = Chain::find(&database).map_err(text)? else {
+        return Err("there is no chain after the same command".to_owned());
+    };
+    let opened = Chain::resume(&database, &identity, Settings::default()).map_err(text)?;
+    verdict.is_derived = opened.1.recovered.is_something();
+    drop(opened);
+    let end = seen(&database, Some(TAKEN))?;
+    if end != done.seen {
+        verdict.findings.push("other rows after the same command".to_owned());
+    }
+    let names = names(&data);
+    if names != done.names {
+        verdict.findings.push(format!("{names:?} are there after the same command"));
+    }
+    verdict.rows_at_end = Some(end);
+    Ok(())
+}
+
+/// Runs a command to its good end.
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(text)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{command:?}: {}: {said}", output.status))
+    }
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
