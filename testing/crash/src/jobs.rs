@@ -1,5 +1,4 @@
-//! Commands that move a whole database or write many of its rows: recorded below the unmodified program, and what a crash
-//! left of one judged.
+//! Commands that move a whole database or write many of its rows, and what a crash left of one judged. `recorded_jobs` records them.
 //!
 //! The hard idea: what such a command promises is about names. So an image is looked at as whoever comes next looks at it, and
 //! what is seen, the digest of all rows or the name of what is unfinished, must be what the run without a crash had at that
@@ -19,16 +18,7 @@ use lamella_tables::{Canonical, Database, Diffs, OpenMode, Options, Read as _, S
 use lamella_types::Root;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    campaign::{Campaign, Promise, walk},
-    enumerate::{Choice, image},
-    judge::Subject,
-    network::Programs,
-    record::{Recorder, Recording},
-    scenario::{MOVED, Said},
-    trace::{Event, Operation},
-    verdict::{Verdict, rows_but},
-};
+use crate::verdict::{Verdict, rows_but};
 
 /// A command.
 #[derive(Debug)]
@@ -38,14 +28,14 @@ pub struct Job {
     /// What is recorded, but for the data directory.
     arguments: &'static [&'static str],
     /// What is done before that.
-    before: Before,
+    pub(crate) before: Before,
     /// The flag before the data directory that is recorded: `--to` where the command makes a copy there.
-    flag: &'static str,
+    pub(crate) flag: &'static str,
 }
 
 /// What is done to a directory before a command is recorded.
 #[derive(Debug)]
-enum Before {
+pub(crate) enum Before {
     Nothing,
     /// Another command, and the folders that it leaves are deleted.
     Command(&'static [&'static str]),
@@ -53,8 +43,8 @@ enum Before {
     Damage,
 }
 
-const TO: &str = "--to";
-const DATA_DIR: &str = "--data-dir";
+pub(crate) const TO: &str = "--to";
+pub(crate) const DATA_DIR: &str = "--data-dir";
 
 /// Every command.
 pub const JOBS: &[Job] = &[
@@ -86,10 +76,10 @@ pub const JOBS: &[Job] = &[
 ];
 
 /// The row of a backup that says when it was taken.
-const TAKEN: &str = "backup";
+pub(crate) const TAKEN: &str = "backup";
 
 /// One row of so many is lost before a repair.
-const DAMAGED_EVERY: usize = 3;
+pub(crate) const DAMAGED_EVERY: usize = 3;
 
 /// What is seen where a command is named as unfinished.
 const UNFINISHED: &str = "unfinished";
@@ -101,15 +91,15 @@ const NOTHING: &str = "nothing";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Done {
     /// The command's name in [`JOBS`].
-    job: String,
+    pub(crate) job: String,
     /// The program.
-    lamella: PathBuf,
+    pub(crate) lamella: PathBuf,
     /// The data directory that a copy is made of.
-    source: PathBuf,
+    pub(crate) source: PathBuf,
     /// What is seen in the end.
-    seen: String,
+    pub(crate) seen: String,
     /// What then lies in the data directory.
-    names: BTreeSet<String>,
+    pub(crate) names: BTreeSet<String>,
 }
 
 impl Job {
@@ -123,94 +113,17 @@ impl Job {
     }
 
     /// Adds what the command is told, of this data directory; a copy is made of `source`.
-    fn told<'a>(&self, command: &'a mut Command, source: &Path, data: &Path) -> &'a mut Command {
+    pub(crate) fn told<'a>(
+        &self,
+        command: &'a mut Command,
+        source: &Path,
+        data: &Path,
+    ) -> &'a mut Command {
         command.args(self.arguments).arg(self.flag).arg(data);
         if self.flag == TO {
             command.arg(DATA_DIR).arg(source);
         }
         command
-    }
-
-    /// Records it over a variant of the chain.
-    ///
-    /// # Panics
-    /// When it fails.
-    #[must_use]
-    pub fn record(&self, programs: &Programs, folder: &Path, variant: u64) -> Campaign {
-        let [root, source] = ["root", "source"].map(|name| folder.join(name));
-        let data = root.join("data");
-        let made = if self.flag == TO { &source } else { &data };
-        fs::create_dir_all(&root).unwrap();
-        fs::create_dir_all(made).unwrap();
-        let scenario = format!("{MOVED}@{variant}");
-        succeed(Command::new(&programs.driver).args(["prepare", &scenario]).arg(made)).unwrap();
-        match self.before {
-            Before::Nothing => {}
-            Before::Damage => damage(&made.join("db"), DAMAGED_EVERY).unwrap(),
-            Before::Command(arguments) => {
-                let mut command = Command::new(&programs.lamella);
-                succeed(command.args(arguments).arg(DATA_DIR).arg(made)).unwrap();
-                for name in names(made).into_iter().filter(|name| name != "db") {
-                    fs::remove_dir_all(made.join(name)).unwrap();
-                }
-            }
-        }
-        let recorder = Recorder::begin(&root, &folder.join("strace.log"));
-        succeed(self.told(&mut recorder.command(&programs.lamella), &source, &data)).unwrap();
-        let mut recording = recorder.end();
-        let reference = self.reference(&mut recording, &folder.join("looked"));
-        let done = Done {
-            job: self.name.to_owned(),
-            lamella: programs.lamella.clone(),
-            source,
-            seen: reference.last().unwrap().clone(),
-            names: names(&data),
-        };
-        let name = match variant {
-            0 => self.name.to_owned(),
-            variant => format!("{}@{variant}", self.name),
-        };
-        let subject = Subject::Job(done);
-        Campaign { name, recording, subject, promise: Promise::Steps { reference, from: Some(0) } }
-    }
-
-    /// What is seen at each point of a run without a crash, each time it is something else. The recording then says before
-    /// which call each begins, and in the end that all is done.
-    fn reference(&self, recording: &mut Recording, folder: &Path) -> Vec<String> {
-        let trace = &recording.trace;
-        let (mut reference, mut begins) = (Vec::new(), Vec::new());
-        walk(recording, |at, disk| {
-            let number = match at.checked_sub(1).map(|last| &trace.events[last]) {
-                Some(Event::End(number)) => Some(*number),
-                Some(_) => return true,
-                None => None,
-            };
-            let operation = number.map(|number| &trace.operations[number]);
-            // Rows change with the last write of a commit.
-            if operation
-                .is_some_and(|it| matches!(it, Operation::Write { .. }) && !it.is_meta_write())
-            {
-                return true;
-            }
-            image(disk, Choice::All, &recording.last, 0).write(folder);
-            let seen = seen(&folder.join("data/db"), Some(TAKEN)).expect("a run without a crash");
-            if reference.last() != Some(&seen) {
-                reference.push(seen);
-                begins.extend(number.map(Event::Begin));
-            }
-            true
-        });
-        let (mut events, mut step) = (Vec::new(), 0);
-        for event in std::mem::take(&mut recording.trace.events) {
-            if begins.contains(&event) {
-                step += 1;
-                events.push(Event::Said(format!("{} {step}", Said::Begin.word())));
-            }
-            events.push(event);
-        }
-        events.push(Event::Said(format!("{} {step}", Said::Acknowledged.word())));
-        recording.trace.events = events;
-        reference
     }
 }
 
@@ -245,7 +158,7 @@ fn thinned<K, E: ToString>(
 }
 
 /// What whoever comes next sees: all rows but the one of this name in Meta, an older schema, or what is said to be unfinished.
-fn seen(database: &Path, but: Option<&str>) -> Result<String, String> {
+pub(crate) fn seen(database: &Path, but: Option<&str>) -> Result<String, String> {
     match Chain::find(database) {
         Ok(Found::Nothing) => Ok(NOTHING.to_owned()),
         Ok(Found::Chain(_)) => {
@@ -263,7 +176,7 @@ fn seen(database: &Path, but: Option<&str>) -> Result<String, String> {
 }
 
 /// What lies in a folder.
-fn names(folder: &Path) -> BTreeSet<String> {
+pub(crate) fn names(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
@@ -311,7 +224,7 @@ pub fn judge(
 }
 
 /// Runs a command to its good end.
-fn succeed(command: &mut Command) -> Result<(), String> {
+pub(crate) fn succeed(command: &mut Command) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().map_err(text)?;
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() {

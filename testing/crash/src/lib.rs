@@ -40,6 +40,7 @@ pub mod mount;
 pub mod network;
 pub mod plants;
 pub mod record;
+mod recorded_jobs;
 pub mod restored;
 pub mod rot;
 pub mod scenario;
