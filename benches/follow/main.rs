@@ -13,11 +13,12 @@
 #![allow(clippy::cast_precision_loss, reason = "figures far below 2^52")]
 
 mod replica;
+#[path = "../../testing/archive/tests/it/server.rs"]
+mod server;
 
 use std::{
     collections::HashMap,
     net::Ipv4Addr,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -79,9 +80,16 @@ fn main() {
     let url = format!("http://{}", node.server.api_address());
     // First, while there is little to catch up with.
     node.beside_replicas(&url);
-    node.lag("http", &url);
+    node.lag("http", &url, &[]);
     let archive = tempfile::tempdir().unwrap();
-    node.lag_by_files(archive.path());
+    let folder = archive.path().to_str().unwrap();
+    node.lag_by_objects("file", folder, &[], || Store::open(folder, Access::Write).unwrap());
+    let bucket = tempfile::tempdir().unwrap();
+    let (endpoint, _runtime) = server::serve(bucket.path(), Some(server::access()));
+    let settings = server::settings(endpoint);
+    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let url = format!("s3://{}", server::BUCKET);
+    node.lag_by_objects("s3", &url, &settings, || Store::in_bucket(&url, &settings).unwrap());
 }
 
 /// What a node does with a block of its own, without a network: it commits, and tells.
@@ -153,8 +161,8 @@ impl Node {
         }
     }
 
-    fn lag(&mut self, name: &str, source: &str) {
-        let replicas = [Replica::start(source, replica::Priority::Own)];
+    fn lag(&mut self, name: &str, source: &str, settings: &[(&str, &str)]) {
+        let replicas = [Replica::start(source, replica::Priority::Own, settings)];
         self.until_followed(&replicas);
         let (mut committed, _) = self.import_paced(LAG_BLOCKS);
         let mut lags = Vec::new();
@@ -169,12 +177,17 @@ impl Node {
         }
     }
 
-    /// The same through a folder, into which a thread of the lowest priority ships what is committed, as a node's does.
-    fn lag_by_files(&mut self, folder: &Path) {
-        let url = folder.to_str().unwrap();
+    /// The same through a folder or a bucket, into which a thread of the lowest priority ships what is committed, as a
+    /// node's does.
+    fn lag_by_objects(
+        &mut self,
+        name: &str,
+        url: &str,
+        settings: &[(&str, &str)],
+        store: impl Fn() -> Store,
+    ) {
         let (chain, bell) = (Arc::clone(&self.chain.chain), self.bell.clone());
         let shipped = Shipped::new(chain.database(), chain.states(), chain.identity());
-        let store = || Store::open(url, Access::Write).unwrap();
         let go_on = &mut |_| std::ops::ControlFlow::Continue(());
         ship(shipped, store(), Known::default(), go_on, &mut |_| Ok(())).unwrap();
         let identity = chain.identity();
@@ -189,7 +202,7 @@ impl Node {
                     let _ = bell.wait(PATIENCE);
                 }
             });
-            self.lag("file", url);
+            self.lag(name, url, settings);
             is_over.store(true, Ordering::Relaxed);
             self.bell.ring();
         });
@@ -198,7 +211,7 @@ impl Node {
     /// Imports while replicas stand still, and while they follow.
     fn beside_replicas(&mut self, url: &str) {
         let (mut alone, mut beside) = (Vec::new(), Vec::new());
-        let start = |_| Replica::start(url, replica::Priority::Last);
+        let start = |_| Replica::start(url, replica::Priority::Last, &[]);
         let replicas: Vec<_> = (0..REPLICAS).map(start).collect();
         self.until_followed(&replicas);
         for _ in 0..ROUNDS {

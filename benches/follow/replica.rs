@@ -52,7 +52,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    pub fn start(source: &str, priority: Priority) -> Self {
+    /// One of this source, which is reached by these settings.
+    pub fn start(source: &str, priority: Priority, settings: &[(&str, &str)]) -> Self {
         let in_memory = priority == Priority::Last && Path::new(MEMORY).exists();
         let parent = if in_memory { PathBuf::from(MEMORY) } else { env::temp_dir() };
         let directory = TempDir::new_in(parent).unwrap();
@@ -62,6 +63,7 @@ impl Replica {
         let mut command = Command::new(env::current_exe().unwrap());
         command.env(CHILD[0], source).env(CHILD[1], directory.path());
         command.env(CHILD[2], port.to_string());
+        command.envs(settings.iter().map(|(name, value)| (name.to_uppercase(), value)));
         if priority == Priority::Last {
             command.env(CHILD[3], "1");
         }

@@ -56,6 +56,7 @@ fn main() {
     beside_an_archiver(&chain, &mut source);
     let folder = tempfile::tempdir().unwrap();
     let remote = export(&chain, folder.path());
+    verify(&remote);
     restore(&remote);
 }
 
@@ -143,6 +144,15 @@ fn export(chain: &BenchChain, folder: &std::path::Path) -> Remote {
     record("whole/export/memory_bytes", memory as f64);
     record("whole/export/bytes_a_slot", shipment.bytes as f64 / (shipment.segments * 1024) as f64);
     remote
+}
+
+/// Every state of it rebuilt and hashed.
+fn verify(remote: &Remote) {
+    let began = Instant::now();
+    let verified = lamella_shipping::verifier::verify(remote, None, true, &mut go_on).unwrap();
+    let seconds = began.elapsed().as_secs_f64();
+    assert_eq!(verified.states, verified.blocks);
+    record("whole/verify/seconds", seconds);
 }
 
 /// All of it back into a directory, durable at the end, every invariant checked.

@@ -12,7 +12,8 @@ const SLOTS: f64 = 1024.0;
 pub fn rows(measured: &Measured) -> Vec<Row> {
     let sizes = [(8, 40.0), (400, 60.0), (4096, 200.0)];
     let sizes = sizes.into_iter().map(|(validators, limit)| size(measured, validators, limit));
-    let whole = [verify(measured), export(measured), restore(measured), beside_import(measured)];
+    let whole = [verify, verify_whole, export, restore, beside_import];
+    let whole = whole.map(|row: fn(&Measured) -> Row| row(measured));
     let followed = [lag(measured), eight_followers(measured)];
     sizes.chain(whole).chain(followed).collect()
 }
@@ -39,6 +40,16 @@ fn size(measured: &Measured, validators: u64, limit: f64) -> Row {
                 bytes,
             ),
         ],
+    }
+}
+
+fn verify_whole(measured: &Measured) -> Row {
+    Row {
+        what: "verify an archive of 2^18 slots",
+        inside: "once, V 8, from a folder, its files in the page cache: as `lamella archive verify --deep`, every header, body and state",
+        neighbour: "-",
+        checks: vec![at_most("", measured.figure("whole/verify/seconds"), 10.0, seconds)],
+        baselines: Vec::new(),
     }
 }
 
@@ -85,18 +96,27 @@ fn export(measured: &Measured) -> Row {
 fn restore(measured: &Measured) -> Row {
     let ours = measured.figure("whole/restore/blocks_a_second");
     let other = measured.figure("whole/catch_up/blocks_a_second");
+    let joined = measured.seconds("network/join_from_genesis/V4").map(|seconds| 2_048.0 / seconds);
     Row {
         what: "restore of 2^18 slots, blocks a second",
         inside: "once, V 8, from a folder, durable at the end: every state rebuilt, hashed and stored as its diff, and then every \
                  invariant of the directory checked, states read back",
         neighbour: "-",
         checks: vec![at_least("", ours, 25_000.0)],
-        baselines: vec![beside(
-            "the same blocks imported, 64 to a durable commit, without proofs and network",
-            other,
-            ours,
-            rate,
-        )],
+        baselines: vec![
+            beside(
+                "the same blocks imported, 64 to a durable commit, without proofs and network",
+                other,
+                ours,
+                rate,
+            ),
+            beside(
+                "catching up over a network, V 4, 2,048 blocks and their proofs",
+                joined,
+                ours,
+                rate,
+            ),
+        ],
     }
 }
 
@@ -123,13 +143,16 @@ fn lag(measured: &Measured) -> Row {
         what: "follower behind the node's commit",
         inside: "V 4096, proofs of 190 KB on trust, a block each 80 ms, 400 blocks: from the node's commit until a listener at the \
                  follower's own API hears of the block, which is imported and durable there; both on one machine. By files the \
-                 node's archiver puts, flushes and reads back each block, and the follower looks twice a second",
+                 node's archiver puts, flushes and reads back each block, and the follower looks twice a second; by S3 the same over HTTP, the \
+                 endpoint in the node's process",
         neighbour: "-",
         checks: vec![
             at_most("HTTP p50", figure("http/p50"), 0.020, seconds),
             at_most("HTTP p99", figure("http/p99"), 0.100, seconds),
             at_most("files p50", figure("file/p50"), 4.0, seconds),
             at_most("files p99", figure("file/p99"), 4.0, seconds),
+            at_most("S3 p50", figure("s3/p50"), 4.0, seconds),
+            at_most("S3 p99", figure("s3/p99"), 4.0, seconds),
         ],
         baselines: Vec::new(),
     }
