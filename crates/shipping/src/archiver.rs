@@ -42,6 +42,9 @@ pub struct Shipment {
 pub struct Known {
     /// Segments that this directory has confirmed there before: they must be there, and are not read again.
     pub confirmed: u64,
+    /// Whether the next segment is sealed on a second thread while one is verified and put: for who has nothing else to do.
+    /// A node beside it would feel it.
+    pub is_hurried: bool,
 }
 
 /// Ships what is finalized of a chain. `progress` is called for each segment, and may stop it; `confirmed` after each one
@@ -76,7 +79,7 @@ pub fn ship(
         let segments = (0..).zip(&roots).skip(usize::try_from(known.confirmed).unwrap_or(0));
         for (index, root) in segments {
             let next = roots.get(index as usize + 1).filter(|root| is_wanted(index + 1, root));
-            ahead.next = next.map(|_| index + 1);
+            ahead.next = next.filter(|_| known.is_hurried).map(|_| index + 1);
             let can_seal = held.can_seal(index.into());
             match job.ship_segment(index, *root, &roots[..index as usize], can_seal, ahead)? {
                 Some(bytes) => {

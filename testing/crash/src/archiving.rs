@@ -50,7 +50,7 @@ pub fn ship(chain: &Chain, archive: &Path) -> Result<(), String> {
         let kept = chain.put_archived(&archived);
         kept.map_err(|error| ShippingError::NotShippable { what: error.to_string() })
     };
-    match put(chain, archive, Known { confirmed }, &mut one, &mut keep) {
+    match put(chain, archive, Known { confirmed, ..Known::default() }, &mut one, &mut keep) {
         Ok(_) | Err(ShippingError::Stopped) if self::confirmed(chain)? > confirmed => Ok(()),
         Ok(_) | Err(ShippingError::Stopped) => Err("nothing was shipped".to_owned()),
         Err(error) => Err(error.to_string()),

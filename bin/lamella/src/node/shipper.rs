@@ -268,7 +268,7 @@ impl Shipping {
             self.metrics.archive.observe(sealable, archived.segments, archived.proofs);
             Ok(())
         };
-        let known = Known { confirmed: archived.segments };
+        let known = Known { confirmed: archived.segments, ..Known::default() };
         let mut keep_segments = |segments: u64| {
             archived.segments = segments;
             keep(&archived)

@@ -153,7 +153,7 @@ fn a_cursor_ahead_of_the_archive_stops_it_instead_of_shipping_all_again() {
     let open = || Store::open(folder.path().to_str().unwrap(), Access::Write).unwrap();
     let chain = &SMALL_CHAIN.chain;
     let shipped = Shipped::new(chain.database(), chain.states(), chain.identity());
-    let known = Known { confirmed: SMALL_SEGMENTS };
+    let known = Known { confirmed: SMALL_SEGMENTS, ..Known::default() };
     let again =
         archiver::ship(shipped, open(), known, &mut go_on, &mut |_| panic!("nothing counts"));
     let error = again.unwrap_err();

@@ -27,7 +27,7 @@ use crate::{
 fn export(store: Store, cursor: &mut u64) -> Result<(), ShippingError> {
     let chain = &SMALL_CHAIN.chain;
     let shipped = Shipped::new(chain.database(), chain.states(), chain.identity());
-    let known = Known { confirmed: *cursor };
+    let known = Known { confirmed: *cursor, is_hurried: true };
     let confirmed = &mut |segments| {
         *cursor = segments;
         Ok(())

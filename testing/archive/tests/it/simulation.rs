@@ -58,7 +58,7 @@ fn honest(backing: &Backing) -> Store {
 fn ship(chain: &Grown, store: Store, cursor: &mut u64) -> Result<u64, ShippingError> {
     let chain = &chain.chain;
     let shipped = Shipped::new(chain.database(), chain.states(), chain.identity());
-    let known = Known { confirmed: *cursor };
+    let known = Known { confirmed: *cursor, is_hurried: true };
     let confirmed = &mut |segments: u64| {
         assert_eq!(segments, *cursor + 1, "by one, and only up");
         *cursor = segments;

@@ -130,7 +130,13 @@ impl Writer {
             chain.put_archived(&archived).unwrap();
             Ok(())
         };
-        archiver::ship(shipped, open(), Known { confirmed }, &mut go_on, confirm)?;
+        archiver::ship(
+            shipped,
+            open(),
+            Known { confirmed, ..Known::default() },
+            &mut go_on,
+            confirm,
+        )?;
         self.ship_tail(open, false)
     }
 
