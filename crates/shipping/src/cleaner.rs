@@ -3,12 +3,14 @@
 //! The hard idea: an archive is never deleted from to save room, since its segments are what it is for. What can go is what
 //! nobody can use and what stands in the way: a put that was torn and stays visible takes the name of the object that
 //! should be there, and objects are never replaced. Each candidate is fetched and judged now, not looked up in a list of
-//! failures. Names that say nothing are not ours, and stay.
+//! failures, and again until two readings are the same bytes: what the way there flipped is not what lies there. Names that
+//! say nothing are not ours, and stay.
 //!
 //! And tails expire: what a verified frontier covers with one whole segment more nobody has to read from them, once an hour
 //! has passed in which somebody may have been reading. A writer's go from its first one on, and its newest stays. Covered
 //! is what lies in segments that were fetched just now and are what the frontier names: one that is gone or rotten, and
-//! all after it, cover nothing, since the tail is what they may be made of again.
+//! all after it, cover nothing, since the tail is what they may be made of again. Where objects are of two chains nobody can
+//! say whose blocks a segment has, and no tail expires.
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
@@ -31,6 +33,9 @@ const TAIL_KEPT_S: u64 = 3_600;
 /// Whole segments that must cover a tail object's blocks beyond the one that holds them.
 const SEGMENTS_BEYOND: u64 = 1;
 
+/// Readings of an object that is not what its name says, of which two in a row must be the same for it to go.
+const READINGS_MAX: usize = 4;
+
 /// An object that can go, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
@@ -51,7 +56,8 @@ pub struct Cleaned {
     pub unusable: Vec<Unusable>,
     /// Tail objects whose blocks are in segments for long enough.
     pub expired: Vec<Unusable>,
-    /// Objects that were not judged: of a kind that is never deleted here, or with names that say nothing.
+    /// Objects that were not judged: of a kind that is never deleted here, with names that say nothing, or other bytes at each
+    /// reading.
     pub left: u64,
     /// Whether the unusable and expired ones were deleted.
     pub deleted: bool,
@@ -117,27 +123,19 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn judge(&mut self, name: &ObjectName, listed: &Listed) -> Result<(), ShippingError> {
-        if matches!(name, ObjectName::Proofs { .. }) {
-            self.cleaned.judged += 1;
-            if let Some(why) = judge_sidecar(self.remote, name)? {
-                self.cleaned.unusable.push(self.candidate(name, listed, why));
+        let look = match name {
+            ObjectName::Format => Look::Unknown,
+            ObjectName::Proofs { .. } => look_at_sidecar(self.remote, name)?,
+            _ => {
+                let (path, network) = (self.remote.path(name), self.network.as_ref());
+                look_at(self.remote, name, |bytes| judge(&path, name, bytes, network))?
             }
-            return Ok(());
-        }
-        let Some(bytes) = self.fetch(name, listed)? else { return Ok(()) };
-        match judge(&self.remote.path(name), name, &bytes, self.network.as_ref()) {
-            None => self.cleaned.left += 1,
-            Some(judged) => {
-                self.cleaned.judged += 1;
-                if let Err(error) = judged {
-                    let unusable = self.candidate(name, listed, error.to_string());
-                    self.cleaned.unusable.push(unusable);
-                } else if let ObjectName::Segment { index, root } = name
-                    && self.proven.get(*index as usize) == Some(root)
-                {
-                    self.usable.insert(*index);
-                }
-            }
+        };
+        if self.note(name, listed, look).is_some()
+            && let ObjectName::Segment { index, root } = name
+            && self.proven.get(*index as usize) == Some(root)
+        {
+            self.usable.insert(*index);
         }
         Ok(())
     }
@@ -149,35 +147,39 @@ impl Job<'_> {
         is_newest: bool,
         expiring: &mut Expiring,
     ) -> Result<(), ShippingError> {
-        let Some(bytes) = self.fetch(name, listed)? else { return Ok(()) };
-        self.cleaned.judged += 1;
-        match self.remote.decode_tail(name, &bytes) {
-            Err(error) => {
-                let unusable = self.candidate(name, listed, error.to_string());
-                self.cleaned.unusable.push(unusable);
-            }
-            Ok(file) if !is_newest && listed.age_s >= TAIL_KEPT_S && expiring.takes(&file) => {
+        let decode = |bytes: &[u8]| self.remote.decode_tail(name, bytes).map(Some);
+        let look = look_at(self.remote, name, decode)?;
+        // It may be sound, and then what is after it stands on it.
+        expiring.is_over |= matches!(look, Look::Unknown);
+        match self.note(name, listed, look) {
+            Some(file) if !is_newest && listed.age_s >= TAIL_KEPT_S && expiring.takes(&file) => {
                 let why = format!("its blocks are in segments, slots below {}", expiring.below);
                 self.cleaned.expired.push(self.candidate(name, listed, why));
             }
-            Ok(_) => expiring.is_over = true,
+            Some(_) => expiring.is_over = true,
+            None => {}
         }
         Ok(())
     }
 
-    /// An object's bytes; `None` if it is gone, or so long that nobody has to read it.
-    fn fetch(
-        &mut self,
-        name: &ObjectName,
-        listed: &Listed,
-    ) -> Result<Option<Vec<u8>>, ShippingError> {
-        match self.remote.get(name) {
-            Err(ShippingError::Store(error @ StoreError::TooLong { .. })) => {
-                let unusable = self.candidate(name, listed, error.to_string());
-                self.cleaned.unusable.push(unusable);
-                Ok(None)
+    /// Counts what was seen of an object; what it is, if that is sound.
+    fn note<T>(&mut self, name: &ObjectName, listed: &Listed, look: Look<T>) -> Option<T> {
+        match look {
+            Look::Gone => None,
+            Look::Unknown => {
+                self.cleaned.left += 1;
+                None
             }
-            found => found,
+            Look::Sound(found) => {
+                self.cleaned.judged += 1;
+                Some(found)
+            }
+            Look::Unusable(why) => {
+                self.cleaned.judged += 1;
+                let unusable = self.candidate(name, listed, why);
+                self.cleaned.unusable.push(unusable);
+                None
+            }
         }
     }
 
@@ -229,7 +231,10 @@ fn network(
     for block in inventory.frontiers() {
         let read = remote.read_frontier(block).and_then(|frontier| {
             let network = remote.read_network(frontier.genesis_time(), frontier.registry_root())?;
-            Ok((network, frontier.segment_roots().to_vec()))
+            let is_one_chain = inventory.check_one_chain(remote).is_ok()
+                && inventory.check_under(remote, &frontier).is_ok();
+            let proven = if is_one_chain { frontier.segment_roots() } else { &[] };
+            Ok((network, proven.to_vec()))
         });
         match read {
             Ok((network, proven)) => return Ok((Some(network), proven)),
@@ -240,17 +245,66 @@ fn network(
     Ok((None, Vec::new()))
 }
 
-/// Why a sidecar cannot be used, if so. It is read by parts.
-fn judge_sidecar(remote: &Remote, name: &ObjectName) -> Result<Option<String>, ShippingError> {
-    let found = Sidecar::open(remote, name);
-    match found.and_then(|found| found.map_or(Ok(()), |found| found.check())) {
-        Ok(()) => Ok(None),
-        Err(ShippingError::Damaged { source, .. }) => Ok(Some(source.to_string())),
-        Err(ShippingError::Store(error @ StoreError::TooLong { .. })) => {
-            Ok(Some(error.to_string()))
+/// What was seen of an object.
+enum Look<T> {
+    /// It is not there any more.
+    Gone,
+    /// Nobody can tell here what it is, or each reading gave other bytes.
+    Unknown,
+    /// It is what its name says.
+    Sound(T),
+    /// It is not, and why.
+    Unusable(String),
+}
+
+/// Fetches an object until it is what its name says, or twice the same and is not. `judge` knows some kinds.
+fn look_at<T>(
+    remote: &Remote,
+    name: &ObjectName,
+    judge: impl Fn(&[u8]) -> Result<Option<T>, ArchiveError>,
+) -> Result<Look<T>, ShippingError> {
+    let mut before = None;
+    for _ in 0..READINGS_MAX {
+        let bytes = match remote.get(name) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(Look::Gone),
+            Err(ShippingError::Store(error @ StoreError::TooLong { .. })) => {
+                return Ok(Look::Unusable(error.to_string()));
+            }
+            Err(error) => return Err(error),
+        };
+        match judge(&bytes) {
+            Ok(found) => return Ok(found.map_or(Look::Unknown, Look::Sound)),
+            Err(error) if before.as_ref() == Some(&bytes) => {
+                return Ok(Look::Unusable(error.to_string()));
+            }
+            Err(_) => before = Some(bytes),
         }
-        Err(error) => Err(error),
     }
+    Ok(Look::Unknown)
+}
+
+/// As [`look_at`], of a sidecar, which is read by parts: what is wrong must be the same twice.
+fn look_at_sidecar(remote: &Remote, name: &ObjectName) -> Result<Look<()>, ShippingError> {
+    let mut before = None;
+    for _ in 0..READINGS_MAX {
+        let why = match Sidecar::open(remote, name) {
+            Ok(None) => return Ok(Look::Gone),
+            Ok(Some(found)) => found.check(),
+            Err(error) => Err(error),
+        };
+        let why = match why {
+            Ok(()) => return Ok(Look::Sound(())),
+            Err(ShippingError::Damaged { source, .. }) => source.to_string(),
+            Err(ShippingError::Store(error @ StoreError::TooLong { .. })) => error.to_string(),
+            Err(error) => return Err(error),
+        };
+        if before.as_ref() == Some(&why) {
+            return Ok(Look::Unusable(why));
+        }
+        before = Some(why);
+    }
+    Ok(Look::Unknown)
 }
 
 /// Whether an object is what its name says; `None` where nobody can tell here.
@@ -259,10 +313,10 @@ fn judge(
     name: &ObjectName,
     bytes: &[u8],
     network: Option<&Network>,
-) -> Option<Result<(), ArchiveError>> {
+) -> Result<Option<()>, ArchiveError> {
     match name {
-        ObjectName::Registry { root } => Some(decode_registry(path, bytes, root).map(|_| ())),
-        ObjectName::Frontier { root, .. } => Some(Frontier::verify(path, bytes, root).map(|_| ())),
+        ObjectName::Registry { root } => decode_registry(path, bytes, root).map(|_| Some(())),
+        ObjectName::Frontier { root, .. } => Frontier::verify(path, bytes, root).map(|_| Some(())),
         ObjectName::Segment { .. } => {
             // What is torn or flipped shows by the container alone, whatever the network.
             let unknown = Network::new(0, Validators::default());
@@ -271,8 +325,8 @@ fn judge(
             let is_of_another =
                 |error: &ArchiveError| matches!(*error.fault, Fault::OtherNetwork { .. });
             let is_open = network.is_none() && judged.as_ref().is_err_and(is_of_another);
-            (!is_open).then_some(judged)
+            if is_open { Ok(None) } else { judged.map(Some) }
         }
-        ObjectName::Format | ObjectName::Proofs { .. } | ObjectName::Tail { .. } => None,
+        ObjectName::Format | ObjectName::Proofs { .. } | ObjectName::Tail { .. } => Ok(None),
     }
 }

@@ -1,6 +1,7 @@
 //! The rules, held to this workspace; and each rule, shown what it must find.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -112,6 +113,28 @@ fn no_modules_of_a_crate_go_in_a_circle() {
     }
 }
 
+/// `testing/run` keeps the suites whose names begin with some letters from the rest, and runs each by its name.
+#[test]
+fn every_suite_is_run() {
+    let script = fs::read_to_string(root().join("testing/run")).unwrap();
+    let between = |text: &str, from: &str, to: &str| {
+        let after = text.split_once(from)?.1;
+        Some(after.split_once(to)?.0.to_owned())
+    };
+    let apart = between(&script, "--test '[!", "]*'").unwrap();
+    let run = script.lines().filter_map(|line| {
+        let mut words = line.trim_start().strip_prefix("suite ")?.split(' ');
+        Some((PathBuf::from(words.next()?), words.next()?.to_owned()))
+    });
+    let has_first = |suite: &&String| apart.contains(&suite[..1]);
+    let packages = packages().unwrap();
+    let named = packages.iter().flat_map(|package| {
+        let suites = package.suites.iter().filter(has_first);
+        suites.map(|suite| (package.folder.clone(), suite.clone()))
+    });
+    assert_eq!(run.collect::<BTreeSet<_>>(), named.collect());
+}
+
 #[test]
 fn every_package_takes_the_workspace_lints() {
     for package in packages().unwrap() {
@@ -142,6 +165,7 @@ fn package(name: &str, folder: &str, dependencies: &[(&str, bool)]) -> Package {
         name: name.to_owned(),
         folder: PathBuf::from(folder),
         dependencies: dependencies.iter().map(dependency).collect(),
+        suites: Vec::new(),
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Package {
     pub folder: PathBuf,
     /// What it depends on, of the workspace or not.
     pub dependencies: Vec<Dependency>,
+    /// Its suites of tests, one binary each.
+    pub suites: Vec<String>,
 }
 
 /// A dependency, by the package's own name even where it is renamed.
@@ -101,6 +103,7 @@ fn packages_of(metadata: &Value) -> Option<Vec<Package>> {
                 name: package["name"].as_str()?.to_owned(),
                 folder: manifest.parent()?.strip_prefix(root).ok()?.to_owned(),
                 dependencies: dependencies.collect::<Option<_>>()?,
+                suites: package["targets"].as_array()?.iter().filter_map(suite).collect(),
             })
         })
         .collect()
@@ -109,4 +112,9 @@ fn packages_of(metadata: &Value) -> Option<Vec<Package>> {
 fn dependency(dependency: &Value) -> Option<Dependency> {
     let is_dev = dependency["kind"].as_str() == Some("dev");
     Some(Dependency { name: dependency["name"].as_str()?.to_owned(), is_dev })
+}
+
+fn suite(target: &Value) -> Option<String> {
+    let is_suite = target["kind"].as_array()?.iter().any(|kind| kind == "test");
+    is_suite.then(|| target["name"].as_str().map(str::to_owned)).flatten()
 }

@@ -85,11 +85,7 @@ impl Node {
         report::opened(config, &opened, &keys);
 
         let missing_slots = missing_slots(&chain)?;
-        let metrics = Arc::new(Metrics::new(NAME, &version(), keys.validators.len()));
-        metrics.history.observe_missing(missing_slots);
-        metrics.watch.observe_recovered(&opened.recovered);
-        metrics.watch.observe_silenced_keys(guard.silenced());
-
+        let metrics = metrics_at_start(&opened, &keys, &guard, missing_slots);
         let validators = config.genesis.validators.clone();
         let gate = Arc::new(Gate::new(validators.len() as u64, scheme.is_proof()));
         let ear = Ear {
@@ -169,6 +165,20 @@ fn open_chain(
 /// Slots of history that the directory lacks.
 fn missing_slots(chain: &Chain) -> Result<u64, ChainOpenError> {
     Ok(Extent::read(&chain.read()?)?.missing_slots())
+}
+
+/// Metrics that know what the start found.
+fn metrics_at_start(
+    opened: &Opened,
+    keys: &ValidatorKeys,
+    guard: &Guard,
+    missing_slots: u64,
+) -> Arc<Metrics> {
+    let metrics = Metrics::new(NAME, &version(), keys.validators.len());
+    metrics.history.observe_missing(missing_slots);
+    metrics.watch.observe_recovered(&opened.recovered);
+    metrics.watch.observe_silenced_keys(guard.silenced());
+    Arc::new(metrics)
 }
 
 /// What the node says of itself.

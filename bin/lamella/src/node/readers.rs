@@ -65,9 +65,7 @@ impl Node {
         }
         Ok(())
     }
-}
 
-impl Node {
     /// Says once that nobody watches them, and to readiness as long as the process lives: a layout does not change.
     fn say_unseen(&self) {
         if !self.facts.standing().readers_unseen {

@@ -3,9 +3,9 @@
 //! The hard idea: nobody waits for it. It is what `lamella db verify` does, on one thread of the lowest priority that
 //! rests for nine tenths of the time: between chunks of rows, when it holds no snapshot, and in the walk over the pages,
 //! which holds one, for two minutes in all, so that the file grows little. Where that walk is given up the rows are read
-//! all the same, and a reading that fails is counted and tried again soon. What it finds is told and counted. Rows whose bytes rotted are repaired, if they can be proven: from
-//! the directory's other rows, from the archive that the node ships into, and blocks and proofs from peers, whom `mend`
-//! asks. Everything else is left for `lamella db repair`, which knows that no node runs.
+//! all the same, and a reading that fails is counted and tried again soon. What it finds is told and counted. Rows whose
+//! bytes rotted are repaired, if they can be proven: from the directory's other rows, from the archive that the node ships
+//! into, and blocks and proofs from peers, whom `mend` asks. Everything else is left for `lamella db repair`, which knows that no node runs.
 
 use std::{
     io,
@@ -21,7 +21,7 @@ use lamella_chain::{
 use lamella_http_api::{Events, Scrubbed};
 use lamella_interrupt::Interrupt;
 use lamella_metrics::Metrics;
-use lamella_tables::{Bodies, EngineError, Headers, Key as _, SlotRoot, Table as _, TookTooLong};
+use lamella_tables::{Bodies, EngineError, Headers, Key as _, SlotRoot, Table as _};
 use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
@@ -132,9 +132,9 @@ impl Scrubbing {
         while !self.stop.pause(wait) {
             let Some(chain) = self.chain.upgrade() else { return };
             self.metrics.scrub.began();
-            let is_whole = self.scrub(&chain);
+            let has_ended = self.scrub(&chain);
             self.metrics.scrub.ended();
-            wait = if is_whole { self.config.every } else { self.config.every / FIRST_PART };
+            wait = if has_ended { self.config.every } else { self.config.every / FIRST_PART };
         }
     }
 
@@ -142,7 +142,7 @@ impl Scrubbing {
         self.metrics.scrub.due(unix_ms() / 1000 + (OVERDUE * self.config.every).as_secs());
     }
 
-    /// Whether the store was read whole.
+    /// Whether every row was read, with the pages or without: what takes too long would take too long again in an hour.
     fn scrub(&self, chain: &Chain) -> bool {
         let began = Instant::now();
         let (report, is_whole) = match self.read(chain) {
@@ -188,7 +188,7 @@ impl Scrubbing {
         );
         let scrubbed = Scrubbed { is_whole, checks, findings, repaired_rows, unrepaired_rows };
         self.events.scrubbed(&scrubbed);
-        is_whole
+        true
     }
 
     /// Reads pages and rows, or the rows alone where the pages take too long; whether it was both.
@@ -202,7 +202,7 @@ impl Scrubbing {
             }
         };
         match verify(chain.database(), &mut go_on) {
-            Err(error) if error.source.is::<TookTooLong>() => {
+            Err(error) if error.is_given_up() => {
                 self.metrics.scrub.failed();
                 warn!(%error, "The pages were not all read; the rows are");
                 Ok((verify_rows(chain.database(), &mut go_on)?, false))

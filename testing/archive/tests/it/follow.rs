@@ -27,6 +27,17 @@ fn object(folder: &Path, writer: WriterId, sequence: u64) -> std::path::PathBuf 
     folder.join(remote.path(&ObjectName::Tail { writer, sequence }))
 }
 
+/// A writer that has shipped so many times five blocks, and a reader at the end of its tail.
+fn at_tail(open: &dyn Fn() -> Store, ships: usize) -> (Writer, Reader) {
+    let (mut writer, mut reader) = (Writer::new(&SMALL_CHAIN, 1), Reader::new());
+    for _ in 0..ships {
+        writer.import(&SMALL_CHAIN, 5);
+        writer.ship(open).unwrap();
+    }
+    assert_eq!(reader.follow(open), Outcome::Tail);
+    (writer, reader)
+}
+
 #[test]
 fn a_follower_begins_with_genesis_where_nothing_is_sealed_and_keeps_up() {
     let folder = tempfile::tempdir().unwrap();
@@ -87,12 +98,7 @@ fn a_follower_that_is_killed_after_each_step_comes_to_the_same_place() {
 fn a_gap_is_named_with_both_positions_and_filled_from_segments_when_they_reach() {
     let folder = tempfile::tempdir().unwrap();
     let open = || open(folder.path());
-    let (mut writer, mut reader) = (Writer::new(&SMALL_CHAIN, 1), Reader::new());
-    for _ in 0..3 {
-        writer.import(&SMALL_CHAIN, 5);
-        writer.ship(&open).unwrap();
-    }
-    assert_eq!(reader.follow(&open), Outcome::Tail);
+    let (mut writer, mut reader) = at_tail(&open, 3);
     let kept = reader.chain().fork_choice().head();
     for _ in 0..2 {
         writer.import(&SMALL_CHAIN, 5);
@@ -146,12 +152,7 @@ fn an_object_of_another_lineage_is_refused_whole() {
 fn a_follower_goes_on_with_another_writer_where_the_first_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let open = || open(folder.path());
-    let (mut writer, mut reader) = (Writer::new(&SMALL_CHAIN, 1), Reader::new());
-    for _ in 0..4 {
-        writer.import(&SMALL_CHAIN, 5);
-        writer.ship(&open).unwrap();
-    }
-    assert_eq!(reader.follow(&open), Outcome::Tail);
+    let (_, mut reader) = at_tail(&open, 4);
     let mut other = Writer::new(&SMALL_CHAIN, 2);
     other.import(&SMALL_CHAIN, 40);
     other.ship(&open).unwrap();

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     fs,
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -20,6 +21,7 @@ use lamella_types::{Root, hash_tree_root};
 use tempfile::TempDir;
 
 use crate::{
+    faulty::{Backing, Faults, Faulty},
     grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore},
     world::Writer,
 };
@@ -240,6 +242,32 @@ fn a_segment_that_is_gone_or_rotten_covers_no_tail() {
         fs::write(segment, whole).unwrap();
     }
     assert_eq!(expired(), covered);
+    // Of another chain, as its name says: whose blocks are in the segments nobody can tell.
+    let other = ObjectName::Segment { index: 0, root: Root::new([7; 32]) };
+    fs::write(network.join(other.to_string()), b"another chain's").unwrap();
+    assert_eq!(expired(), 0);
+}
+
+/// Symptom: `archive clean --delete` deleted a sound segment. Mechanism: a bit was flipped on the way from the store, and one
+/// reading was enough. Fix: two readings in a row must be the same bytes.
+#[test]
+fn what_is_flipped_on_the_way_is_not_deleted() {
+    let whole = Backing::default();
+    let mut writer = Writer::new(&SMALL_CHAIN, 1);
+    while writer.imported < SMALL_CHAIN.blocks.len() {
+        writer.import(&SMALL_CHAIN, 60);
+        writer.ship(&|| whole.honest(u64::MAX)).unwrap();
+    }
+    let contents = whole.contents();
+    for seed in 0..20 {
+        let backing = Backing::of(&contents);
+        let faults = Faults { flipped: 400, ..Faults::default() };
+        let faulty = Faulty::new(&backing, faults, seed, u64::MAX);
+        let store = Store::of_objects(Arc::new(faulty), "faulty://").unwrap();
+        let cleaned = clean(&Remote::of(store, SMALL_CHAIN.network()), true, &mut go_on).unwrap();
+        assert!(cleaned.judged > 0);
+        assert!(backing.contents() == contents, "seed {seed}: {:?}", cleaned.unusable);
+    }
 }
 
 /// Symptom: two nodes that shipped into a bucket that nobody cleaned stopped export, verification, restoration and cleaning
