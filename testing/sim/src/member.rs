@@ -22,7 +22,7 @@ use lamella_network::{
 };
 use lamella_network_dir::{GenesisConfig, NodeKey};
 use lamella_tables::Durability;
-use lamella_xmss::scheme::SchemeName;
+use lamella_xmss::scheme::{ProofScheme, SchemeName};
 
 use crate::{
     folder,
@@ -37,6 +37,9 @@ const GENESIS_S: u64 = 1_700_000_000;
 
 /// Milliseconds from the beginning of a run to genesis.
 pub(crate) const LEAD_MS: u64 = 1_000;
+
+/// Real signatures of small keys.
+pub(crate) const SCHEME: SchemeName = SchemeName::RawTest;
 
 /// Of this many nodes the first aggregate, so that one may be away.
 const AGGREGATORS: usize = 2;
@@ -57,6 +60,7 @@ pub(crate) struct Member {
     pub(crate) peer_id: PeerId,
     folder: PathBuf,
     config: NodeConfig,
+    scheme: Arc<dyn ProofScheme>,
     pub(crate) running: Option<Running>,
     /// How often it was started. What was meant for an earlier life does not reach it.
     pub(crate) life: u64,
@@ -82,7 +86,12 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn new(plan: &Plan, index: usize, root: &Path) -> Self {
+    pub(crate) fn new(
+        plan: &Plan,
+        index: usize,
+        root: &Path,
+        scheme: Arc<dyn ProofScheme>,
+    ) -> Self {
         let folder = root.join(format!("node-{index}"));
         let live = folder.join("live");
         let is_its =
@@ -103,7 +112,7 @@ impl Member {
             slot_ms: SLOT_MS,
             is_aggregator: index < AGGREGATORS,
             duty_sync_gate: true,
-            proof_scheme: SchemeName::RawTest,
+            proof_scheme: SCHEME,
             settings: Settings {
                 durability: if plan.is_lazy { Durability::Lazy } else { Durability::Durable },
                 slot_ms: SLOT_MS,
@@ -126,6 +135,7 @@ impl Member {
             peer_id: peer_id(&node_key(index).public_key()).unwrap(),
             folder,
             config,
+            scheme,
             running: None,
             life: 0,
             skew_ms: 0,
@@ -162,7 +172,7 @@ impl Member {
 
     pub(crate) fn start(&mut self, now_ms: u64) -> Result<(), NodeError> {
         self.set_clocks(now_ms);
-        let (node, hand) = SimulatedNode::open(&self.config)?;
+        let (node, hand) = SimulatedNode::open(&self.config, Arc::clone(&self.scheme))?;
         self.running = Some(Running { node, hand });
         self.life += 1;
         self.wake_ms = now_ms;

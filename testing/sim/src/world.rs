@@ -16,7 +16,7 @@ use crate::{
     folder,
     gossip::{Message, serve},
     laws::{self, Broken, Had, Laws, Standing, Violation},
-    member::{Image, LEAD_MS, Member, Running},
+    member::{Image, LEAD_MS, Member, Running, SCHEME},
     plan::{Fault, Kind, Plan, SLOT_MS},
     wires::{Change, Wires},
 };
@@ -104,12 +104,15 @@ impl World {
     fn new(plan: &Plan) -> Self {
         let root = folder::new();
         let (dice, nodes) = (Dice(plan.seed), plan.nodes);
+        // One for all nodes, so that each signature is verified once.
+        let scheme = SCHEME.scheme();
+        let member = |index| Member::new(plan, index, root.path(), Arc::clone(&scheme));
         Self {
             dice,
             now_ms: 0,
             queue: BTreeMap::new(),
             queued: 0,
-            members: (0..nodes).map(|index| Member::new(plan, index, root.path())).collect(),
+            members: (0..nodes).map(member).collect(),
             standings: vec![None; nodes],
             had: (0..nodes).map(|_| None).collect(),
             wires: Wires::new(dice, nodes, plan.lost_per_mille),

@@ -40,8 +40,9 @@ const REDIAL_SLOTS: u64 = 3;
 /// What the node calls itself in metrics.
 const NAME: &str = "lamella";
 
-/// What runs beside the node's thread, and how it is started.
+/// What runs beside the node's thread, and how it is started; and who checks proofs.
 pub(super) struct Host<'a> {
+    pub(super) scheme: Arc<dyn ProofScheme>,
     pub(super) network: &'a mut StartNetwork<'a>,
     pub(super) workers: &'a mut dyn FnMut(&Arc<dyn Employer>) -> io::Result<Workers>,
     pub(super) preparer: &'a mut dyn FnMut(Arc<ValidatorKeys>) -> io::Result<Preparer>,
@@ -62,6 +63,7 @@ impl Node {
         inbox: &Inbox,
     ) -> Result<Self, NodeError> {
         let mut host = Host {
+            scheme: config.proof_scheme.scheme(),
             network: &mut Network::start,
             workers: &mut Workers::start,
             preparer: &mut Preparer::start,
@@ -76,7 +78,7 @@ impl Node {
         inbox: &Inbox,
         host: &mut Host<'_>,
     ) -> Result<Self, NodeError> {
-        let scheme = config.proof_scheme.scheme();
+        let scheme = Arc::clone(&host.scheme);
         let keys = Arc::new(load_keys(config, &*scheme)?);
         let clock = SlotClock::new(config.genesis.genesis_time, config.slot_ms);
         let (chain, opened) = open_chain(config, bootstrap, scheme.name())?;

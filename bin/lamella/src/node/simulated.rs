@@ -10,6 +10,7 @@ use std::{
 
 use lamella_chain::Chain;
 use lamella_network::service::{Hand, Network};
+use lamella_xmss::scheme::ProofScheme;
 
 use super::{
     Inbox, Node, NodeError,
@@ -45,14 +46,19 @@ pub struct SimulatedNode {
 }
 
 impl SimulatedNode {
-    /// Opens the node, and gives the other end of its network.
+    /// Opens the node, and gives the other end of its network. Nodes that are given one scheme have each signature verified
+    /// once: what it remembers is true for whoever asks.
     ///
     /// # Errors
     /// As [`Node::open`].
-    pub fn open(config: &NodeConfig) -> Result<(Self, Hand), NodeError> {
+    pub fn open(
+        config: &NodeConfig,
+        scheme: Arc<dyn ProofScheme>,
+    ) -> Result<(Self, Hand), NodeError> {
         let inbox = Inbox::polled();
         let mut hand = None;
         let mut host = Host {
+            scheme,
             network: &mut |config, source, listener| {
                 let (network, end) = Network::by_hand(config, source, listener)?;
                 hand = Some(end);
