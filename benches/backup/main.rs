@@ -24,17 +24,17 @@ use lamella_chain::{Bootstrap, Progress, copy::SNAPSHOT_STAGE};
 use lamella_tables::Durability;
 use lamella_types::genesis_state;
 
-/// Blocks before the first that is timed: 780 MB, nearly all of it proofs.
-const BLOCKS_BEFORE: usize = 4_096;
+/// Blocks before the first that is timed: 390 MB, nearly all of it proofs.
+const BLOCKS_BEFORE: usize = 2_048;
 
 /// Backups, and parts without one before each.
 const ROUNDS: usize = 3;
 
 /// Imports of a part without one.
-const PART_BLOCKS: usize = 700;
+const PART_BLOCKS: usize = 400;
 
-/// From one import to the next. A node has 4 s; so many come to a disk that is as busy by them as by the backup.
-const IMPORT_EVERY: Duration = Duration::from_millis(25);
+/// From one import to the next. A node has 4 s.
+const IMPORT_EVERY: Duration = Duration::from_millis(100);
 
 /// Tells the child process what to back up, and where.
 const CHILD: [&str; 2] = ["LAMELLA_BENCH_BACKUP", "LAMELLA_BENCH_BACKUP_TO"];

@@ -1,9 +1,9 @@
 //! A copy of a database, made elsewhere while its node runs on it.
 //!
 //! What is kept of blocks is carried in short snapshots, which the node outruns; then what came meanwhile, again in short
-//! snapshots; and in the end what is still missing, with head, votes, guard and single values, of one snapshot: then the copy
-//! is that snapshot, pruned proofs and mended rows included. It is held for a walk over the keys, and for the rows of the
-//! blocks since the second walk.
+//! snapshots, until that is little; and in the end what is still missing, with head, votes, guard and single values, of one
+//! snapshot: then the copy is that snapshot, pruned proofs and mended rows included. It is held for a walk over the keys, and for
+//! the rows of the blocks since the walk before.
 //!
 //! Its guard is older than its keys' past from the first slot on that the node signs after it. See `crate::mark`.
 
@@ -40,6 +40,15 @@ pub struct BackedUp {
     pub copy: Sizes,
 }
 
+/// Opens the database at `path` for [`CopyJob::backup_from`].
+///
+/// # Errors
+/// [`CopyError`], with what an unfinished job says of itself.
+pub fn open(path: &Path) -> Result<DatabaseView, CopyError> {
+    let opened = DatabaseView::open(path);
+    Ok(opened.map_err(|error| beside::explain(path, error.into()))?)
+}
+
 impl CopyJob {
     /// As [`CopyJob::backup_from`], of the database at `path`, which another process may write to.
     ///
@@ -52,9 +61,7 @@ impl CopyJob {
         taken_unix_s: u64,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<BackedUp, CopyError> {
-        let opened = DatabaseView::open(path);
-        let source = opened.map_err(|error| beside::explain(path, error.into()))?;
-        self.backup_from(&source, to, taken_unix_s, progress)
+        self.backup_from(&open(path)?, to, taken_unix_s, progress)
     }
 
     /// Copies a database to a new one at `to`, or goes on with that. `progress` is called after each
@@ -64,7 +71,7 @@ impl CopyJob {
     /// [`CopyError`]; the database is as it was.
     ///
     /// # Cost
-    /// Each row is read once, its key three times; each state of the copy is reconstructed and hashed once, on this thread.
+    /// Each row is read once, its key three times, or more often where much comes meanwhile; each state of the copy is reconstructed and hashed once, on this thread.
     pub fn backup_from(
         &self,
         source: &DatabaseView,
@@ -80,8 +87,7 @@ impl CopyJob {
         }
         let unfinished = beside(to, BACKING_UP);
         let mut copy = Copy::begin(source, &unfinished, &[SCHEMA, mark::NAME], *self, progress)?;
-        copy.carry_in_steps()?;
-        copy.carry_in_steps()?;
+        copy.carry_in_walks()?;
         copy.carry_snapshot(self.snapshot_time_max)?;
         copy.check(1)?;
         let (rows, kept) = copy.finish(Some(BackupMark { taken_unix_s, silent_until: 0 }))?;

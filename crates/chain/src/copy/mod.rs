@@ -39,7 +39,7 @@ use crate::{
     mark::BackupMark,
 };
 
-pub use backup::BackedUp;
+pub use backup::{BackedUp, open};
 pub use compact::Compacted;
 pub use error::CopyError;
 
@@ -56,8 +56,18 @@ const STEP_ROWS_MAX: u64 = 16_384;
 /// file grows by 30 MB meanwhile. Run again, there is less that came meanwhile.
 const SNAPSHOT_TIME_MAX: Duration = Duration::from_secs(600);
 
+/// Walks in short snapshots at most. Each takes what came during the one before, which is less each time, or more comes than
+/// the disk takes.
+const WALKS_MAX: usize = 8;
+
 /// What is told while the copy takes what came meanwhile, of one snapshot: whoever is told should not wait then.
 pub const SNAPSHOT_STAGE: &str = "what came meanwhile";
+
+/// Whether a copy writes in this stage: it is told by the name of the tree that is carried.
+#[must_use]
+pub fn writes(stage: &str) -> bool {
+    trees().any(|tree| tree == stage)
+}
 
 /// A copy to be made.
 #[derive(Debug, Clone, Copy)]
@@ -141,6 +151,18 @@ impl<'a> Copy<'a> {
         let kept = prepare(&target, &identity, unfinished)?;
         let (rows_max, bytes_max) = (job.commit_rows_max, job.commit_bytes_max);
         Ok(Self { source, target, unfinished, own, rows_max, bytes_max, tell, rows: 0, kept })
+    }
+
+    /// Carries what the copy lacks, and what came meanwhile, until that is one commit.
+    fn carry_in_walks(&mut self) -> Result<(), CopyError> {
+        for _ in 0..WALKS_MAX {
+            let before = self.rows;
+            self.carry_in_steps()?;
+            if self.rows - before <= self.rows_max as u64 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Carries what the copy lacks, each step of it in a snapshot of its own.
