@@ -153,3 +153,54 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), FollowError> {
 fn io(path: &Path, source: std::io::Error) -> FollowError {
     FollowError::Io { path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with these databases, each told by what it holds.
+    fn folder(databases: &[(&Path, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, holds) in databases {
+            let path = folder.path().join(path);
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("mdbx.dat"), holds).unwrap();
+        }
+        folder
+    }
+
+    fn held(folder: &Path, database: &Path) -> Option<String> {
+        fs::read_to_string(folder.join(database).join("mdbx.dat")).ok()
+    }
+
+    #[test]
+    fn a_replacing_that_was_killed_between_any_two_steps_is_finished_by_the_next_start() {
+        let (database, new) = (database_path(Path::new("")), beside(Path::new("")));
+        let diverged = beside::beside(&database, DIVERGED);
+        let places = [&database, &diverged, &new];
+        let holds = |folder: &Path| places.map(|place| held(folder, place));
+        let some = |name: &str| Some(name.to_owned());
+
+        let begun = folder(&[(&database, "old"), (&diverged, "older"), (&new, "new")]);
+        replace(begun.path()).unwrap();
+        assert_eq!(holds(begun.path()), [some("new"), some("old"), None]);
+        assert!(!begun.path().join(REBUILDING).exists());
+
+        // Before its first step, and after the removal of the older one: the new one may still grow.
+        for kept in [&[(&*diverged, "older")][..], &[]] {
+            let killed = folder(&[&[(&*database, "old"), (&*new, "new")], kept].concat());
+            let before = holds(killed.path());
+            finish_replacing(killed.path()).unwrap();
+            assert_eq!(holds(killed.path()), before);
+        }
+        // Between the two renamings, and before the last folder went.
+        let between = folder(&[(&diverged, "old"), (&new, "new")]);
+        let after = folder(&[(&database, "new"), (&diverged, "old")]);
+        fs::create_dir(after.path().join(REBUILDING)).unwrap();
+        for killed in [between, after] {
+            finish_replacing(killed.path()).unwrap();
+            assert_eq!(holds(killed.path()), [some("new"), some("old"), None]);
+            assert!(!killed.path().join(REBUILDING).exists());
+        }
+    }
+}

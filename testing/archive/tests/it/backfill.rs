@@ -27,8 +27,9 @@ use tempfile::TempDir;
 
 use crate::{
     grown::{OTHER_CHAIN, SMALL_CHAIN, from_checkpoint, go_on, in_folder, rows, settings, small},
-    http::serving,
+    http::{get, serving},
     node::{FOREVER, config, metric},
+    pruned_answers::lamella,
 };
 
 /// Where directories begin: in the last segment that is sealed.
@@ -162,6 +163,46 @@ fn what_is_missing_and_what_is_here_is_said_of_each_slot() {
     let remote = crate::http::remote(api);
     let listed: Vec<u32> = remote.inventory().unwrap().segments().map(|(index, _)| index).collect();
     assert_eq!(listed, [0, 1]);
+}
+
+/// History grows from genesis up, so a fetching that was killed leaves a hole up to where the directory began.
+#[test]
+fn a_hole_is_told_over_http_and_on_the_command_line() {
+    let (folder, _, _) = small();
+    let data = from_checkpoint(&SMALL_CHAIN, 2_100);
+    assert!(matches!(fill(&resume(&data), &url(&folder), 1), Err(ShippingError::Stopped)));
+    let (held, not_here) = (
+        "\"held\":[{\"from_slot\":0,\"to_slot\":1023},{\"from_slot\":2100,\"to_slot\":2300}]",
+        "is not here: this directory has slots 0 to 1023, 2100 to 2300; ask a node that began earlier",
+    );
+    let db = |arguments: &[&str]| lamella(&[&["db"], arguments].concat(), data.path());
+    for arguments in [["info", "--json"], ["verify", "--json"]] {
+        let (code, text) = db(&arguments);
+        assert!(code == 0 && text.contains(held), "{text}");
+    }
+    for what in ["header", "block", "state"] {
+        for (slot, expected) in [("5", 0), ("1010", 0), ("1024", 3), ("2099", 3), ("2100", 0)] {
+            let (code, text) = db(&["get", what, slot, "--json"]);
+            assert!(code == expected && text.contains(not_here) == (code == 3), "{text}");
+        }
+    }
+    let (_node, api) = serving(&data);
+    let ask = |path: &str| {
+        let (status, body) = get(api, &format!("/lean/v0/{path}"));
+        (status, String::from_utf8_lossy(&body).into_owned())
+    };
+    assert!(ask("node/database").1.contains(held));
+    for route in ["headers", "blocks", "states"] {
+        for (slot, expected) in
+            [("5", "200"), ("1010", "200"), ("1024", "404"), ("2099", "404"), ("2100", "200")]
+        {
+            let (status, text) = ask(&format!("{route}/{slot}"));
+            assert_eq!(status, expected, "{route}/{slot}: {text}");
+            let is_told = text.contains(not_here) && text.contains("\"before_bootstrap\"");
+            assert_eq!(is_told, status == "404", "{text}");
+        }
+    }
+    assert_eq!(ask("proof/block/5?root=head").0, "200");
 }
 
 /// Symptom: after the index of a directory with a hole was derived again, its history was unknown by slot.

@@ -39,7 +39,7 @@ fn pruned() -> TempDir {
     data
 }
 
-fn lamella(arguments: &[&str], data: &Path) -> (i32, String) {
+pub fn lamella(arguments: &[&str], data: &Path) -> (i32, String) {
     let mut command = Command::new(BINARY);
     let output: Output = command.args(arguments).arg("--data-dir").arg(data).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
