@@ -15,7 +15,7 @@ use std::{
 use lamella_archive::ObjectName;
 use lamella_chain::{
     Identity, Progress,
-    restore::{Begun, Cursor, Restoration, RestoreError, RestoredBlock},
+    restore::{Begun, Cursor, PreparedBlock, Preparer, Restoration, RestoreError, RestoredBlock},
 };
 use lamella_tables::SlotRoot;
 use lamella_types::{BlockBody, BlockHashes, Root, Slot};
@@ -159,8 +159,8 @@ impl Restore<'_> {
     }
 }
 
-/// The rows of all segments that are not here, up to the target; how many those were. One thread fetches, proves and
-/// rebuilds while the other writes: each takes about as long.
+/// The rows of all segments that are not here, up to the target; how many those were. One thread fetches, proves,
+/// rebuilds and prepares while the other writes: each takes about as long.
 fn put_segments(
     restoration: &mut Restoration,
     proven: &Proven<'_>,
@@ -170,7 +170,8 @@ fn put_segments(
     let total = target.slot / SEGMENT_SLOTS + 1;
     let history = restoration.newest_state().map(|state| state.historical_block_hashes.clone());
     let Cursor { segments: from, newest, .. } = restoration.cursor();
-    let mut reader = Reader { proven, target, history: history.unwrap_or_default(), newest };
+    let (history, preparer) = (history.unwrap_or_default(), restoration.preparer());
+    let mut reader = Reader { proven, target, history, newest, preparer };
     std::thread::scope(|scope| {
         // A segment is written, one waits or is read: at up to 32 KiB of history a state, 64 MiB.
         let (sender, receiver) = mpsc::sync_channel(0);
@@ -203,11 +204,12 @@ struct Reader<'a> {
     /// That of the newest block's state.
     history: BlockHashes,
     newest: Option<SlotRoot>,
+    preparer: Preparer,
 }
 
 impl Reader<'_> {
-    /// The blocks of a segment up to the target, with their states, all proven.
-    fn read(&mut self, index: u64) -> Result<Vec<RestoredBlock>, ShippingError> {
+    /// The blocks of a segment up to the target, with their states, all proven, and ready to be written.
+    fn read(&mut self, index: u64) -> Result<Vec<PreparedBlock>, ShippingError> {
         let proven = self.proven;
         let none =
             |_| ShippingError::Zero { url: proven.remote.url(), what: "no such segment".into() };
@@ -219,7 +221,7 @@ impl Reader<'_> {
             let (header, state) = proven.network().genesis();
             self.newest = Some(SlotRoot::new(0, header.root()));
             let (body, state) = (BlockBody::default(), Arc::new(state));
-            blocks.push(RestoredBlock { header, body, state });
+            blocks.push(self.preparer.prepare(RestoredBlock { header, body, state })?);
         }
         if segment.block_count() == 0 {
             return Ok(blocks);
@@ -236,7 +238,7 @@ impl Reader<'_> {
             let skipped = header.slot.checked_sub(parent_slot + 1).ok_or_else(gap)?;
             self.history.push_parent(header.parent_root, skipped).map_err(|_| gap())?;
             let state = Arc::new(replay.state(&self.history).ok_or_else(gap)?);
-            blocks.push(RestoredBlock { header, body, state });
+            blocks.push(self.preparer.prepare(RestoredBlock { header, body, state })?);
             self.newest = Some(key);
         }
         Ok(blocks)

@@ -76,7 +76,7 @@ impl Database {
         Ok(Self {
             view,
             durability: options.durability,
-            flushes: Flushes::default(),
+            flushes: Flushes::new(options.unflushed_bytes_max),
             check,
             _lock: lock,
         })

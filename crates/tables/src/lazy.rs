@@ -25,9 +25,9 @@ const ROOM_BYTES: u64 = 8 << 20;
 /// Bytes of pages that a byte of values comes to, at most: a large value fills its pages but the last.
 const WRITTEN_PER_BYTE: u64 = 2;
 
-/// Bytes written after which the next transaction begins with a flush: what a power cut takes, and what the file has
+/// Bytes written after which the next transaction begins with a flush, as a rule: what a power cut takes, and what the file has
 /// of free pages that wait for one. Each of them makes a commit wait, for longer the more there is to flush.
-const UNFLUSHED_BYTES_MAX: u64 = 4 << 20;
+pub(crate) const UNFLUSHED_BYTES_MAX: u64 = 4 << 20;
 
 /// Bytes of pages that a commit is reckoned to write beside its rows: the path to them in each tree.
 const COMMIT_BYTES: u64 = 64 << 10;
@@ -47,9 +47,11 @@ const BEGINS_MAX: u32 = 8;
 
 /// Flushes that were asked for, until one fails. A system that could not write something may forget it and call the next
 /// flush a success, and the engine asks again without a look back; so nothing is acknowledged after the first failure.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Flushes {
     have_failed: AtomicBool,
+    /// Bytes that may be written between two.
+    unflushed_bytes_max: u64,
     /// Bytes that transactions may have written since the last one.
     unflushed_bytes: AtomicU64,
     /// The transaction from which on room may be made.
@@ -57,6 +59,15 @@ pub(crate) struct Flushes {
 }
 
 impl Flushes {
+    pub(crate) fn new(unflushed_bytes_max: u64) -> Self {
+        Self {
+            have_failed: AtomicBool::default(),
+            unflushed_bytes_max,
+            unflushed_bytes: AtomicU64::default(),
+            next_attempt: AtomicU64::default(),
+        }
+    }
+
     /// Flushes what lazy commits have left to the system.
     pub(crate) fn flush(&self, engine: &Database<NoWriteMap>) -> libmdbx::Result<()> {
         self.require_sound()?;
@@ -76,7 +87,7 @@ impl Flushes {
     }
 
     fn is_due(&self) -> bool {
-        self.unflushed_bytes.load(Ordering::Relaxed) >= UNFLUSHED_BYTES_MAX
+        self.unflushed_bytes.load(Ordering::Relaxed) >= self.unflushed_bytes_max
     }
 
     /// Whether room may be made in a transaction after this one; not soon again then.

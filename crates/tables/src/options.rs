@@ -2,6 +2,8 @@
 
 use libmdbx::{DatabaseOptions, Mode, PageSize, ReadWriteOptions, SyncMode};
 
+use crate::lazy::UNFLUSHED_BYTES_MAX;
+
 /// Default bound of the file: 256 GiB of address space, of which only what is written takes disk. The longest chain there
 /// can be, 2^18 slots, with the largest proof in each, 512 KiB, and no finality to prune by, has 128 GiB.
 pub(crate) const SIZE_BYTES_MAX: usize = 256 << 30;
@@ -41,7 +43,7 @@ pub enum Durability {
     Durable,
     /// When the system has it. A killed process loses nothing; a power cut takes the newest commits, never
     /// the consistency of what is left. For bulk loads and throw-away devnets. A transaction waits for
-    /// a flush even so after each 4 MiB written, and before the file grows.
+    /// a flush even so after each 4 MiB written, or as [`Options`] say, and before the file grows.
     Lazy,
 }
 
@@ -55,6 +57,9 @@ pub struct Options {
     /// Largest size of the file, all of it asked of the address space. `None` asks for 256 GiB, and where the system
     /// refuses that, for half as often as it takes.
     pub size_bytes_max: Option<usize>,
+    /// Bytes that lazy commits write between two flushes, reckoned by their rows: what a power cut takes, and about as much of the
+    /// file is free pages that wait for a flush.
+    pub unflushed_bytes_max: u64,
     /// Page size of a new file; an existing one keeps its own.
     pub page_bytes: Option<usize>,
     /// Trees of a database that is not of today's tables, `Meta` among them: of another schema, or of another program
@@ -67,7 +72,14 @@ impl Options {
     #[must_use]
     pub const fn new(mode: OpenMode) -> Self {
         let durability = Durability::Durable;
-        Self { mode, durability, size_bytes_max: None, page_bytes: None, trees: None }
+        Self {
+            mode,
+            durability,
+            size_bytes_max: None,
+            unflushed_bytes_max: UNFLUSHED_BYTES_MAX,
+            page_bytes: None,
+            trees: None,
+        }
     }
 }
 

@@ -31,7 +31,6 @@ use lamella_block_store::{self as block_store, Extent, SignatureFloor, Unchecked
 use lamella_state_store::{DiffBase, PreparedState, StateStore};
 use lamella_tables::{
     Canonical, Database, Durability, Headers, OpenMode, Options, Read as _, Signatures, SlotRoot,
-    WriteTxn,
 };
 use lamella_types::{BlockBody, BlockHeader, MultiMessageAggregate, Root, Slot, State};
 
@@ -46,6 +45,9 @@ use row::RestorationRow;
 
 pub use error::RestoreError;
 
+/// Bytes that are written between two flushes: some six segments, which a power cut makes be written again.
+const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
+
 /// A block to be restored.
 #[derive(Debug, Clone)]
 pub struct RestoredBlock {
@@ -55,6 +57,23 @@ pub struct RestoredBlock {
     pub body: BlockBody,
     /// Its post-state.
     pub state: Arc<State>,
+}
+
+/// What goes through the blocks before their rows are written: what costs time and needs no transaction.
+#[derive(Debug)]
+pub struct Preparer {
+    /// The newest block; `None` before the first.
+    newest: Option<SlotRoot>,
+    base: Option<DiffBase>,
+}
+
+/// A block whose rows are ready: the child of the one that was prepared before it, whose state hashes to its header.
+#[derive(Debug)]
+pub struct PreparedBlock {
+    key: SlotRoot,
+    header: BlockHeader,
+    body: BlockBody,
+    state: PreparedState,
 }
 
 /// How far a restoration is.
@@ -85,7 +104,7 @@ pub struct Restoration {
     /// Where it is.
     unfinished: PathBuf,
     row: RestorationRow,
-    /// The newest block; `None` before the first.
+    /// The newest block when this was opened; `None` before the first.
     base: Option<DiffBase>,
 }
 
@@ -112,7 +131,11 @@ impl Restoration {
         beside::check_none(path).or_else(unless_restoring)?;
         let unfinished = beside(path, RESTORING);
         // Whatever a power cut takes, rows and cursor go together; the end is flushed.
-        let options = Options { durability: Durability::Lazy, ..Options::new(OpenMode::Create) };
+        let options = Options {
+            durability: Durability::Lazy,
+            unflushed_bytes_max: UNFLUSHED_BYTES_MAX,
+            ..Options::new(OpenMode::Create)
+        };
         let database = Database::open(&unfinished, options)?;
         let row = Self::row(&database, identity, target, &unfinished)?;
         let Some(row) = row else {
@@ -169,13 +192,19 @@ impl Restoration {
         Cursor { segments, blocks, newest }
     }
 
-    /// The state of the newest block; `None` before the first.
+    /// Prepares what comes after the blocks that were here when this was opened. Those before it must have been put.
+    #[must_use]
+    pub fn preparer(&self) -> Preparer {
+        Preparer { newest: self.row.newest, base: self.base.clone() }
+    }
+
+    /// The state of the newest block when this was opened; `None` before the first.
     #[must_use]
     pub fn newest_state(&self) -> Option<&Arc<State>> {
         self.base.as_ref().map(DiffBase::state)
     }
 
-    /// Writes the blocks of the next segment, in slot order; none for a segment without blocks.
+    /// Writes the blocks of the next segment, as they were prepared; none for a segment without blocks.
     ///
     /// # Errors
     /// [`RestoreError`]; nothing of the segment was written.
@@ -185,30 +214,24 @@ impl Restoration {
     pub fn put_segment(
         &mut self,
         index: u64,
-        blocks: impl IntoIterator<Item = RestoredBlock>,
+        blocks: impl IntoIterator<Item = PreparedBlock>,
     ) -> Result<(), RestoreError> {
         if index != self.row.segments {
             return Err(RestoreError::NotNext { got: index, expected: self.row.segments });
         }
         let mut txn = self.database.write()?;
         let mut row = RestorationRow { segments: index + 1, ..self.row };
-        let mut base = self.base.clone();
-        for block in blocks {
-            let key = SlotRoot::new(block.header.slot, block.header.root());
-            let after = row.newest;
-            let follows = after.map_or(block.header.slot == 0, |after| {
-                block.header.parent_root == after.root && after.slot < key.slot
-            });
-            if !follows {
-                return Err(RestoreError::Gap { block: key, after });
-            }
-            base = Some(put_block(&mut txn, key, block, base.as_ref())?);
+        for PreparedBlock { key, header, body, state } in blocks {
+            check_follows(row.newest, key, &header)?;
+            block_store::put_block(&mut txn, key.root, &header, &body)?;
+            block_store::put_canonical(&mut txn, key.slot, key.root)?;
+            state.put(&mut txn)?;
             row.newest = Some(key);
             row.blocks += 1;
         }
         row.put(&mut txn)?;
         txn.commit()?;
-        (self.row, self.base) = (row, base);
+        self.row = row;
         Ok(())
     }
 
@@ -314,24 +337,35 @@ impl Restoration {
     }
 }
 
-/// The rows of one block. Upholds S1 and S2 for it.
-fn put_block(
-    txn: &mut WriteTxn<'_>,
-    key: SlotRoot,
-    block: RestoredBlock,
-    base: Option<&DiffBase>,
-) -> Result<DiffBase, RestoreError> {
-    let RestoredBlock { header, body, state } = block;
-    let prepared = match base {
-        None => PreparedState::bootstrap(key.root, &header, state),
-        Some(base) => PreparedState::child(base, key.root, &header, state),
-    };
-    let prepared =
-        prepared.map_err(|source| RestoreError::Block { block: key, source: Box::new(source) })?;
-    block_store::put_block(txn, key.root, &header, &body)?;
-    block_store::put_canonical(txn, key.slot, key.root)?;
-    prepared.put(txn)?;
-    Ok(prepared.stored().base(key.root))
+impl Preparer {
+    /// The rows of the next block. Upholds S1 and S2 for it.
+    ///
+    /// # Errors
+    /// [`RestoreError`], for a block that is not the child of the one before, or whose state does not hash to its header.
+    pub fn prepare(&mut self, block: RestoredBlock) -> Result<PreparedBlock, RestoreError> {
+        let RestoredBlock { header, body, state } = block;
+        let key = SlotRoot::new(header.slot, header.root());
+        check_follows(self.newest, key, &header)?;
+        let prepared = match &self.base {
+            None => PreparedState::bootstrap(key.root, &header, state),
+            Some(base) => PreparedState::child(base, key.root, &header, state),
+        };
+        let state = prepared
+            .map_err(|source| RestoreError::Block { block: key, source: Box::new(source) })?;
+        (self.newest, self.base) = (Some(key), Some(state.stored().base(key.root)));
+        Ok(PreparedBlock { key, header, body, state })
+    }
+}
+
+fn check_follows(
+    after: Option<SlotRoot>,
+    block: SlotRoot,
+    header: &BlockHeader,
+) -> Result<(), RestoreError> {
+    let follows = after.map_or(block.slot == 0, |after| {
+        header.parent_root == after.root && after.slot < block.slot
+    });
+    if follows { Ok(()) } else { Err(RestoreError::Gap { block, after }) }
 }
 
 /// Where the chain begins and ends, and from where on it has proofs. Upholds P1 and P2: the target is finalized, and its
