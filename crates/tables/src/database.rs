@@ -11,9 +11,9 @@ use crate::{
     lock::{Access, WriterLock, check_readers_file, has_readers_file},
     options::{Durability, OpenMode, Options},
     page_check::PageCheck,
-    pages::require_whole_file,
+    pages::{geometry, require_whole_file},
     transaction::WriteTxn,
-    view::DatabaseView,
+    view::{DatabaseView, recover_locked},
 };
 
 /// A database open for writing: a view of it, and the only way to a write transaction. Dropping it closes it; nothing
@@ -134,11 +134,16 @@ impl Database {
     }
 }
 
-/// Refuses the files of another program before the engine may change a byte of them. What only a writer can open, it is
-/// left to say.
+/// Refuses the files of another program before the engine may change a byte of them. What only a writer can open is
+/// recovered, or left to it.
 fn look(path: &Path, mode: OpenMode) -> Result<(), OpenError> {
     match DatabaseView::open_engine(path, None).and_then(|view| view.explain(view.recognise())) {
         Err(OpenError::Empty { .. }) if mode == OpenMode::Create => Ok(()),
+        Err(OpenError::Unrecovered { .. })
+            if geometry(path).is_some_and(|file| !file.is_flushed) =>
+        {
+            recover_locked(path)
+        }
         Err(OpenError::Unrecovered { .. } | OpenError::AddressSpace { .. }) => Ok(()),
         looked => looked,
     }

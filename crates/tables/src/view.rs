@@ -16,7 +16,7 @@ use crate::{
     lazy::Flushes,
     lock::{Access, DATA_FILE, WriterLock, check_readers_file, has_readers_file},
     options::{Durability, OpenMode, Options, SIZE_BYTES_MAX, engine_options},
-    pages::require_whole_file,
+    pages::{geometry, require_whole_file},
     reader_table::{self, OpenReader},
     readers::{OldestRead, Readers},
     schema::{Meta, Table as _, trees},
@@ -146,7 +146,14 @@ impl DatabaseView {
                 }
                 Err(libmdbx::Error::Corrupted) => {
                     require_whole_file(path)?;
-                    return Err(refused(path, libmdbx::Error::Corrupted));
+                    // Cut to its newest commit: a writer makes it longer again.
+                    let is_cut = geometry(path).is_some_and(|file| file.is_cut);
+                    let error = if writer.is_none() && is_cut {
+                        libmdbx::Error::WannaRecovery
+                    } else {
+                        libmdbx::Error::Corrupted
+                    };
+                    return Err(refused(path, error));
                 }
                 Err(error) => return Err(refused(path, error)),
             }
@@ -339,21 +346,29 @@ fn refused(path: &Path, error: libmdbx::Error) -> OpenError {
 /// # Errors
 /// [`OpenError::Unrecovered`] where this process may not write.
 fn recover(path: &Path) -> Result<(), OpenError> {
-    // Of the lazy writer's steps of growth: with others the engine cuts the file below what its newest meta page says.
-    let options = Options { durability: Durability::Lazy, ..Options::new(OpenMode::Existing) };
-    let recovered = WriterLock::take(path).and_then(|_lock| {
-        require_whole_file(path)?;
-        let view = DatabaseView::open_engine(path, Some(&options))?;
-        let flushed = view.engine.sync(true).map(|_| ());
-        flushed.map_err(|error| OpenError::Engine {
-            path: path.to_owned(),
-            source: EngineError::new(Operation::Commit, "-", error),
-        })
-    });
-    match recovered {
+    match WriterLock::take(path).and_then(|_lock| recover_locked(path)) {
         // A writer that opened it meanwhile has recovered it.
         Ok(()) | Err(OpenError::InUse { .. }) => Ok(()),
         Err(error @ OpenError::Pages { .. }) => Err(error),
         Err(error) => Err(OpenError::Unrecovered { path: path.to_owned(), why: error.to_string() }),
     }
+}
+
+/// [`recover`], by whoever has the lock.
+///
+/// With the size and the steps of growth that the lazy writer had. With others the engine cuts the file to what its newest commit
+/// uses, and refuses it then for good where the last commit that was flushed uses more.
+pub(crate) fn recover_locked(path: &Path) -> Result<(), OpenError> {
+    require_whole_file(path)?;
+    let options = Options {
+        durability: Durability::Lazy,
+        size_bytes_max: geometry(path).map(|file| file.size_bytes_max),
+        ..Options::new(OpenMode::Existing)
+    };
+    let view = DatabaseView::open_engine(path, Some(&options))?;
+    let flushed = view.engine.sync(true).map(|_| ());
+    flushed.map_err(|error| OpenError::Engine {
+        path: path.to_owned(),
+        source: EngineError::new(Operation::Commit, "-", error),
+    })
 }

@@ -1,7 +1,7 @@
 //! A file that ends before its pages do, told before the engine sees it: the engine shortens such a file to whole pages
 //! when it recovers, and says no more than that it is damaged.
 
-use std::{fs::File, path::Path};
+use std::{fs::File, io, path::Path};
 
 use super::{
     file::PageFile,
@@ -29,20 +29,60 @@ const LOST_GROWTH_BYTES_MAX: u64 = 256 << 20;
 pub(crate) fn require_whole_file(path: &Path) -> Result<(), OpenError> {
     let io = |source| OpenError::Io { path: path.join(DATA_FILE), source };
     let data = File::open(path.join(DATA_FILE)).map_err(io)?;
-    let file_bytes = data.metadata().map_err(io)?.len();
     let Some(newest) = newest_meta(&data).filter(|meta| meta.sign == FLUSHED) else {
         return Ok(());
     };
-    let in_use_bytes = u64::from(newest.first_unallocated) * u64::from(newest.page_bytes());
-    let present_bytes = u64::from(newest.present_pages) * u64::from(newest.page_bytes());
-    let is_growth_lost = present_bytes.saturating_sub(file_bytes) <= LOST_GROWTH_BYTES_MAX;
-    if file_bytes >= in_use_bytes && is_growth_lost {
+    let sizes = Sizes::of(&data, &newest).map_err(io)?;
+    if sizes.file >= sizes.in_use && sizes.lacks() <= LOST_GROWTH_BYTES_MAX {
         return Ok(());
     }
-    let needed_bytes = if file_bytes < in_use_bytes { in_use_bytes } else { present_bytes };
-    let fault = PageFault::FileShort { file_bytes, needed_bytes };
+    let needed_bytes = if sizes.file < sizes.in_use { sizes.in_use } else { sizes.present };
+    let fault = PageFault::FileShort { file_bytes: sizes.file, needed_bytes };
     let finding = PageFinding { tree: PageTree::Meta, page: newest.header.number, fault };
     Err(OpenError::Pages { path: path.to_owned(), finding_count: 1, findings: vec![finding] })
+}
+
+/// A data file, as its newest meta page says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Geometry {
+    /// What the file may grow to.
+    pub(crate) size_bytes_max: usize,
+    /// Whether the commit was flushed.
+    pub(crate) is_flushed: bool,
+    /// Whether the file ends before the length that it had.
+    pub(crate) is_cut: bool,
+}
+
+/// What the newest meta page says of the data file; `None` where that cannot be.
+pub(crate) fn geometry(path: &Path) -> Option<Geometry> {
+    let data = File::open(path.join(DATA_FILE)).ok()?;
+    let newest = newest_meta(&data)?;
+    let sizes = Sizes::of(&data, &newest).ok()?;
+    let most = u64::from(newest.most_pages) * u64::from(newest.page_bytes());
+    let size_bytes_max = usize::try_from(most).ok()?;
+    let (is_flushed, is_cut) = (newest.sign == FLUSHED, sizes.lacks() > 0);
+    let can_be = sizes.lacks() <= LOST_GROWTH_BYTES_MAX;
+    can_be.then_some(Geometry { size_bytes_max, is_flushed, is_cut })
+}
+
+/// Bytes of a data file, and of what its newest meta page says.
+struct Sizes {
+    file: u64,
+    in_use: u64,
+    present: u64,
+}
+
+impl Sizes {
+    fn of(data: &File, newest: &Meta) -> io::Result<Self> {
+        let bytes = |pages: u32| u64::from(pages) * u64::from(newest.page_bytes());
+        let (in_use, present) = (bytes(newest.first_unallocated), bytes(newest.present_pages));
+        Ok(Self { file: data.metadata()?.len(), in_use, present })
+    }
+
+    /// What the file ends before its length.
+    const fn lacks(&self) -> u64 {
+        self.present.saturating_sub(self.file)
+    }
 }
 
 /// The newest meta page that was written to its end; what cannot be read or is not ours, the engine refuses.

@@ -47,7 +47,7 @@ use std::{fs::File, ops::ControlFlow, os::unix::fs::FileExt};
 
 use crate::page_fault::{PageFault, PageFinding, PageTree};
 use bits::PageSet;
-pub(crate) use cut::require_whole_file;
+pub(crate) use cut::{geometry, require_whole_file};
 use file::PageFile;
 use layout::Meta;
 use tree::{NamedTree, Role};

@@ -11,7 +11,7 @@ use std::{
 
 use lamella_tables::{
     Bytes, Canonical, Consequence, Database, DatabaseView, Durability, FolderLock, OpenError,
-    OpenMode, Options, Read, Signatures, SlotRoot, trees,
+    OpenMode, Options, Read, Signatures, SlotRoot, WriteTxn, trees,
 };
 use lamella_types::Root;
 
@@ -44,6 +44,69 @@ fn a_second_writer_is_told_who_holds_the_lock() {
     assert!(matches!(&error, OpenError::InUse { holder, .. } if *holder == pid), "{error}");
     drop(database);
     Database::open(directory.path(), Options::new(OpenMode::Existing)).unwrap();
+}
+
+/// The file of a lazy writer in the folder, as a kill leaves it: its newest commit uses less than the last one that was flushed, and
+/// ends where the system's allocation units do. With the last row of Canonical, and the bytes that are used.
+fn killed_after_giving_pages_up(folder: &Path, options: Options) -> (Vec<u8>, u64, u64) {
+    const UNIT_BYTES: u64 = 64 << 10;
+    for pages in 0..UNIT_BYTES as usize / 4_096 {
+        let path = folder.join(format!("writer-{pages}"));
+        let database = Database::open(&path, options).unwrap();
+        let (key, proof) = (SlotRoot::new(1, Root::ZERO), Bytes(vec![7; 400_000 + 4_096 * pages]));
+        let commit = |change: &dyn Fn(&mut WriteTxn<'_>)| {
+            let mut txn = database.write().unwrap();
+            change(&mut txn);
+            txn.commit().unwrap();
+            database.stats().unwrap().used_bytes
+        };
+        commit(&|txn| txn.put::<Signatures>(&key, &proof).unwrap());
+        commit(&|txn| assert!(txn.delete::<Signatures>(&key).unwrap()));
+        // Free pages at the end are given up by a commit that might have used them.
+        let given_up = (1..100).find_map(|slot| {
+            database.flush().unwrap();
+            let flushed = database.stats().unwrap().used_bytes;
+            let used = commit(&|txn| txn.put::<Canonical>(&slot, &Root::ZERO).unwrap());
+            (used < flushed && used.is_multiple_of(UNIT_BYTES)).then_some((slot, used))
+        });
+        if let Some((last, used)) = given_up {
+            return (fs::read(path.join("mdbx.dat")).unwrap(), last, used);
+        }
+    }
+    panic!("no commit ended where a unit does");
+}
+
+/// Symptom: a node with `--lazy-commits` and a `--db-size-max` of its own was killed, and nothing opened its directory any more
+/// (simulated seed 6,100,000,921). Mechanism: its newest commit used a page less than the last one that was flushed, and ended where a
+/// unit of allocation does; who recovered it asked for another size, so the engine cut the file to that end, and then missed the
+/// other's page. Fix: it is recovered with the size that its meta pages say, which makes a file that was cut so whole again too.
+#[test]
+fn what_a_killed_lazy_writer_left_is_recovered_with_the_size_that_it_had() {
+    let directory = tempfile::tempdir().unwrap();
+    let of = |mib: usize, mode| Options {
+        durability: Durability::Lazy,
+        size_bytes_max: Some(mib << 20),
+        ..Options::new(mode)
+    };
+    let (killed, last, used) =
+        killed_after_giving_pages_up(directory.path(), of(256, OpenMode::Create));
+    let copy = |name: &str, bytes: u64| {
+        let copy = directory.path().join(name);
+        fs::create_dir(&copy).unwrap();
+        fs::write(copy.join("mdbx.dat"), &killed[..bytes as usize]).unwrap();
+        copy
+    };
+    let assert_newest = |view: &DatabaseView| {
+        assert_eq!(view.read().unwrap().get::<Canonical>(&last).unwrap(), Some(Root::ZERO));
+    };
+    let whole = killed.len() as u64;
+    let durable = Options::new(OpenMode::Existing);
+    assert_newest(&DatabaseView::open(&copy("read", whole)).unwrap());
+    assert_newest(&Database::open(&copy("written", whole), durable).unwrap());
+    assert_newest(&Database::open(&copy("larger", whole), of(512, OpenMode::Existing)).unwrap());
+    // As the engine left it.
+    assert_newest(&DatabaseView::open(&copy("cut", used)).unwrap());
+    assert_newest(&Database::open(&copy("cut, written", used), durable).unwrap());
 }
 
 /// Symptom: a node that was killed and started again while `lamella db info` ran was told that its directory is in use.

@@ -58,6 +58,14 @@ fn a_peer_that_has_left_a_fork_since_it_said_so_is_no_liar() {
     assert!(sum.findings.is_empty(), "{}", sum.findings.join("\n\n"));
 }
 
+/// As `what_a_killed_lazy_writer_left_is_recovered_with_the_size_that_it_had`, in a network.
+#[test]
+fn a_lazy_node_whose_newest_commit_gave_pages_up_starts_after_a_kill() {
+    let sum = seeds(6_100_000_921, 1, None);
+    assert!(sum.findings.is_empty(), "{}", sum.findings.join("\n\n"));
+    assert_eq!(sum.restarts, 1);
+}
+
 #[test]
 fn a_seed_says_the_whole_run() {
     for seed in [number("LAMELLA_SIM_SEED", 0), 1, 2] {
