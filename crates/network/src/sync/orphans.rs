@@ -185,14 +185,19 @@ impl<P: Copy + Ord + Debug> Orphans<P> {
             let is_useful = missing.why != Why::Parent || parents.contains(root);
             is_useful && missing.slot_max > finalized_slot && !has(root)
         });
-        // What was not looked for because too much was, or came as a copy that is no good.
+        // What was not looked for because too much was, came as a copy that is no good, or is finalized away by now.
         let open = self.blocks.values().filter(|held| {
             let parent = held.parent();
             !has(&parent) && !self.expects(&parent)
         });
         let open: Vec<_> = open.map(|held| (held.parent(), held.peer, held.slot())).collect();
         for (parent, peer, slot) in open {
-            self.look_for(parent, peer, slot.saturating_sub(1), 1, Why::Parent);
+            let slot_max = slot.saturating_sub(1);
+            if slot_max > finalized_slot {
+                self.look_for(parent, peer, slot_max, 1, Why::Parent);
+            } else {
+                self.remove_descendants(&parent);
+            }
         }
         let hopeless = self.missing.iter().filter(|(_, m)| m.asked.is_none() && !may_be_had(m));
         let hopeless: Vec<Root> = hopeless.map(|(root, _)| *root).collect();

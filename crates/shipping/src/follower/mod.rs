@@ -148,8 +148,10 @@ pub struct Follower {
     /// What the last object told is not known, since an earlier life took it.
     is_resumed: bool,
     trouble: Option<Trouble>,
-    /// What another writer's tail was to lead past, and has not yet: nothing that was new came of it.
-    passed: Option<Trouble>,
+    /// What another writer's tail is to lead past, and where.
+    passed: Option<(Trouble, TailPosition)>,
+    /// Something that was new came of that.
+    is_led_on: bool,
     diverged: Option<Divergence>,
     /// Writers whose tails led nowhere since the last success.
     avoided: Vec<WriterId>,
@@ -181,6 +183,7 @@ impl Follower {
             is_resumed: true,
             trouble: None,
             passed: None,
+            is_led_on: false,
             diverged: None,
             avoided: Vec::new(),
             left: Vec::new(),
@@ -266,9 +269,7 @@ impl Follower {
         self.position = Some(position);
         (self.told, self.is_resumed) = (Some(told), false);
         self.trouble = None;
-        if blocks > 0 {
-            self.passed = None;
-        }
+        self.is_led_on |= blocks > 0;
         self.avoided.retain(|avoided| *avoided != writer);
         (self.absences, self.gap_looks, self.bad_reads) = (0, 0, 0);
         Ok(Step::Took { writer, sequence, blocks })
@@ -338,10 +339,14 @@ impl Follower {
         }
         if let Some(other) = self.unread(writers, writer)? {
             self.turn_to(other);
-        } else if let Some(trouble) = self.passed.take() {
-            // This one leads nowhere either: what is left are segments.
-            self.trouble = Some(trouble.clone());
-            return Ok(Step::Waiting(trouble));
+        } else if let Some((trouble, at)) = self.passed.take() {
+            if self.is_led_on {
+                self.turn_back(&trouble, at);
+            } else {
+                // This one leads nowhere either: what is left are segments.
+                self.trouble = Some(trouble.clone());
+                return Ok(Step::Waiting(trouble));
+            }
         }
         Ok(Step::Nothing)
     }
@@ -373,6 +378,18 @@ impl Follower {
         self.position = left.map(|at| self.left.swap_remove(at));
         self.wanted = Some(writer);
         (self.absences, self.gap_looks) = (0, 0);
+    }
+
+    /// Goes on behind the hole that another writer's tail led past: whoever told what was in it may have stopped, and whoever
+    /// left it not. Whether all of it was told shows at the end, where the last head must be here.
+    fn turn_back(&mut self, trouble: &Trouble, at: TailPosition) {
+        let writer = WriterId(at.writer);
+        self.avoided.retain(|avoided| *avoided != writer);
+        if !trouble.is_of_object() {
+            self.not_before = behind(trouble, Some(at));
+            self.left.retain(|left| left.writer != at.writer);
+        }
+        self.turn_to(writer);
     }
 
     /// What the object before this position told, which nobody who has just started knows: it may be what the two chains parted
@@ -472,7 +489,8 @@ impl Follower {
             let writer = WriterId(position.writer);
             self.avoid(writer);
             if let Some(other) = self.unread(self.remote.writers()?, writer)? {
-                self.passed = self.trouble.take();
+                (self.passed, self.is_led_on) = (Some((trouble, position)), false);
+                self.trouble = None;
                 self.turn_to(other);
                 return Ok(Step::Nothing);
             }
@@ -504,18 +522,21 @@ impl Follower {
         let blocks = fill(replica, &proven)?;
         drop(proven);
         self.mended_by = Some(by);
-        self.not_before = match trouble {
-            Trouble::Gap { writer, found, .. } => Some((writer, found)),
-            _ => self.position.map(|position| (WriterId(position.writer), position.next)),
-        };
-        if matches!(trouble, Trouble::Hole { .. } | Trouble::NoTail | Trouble::Replaced { .. }) {
-            // All of the tail may be needed, now that what it stands on is here.
-            self.not_before = None;
-        }
+        self.not_before = behind(&trouble, self.position);
         self.avoided.clear();
         self.left.clear();
         (self.position, self.trouble, self.passed) = (None, None, None);
         Ok(Step::Filled { blocks })
+    }
+}
+
+/// The object of a writer with which its tail goes on behind a hole; `None`: all of it may be needed, now that what it stands on
+/// is here.
+const fn behind(trouble: &Trouble, at: Option<TailPosition>) -> Option<(WriterId, u64)> {
+    match (trouble, at) {
+        (Trouble::Gap { writer, found, .. }, _) => Some((*writer, *found)),
+        (Trouble::Hole { .. } | Trouble::NoTail | Trouble::Replaced { .. }, _) | (_, None) => None,
+        (_, Some(at)) => Some((WriterId(at.writer), at.next)),
     }
 }
 

@@ -57,6 +57,13 @@ pub enum Trouble {
     },
 }
 
+impl Trouble {
+    /// Whether it is the next object itself that cannot be taken.
+    pub(super) const fn is_of_object(&self) -> bool {
+        matches!(self, Self::Mismatch(_) | Self::Damaged(_) | Self::Refused { .. })
+    }
+}
+
 /// The source's chain is not a continuation of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -216,6 +216,37 @@ fn a_hole_is_not_forgotten_for_a_writer_that_tells_nothing_new() {
 
 /// Symptom: a follower was at the tail's end, as it said, and behind. Mechanism: the last object that it took was deleted; the writer, started
 /// again, put what it had to tell then under the same number. Fix: a follower that starts looks at the object that it took last.
+/// Symptom: a follower stood at the end of the tail of a writer that had stopped, and called it the tail, while another one went on
+/// (simulated seed 6,300,001,796). Mechanism: an object of the other's was gone; the stopped one's tail led past that with blocks that
+/// were new, and what comes behind the hole nobody looked at again. Fix: it goes on there, and the last head must be here.
+#[test]
+fn behind_a_hole_that_another_writer_led_past_the_first_one_is_followed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || open(folder.path());
+    let (mut writer, mut reader) = at_tail(&open, 1);
+    writer.import(&SMALL_CHAIN, 5);
+    writer.ship(&open).unwrap();
+    let mut stopped = writer.clone_directory(&SMALL_CHAIN);
+    stopped.id = WriterId([2; 8]);
+    stopped.import(&SMALL_CHAIN, 2);
+    stopped.ship_tail(&open, true).unwrap();
+    for blocks in [1, 7] {
+        writer.import(&SMALL_CHAIN, blocks);
+        writer.ship(&open).unwrap();
+    }
+    fs::remove_file(object(folder.path(), writer.id, 1)).unwrap();
+    assert_eq!(reader.follow(&open), Outcome::Tail);
+    assert_equal(&reader, &writer, "behind the hole");
+    // What only the object had that is gone now is in no other.
+    writer.import(&SMALL_CHAIN, 5);
+    writer.ship(&open).unwrap();
+    writer.import(&SMALL_CHAIN, 5);
+    writer.ship(&open).unwrap();
+    fs::remove_file(object(folder.path(), writer.id, 4)).unwrap();
+    let Outcome::Stale(reason) = reader.follow(&open) else { panic!("a hole") };
+    assert!(reason.contains("object 4 of"), "{reason}");
+}
+
 #[test]
 fn a_last_object_that_is_another_one_now_is_named_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();

@@ -66,6 +66,13 @@ fn a_lazy_node_whose_newest_commit_gave_pages_up_starts_after_a_kill() {
     assert_eq!(sum.restarts, 1);
 }
 
+/// As `an_orphan_whose_parent_is_finalized_away_goes_and_asks_nobody`, in a network.
+#[test]
+fn two_halves_of_a_network_have_each_others_chain_after_a_partition() {
+    let sum = seeds(6_101_000_038, 1, None);
+    assert!(sum.findings.is_empty(), "{}", sum.findings.join("\n\n"));
+}
+
 #[test]
 fn a_seed_says_the_whole_run() {
     for seed in [number("LAMELLA_SIM_SEED", 0), 1, 2] {

@@ -52,6 +52,28 @@ fn orphans_of_the_future_and_below_finality_are_not_kept() {
     assert_eq!(node.syncer.orphans.len(), 0);
 }
 
+/// Symptom: after a partition two halves of a network never had each other's chain (simulated seed 6,101,000,038). Mechanism: a block
+/// right above the finalized slot waited for a parent below it, which was looked for and given up in each poll, of every peer in
+/// turn, so that nothing else was ever asked for. Fix: a block whose parent can only be finalized away goes with it.
+#[test]
+fn an_orphan_whose_parent_is_finalized_away_goes_and_asks_nobody() {
+    let mut node = Node::new(20, 10, 5);
+    for peer in [1, 2, 3] {
+        node.connect(peer, checkpoint(&node.chain[9]), 0);
+    }
+    let fork = chain(Root::from_slice(&[7; 32]).unwrap(), 8..=9, 3);
+    assert!(node.orphan(1, &fork[0]) && node.orphan(1, &fork[1]));
+    let (request, ..) = node.request(0);
+    node.syncer.view.finalized = checkpoint(&node.chain[6]);
+    assert!(node.poll(0).is_none(), "nothing to ask for");
+    assert_eq!((node.syncer.orphans.len(), node.syncer.orphans.missing_count()), (0, 0));
+    node.answer(request, chain(Root::ZERO, 7..=7, 3), 0);
+    assert!(node.orphan(1, &fork[0]) && node.poll(0).is_none(), "not when it comes again either");
+    // One whose parent may be above it is looked for.
+    assert!(node.orphan(1, &fork[1]));
+    assert_eq!(node.request(0).2, BlocksRequest::Roots(vec![root(&fork[0])]));
+}
+
 #[test]
 fn orphans_are_bounded_in_all_and_by_peer_and_the_oldest_go_with_what_builds_on_them() {
     let mut node = Node::new(20, 10, 5);
