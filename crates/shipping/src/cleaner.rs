@@ -76,8 +76,15 @@ pub fn clean(
     let cleaned =
         Cleaned { deleted: delete, left: inventory.unknown.len() as u64, ..Cleaned::default() };
     let (network, proven) = network(remote, &inventory)?;
-    let mut job =
-        Job { remote, network, proven, usable: BTreeSet::new(), cleaned, deleted: (0, 0) };
+    let mut job = Job {
+        remote,
+        network,
+        proven,
+        usable: BTreeSet::new(),
+        is_of_two_chains: false,
+        cleaned,
+        deleted: (0, 0),
+    };
     let mut tell = |done: usize, total: usize| {
         let (done, total) = (done as u64, total as u64);
         match progress(Progress { stage: "objects", done, total }).is_break() {
@@ -116,6 +123,8 @@ struct Job<'a> {
     proven: Vec<Root>,
     /// Of these, the segments that were fetched and are what their names say.
     usable: BTreeSet<u32>,
+    /// Whether there is a segment like that in the place of one of these.
+    is_of_two_chains: bool,
     cleaned: Cleaned,
     /// How many of the unusable and of the expired ones were dealt with.
     deleted: (usize, usize),
@@ -133,9 +142,13 @@ impl Job<'_> {
         };
         if self.note(name, listed, look).is_some()
             && let ObjectName::Segment { index, root } = name
-            && self.proven.get(*index as usize) == Some(root)
+            && let Some(proven) = self.proven.get(*index as usize)
         {
-            self.usable.insert(*index);
+            if proven == root {
+                self.usable.insert(*index);
+            } else {
+                self.is_of_two_chains = true;
+            }
         }
         Ok(())
     }
@@ -202,6 +215,9 @@ impl Job<'_> {
     /// Blocks at slots below this are in segments that can be read, from the first on without a gap, and so is one whole
     /// segment more.
     fn covered_below(&self) -> Slot {
+        if self.is_of_two_chains {
+            return 0;
+        }
         let run = (0..).zip(&self.usable).take_while(|(expected, index)| expected == *index);
         first_slot((run.count() as u64).saturating_sub(SEGMENTS_BEYOND))
     }
@@ -231,10 +247,7 @@ fn network(
     for block in inventory.frontiers() {
         let read = remote.read_frontier(block).and_then(|frontier| {
             let network = remote.read_network(frontier.genesis_time(), frontier.registry_root())?;
-            let is_one_chain = inventory.check_one_chain(remote).is_ok()
-                && inventory.check_under(remote, &frontier).is_ok();
-            let proven = if is_one_chain { frontier.segment_roots() } else { &[] };
-            Ok((network, proven.to_vec()))
+            Ok((network, frontier.segment_roots().to_vec()))
         });
         match read {
             Ok((network, proven)) => return Ok((Some(network), proven)),

@@ -3,7 +3,8 @@
 //! The hard idea: two processes with one writer id must not both go on. Objects are put only where there is none, and what
 //! an object is to be is written down before it is put. So an object that is found in the place of the next one is either
 //! ours, by its digest, and its acknowledgement was lost; or somebody else's, who has our id: a copy of this directory, or
-//! the life that it had before an older copy of it was put back. Then this one is fenced off, and says so.
+//! the life that it had before an older copy of it was put back. Then this one is fenced off, and says so. So it is where
+//! somebody deleted that object and later ones are there: those were never ours.
 
 use lamella_archive::{ObjectName, TailFile, WriterId};
 use lamella_chain::{Chain, ShippedTail};
@@ -61,6 +62,7 @@ impl TailShipper {
             }
             log.told_before(&file);
         }
+        require_none_after(&remote, &log)?;
         Ok(Self { remote, address, log, underway: None })
     }
 
@@ -118,6 +120,18 @@ impl TailShipper {
 const fn name_of(log: &TailLog) -> ObjectName {
     let position = log.position();
     ObjectName::Tail { writer: WriterId(position.writer), sequence: position.next }
+}
+
+/// Nobody but us puts objects under our id, and we have put none beyond the next one.
+fn require_none_after(remote: &Remote, log: &TailLog) -> Result<(), ShippingError> {
+    let (writer, next) = (WriterId(log.position().writer), log.position().next);
+    let listed = remote.tails([(writer, next + 1)])?;
+    let after = listed.get(&writer).and_then(|tail| tail.first_from(next + 1));
+    let Some(sequence) = after else { return Ok(()) };
+    let name = ObjectName::Tail { writer, sequence };
+    let Some(bytes) = remote.get_late(&name)? else { return Ok(()) };
+    let file = remote.decode_tail(&name, &bytes).map_err(|error| remote.damaged(error))?;
+    Err(fenced(remote, name, &file))
 }
 
 fn fenced(remote: &Remote, name: ObjectName, file: &TailFile) -> ShippingError {

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use crate::{
     faulty::{Backing, Faults, Faulty},
-    grown::{SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore},
+    grown::{OTHER_CHAIN, SMALL_CHAIN, SMALL_SEGMENTS, go_on, in_folder, restore},
     world::Writer,
 };
 
@@ -127,6 +127,37 @@ fn a_tail_begins_with_the_first_slot_that_no_segment_holds_and_goes_on_after_a_s
 }
 
 /// A copied directory has the writer id of the original, and both would go on with the same number.
+/// Symptom: a follower read the tail of a writer's earlier life to its end, and called that the tail (simulated seed 6,400,002,399).
+/// Mechanism: an older copy of the writer's directory was put back, and the objects that would have fenced it off had been deleted; so
+/// it told its blocks in objects of numbers that the follower had read. Fix: later objects fence it off too.
+#[test]
+fn an_older_copy_is_fenced_by_later_objects_where_the_next_one_was_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::new(&SMALL_CHAIN, 1);
+    writer.import(&SMALL_CHAIN, 5);
+    writer.ship(&|| open(folder.path())).unwrap();
+    let copy = writer.copy();
+    for _ in 0..3 {
+        writer.import(&SMALL_CHAIN, 5);
+        writer.ship(&|| open(folder.path())).unwrap();
+    }
+    for sequence in 0..2 {
+        fs::remove_file(
+            folder
+                .path()
+                .join(SMALL_CHAIN.network().to_string())
+                .join(ObjectName::Tail { writer: writer.id, sequence }.to_string()),
+        )
+        .unwrap();
+    }
+    writer.put_back(&copy);
+    writer.import(&SMALL_CHAIN, 5);
+    let fenced = writer.ship(&|| open(folder.path())).unwrap_err();
+    assert!(matches!(fenced, ShippingError::Fenced { .. }), "{fenced}");
+    writer.id = WriterId([2; 8]);
+    writer.ship_tail(&|| open(folder.path()), true).unwrap();
+}
+
 #[test]
 fn a_second_writer_on_a_copied_directory_is_fenced_and_goes_on_under_another_id() {
     let folder = tempfile::tempdir().unwrap();
@@ -242,9 +273,11 @@ fn a_segment_that_is_gone_or_rotten_covers_no_tail() {
         fs::write(segment, whole).unwrap();
     }
     assert_eq!(expired(), covered);
-    // Of another chain, as its name says: whose blocks are in the segments nobody can tell.
-    let other = ObjectName::Segment { index: 0, root: Root::new([7; 32]) };
-    fs::write(network.join(other.to_string()), b"another chain's").unwrap();
+    // Whose blocks are in the segments nobody can tell where there are another chain's too.
+    let (other, other_remote, _) = in_folder(&OTHER_CHAIN);
+    let (index, root) = other_remote.inventory().unwrap().segments().next().unwrap();
+    let strange = other_remote.path(&ObjectName::Segment { index, root });
+    fs::copy(other.path().join(&strange), folder.path().join(&strange)).unwrap();
     assert_eq!(expired(), 0);
 }
 
