@@ -15,7 +15,7 @@ use lamella_chain::{
 };
 use lamella_inspect::{self as inspect, get};
 use lamella_state_transition::compute_post_state;
-use lamella_tables::{DutyKey, KeyKind, Read as _, ReadError, SignGuard, TABLES};
+use lamella_tables::{DatabaseView, DutyKey, KeyKind, Read as _, ReadError, SignGuard, TABLES};
 use lamella_types::{Block, State};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -151,9 +151,10 @@ fn answers(places: &Places<'_>) -> Answers {
     Answers { answers, is_same, repaired, is_clean, start, memory_kib: memory_kib() }
 }
 
-/// What the guard knows of each key, or which of its rows cannot be read.
+/// What the guard knows of each key, or which of its rows cannot be read. Whoever acts on it has walked the
+/// pages, since a tree does not show what a page has lost.
 fn guard(data: &Path) -> Result<String, String> {
-    let view = text(inspect::open_tables(data))?;
+    let view = text(DatabaseView::open_locked(&data.join("db")))?;
     let txn = text(view.read())?;
     let first = DutyKey { validator_index: 0, kind: KeyKind::Attestation };
     let rows = text(txn.scan::<SignGuard>(first))?;
