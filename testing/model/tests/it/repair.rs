@@ -438,6 +438,22 @@ fn rows_that_rot_under_a_running_chain_are_repaired_by_name() {
     assert!(rows(chain.database()) == small.before);
 }
 
+/// Symptom: `db repair` left nothing, and `db verify` found a row of the guard damaged (a rotten file of the long run). Mechanism: a row
+/// whose key is no key was passed over. Fix: it is named, and stays.
+#[test]
+fn a_row_of_the_guard_whose_key_rotted_is_named_and_stays() {
+    let small = Small::new();
+    let database = open(small.path());
+    let key = [&1_u64.to_be_bytes()[..], &[0xfe]].concat();
+    let rotten = Rows::from([(("SignGuard", key.clone()), vec![7; 16])]);
+    put(&database, &rotten, &[]);
+    assert_eq!(report(&database).finding_count, 1);
+    let done = repaired(&database, &mut small.everything(), Mode::Apply);
+    let named = done.unrepaired.iter().map(|row| (row.table, &row.key)).collect::<Vec<_>>();
+    assert_eq!(named, [("SignGuard", &key)]);
+    assert_eq!(rows(&database).get(&("SignGuard", key)), Some(&vec![7; 16]));
+}
+
 /// A source that lies gives nothing: what it says is compared with what the directory says.
 #[test]
 fn a_source_that_lies_is_not_believed() {
