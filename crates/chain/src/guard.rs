@@ -71,7 +71,7 @@ impl Chain {
             }
         }
         if !allowed.is_empty() {
-            self.commit_guard(txn)?;
+            self.commit_flushed(txn)?;
         }
         Ok(Reserved { allowed, damaged })
     }
@@ -109,12 +109,12 @@ impl Chain {
             }
         }
         mark.put(&mut txn)?;
-        self.commit_guard(txn)?;
+        self.commit_flushed(txn)?;
         Ok(Some(mark))
     }
 
-    /// Lazy commits are for blocks, which can be had again; a one-time key cannot.
-    fn commit_guard(&self, txn: WriteTxn<'_>) -> Result<(), EngineError> {
+    /// Lazy commits are for blocks, which can be had again. What was signed or shipped has left this process, and is known.
+    pub(crate) fn commit_flushed(&self, txn: WriteTxn<'_>) -> Result<(), EngineError> {
         txn.commit()?;
         if self.settings.durability == Durability::Lazy {
             self.database.flush()?;

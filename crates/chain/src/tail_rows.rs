@@ -115,7 +115,8 @@ impl ShippedTail {
 }
 
 impl Chain {
-    /// Keeps how far this directory has shipped, and what is on its way.
+    /// Keeps how far this directory has shipped, and what is on its way. Durable when this returns, under lazy commits too: a
+    /// directory that knows of fewer objects than it has put is an older copy to itself.
     ///
     /// # Errors
     /// [`PersistError`]; what was kept before stands.
@@ -123,7 +124,7 @@ impl Chain {
         let _writer = self.writer.lock();
         let mut txn = self.database.write()?;
         txn.put::<Meta>(&MetaName::new(SHIPPED), &Bytes(shipped.encode()))?;
-        Ok(txn.commit()?)
+        Ok(self.commit_flushed(txn)?)
     }
 }
 

@@ -13,14 +13,18 @@ mod ways;
 use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path, sync::Arc};
 
 use lamella_block_store::Extent;
-use lamella_chain::{Bootstrap, Chain, ChainOpenError, Found, SCHEMA_VERSION, Settings, verify};
+use lamella_chain::{
+    Bootstrap, Chain, ChainOpenError, Found, PruneMode, SCHEMA_VERSION, Settings, ShippedTail,
+    TailPosition, verify,
+};
 use lamella_fork_choice::Recorded;
 use lamella_tables::{
-    Bytes, Database, DatabaseView, DutyKey, KeyKind, Meta, MetaName, OpenError, OpenMode, Options,
-    RawRow, Read as _,
+    Bytes, Database, DatabaseView, Durability, DutyKey, KeyKind, Meta, MetaName, OpenError,
+    OpenMode, Options, RawRow, Read as _,
 };
 use lamella_types::{
-    AttestationData, PublicKeyBytes, State, Validator, Validators, genesis_state, limits::SLOT_MS,
+    AttestationData, PublicKeyBytes, Root, State, Validator, Validators, genesis_state,
+    limits::SLOT_MS,
 };
 
 /// The genesis of a chain of `validators` validators, all with keys of this byte.
@@ -200,6 +204,36 @@ fn no_key_signs_twice_at_a_slot_not_even_after_a_restart() {
     let chain = open(directory.path(), genesis(7, 4, 1), "raw").unwrap();
     assert_eq!(allowed(&chain, 5, &keys), []);
     assert_eq!(allowed(&chain, 6, &keys), keys);
+}
+
+/// Whether the newest commit was flushed, by the meta pages: number at byte 28 of each, sign at byte 188.
+fn is_flushed(path: &Path) -> bool {
+    let data = fs::read(path.join("mdbx.dat")).unwrap();
+    let number = |at: usize| u64::from_le_bytes(data[at..at + 8].try_into().unwrap());
+    let newest = [0, 4096, 8192].into_iter().max_by_key(|page| number(page + 28));
+    number(newest.unwrap() + 188) == u64::MAX
+}
+
+/// Symptom: a lazy node that shipped a tail was fenced off by its own objects after a power cut.
+/// Mechanism: the cut took the rows that say what it has shipped, so it was an older copy of itself.
+/// Fix: what has left the process is flushed, as what was signed is.
+#[test]
+fn under_lazy_commits_too_what_was_signed_or_shipped_is_flushed() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { durability: Durability::Lazy, ..Settings::default() };
+    let bootstrap = Bootstrap::genesis(genesis(7, 4, 1));
+    let (chain, _) = Chain::open(directory.path(), bootstrap, "raw", settings).unwrap();
+    chain.set_prune_mode(PruneMode::Light).unwrap();
+    assert!(!is_flushed(directory.path()), "a commit that nobody outside knows of");
+    let position = TailPosition { writer: [3; 8], next: 1, digest: Root::ZERO };
+    let address = "file:///archive".to_owned();
+    chain
+        .put_shipped_tail(&ShippedTail { position, underway: Root::ZERO, floor: 0, address })
+        .unwrap();
+    assert!(is_flushed(directory.path()));
+    let key = DutyKey { validator_index: 0, kind: KeyKind::Proposal };
+    assert_eq!(chain.reserve_slot(5, &[key]).unwrap().allowed, [key]);
+    assert!(is_flushed(directory.path()));
 }
 
 /// Symptom: one flipped bit in one guard row, and no validator of the node signs any more.
