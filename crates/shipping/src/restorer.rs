@@ -9,10 +9,13 @@ use std::{
     collections::BTreeSet,
     ops::ControlFlow,
     path::Path,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        mpsc::{self, SyncSender},
+    },
 };
 
-use lamella_archive::ObjectName;
+use lamella_archive::{ObjectName, SegmentFile};
 use lamella_chain::{
     Identity, Progress,
     restore::{Begun, Cursor, PreparedBlock, Preparer, Restoration, RestoreError, RestoredBlock},
@@ -26,6 +29,9 @@ use crate::{
     remote::{Remote, SEGMENT_SLOTS, first_slot},
     sidecar::Sidecar,
 };
+
+/// Segments that wait for the next hand, of two: with the three that are in hand, five at most are in memory.
+const SEGMENTS_AHEAD: usize = 1;
 
 /// Where the restored chain is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,8 +165,8 @@ impl Restore<'_> {
     }
 }
 
-/// The rows of all segments that are not here, up to the target; how many those were. One thread fetches, proves,
-/// rebuilds and prepares while the other writes: each takes about as long.
+/// The rows of all segments that are not here, up to the target; how many those were. One thread fetches and proves the
+/// segments, one rebuilds and prepares their blocks, and this one writes: none waits for another as long as it has work.
 fn put_segments(
     restoration: &mut Restoration,
     proven: &Proven<'_>,
@@ -173,28 +179,51 @@ fn put_segments(
     let (history, preparer) = (history.unwrap_or_default(), restoration.preparer());
     let mut reader = Reader { proven, target, history, newest, preparer };
     std::thread::scope(|scope| {
-        // A segment is written, one waits or is read: at up to 32 KiB of history a state, 64 MiB.
-        let (sender, receiver) = mpsc::sync_channel(0);
+        let (fetched, to_read) = mpsc::sync_channel(SEGMENTS_AHEAD);
+        scope.spawn(move || send_all(&fetched, (from..total).map(|index| fetch(proven, index))));
+        // At up to 32 KiB of history a state, a segment is 32 MiB.
+        let (read, to_write) = mpsc::sync_channel(SEGMENTS_AHEAD);
+        // Whoever made blocks drops them: where another thread gives memory back, both wait for each other from then on. There
+        // is room for all that there are.
+        let (written, to_drop) = mpsc::sync_channel(SEGMENTS_AHEAD + 2);
         scope.spawn(move || {
-            for index in from..total {
-                let read = reader.read(index);
-                let is_over = read.is_err();
-                // Whoever wrote them has stopped.
-                if sender.send(read).is_err() || is_over {
-                    return;
-                }
-            }
+            let blocks = to_read.into_iter().map(|segment| {
+                to_drop.try_iter().for_each(drop);
+                reader.read(&segment?)
+            });
+            send_all(&read, blocks);
         });
         let mut segments = 0;
-        for (index, blocks) in (from..).zip(receiver) {
+        for (index, blocks) in (from..).zip(to_write) {
             if progress(Progress { stage: "segments", done: index, total }).is_break() {
                 return Err(ShippingError::Stopped);
             }
-            restoration.put_segment(index, blocks?)?;
+            let blocks = blocks?;
+            restoration.put_segment(index, &blocks)?;
+            // Nobody takes the last ones.
+            drop(written.try_send(blocks));
             segments += 1;
         }
         Ok(segments)
     })
+}
+
+/// Up to the first error, or until nobody takes them any more.
+fn send_all<T>(
+    to: &SyncSender<Result<T, ShippingError>>,
+    items: impl Iterator<Item = Result<T, ShippingError>>,
+) {
+    for item in items {
+        let is_over = item.is_err();
+        if to.send(item).is_err() || is_over {
+            return;
+        }
+    }
+}
+
+fn fetch(proven: &Proven<'_>, index: u64) -> Result<SegmentFile, ShippingError> {
+    let none = |_| ShippingError::Zero { url: proven.remote.url(), what: "no such segment".into() };
+    proven.segment(u32::try_from(index).map_err(none)?)
 }
 
 /// Reads one segment after the other.
@@ -209,12 +238,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// The blocks of a segment up to the target, with their states, all proven, and ready to be written.
-    fn read(&mut self, index: u64) -> Result<Vec<PreparedBlock>, ShippingError> {
-        let proven = self.proven;
-        let none =
-            |_| ShippingError::Zero { url: proven.remote.url(), what: "no such segment".into() };
-        let index = u32::try_from(index).map_err(none)?;
-        let segment = proven.segment(index)?;
+    fn read(&mut self, segment: &SegmentFile) -> Result<Vec<PreparedBlock>, ShippingError> {
+        let (proven, index) = (self.proven, segment.index());
         let damaged = |error| proven.remote.damaged(error);
         let mut blocks = Vec::new();
         if index == 0 {

@@ -28,7 +28,7 @@ pub use lamella_state_diff::{BranchCheckpoint, BuildError, DiffBase, TALLY_DELTA
 pub use links::{AnchorLinks, DiffLinks, anchor_links, diff_links};
 pub use store::{StateCheckpoints, StateStore};
 pub use stored_state::StoredState;
-pub use write::{PreparedState, crosses_anchor, delete_state};
+pub use write::{PreparedState, StateRow, crosses_anchor, delete_state};
 
 /// Slots between the multiples at which a branch stores a full state. Equal to a segment's length, so that
 /// segments are complete exactly when an anchor needs them.

@@ -23,15 +23,17 @@ pub const fn crosses_anchor(parent_slot: Slot, slot: Slot) -> bool {
 /// A post-state ready to be stored: proved, encoded, not yet written.
 #[derive(Debug, Clone)]
 pub struct PreparedState {
-    key: SlotRoot,
     row: StateRow,
     stored: StoredState,
 }
 
+/// What is written of a post-state.
 #[derive(Debug, Clone)]
-enum StateRow {
-    Anchor(Vec<u8>),
-    Diff(Vec<u8>),
+pub struct StateRow {
+    key: SlotRoot,
+    bytes: Vec<u8>,
+    /// Of an anchor, whose segments and registry are rows of their own; `None` of a diff.
+    whole: Option<Arc<State>>,
 }
 
 impl PreparedState {
@@ -55,8 +57,8 @@ impl PreparedState {
         }
         let stored =
             StoredState { state, anchor: base.anchor(), tally_deltas: diff.tally.number() };
-        let row = StateRow::Diff(diff.encode());
-        Ok(Self { key: SlotRoot::new(header.slot, root), row, stored })
+        let key = SlotRoot::new(header.slot, root);
+        Ok(Self { row: StateRow { key, bytes: diff.encode(), whole: None }, stored })
     }
 
     /// Prepares the state that a directory begins with.
@@ -73,8 +75,9 @@ impl PreparedState {
     }
 
     fn anchor(key: SlotRoot, state: Arc<State>) -> Self {
-        let row = StateRow::Anchor(Anchor::of(&state).encode());
-        Self { key, row, stored: StoredState { state, anchor: checkpoint(key), tally_deltas: 0 } }
+        let (bytes, whole) = (Anchor::of(&state).encode(), Some(Arc::clone(&state)));
+        let stored = StoredState { state, anchor: checkpoint(key), tally_deltas: 0 };
+        Self { row: StateRow { key, bytes, whole }, stored }
     }
 
     /// The state and its place in the store.
@@ -83,16 +86,32 @@ impl PreparedState {
         &self.stored
     }
 
+    /// What is to be written, for whoever has no use for the state.
+    #[must_use]
+    pub fn into_row(self) -> StateRow {
+        self.row
+    }
+
+    /// As [`StateRow::put`].
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), EngineError> {
+        self.row.put(txn)
+    }
+}
+
+impl StateRow {
     /// Writes the anchor with the segments and registry that are new, or the diff. Upholds S2: exactly one of both.
     ///
     /// # Errors
     /// When the engine fails.
     pub fn put(&self, txn: &mut WriteTxn<'_>) -> Result<(), EngineError> {
-        match &self.row {
-            StateRow::Diff(diff) => txn.put_slice::<Diffs>(&self.key, diff),
-            StateRow::Anchor(anchor) => {
-                put_parts(txn, &self.stored.state)?;
-                txn.put_slice::<Anchors>(&self.key, anchor)
+        match &self.whole {
+            None => txn.put_slice::<Diffs>(&self.key, &self.bytes),
+            Some(state) => {
+                put_parts(txn, state)?;
+                txn.put_slice::<Anchors>(&self.key, &self.bytes)
             }
         }
     }

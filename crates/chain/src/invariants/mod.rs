@@ -7,6 +7,7 @@
 //!
 //! A finding never stops the check and never changes a row.
 
+mod beside;
 mod blocks;
 mod head;
 mod lane;
@@ -25,7 +26,8 @@ use std::{
 };
 
 use lamella_tables::{
-    Canonical, Damage, DatabaseView, EngineError, ReadError, ReadTxn, SlotRoot, Slots, Table as _,
+    Anchors, Bodies, Canonical, Damage, DatabaseView, Diffs, EngineError, ReadError, ReadTxn,
+    SlotRoot, Slots, Table as _,
 };
 use lamella_types::{SEGMENT_ROOTS, Slot};
 
@@ -246,7 +248,9 @@ pub(crate) fn check_kept(
     check.run([
         Check::check_meta,
         Check::check_blocks,
-        Check::check_loose_rows,
+        Check::check_loose::<Bodies>,
+        Check::check_loose::<Anchors>,
+        Check::check_loose::<Diffs>,
         Check::check_content_addressed,
         Check::check_head,
     ])
@@ -301,36 +305,56 @@ impl<'a> Check<'a> {
     }
 
     /// Everything but the engine's pages.
-    fn run_rows(self) -> Result<Report, EngineError> {
-        self.run([
-            Self::check_meta,
-            Self::check_blocks,
-            Self::check_slots_index,
-            Self::check_loose_rows,
-            Self::check_content_addressed,
-            Self::check_signatures,
-            Self::check_head,
-            Self::check_sign_guard,
-        ])
+    fn run_rows(mut self) -> Result<Report, EngineError> {
+        self.go_through([Self::check_meta, Self::check_blocks])?;
+        if self.is_over() {
+            return Ok(self.report);
+        }
+        match self.lanes {
+            1 => self.go_through(APART),
+            _ => self.go_through_in_lanes(APART),
+        }?;
+        Ok(self.report)
     }
 
     fn run<const N: usize>(
         mut self,
         stages: [fn(&mut Self) -> Stage; N],
     ) -> Result<Report, EngineError> {
+        self.go_through(stages)?;
+        Ok(self.report)
+    }
+
+    fn go_through<const N: usize>(
+        &mut self,
+        stages: [fn(&mut Self) -> Stage; N],
+    ) -> Result<(), EngineError> {
         for stage in stages {
-            if stage(&mut self)?.is_break() {
-                self.report.stopped = true;
-                break;
-            }
-            // Its rows are sound, and read as ours they would not seem so.
-            if self.is_of_another_schema {
+            self.report.stopped = stage(self)?.is_break();
+            if self.is_over() {
                 break;
             }
         }
-        Ok(self.report)
+        Ok(())
+    }
+
+    /// Stopped, or of another version: then its rows are sound, and read as ours they would not seem so.
+    const fn is_over(&self) -> bool {
+        self.report.stopped || self.is_of_another_schema
     }
 }
+
+/// Stages that have nothing to do with each other, once what the directory says of itself is read; the longest first.
+const APART: [fn(&mut Check<'_>) -> Stage; 8] = [
+    |check| check.check_head(),
+    |check| check.check_slots_index(),
+    |check| check.check_loose::<Bodies>(),
+    |check| check.check_loose::<Diffs>(),
+    |check| check.check_loose::<Anchors>(),
+    |check| check.check_content_addressed(),
+    |check| check.check_signatures(),
+    |check| check.check_sign_guard(),
+];
 
 /// Whether to go on with the next stage.
 type Stage = Result<ControlFlow<()>, EngineError>;

@@ -53,18 +53,7 @@ impl Check<'_> {
     }
 
     /// No row of a block without the block.
-    pub(super) fn check_loose_rows(&mut self) -> Stage {
-        let stages =
-            [Self::check_loose::<Bodies>, Self::check_loose::<Anchors>, Self::check_loose::<Diffs>];
-        for stage in stages {
-            if stage(self)?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-
-    fn check_loose<T: Table<Key = SlotRoot>>(&mut self) -> Stage {
+    pub(super) fn check_loose<T: Table<Key = SlotRoot>>(&mut self) -> Stage {
         self.walk::<T>(T::NAME, "S1", SlotRoot::first_of(0), |check, txn, key, _| {
             let stored = txn.has::<Headers>(&key)?;
             check.report.check("S1", stored, || {

@@ -1,7 +1,10 @@
 //! Bounds on how long the checker holds a snapshot.
 
-use lamella_tables::{Canonical, Database, Headers, OpenMode, Options, SlotRoot};
-use lamella_types::{BlockHeader, Root};
+use lamella_tables::{
+    Bodies, Bytes, Canonical, Database, Diffs, Headers, OpenMode, Options, Signatures, SlotRoot,
+    Slots,
+};
+use lamella_types::{BlockBody, BlockHeader, Root};
 
 use super::*;
 
@@ -78,6 +81,48 @@ fn blocks_in_several_lanes_are_judged_as_in_one() {
     assert!(alone.2 >= headers.len() as u64, "{}", alone.2);
     for lanes in [2, 3, LANES_MAX] {
         assert!(judge(lanes) == alone, "{lanes} lanes");
+    }
+}
+
+/// Loose rows of several tables, an index without blocks, a guard of nobody: each stage finds something.
+#[test]
+fn stages_beside_each_other_find_what_they_find_one_after_the_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), Options::new(OpenMode::Create)).unwrap();
+    let mut txn = database.write().unwrap();
+    for slot in 1..300 {
+        let key = SlotRoot::new(slot, Root::new([slot as u8; 32]));
+        txn.put::<Slots>(&key.root, &slot).unwrap();
+        txn.put_slice::<Diffs>(&key, &[1]).unwrap();
+        txn.put::<Bodies>(&key, &BlockBody::default()).unwrap();
+        txn.put::<Signatures>(&key, &Bytes(vec![1])).unwrap();
+    }
+    txn.commit().unwrap();
+    let check = |lanes, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>| {
+        Check::new(&database, |txn| Identity::read(txn), lanes, progress).run_rows().unwrap()
+    };
+    let alone = check(1, &mut |_| ControlFlow::Continue(()));
+    for what in ["Slots names", "Bodies holds", "Diffs holds", "Signatures holds"] {
+        assert!(alone.findings.iter().any(|finding| finding.what.contains(what)), "{what}");
+    }
+    for lanes in [2, LANES_MAX] {
+        let (mut stages, mut last) = (Vec::new(), None);
+        let report = check(lanes, &mut |told| {
+            stages.push(told.stage);
+            last = Some(told);
+            ControlFlow::Continue(())
+        });
+        assert_eq!(report, alone, "{lanes} lanes");
+        let last = last.unwrap();
+        assert!(last.done > 0 && last.done <= last.total, "{last:?}");
+        for calls in 1..=stages.len() {
+            let mut called = 0;
+            let stopped = check(lanes, &mut |_| {
+                called += 1;
+                if called < calls { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            assert!(stopped.stopped, "stopped at call {calls} of {}", stages.len());
+        }
     }
 }
 

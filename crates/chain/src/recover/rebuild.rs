@@ -48,6 +48,13 @@ pub(crate) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered),
     Ok((view, Recovered { votes: votes_dropped, slots, canonical, fork_choice }))
 }
 
+/// The fork choice row of blocks without votes, whose other derived rows are there.
+pub(crate) fn put_fork_choice(txn: &mut WriteTxn<'_>) -> Result<(), ChainOpenError> {
+    let mut view = derive(txn, None, StoredVotes::default())?;
+    settle(&mut view, true);
+    Ok(ForkChoiceRow::of(&view).put(txn)?)
+}
+
 /// Fork choice from the stored checkpoints if blocks bear them out, else from what the blocks themselves say.
 fn derive(
     txn: &WriteTxn<'_>,

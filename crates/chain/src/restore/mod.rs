@@ -28,7 +28,7 @@ use std::{
 };
 
 use lamella_block_store::{self as block_store, Extent, SignatureFloor, UncheckedProofs};
-use lamella_state_store::{DiffBase, PreparedState, StateStore};
+use lamella_state_store::{DiffBase, PreparedState, StateRow, StateStore};
 use lamella_tables::{
     Canonical, Database, Durability, Headers, OpenMode, Options, Read as _, Signatures, SlotRoot,
 };
@@ -73,7 +73,7 @@ pub struct PreparedBlock {
     key: SlotRoot,
     header: BlockHeader,
     body: BlockBody,
-    state: PreparedState,
+    state: StateRow,
 }
 
 /// How far a restoration is.
@@ -214,7 +214,7 @@ impl Restoration {
     pub fn put_segment(
         &mut self,
         index: u64,
-        blocks: impl IntoIterator<Item = PreparedBlock>,
+        blocks: &[PreparedBlock],
     ) -> Result<(), RestoreError> {
         if index != self.row.segments {
             return Err(RestoreError::NotNext { got: index, expected: self.row.segments });
@@ -222,11 +222,11 @@ impl Restoration {
         let mut txn = self.database.write()?;
         let mut row = RestorationRow { segments: index + 1, ..self.row };
         for PreparedBlock { key, header, body, state } in blocks {
-            check_follows(row.newest, key, &header)?;
-            block_store::put_block(&mut txn, key.root, &header, &body)?;
+            check_follows(row.newest, *key, header)?;
+            block_store::put_block(&mut txn, key.root, header, body)?;
             block_store::put_canonical(&mut txn, key.slot, key.root)?;
             state.put(&mut txn)?;
-            row.newest = Some(key);
+            row.newest = Some(*key);
             row.blocks += 1;
         }
         row.put(&mut txn)?;
@@ -311,7 +311,6 @@ impl Restoration {
             return Err(RestoreError::NotAtTarget { reached: row.newest, target: row.target });
         }
         put_ends(&database, row.target, proofs_from)?;
-        recover::derive(&database)?;
         let identity = |txn: &lamella_tables::ReadTxn<'_>| Identity::read_row(txn).map(Some);
         let report = invariants::check(&database, identity, invariants::all_lanes(), progress)?;
         match report.findings.into_iter().next() {
@@ -353,7 +352,7 @@ impl Preparer {
         let state = prepared
             .map_err(|source| RestoreError::Block { block: key, source: Box::new(source) })?;
         (self.newest, self.base) = (Some(key), Some(state.stored().base(key.root)));
-        Ok(PreparedBlock { key, header, body, state })
+        Ok(PreparedBlock { key, header, body, state: state.into_row() })
     }
 }
 
@@ -368,8 +367,8 @@ fn check_follows(
     if follows { Ok(()) } else { Err(RestoreError::Gap { block, after }) }
 }
 
-/// Where the chain begins and ends, and from where on it has proofs. Upholds P1 and P2: the target is finalized, and its
-/// proof counts as one that nobody has checked, as a checkpoint's does, and so do those before it.
+/// Where the chain begins and ends, from where on it has proofs, and its fork choice. Upholds P1 and P2: the target is
+/// finalized, and its proof counts as one that nobody has checked, as a checkpoint's does, and so do those before it.
 fn put_ends(
     database: &Database,
     target: SlotRoot,
@@ -406,6 +405,7 @@ fn put_ends(
     };
     extent.put(&mut txn)?;
     unchecked.put(&mut txn)?;
+    recover::put_fork_choice(&mut txn)?;
     Ok(txn.commit()?)
 }
 
