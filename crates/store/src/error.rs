@@ -199,7 +199,9 @@ impl From<CopyError> for BackupError {
         match error {
             CopyError::Stopped => Self::Stopped,
             CopyError::InTheWay { .. } | CopyError::Other { .. } => Self::InTheWay(text),
-            CopyError::Damaged(_) | CopyError::Findings { .. } => Self::Damaged(text),
+            CopyError::Damaged(_) | CopyError::Findings { .. } | CopyError::Hidden { .. } => {
+                Self::Damaged(text)
+            }
             _ => Self::Failed(text),
         }
     }

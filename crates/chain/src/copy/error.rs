@@ -57,6 +57,18 @@ pub enum CopyError {
         /// The first.
         first: Finding,
     },
+    /// Rows that the tree's own record counts cannot be read: their page is out of order.
+    #[error(
+        "tree {tree} counts {counted} rows, and {found} can be read: a page is out of order; there is no copy, and the database was left as it is: see `lamella db verify`"
+    )]
+    Hidden {
+        /// The tree.
+        tree: &'static str,
+        /// As its record says.
+        counted: u64,
+        /// As a walk over it finds.
+        found: u64,
+    },
     /// Whoever asked for it stopped it.
     #[error("stopped; nothing is lost: the same command goes on from here")]
     Stopped,

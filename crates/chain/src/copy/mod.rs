@@ -27,8 +27,8 @@ use std::{
 };
 
 use lamella_tables::{
-    Database, DatabaseView, EngineError, FolderLock, Look, Meta, OpenMode, Options, Read as _,
-    ReadTxn, RowPlace, Side, StoredRow, Table as _, TableStats, TookTooLong, trees,
+    Database, DatabaseView, EngineError, FolderLock, Look, Meta, MetaName, OpenMode, Options,
+    Read as _, ReadTxn, RowPlace, Side, StoredRow, Table as _, TableStats, TookTooLong, trees,
 };
 
 use crate::{
@@ -204,7 +204,30 @@ impl<'a> Copy<'a> {
                 after = step.last;
             }
         }
+        self.require_all(&snapshot)
+    }
+
+    /// A page that is out of order hides rows, and no other row may say that they were there: of the guard, of votes.
+    fn require_all(&self, snapshot: &ReadTxn<'_>) -> Result<(), CopyError> {
+        let ours = self.target.read()?;
+        for (theirs, found) in snapshot.table_stats()?.iter().zip(ours.table_stats()?) {
+            let tree = theirs.name;
+            let counted = theirs.rows.saturating_sub(self.own_rows(snapshot, tree)?);
+            let found = found.rows.saturating_sub(self.own_rows(&ours, tree)?);
+            if counted != found {
+                return Err(CopyError::Hidden { tree, counted, found });
+            }
+        }
         Ok(())
+    }
+
+    /// Rows of a tree that are either's own.
+    fn own_rows(&self, txn: &ReadTxn<'_>, tree: &str) -> Result<u64, CopyError> {
+        let mut rows = 0;
+        for name in self.own.iter().filter(|_| tree == Meta::PLACE.tree) {
+            rows += u64::from(txn.has::<Meta>(&MetaName::new(name))?);
+        }
+        Ok(rows)
     }
 
     /// One step through a tree, and one commit if it found something to carry.
@@ -322,7 +345,7 @@ fn prepare(target: &Database, identity: &Identity, path: &Path) -> Result<u64, C
     if kept == 0 {
         identity.put_row(&mut txn)?;
     } else if schema_row(&txn)?.is_some() {
-        txn.delete::<Meta>(&lamella_tables::MetaName::new(SCHEMA))?;
+        txn.delete::<Meta>(&MetaName::new(SCHEMA))?;
     } else {
         return Ok(kept);
     }

@@ -90,9 +90,10 @@ fn stages_beside_each_other_find_what_they_find_one_after_the_other() {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(directory.path(), Options::new(OpenMode::Create)).unwrap();
     let mut txn = database.write().unwrap();
-    for slot in 1..300 {
-        let key = SlotRoot::new(slot, Root::new([slot as u8; 32]));
-        txn.put::<Slots>(&key.root, &slot).unwrap();
+    for byte in 1..=u8::MAX {
+        let (slot, root) = (u64::from(byte), Root::new([byte; 32]));
+        let key = SlotRoot::new(slot, root);
+        txn.put::<Slots>(&root, &slot).unwrap();
         txn.put_slice::<Diffs>(&key, &[1]).unwrap();
         txn.put::<Bodies>(&key, &BlockBody::default()).unwrap();
         txn.put::<Signatures>(&key, &Bytes(vec![1])).unwrap();

@@ -167,7 +167,9 @@ const fn of_prune(error: &PruneError) -> ExitCode {
 const fn of_copy(error: &CopyError) -> ExitCode {
     match error {
         CopyError::Stopped => ExitCode::Stopped,
-        CopyError::Damaged(_) | CopyError::Findings { .. } => ExitCode::Damaged,
+        CopyError::Damaged(_) | CopyError::Findings { .. } | CopyError::Hidden { .. } => {
+            ExitCode::Damaged
+        }
         CopyError::InTheWay { .. } | CopyError::Other { .. } => ExitCode::Usage,
         CopyError::Engine(error) => of_engine(error),
         CopyError::Chain(error) => of_open(error),
