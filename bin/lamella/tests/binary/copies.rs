@@ -243,7 +243,7 @@ fn a_diff_names_the_rows_and_a_clean_deletes_leftovers_when_told() {
     for line in [
         "Canonical: 5 only in the first, 0 only in the second, 1 other",
         "Canonical, key 1: only_first",
-        "6 rows differ",
+        "6 of them different",
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }

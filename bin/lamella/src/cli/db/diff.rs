@@ -41,5 +41,5 @@ fn print(diff: &Diff) -> Result<(), CommandError> {
             print_line(&format!("  {name}, key {}: {}", row.key, row.how))?;
         }
     }
-    print_line(&format!("{} rows compared, {} rows differ", diff.rows, diff.differing))
+    print_line(&format!("{} rows compared, {} of them different", diff.rows, diff.differing))
 }

@@ -49,7 +49,7 @@ pub enum DbError {
     #[error(transparent)]
     Prune(#[from] PruneError),
     /// Two databases are not the same.
-    #[error("{count} rows differ")]
+    #[error("rows that differ: {count}")]
     Differ {
         /// How many.
         count: u64,

@@ -76,7 +76,7 @@ fn print_text(done: &Pruned, apply: bool) -> Result<(), CommandError> {
         ));
     }
     print_line(&format!(
-        "{rows} rows of states, bodies and proofs and {forks} blocks of forks ({fork_rows} rows) deleted in {commits} commits"
+        "{rows} rows of states, bodies and proofs and {forks} blocks of forks ({fork_rows} rows) deleted, commits: {commits}"
     ))?;
     let Left { blocks, states, bodies, proofs } = done.left;
     print_line(&format!(
