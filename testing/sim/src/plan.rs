@@ -53,6 +53,17 @@ pub struct Fault {
     pub kind: Kind,
 }
 
+impl Fault {
+    /// When what it did is over: keys that signed by a clock that was ahead are silent until the others' are there.
+    fn over_ms(&self) -> u64 {
+        let ahead_ms = match self.kind {
+            Kind::Skew(_, ms) => u64::try_from(ms).unwrap_or(0),
+            _ => 0,
+        };
+        self.at_ms + self.for_ms + ahead_ms
+    }
+}
+
 /// A run to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -93,7 +104,7 @@ impl Plan {
     /// When the last fault is over.
     #[must_use]
     pub fn calm_ms(&self) -> u64 {
-        self.faults.iter().map(|fault| fault.at_ms + fault.for_ms).max().unwrap_or(0)
+        self.faults.iter().map(Fault::over_ms).max().unwrap_or(0)
     }
 }
 

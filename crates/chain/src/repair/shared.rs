@@ -33,9 +33,8 @@ impl Work<'_, '_> {
             }
         }
         let first = SegmentKey { index: 0, root: Root::ZERO };
-        let mut keys: BTreeSet<_> = self.keys::<History>(first)?.into_iter().collect();
-        keys.extend(named.keys());
-        for key in keys {
+        let stored: BTreeSet<_> = self.keys::<History>(first)?.into_iter().collect();
+        for &key in stored.iter().chain(named.keys().filter(|key| !stored.contains(key))) {
             let Look::Bad(from) = look(self.txn.get::<History>(&key))? else { continue };
             match self.segment(key, named.get(&key).copied())? {
                 Some(segment) => self.put::<History>(&key, &segment, from, "it hashes to its key")?,
@@ -43,6 +42,35 @@ impl Work<'_, '_> {
                     &key,
                     format!("{from}; the blocks here do not give it: name an archive of this chain with --from"),
                 ),
+            }
+        }
+        self.loose_segments(stored.iter().filter(|key| !named.contains_key(key)), &named)
+    }
+
+    /// Sound segments that no anchor names: of branches whose anchors were pruned, or their indices rotted.
+    fn loose_segments<'a>(
+        &mut self,
+        loose: impl Iterator<Item = &'a SegmentKey>,
+        named: &BTreeMap<SegmentKey, SlotRoot>,
+    ) -> Result<(), EngineError> {
+        let swept = look(Pruning::read(&self.txn).map(Some))?.sound().unwrap_or_default().swept;
+        let is_kept = |key: &&SegmentKey| u64::from(key.index) >= swept.slot / SEGMENT_SLOTS;
+        for key in loose.filter(is_kept) {
+            if look(self.txn.get::<History>(key))?.sound().is_none() {
+                continue;
+            }
+            let why = "no readable anchor names it".to_owned();
+            match named.keys().find(|other| other.root == key.root) {
+                Some(other) if look(self.txn.get::<History>(other))?.sound().is_some() => {
+                    self.txn.delete::<History>(key)?;
+                    self.told::<History>(
+                        key,
+                        why,
+                        To::Nothing,
+                        "the index that is named has the same segment",
+                    );
+                }
+                _ => self.cannot::<History>(key, why),
             }
         }
         Ok(())

@@ -454,6 +454,37 @@ fn a_row_of_the_guard_whose_key_rotted_is_named_and_stays() {
     assert_eq!(rows(&database).get(&("SignGuard", key)), Some(&vec![7; 16]));
 }
 
+/// Symptom: `db repair` left nothing, and `db verify` found a segment that no anchor names (rotten files of the long run).
+/// Mechanism: the index in its key rotted, the segment was made again under its own, and a sound row that nothing names was passed
+/// over. Fix: it goes where the same segment has the index that is named, and is told of elsewhere.
+#[test]
+fn a_segment_whose_index_rotted_goes_once_the_same_has_its_own() {
+    let small = Small::new();
+    let database = open(small.path());
+    let ((_, key), segment) =
+        small.before.iter().find(|((table, _), _)| *table == "History").unwrap();
+    let rotten = [&[0xff], &key[1..]].concat();
+    put(
+        &database,
+        &Rows::from([(("History", rotten.clone()), segment.clone())]),
+        &[("History", key.clone())],
+    );
+    repaired(&database, &mut small.everything(), Mode::Apply);
+    assert!(rows(&database) == small.before);
+    // Of a branch whose anchor is nowhere: nobody can say that it is not needed.
+    let mut bytes = small.segments.values().next().unwrap().as_bytes().to_vec();
+    bytes[0] ^= 1;
+    let other = Segment::new(bytes).unwrap();
+    let key = SegmentKey { index: 0, root: other.root() };
+    let mut txn = database.write().unwrap();
+    txn.put::<History>(&key, &other).unwrap();
+    txn.commit().unwrap();
+    let done = repaired(&database, &mut small.everything(), Mode::Apply);
+    let named = done.unrepaired.iter().map(|row| (row.table, &*row.why)).collect::<Vec<_>>();
+    assert_eq!(named, [("History", "no readable anchor names it")]);
+    assert!(database.read().unwrap().has::<History>(&key).unwrap());
+}
+
 /// A source that lies gives nothing: what it says is compared with what the directory says.
 #[test]
 fn a_source_that_lies_is_not_believed() {
