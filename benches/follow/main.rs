@@ -58,7 +58,7 @@ const IMPORT_EVERY: Duration = Duration::from_millis(80);
 const LAG_BLOCKS: usize = 400;
 
 /// Parts alone, and beside replicas, in turn; imports of each.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 8;
 const PART_BLOCKS: usize = 200;
 
 /// Replicas beside which imports are timed.
