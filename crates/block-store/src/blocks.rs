@@ -22,12 +22,26 @@ pub fn put_block(
     header: &BlockHeader,
     body: &BlockBody,
 ) -> Result<(), EngineError> {
-    let key = SlotRoot::new(header.slot, root);
-    txn.put::<Headers>(&key, header)?;
-    if has_body_row(header) {
-        txn.put::<Bodies>(&key, body)?;
-    }
+    put_unindexed(txn, &SlotRoot::new(header.slot, root), header, body)?;
     txn.put::<Slots>(&root, &header.slot)
+}
+
+/// Writes header and body of a block, for whoever writes the slot index of many at once: its keys are in no order, so a commit of
+/// some blocks rewrites a page of it for each.
+///
+/// # Errors
+/// When the engine fails.
+pub fn put_unindexed(
+    txn: &mut WriteTxn<'_>,
+    key: &SlotRoot,
+    header: &BlockHeader,
+    body: &BlockBody,
+) -> Result<(), EngineError> {
+    txn.put::<Headers>(key, header)?;
+    if has_body_row(header) {
+        txn.put::<Bodies>(key, body)?;
+    }
+    Ok(())
 }
 
 /// The slot of a block, `None` if it is unknown.

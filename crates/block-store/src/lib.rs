@@ -13,7 +13,8 @@ mod signatures;
 mod unchecked;
 
 pub use blocks::{
-    block, body, delete_contents, has_body_row, header, header_at, put_block, roots_at, slot,
+    block, body, delete_contents, has_body_row, header, header_at, put_block, put_unindexed,
+    roots_at, slot,
 };
 pub use canonical::{canonical_root, put_canonical, remove_canonical};
 pub use extent::{Extent, Hole, RANGES_MAX, Range, SignatureFloor};

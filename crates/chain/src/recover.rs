@@ -29,7 +29,7 @@ use crate::{
 mod rebuild;
 mod summaries;
 
-pub(crate) use rebuild::{put_fork_choice, rebuild};
+pub(crate) use rebuild::{put_fork_choice, rebuild, rebuild_slots};
 
 /// Rows that a start wrote or dropped because they did not say what headers, states and votes say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

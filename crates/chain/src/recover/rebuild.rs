@@ -48,7 +48,7 @@ pub(crate) fn rebuild(txn: &mut WriteTxn<'_>) -> Result<(ForkChoice, Recovered),
     Ok((view, Recovered { votes: votes_dropped, slots, canonical, fork_choice }))
 }
 
-/// The fork choice row of blocks without votes, whose other derived rows are there.
+/// The fork choice row of indexed blocks without votes.
 pub(crate) fn put_fork_choice(txn: &mut WriteTxn<'_>) -> Result<(), ChainOpenError> {
     let mut view = derive(txn, None, StoredVotes::default())?;
     settle(&mut view, true);
@@ -198,8 +198,8 @@ where
     Ok(changed)
 }
 
-/// Every readable header's block in the slot index.
-fn rebuild_slots(txn: &mut WriteTxn<'_>) -> Result<u64, ReadError> {
+/// Every readable header's block in the slot index, written in the order of its keys.
+pub(crate) fn rebuild_slots(txn: &mut WriteTxn<'_>) -> Result<u64, ReadError> {
     let mut wrong = Vec::new();
     for row in txn.scan::<Headers>(SlotRoot::first_of(0))? {
         // A damaged header below the live tree keeps nobody from starting; in it, it is named.
@@ -208,6 +208,7 @@ fn rebuild_slots(txn: &mut WriteTxn<'_>) -> Result<u64, ReadError> {
             wrong.push(key);
         }
     }
+    wrong.sort_unstable_by_key(|key| key.root);
     for key in &wrong {
         txn.put::<Slots>(&key.root, &key.slot)?;
     }

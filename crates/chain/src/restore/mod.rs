@@ -4,9 +4,9 @@
 //! The hard idea: nothing here is new. A segment's rows are the ones that importing its blocks would have written, since a
 //! block's rows follow from the block, its post-state and its parent's row; so the restored directory is the lost one, row
 //! by row, but for forks, votes and the guard, which no archive holds, and proofs, which it may. The cursor is one of those rows' own commit,
-//! so a kill at any instant leaves whole segments and the truth about them. When the target is reached, head and indexes
-//! are derived as a start would, every invariant is checked, and only then the schema row makes it a chain and a renaming
-//! gives it its name.
+//! so a kill at any instant leaves whole segments and the truth about them. When the target is reached, the slot index, whose keys
+//! are in no order, is written at once, head and checkpoints are derived, every invariant is checked, and only then the schema row
+//! makes it a chain and a renaming gives it its name.
 //!
 //! | `db` | `db.restoring` | |
 //! |---|---|---|
@@ -31,6 +31,7 @@ use lamella_block_store::{self as block_store, Extent, SignatureFloor, Unchecked
 use lamella_state_store::{DiffBase, PreparedState, StateRow, StateStore};
 use lamella_tables::{
     Canonical, Database, Durability, Headers, OpenMode, Options, Read as _, Signatures, SlotRoot,
+    Slots, WriteTxn,
 };
 use lamella_types::{BlockBody, BlockHeader, MultiMessageAggregate, Root, Slot, State};
 
@@ -47,6 +48,9 @@ pub use error::RestoreError;
 
 /// Bytes that are written between two flushes: some six segments, which a power cut makes be written again.
 const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
+
+/// A row of the slot index on its page: root, slot, seal, and what the engine adds.
+const SLOTS_ROW_BYTES: u64 = 64;
 
 /// A block to be restored.
 #[derive(Debug, Clone)]
@@ -223,11 +227,15 @@ impl Restoration {
         let mut row = RestorationRow { segments: index + 1, ..self.row };
         for PreparedBlock { key, header, body, state } in blocks {
             check_follows(row.newest, *key, header)?;
-            block_store::put_block(&mut txn, key.root, header, body)?;
+            block_store::put_unindexed(&mut txn, key, header, body)?;
             block_store::put_canonical(&mut txn, key.slot, key.root)?;
             state.put(&mut txn)?;
             row.newest = Some(*key);
             row.blocks += 1;
+        }
+        // Whoever goes on finds the newest state by its root; the others are indexed in the end.
+        if let Some(newest) = row.newest {
+            txn.put::<Slots>(&newest.root, &newest.slot)?;
         }
         row.put(&mut txn)?;
         txn.commit()?;
@@ -310,7 +318,8 @@ impl Restoration {
         if row.newest != Some(row.target) {
             return Err(RestoreError::NotAtTarget { reached: row.newest, target: row.target });
         }
-        put_ends(&database, row.target, proofs_from)?;
+        let txn = database.write_values(row.blocks * SLOTS_ROW_BYTES)?;
+        put_ends(txn, row.target, proofs_from)?;
         let identity = |txn: &lamella_tables::ReadTxn<'_>| Identity::read_row(txn).map(Some);
         let report = invariants::check(&database, identity, invariants::all_lanes(), progress)?;
         match report.findings.into_iter().next() {
@@ -367,14 +376,13 @@ fn check_follows(
     if follows { Ok(()) } else { Err(RestoreError::Gap { block, after }) }
 }
 
-/// Where the chain begins and ends, from where on it has proofs, and its fork choice. Upholds P1 and P2: the target is
+/// Where the chain begins and ends, from where on it has proofs, its slot index and its fork choice. Upholds P1 and P2: the target is
 /// finalized, and its proof counts as one that nobody has checked, as a checkpoint's does, and so do those before it.
 fn put_ends(
-    database: &Database,
+    mut txn: WriteTxn<'_>,
     target: SlotRoot,
     proofs_from: Option<SlotRoot>,
 ) -> Result<(), RestoreError> {
-    let mut txn = database.write()?;
     let first = txn.scan::<Canonical>(0)?.next().transpose()?;
     let Some((slot, root)) = first else {
         return Err(RestoreError::NotAtTarget { reached: None, target });
@@ -405,6 +413,7 @@ fn put_ends(
     };
     extent.put(&mut txn)?;
     unchecked.put(&mut txn)?;
+    recover::rebuild_slots(&mut txn)?;
     recover::put_fork_choice(&mut txn)?;
     Ok(txn.commit()?)
 }
