@@ -30,7 +30,8 @@ use crate::{
     sidecar::Sidecar,
 };
 
-/// Segments that wait for the next hand, of two: with the three that are in hand, five at most are in memory.
+/// Segments that wait between two threads: with the three that are in hand, and written ones that are to be dropped, eight at most
+/// are in memory.
 const SEGMENTS_AHEAD: usize = 1;
 
 /// Where the restored chain is to end.
