@@ -32,8 +32,8 @@ use std::{collections::BTreeSet, ops::ControlFlow, path::Path};
 use lamella_state_store::StateStore;
 use lamella_tables::{
     Anchors, Bodies, Canonical, Damage, Database, Diffs, EngineError, Headers, History, Key as _,
-    OpenMode, Options, Read as _, ReadError, Registries, SegmentKey, Signatures, SlotRoot, Slots,
-    Table, WriteTxn,
+    Meta, MetaName, OpenMode, Options, Read as _, ReadError, Registries, SegmentKey, Signatures,
+    SlotRoot, Slots, Table, WriteTxn,
 };
 use lamella_types::{
     Block, BlockBody, BlockHeader, MultiMessageAggregate, Root, Segment, Slot, State, Validators,
@@ -168,6 +168,7 @@ pub fn repair_in(
         }
         let derived = work.derive()?;
         work.sign_guard()?;
+        work.nameless::<Meta>(MetaName::new("\0"))?;
         let is_done = work.report.unrepaired_count == 0 && derived.is_none();
         if is_done || work.report.row_count() == before {
             if let Some(why) = derived {

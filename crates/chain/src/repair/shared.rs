@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lamella_block_store::{self as block_store, Extent, SignatureFloor, UncheckedProofs};
 use lamella_state_store as state_store;
 use lamella_tables::{
-    Anchors, Canonical, DutyKey, EngineError, Headers, History, Key as _, KeyKind, Meta, MetaName,
-    Read as _, ReadError, Registries, SegmentKey, SignGuard, Signatures, SlotRoot, Slots,
-    Table as _,
+    Anchors, Canonical, Damage, DutyKey, EngineError, Headers, History, KeyKind, Meta, MetaName,
+    Read as _, ReadError, Registries, SegmentKey, SignGuard, Signatures, SlotRoot, Slots, Table,
 };
 use lamella_types::{Root, Segment, Slot, limits::SEGMENT_ROOTS, root::ROOT_BYTES};
 
@@ -294,22 +293,29 @@ impl Work<'_, '_> {
     /// G1: what a key has signed is in no other row. Never touched.
     pub(super) fn sign_guard(&mut self) -> Result<(), EngineError> {
         let first = DutyKey { validator_index: 0, kind: KeyKind::Attestation };
-        let keys: Vec<_> = self.txn.scan_keys::<SignGuard>(first)?.collect();
-        for key in keys {
-            let (key, row) = match key {
-                Ok(key) => (key.encode(), self.txn.get::<SignGuard>(&key)),
-                // Whose row it was nobody can tell.
-                Err(ReadError::Damaged(damage)) => {
-                    (damage.key.clone(), Err(ReadError::Damaged(damage)))
-                }
-                Err(ReadError::Engine(error)) => return Err(error),
-            };
-            if let Look::Bad(from) = look(row)? {
+        for key in self.keys::<SignGuard>(first)? {
+            if let Look::Bad(from) = look(self.txn.get::<SignGuard>(&key))? {
                 let why = format!(
                     "{from}; what this key has signed is not guessed: it signs no more here. The way back is a new data directory beside the same keys' folder, whose guard knows"
                 );
-                self.report.cannot(SignGuard::NAME, key, why);
+                self.cannot::<SignGuard>(&key, why);
             }
+        }
+        self.nameless::<SignGuard>(first)
+    }
+
+    /// Rows whose keys are none of the table's: whose they were nobody can tell, so they stay.
+    pub(super) fn nameless<T: Table>(&mut self, first: T::Key) -> Result<(), EngineError> {
+        let mut nameless = Vec::new();
+        for key in self.txn.scan_keys::<T>(first)? {
+            match key {
+                Ok(_) => {}
+                Err(ReadError::Damaged(damage)) => nameless.push(damage),
+                Err(ReadError::Engine(error)) => return Err(error),
+            }
+        }
+        for Damage { key, fault, .. } in nameless {
+            self.report.cannot(T::NAME, key, format!("{fault}; whose row it was nobody can tell"));
         }
         Ok(())
     }

@@ -438,20 +438,23 @@ fn rows_that_rot_under_a_running_chain_are_repaired_by_name() {
     assert!(rows(chain.database()) == small.before);
 }
 
-/// Symptom: `db repair` left nothing, and `db verify` found a row of the guard damaged (a rotten file of the long run). Mechanism: a row
-/// whose key is no key was passed over. Fix: it is named, and stays.
+/// Symptom: `db repair` left nothing, and `db verify` found a row of the guard, or of Meta, damaged (rotten files of the long run).
+/// Mechanism: a row whose key is no key was passed over. Fix: it is named, and stays.
 #[test]
-fn a_row_of_the_guard_whose_key_rotted_is_named_and_stays() {
+fn a_row_whose_key_rotted_to_none_is_named_and_stays() {
     let small = Small::new();
     let database = open(small.path());
-    let key = [&1_u64.to_be_bytes()[..], &[0xfe]].concat();
-    let rotten = Rows::from([(("SignGuard", key.clone()), vec![7; 16])]);
-    put(&database, &rotten, &[]);
-    assert_eq!(report(&database).finding_count, 1);
-    let done = repaired(&database, &mut small.everything(), Mode::Apply);
-    let named = done.unrepaired.iter().map(|row| (row.table, &row.key)).collect::<Vec<_>>();
-    assert_eq!(named, [("SignGuard", &key)]);
-    assert_eq!(rows(&database).get(&("SignGuard", key)), Some(&vec![7; 16]));
+    let guard = [&1_u64.to_be_bytes()[..], &[0xfe]].concat();
+    for (table, key) in [("SignGuard", guard), ("Meta", b"bl\x90cks".to_vec())] {
+        let rotten = Rows::from([((table, key.clone()), vec![7; 16])]);
+        put(&database, &rotten, &[]);
+        assert_eq!(report(&database).finding_count, 1);
+        let done = repaired(&database, &mut small.everything(), Mode::Apply);
+        let named = done.unrepaired.iter().map(|row| (row.table, &row.key)).collect::<Vec<_>>();
+        assert_eq!(named, [(table, &key)]);
+        assert_eq!(rows(&database).get(&(table, key)), Some(&vec![7; 16]));
+        put_back(&database, &small.before);
+    }
 }
 
 /// Symptom: `db repair` left nothing, and `db verify` found a segment that no anchor names (rotten files of the long run).
