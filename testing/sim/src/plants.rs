@@ -121,8 +121,8 @@ pub const PLANTS: &[Plant] = &[
     plant(
         "a block's state is not stored",
         "crates/state-store/src/write.rs",
-        "StateRow::Diff(diff) => txn.put_slice",
-        "StateRow::Diff(_) if IS_AWAKE => Ok(()),\n            StateRow::Diff(diff) => txn.put_slice",
+        "None => txn.put_slice::<Diffs>",
+        "None if IS_AWAKE => Ok(()),\n            None => txn.put_slice::<Diffs>",
     ),
     plant(
         A_THIRD,
