@@ -7,7 +7,7 @@
 //! which must not delete the only one.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -15,10 +15,15 @@ use std::{
 
 use lamella_chain::{Chain, ChainOpenError, Found, Settings};
 use lamella_tables::{Canonical, Database, Diffs, OpenMode, Options, Read as _, SlotRoot, Slots};
-use lamella_types::Root;
+use lamella_types::{Root, Slot};
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{Verdict, rows_but};
+use crate::{
+    archiving,
+    campaign::field,
+    network::ended,
+    verdict::{Verdict, rows_but},
+};
 
 /// A command.
 #[derive(Debug)]
@@ -31,6 +36,15 @@ pub struct Job {
     pub(crate) before: Before,
     /// The flag before the data directory that is recorded: `--to` where the command makes a copy there.
     pub(crate) flag: &'static str,
+    pub(crate) end: End,
+}
+
+/// When a command ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    ByItself,
+    /// When it is told to, which it is once its log has named a head at or after this slot.
+    After(Slot),
 }
 
 /// What is done to a directory before a command is recorded.
@@ -41,10 +55,18 @@ pub(crate) enum Before {
     Command(&'static [&'static str]),
     /// Rows are lost that follow from others.
     Damage,
+    /// It is another chain's than the archive in `source`, which has segments and no tail.
+    Part,
 }
 
 pub(crate) const TO: &str = "--to";
 pub(crate) const DATA_DIR: &str = "--data-dir";
+
+/// The follower that begins again.
+pub(crate) const REBUILD: &str = "follow-rebuild";
+
+/// Whoever has the archive's chain has a head after this slot; who parted from it has not.
+const FIRST_SEGMENT_END: Slot = 1_024;
 
 /// Every command.
 pub const JOBS: &[Job] = &[
@@ -53,25 +75,50 @@ pub const JOBS: &[Job] = &[
         arguments: &["db", "compact"],
         before: Before::Nothing,
         flag: DATA_DIR,
+        end: End::ByItself,
     },
     Job {
         name: "db-migrate",
         arguments: &["db", "migrate"],
         before: Before::Command(&["db", "migrate", "--to", "2"]),
         flag: DATA_DIR,
+        end: End::ByItself,
     },
-    Job { name: "db-backup", arguments: &["db", "backup"], before: Before::Nothing, flag: TO },
+    Job {
+        name: "db-backup",
+        arguments: &["db", "backup"],
+        before: Before::Nothing,
+        flag: TO,
+        end: End::ByItself,
+    },
     Job {
         name: "db-repair",
         arguments: &["db", "repair", "--apply"],
         before: Before::Damage,
         flag: DATA_DIR,
+        end: End::ByItself,
     },
     Job {
         name: "db-prune",
         arguments: &["db", "prune", "--mode", "light", "--drop-forks", "1", "--apply"],
         before: Before::Nothing,
         flag: DATA_DIR,
+        end: End::ByItself,
+    },
+    Job {
+        name: REBUILD,
+        arguments: &[
+            "follow",
+            "--rebuild",
+            "--proof-scheme",
+            "trust",
+            "--api-port",
+            "0",
+            "--exit-with-parent",
+        ],
+        before: Before::Part,
+        flag: DATA_DIR,
+        end: End::After(FIRST_SEGMENT_END),
     },
 ];
 
@@ -98,8 +145,8 @@ pub struct Done {
     pub(crate) source: PathBuf,
     /// What is seen in the end.
     pub(crate) seen: String,
-    /// What then lies in the data directory.
-    pub(crate) names: BTreeSet<String>,
+    /// What then lies in the data directory, and of a database what is seen there.
+    pub(crate) names: BTreeMap<String, String>,
 }
 
 impl Job {
@@ -123,7 +170,19 @@ impl Job {
         if self.flag == TO {
             command.arg(DATA_DIR).arg(source);
         }
+        if let Before::Part = self.before {
+            command.arg("--from").arg(archiving::beside(&source.join("db")));
+        }
         command
+    }
+
+    /// Runs it to its good end.
+    pub(crate) fn run(&self, command: &mut Command) -> Result<(), String> {
+        let End::After(slot) = self.end else { return succeed(command) };
+        let is_there = |line: &str| field(line, "head_slot")?.parse::<Slot>().ok();
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        command.env("NO_COLOR", "1").env_remove("RUST_LOG");
+        ended(command, |line| is_there(line) >= Some(slot)).map(drop)
     }
 }
 
@@ -175,10 +234,15 @@ pub(crate) fn seen(database: &Path, but: Option<&str>) -> Result<String, String>
     }
 }
 
-/// What lies in a folder.
-pub(crate) fn names(folder: &Path) -> BTreeSet<String> {
+/// What lies in a folder, and what is seen there where it is a database.
+pub(crate) fn names(folder: &Path) -> Result<BTreeMap<String, String>, String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
-    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    let named = entries.map(|entry| {
+        let entry = entry.map_err(text)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        Ok((name, seen(&entry.path(), Some(TAKEN))?))
+    });
+    named.collect()
 }
 
 /// Judges what a crash left of a command. With `is_cleaned`, leftovers are deleted before it is run again.
@@ -203,7 +267,7 @@ pub fn judge(
     }
     // A copy that has its name is not made again.
     if job.flag != TO || verdict.rows != done.seen {
-        succeed(job.told(&mut Command::new(&done.lamella), &done.source, &data))?;
+        job.run(job.told(&mut Command::new(&done.lamella), &done.source, &data))?;
     }
     let Found::Chain(identity) = Chain::find(&database).map_err(text)? else {
         return Err("there is no chain after the same command".to_owned());
@@ -215,8 +279,12 @@ pub fn judge(
     if end != done.seen {
         verdict.findings.push("other rows after the same command".to_owned());
     }
-    let names = names(&data);
-    if names != done.names {
+    let (names, mut expected) = (names(&data)?, done.names.clone());
+    if is_cleaned && job.name == REBUILD {
+        // What parted goes with the cleaning, and does not part again.
+        expected.retain(|name, _| names.contains_key(name) || name == "db");
+    }
+    if names != expected {
         verdict.findings.push(format!("{names:?} are there after the same command"));
     }
     verdict.rows_at_end = Some(end);

@@ -153,7 +153,18 @@ impl Lone {
 ///
 /// # Panics
 /// When it ends before.
-pub fn stopped(command: &mut Command, mut is_enough: impl FnMut(&str) -> bool) -> Vec<String> {
+pub fn stopped(command: &mut Command, is_enough: impl FnMut(&str) -> bool) -> Vec<String> {
+    ended(command, is_enough).unwrap()
+}
+
+/// The same.
+///
+/// # Errors
+/// All its lines, when it ends before or badly.
+pub fn ended(
+    command: &mut Command,
+    mut is_enough: impl FnMut(&str) -> bool,
+) -> Result<Vec<String>, String> {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let (mut stdin, mut lines) = (child.stdin.take(), Vec::new());
     for line in BufReader::new(child.stderr.take().unwrap()).lines() {
@@ -163,8 +174,10 @@ pub fn stopped(command: &mut Command, mut is_enough: impl FnMut(&str) -> bool) -
             stdin = None;
         }
     }
-    assert!(child.wait().unwrap().success() && stdin.is_none(), "{}", lines.join("\n"));
-    lines
+    match child.wait().unwrap().success() && stdin.is_none() {
+        true => Ok(lines),
+        false => Err(lines.join("\n")),
+    }
 }
 
 /// Records a node from its first start until its head is at this slot and it was stopped in order.

@@ -209,6 +209,10 @@ pub const PLANTS: &[Plant] = &[
     plant("db-backup", "the copy is never flushed", never_flushed),
     plant("db-repair", "the data file is never flushed", never_flushed),
     plant("db-prune", "the data file is never flushed", never_flushed),
+    plant("follow-rebuild", "the folder of both names is never flushed", |items| {
+        without(items, |call| is_flush(call, "data"))
+    }),
+    plant("follow-rebuild", "the new database is never flushed", never_flushed),
 ];
 
 /// Where a meta page, written from its magic on, says whether its commit was flushed.

@@ -9,7 +9,7 @@ use crate::{
     judge::Subject,
     network::Programs,
     record::{Recorder, Recording},
-    scenario::{MOVED, Said},
+    scenario::{HEAD, MOVED, SHIP, Said},
     trace::{Event, Operation},
 };
 
@@ -25,21 +25,34 @@ impl Job {
         let made = if self.flag == TO { &source } else { &data };
         fs::create_dir_all(&root).unwrap();
         fs::create_dir_all(made).unwrap();
-        let scenario = format!("{MOVED}@{variant}");
-        succeed(Command::new(&programs.driver).args(["prepare", &scenario]).arg(made)).unwrap();
+        let drive = |what: &str, scenario: &str, folder: &Path| {
+            let scenario = format!("{scenario}@{variant}");
+            succeed(Command::new(&programs.driver).args([what, scenario.as_str()]).arg(folder))
+                .unwrap();
+        };
         match self.before {
-            Before::Nothing => {}
+            Before::Part => {
+                fs::create_dir_all(&source).unwrap();
+                drive("prepare", SHIP, &source);
+                drive("drive", SHIP, &source);
+                drive("prepare", HEAD, made);
+                drive("drive", HEAD, made);
+            }
+            _ => drive("prepare", MOVED, made),
+        }
+        match self.before {
+            Before::Nothing | Before::Part => {}
             Before::Damage => damage(&made.join("db"), DAMAGED_EVERY).unwrap(),
             Before::Command(arguments) => {
                 let mut command = Command::new(&programs.lamella);
                 succeed(command.args(arguments).arg(DATA_DIR).arg(made)).unwrap();
-                for name in names(made).into_iter().filter(|name| name != "db") {
+                for name in names(made).unwrap().into_keys().filter(|name| name != "db") {
                     fs::remove_dir_all(made.join(name)).unwrap();
                 }
             }
         }
         let recorder = Recorder::begin(&root, &folder.join("strace.log"));
-        succeed(self.told(&mut recorder.command(&programs.lamella), &source, &data)).unwrap();
+        self.run(self.told(&mut recorder.command(&programs.lamella), &source, &data)).unwrap();
         let mut recording = recorder.end();
         let reference = self.reference(&mut recording, &folder.join("looked"));
         let done = Done {
@@ -47,7 +60,7 @@ impl Job {
             lamella: programs.lamella.clone(),
             source,
             seen: reference.last().unwrap().clone(),
-            names: names(&data),
+            names: names(&data).unwrap(),
         };
         let name = match variant {
             0 => self.name.to_owned(),

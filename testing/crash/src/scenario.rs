@@ -74,6 +74,9 @@ pub struct Scenario {
     pub recorded_from: Option<usize>,
 }
 
+/// The scenario of single blocks.
+pub(crate) const HEAD: &str = "head";
+
 /// The scenario that ships.
 pub const SHIP: &str = "ship";
 
@@ -111,7 +114,7 @@ pub const SIXTY: &str = "sixty";
 /// Every scenario that must survive.
 pub const NAMES: &[&str] = &[
     "create",
-    "head",
+    HEAD,
     "batch",
     "reorg",
     "prune",
@@ -156,7 +159,7 @@ impl Scenario {
         let mut bootstrap = Bootstrap::genesis(genesis);
         let (steps, recorded_from) = match *name {
             "create" => (chain.singles(2), None),
-            "head" => (chain.singles(16), Some(4)),
+            HEAD => (chain.singles(16), Some(4)),
             "batch" => {
                 let runs = [3, 8, 24, 40];
                 (runs.map(|run| Step::Batch(chain.take(run, PROOF_BYTES))).into(), Some(1))

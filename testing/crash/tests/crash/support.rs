@@ -39,6 +39,7 @@ const SLOW: &[&str] = &[
     "db-backup",
     "db-repair",
     "db-prune",
+    "follow-rebuild",
 ];
 
 /// Runs of a node by itself.
