@@ -35,10 +35,10 @@ use serde::{Deserialize, Serialize};
 
 pub use answers::{Answers, answer_lines};
 
-use crate::scenario::Scenario;
+use crate::scenario::{SEALED, Scenario};
 
-/// The run whose directory rots: forks aside it has a row in every table, an anchor and a full segment.
-const SCENARIO: &str = "anchor";
+/// The run whose directory rots: forks aside it has a row in every table, an anchor and a segment that may be sealed.
+const SCENARIO: &str = SEALED;
 
 /// The slot that two keys are reserved for in it.
 const RESERVED_SLOT: u64 = 2_000;
@@ -136,6 +136,7 @@ pub fn sound(program: &Path, scratch: &Path) -> Sound {
     assert_eq!((newest.is_clean.clone(), newest.start.as_ref().err()), (Ok(true), None));
     assert!(newest.answers.iter().all(Result::is_ok), "{:?}", newest.answers);
     assert_eq!(newest.is_same, Ok(true));
+    assert!(newest.objects.keys().any(|name| name.ends_with(".lseg")), "{:?}", newest.objects);
     sound
 }
 
@@ -291,6 +292,15 @@ impl Sound {
         }
     }
 
+    /// An object that was exported and is none of the sound file's, nor of a commit before it.
+    fn exported(&self, answers: &Answers) -> Option<String> {
+        let is_known = |object: &(&String, &u64)| {
+            self.references.iter().any(|known| known.objects.get(object.0) == Some(object.1))
+        };
+        let wrong = answers.objects.iter().find(|object| !is_known(object));
+        wrong.map(|(name, _)| format!("an export made another object {name}"))
+    }
+
     /// What of these answers must not be.
     fn wrong(&self, case: &Case, answers: &Answers) -> Option<String> {
         if answers.memory_kib > MEMORY_KIB_MAX {
@@ -312,6 +322,9 @@ impl Sound {
         let wrong: Vec<_> = self.references.iter().map_while(differs).collect();
         if wrong.len() == self.references.len() {
             return wrong.into_iter().next();
+        }
+        if let Some(wrong) = self.exported(answers) {
+            return Some(wrong);
         }
         if let Some(finding) = &answers.repaired {
             return Some(format!("a repair left nothing, and verify finds: {finding}"));

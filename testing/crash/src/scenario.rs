@@ -89,6 +89,9 @@ const FETCHES: usize = 4;
 /// The scenario whose database is moved: forks below the finalized block, votes signed, proofs pruned.
 pub const MOVED: &str = "moved";
 
+/// The scenario of few blocks whose first segment may be sealed.
+pub const SEALED: &str = "sealed";
+
 /// The scenario of more blocks than one commit of a repair makes again.
 pub const WIDE: &str = "wide";
 
@@ -151,7 +154,8 @@ impl Scenario {
     /// For a name of none.
     #[must_use]
     pub fn of(name: &str, variant: u64) -> Self {
-        let mut known = NAMES.iter().chain(HEAVY).chain([&TWO, &FLOOR, &SIXTY, &MOVED, &WIDE]);
+        let mut known =
+            NAMES.iter().chain(HEAVY).chain([&TWO, &FLOOR, &SIXTY, &MOVED, &SEALED, &WIDE]);
         let name = known.find(|known| **known == name).expect("a scenario of NAMES");
         let genesis = genesis_state(1_700_000_000, registry(SMALL));
         let mut chain = Blocks { state: genesis.clone(), variant };
@@ -204,6 +208,7 @@ impl Scenario {
                 (steps, Some(recorded_from))
             }
             SIXTY => (chain.singles(61), Some(1)),
+            SEALED => (chain.sealed(), None),
             WIDE => {
                 let run = |_| Step::Batch(chain.take(WIDE_RUN_BLOCKS, WIDE_PROOF_BYTES));
                 ((0..WIDE_RUNS).map(run).collect(), Some(WIDE_RUNS))
@@ -385,6 +390,15 @@ impl Blocks {
         let far = [1_021, 1_022].map(|slot| self.far(slot));
         steps.extend(far.map(Box::new).map(Step::Import));
         steps.extend(self.singles(5));
+        steps
+    }
+
+    /// The same, on to the next slot that may be justified, by which the anchor is finalized.
+    fn sealed(&mut self) -> Vec<Step> {
+        let mut steps = self.anchor();
+        let far = [1_056, 1_057].map(|slot| self.far(slot));
+        let settled = self.take(6, WIDE_PROOF_BYTES);
+        steps.extend(far.into_iter().chain(settled).map(Box::new).map(Step::Import));
         steps
     }
 

@@ -1,6 +1,7 @@
 //! The judging process: what every command that reads, and a start, answer.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead as _, Write as _, stdin, stdout},
     ops::ControlFlow,
@@ -9,14 +10,22 @@ use std::{
 };
 
 use lamella_chain::{
-    Chain,
+    Chain, PruneMode, SCHEMA_VERSION,
     copy::CopyJob,
+    migrate::{Migrated, Migration},
+    prune::PruneJob,
     repair::{Mode, Source, repair},
 };
 use lamella_inspect::{self as inspect, get};
+use lamella_shipping::{
+    archiver::{self, Known},
+    proofs::ship_proofs,
+    seal::Shipped,
+    store::{Access, Store},
+};
 use lamella_state_transition::compute_post_state;
 use lamella_tables::{DatabaseView, DutyKey, KeyKind, Read as _, ReadError, SignGuard, TABLES};
-use lamella_types::{Block, State};
+use lamella_types::{Block, State, limits::SLOT_MS};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -28,6 +37,8 @@ use crate::scenario::Scenario;
 pub struct Answers {
     /// What each command said, or why it said nothing.
     pub(super) answers: Vec<Result<String, String>>,
+    /// Objects that `archive export` left in an empty folder, and a digest of each.
+    pub(super) objects: BTreeMap<String, u64>,
     /// Whether `db diff` finds the rows of the sound file.
     pub(super) is_same: Result<bool, String>,
     /// The first finding after a repair that left nothing.
@@ -52,19 +63,25 @@ pub fn answer_lines(folder: &Path) -> Result<(), String> {
         Ok(folder.join(name))
     };
     let (read, started, changed) = (place("read")?, place("started")?, place("changed")?);
-    let whole = place("whole")?;
+    let (migrated, pruned, whole) = (place("migrated")?, place("pruned")?, place("whole")?);
     write(&whole.join("db"), &file, &[]).map_err(text)?;
     for line in stdin().lock().lines() {
         let line = line.map_err(text)?;
         let cases: Vec<Case> = serde_json::from_str(&line).map_err(|error| error.to_string())?;
-        for data in [&read, &started, &changed] {
+        for data in [&read, &started, &changed, &migrated, &pruned] {
             // What an earlier file left beside it.
             fs::remove_dir_all(data).map_err(text)?;
             fs::create_dir_all(data.join("db")).map_err(text)?;
             write(&data.join("db"), &file, &cases).map_err(text)?;
         }
-        let answers =
-            answers(&Places { read: &read, started: &started, changed: &changed, whole: &whole });
+        let answers = answers(&Places {
+            read: &read,
+            started: &started,
+            changed: &changed,
+            migrated: &migrated,
+            pruned: &pruned,
+            whole: &whole,
+        });
         let answers = serde_json::to_string(&answers).map_err(|error| error.to_string())?;
         writeln!(stdout().lock(), "{answers}").map_err(text)?;
     }
@@ -87,11 +104,13 @@ fn write(database: &Path, file: &[u8], cases: &[Case]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Directories with the file: to read, to start on, to change; and the sound one.
+/// Directories with the file: to read, to start on, to change in three ways; and the sound one.
 struct Places<'a> {
     read: &'a Path,
     started: &'a Path,
     changed: &'a Path,
+    migrated: &'a Path,
+    pruned: &'a Path,
     whole: &'a Path,
 }
 
@@ -100,7 +119,7 @@ fn text<T>(result: Result<T, impl ToString>) -> Result<T, String> {
 }
 
 fn answers(places: &Places<'_>) -> Answers {
-    let Places { read, started, changed, whole } = *places;
+    let Places { read, started, changed, migrated, pruned, whole } = *places;
     let told = |answer: String| format!("{:.60} {:016x}", answer, xxh3_64(answer.as_bytes()));
     let go_on = &mut |_| ControlFlow::Continue(());
     let is_clean = text(inspect::verify::run(read, go_on)).and_then(|report| {
@@ -122,6 +141,11 @@ fn answers(places: &Places<'_>) -> Answers {
     }
     answers.push(guard(read));
     answers.push(copied(read, changed).map(told));
+    let archive = changed.join("archive");
+    answers.push(exported(read, &archive).map(told));
+    let objects = files(&archive);
+    answers.push(there_and_back(migrated).map(told));
+    answers.push(lightened(pruned).map(told));
     let is_same =
         text(inspect::diff::compare(read, whole, 1, go_on)).map(|diff| diff.differing == 0);
     // What is not checked may say anything; it ends, and in time.
@@ -148,7 +172,7 @@ fn answers(places: &Places<'_>) -> Answers {
         let head = format!("{:?}, created: {}", opened.fork_choice.head, opened.created);
         (head, opened.recovered.is_something())
     });
-    Answers { answers, is_same, repaired, is_clean, start, memory_kib: memory_kib() }
+    Answers { answers, objects, is_same, repaired, is_clean, start, memory_kib: memory_kib() }
 }
 
 /// What the guard knows of each key, or which of its rows cannot be read. Whoever acts on it has walked the
@@ -171,6 +195,62 @@ fn copied(data: &Path, changed: &Path) -> Result<String, String> {
     text(job.backup(&data.join("db"), &backup.join("db"), 0, go_on))?;
     text(job.compact(&changed.join("db"), go_on))?;
     Ok(format!("{:?} {:?}", sum(&backup)?, sum(changed)?))
+}
+
+/// What a directory holds that was brought to the schema before this one and back.
+fn there_and_back(data: &Path) -> Result<String, String> {
+    for to in [SCHEMA_VERSION - 1, SCHEMA_VERSION] {
+        let migration = Migration::to(to, SLOT_MS);
+        let migrated = migration.run(&data.join("db"), &mut |_| ControlFlow::Continue(()));
+        if let Migrated::Done(done) = text(migrated)? {
+            if done.keys_silenced > 0 {
+                return Err(format!("{} keys sign no more", done.keys_silenced));
+            }
+            text(fs::remove_dir_all(done.old))?;
+        }
+    }
+    let sum = text(inspect::checksum::compute(data, None, None))?;
+    Ok(format!("{sum:?} {}", guard(data)?))
+}
+
+/// What is left of a directory as `db prune --mode light` leaves it.
+fn lightened(data: &Path) -> Result<String, String> {
+    let job = PruneJob::new(Some(PruneMode::Light));
+    text(job.run(&data.join("db"), &mut |_| ControlFlow::Continue(())))?;
+    let mut left = guard(data)?;
+    for part in [get::Part::State, get::Part::Header] {
+        let got = text(get::get(data, part, text("head".parse())?, false))?;
+        left.push_str(&format!(" {} {:?}", got.json, got.ssz));
+    }
+    Ok(left)
+}
+
+/// What an export with proofs says that it put into an empty folder.
+fn exported(data: &Path, archive: &Path) -> Result<String, String> {
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let chain = text(inspect::open_chain(data))?;
+    let store = text(Store::open(&archive.display().to_string(), Access::Write))?;
+    let shipped = Shipped::new(chain.database(), chain.states(), chain.identity());
+    let (remote, shipment) =
+        text(archiver::ship(shipped, store, Known::default(), go_on, &mut |_| Ok(())))?;
+    let (segments, keep) = (shipment.segments, &mut |_| Ok(()));
+    let proofs = text(ship_proofs(chain.database(), shipped, &remote, 0, segments, go_on, keep))?;
+    Ok(format!("{shipment:?} {proofs:?}"))
+}
+
+/// Every file below a folder, and a digest of what it holds.
+fn files(folder: &Path) -> BTreeMap<String, u64> {
+    let (mut left, mut files) = (vec![folder.to_owned()], BTreeMap::new());
+    while let Some(place) = left.pop() {
+        let Ok(bytes) = fs::read(&place) else {
+            let entries = fs::read_dir(&place).into_iter().flatten().flatten();
+            left.extend(entries.map(|entry| entry.path()));
+            continue;
+        };
+        let name = place.strip_prefix(folder).unwrap_or(&place).display().to_string();
+        files.insert(name, xxh3_64(&bytes));
+    }
+    files
 }
 
 /// The transition, and nobody to ask.
