@@ -10,7 +10,7 @@
 //! | | |
 //! |---|---|
 //! | E1 | every page of the engine's file is in one tree once, or free once, or a meta page; with its bounds, order and counts |
-//! | S1 | every block in Slots has a header at `slot‖root` that hashes to root, and the body that the header names |
+//! | S1 | every block in Slots has a header at `slot‖root` that hashes to root, and the body that the header names; among the rows of blocks is none that is no table's |
 //! | S2 | every block has exactly one of anchor or diff; a diff's base has one too, at a lower slot, within 1,024 slots of an anchor |
 //! | S3 | every reconstructed state hashes to its header's `state_root` |
 //! | S4 | every segment and registry hashes to its key; those that an anchor names exist |
@@ -27,7 +27,7 @@
 //! | A3 | only this crate commits |
 //! | A4 | bytes from disk or network never panic |
 //!
-//! [`verify`] checks the first twelve against a directory; the code upholds the others, and tests hold it to them.
+//! [`verify`] checks the first thirteen but P2 against a directory; the code upholds the others, and tests hold it to them.
 
 mod archived;
 pub mod beside;

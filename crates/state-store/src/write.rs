@@ -102,6 +102,12 @@ impl PreparedState {
 }
 
 impl StateRow {
+    /// Bytes of the row's value; the parts of an anchor that are new not counted.
+    #[must_use]
+    pub const fn value_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Writes the anchor with the segments and registry that are new, or the diff. Upholds S2: exactly one of both.
     ///
     /// # Errors

@@ -220,7 +220,8 @@ impl ReadTxn<'_> {
                 return Ok(None);
             }
             let info = tables().find(|info| info.place.own_key(&key).is_some());
-            let info = info.ok_or_else(|| nobodys(Fault::Key))?;
+            let nobodys = || Damage { table: tree, key: key.to_vec(), fault: Fault::Key };
+            let info = info.ok_or_else(nobodys)?;
             let place = RowPlace { info, stored_key: key.into_owned() };
             let judged = check::<RO>(&stored, info.stored_bytes_max);
             judged.map_err(|fault| place.damaged(fault))?;

@@ -47,7 +47,7 @@ pub use options::{Durability, OpenMode, Options};
 pub use page_check::PageCheck;
 pub use page_fault::{PageFault, PageFinding, PageTree};
 pub use pages::{PageProgress, PageReport};
-pub use raw::{RawKey, RawRow};
+pub use raw::{RawKey, RawRow, Unowned};
 pub use reader_table::OpenReader;
 pub use readers::OldestRead;
 pub use schema::{

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use libmdbx::{ObjectLength, RO};
 
 use crate::{
+    data_file::judge,
     error::{Damage, EngineError, Operation, ReadError},
-    schema::{TABLES, TableInfo},
+    fault::Fault,
+    schema::{Headers, Place, TABLES, Table as _, TableInfo},
     stored::{check, check_key},
-    transaction::{ReadTxn, open_tree},
+    transaction::{ReadTxn, WriteTxn, open_tree},
 };
 
 /// A row exactly as it is stored, checksum included.
@@ -117,8 +119,96 @@ impl ReadTxn<'_> {
     }
 }
 
+/// The tree that several tables share.
+const BLOCKS: &str = Headers::PLACE.tree;
+
+/// What of the keys of the shared tree was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unowned {
+    /// Rows whose whole keys end in no table's number: whose they were does not show.
+    pub rows: Vec<Damage>,
+    /// Keys looked at.
+    pub looked_at: u64,
+    /// The last one; `None` at the tree's end.
+    pub next: Option<Vec<u8>>,
+}
+
+macro_rules! impl_unowned {
+    ($txn:ident) => {
+        impl $txn<'_> {
+            /// Keys of the tree that several tables share which are no table's, behind `after` (empty: from the first on), of up
+            /// to `most` keys. What walks over a table passes them over.
+            ///
+            /// # Errors
+            /// When the engine fails, or a key may not be touched.
+            pub fn unowned(&self, after: &[u8], most: usize) -> Result<Unowned, ReadError> {
+                let failed = |error| EngineError::new(Operation::Scan, BLOCKS, error);
+                let place = Place { tree: BLOCKS, part: None };
+                let Some(tree) = open_tree(&self.0, place).map_err(failed)? else {
+                    return Ok(Unowned::default());
+                };
+                let tables = || TABLES.iter().filter(|info| info.place.tree == BLOCKS);
+                let key_bytes_max = tables().map(|info| *info.key_bytes.end()).max().unwrap_or(0);
+                let mut found = Unowned::default();
+                let cursor = self.0.cursor(&tree).map_err(failed)?;
+                for row in cursor.into_iter_from::<Cow<'_, [u8]>, ObjectLength>(after) {
+                    let (key, _) = row.map_err(failed)?;
+                    let damaged = |fault| Damage { table: BLOCKS, key: Vec::new(), fault };
+                    check_key(&key, key_bytes_max).map_err(damaged)?;
+                    if !after.is_empty() && *key == *after {
+                        continue;
+                    }
+                    found.looked_at += 1;
+                    if tables().all(|info| info.place.own_key(&key).is_none()) {
+                        found.rows.push(Damage {
+                            table: BLOCKS,
+                            key: key.to_vec(),
+                            fault: Fault::Key,
+                        });
+                    }
+                    if found.looked_at >= most as u64 {
+                        found.next = Some(key.into_owned());
+                        break;
+                    }
+                }
+                Ok(found)
+            }
+        }
+    };
+}
+
+impl_unowned!(ReadTxn);
+impl_unowned!(WriteTxn);
+
+impl WriteTxn<'_> {
+    /// Deletes a row of the shared tree by its whole key, if it is no table's.
+    ///
+    /// # Errors
+    /// When the engine fails; the transaction is then only good for dropping.
+    pub fn delete_unowned(&mut self, key: &[u8]) -> Result<bool, EngineError> {
+        let mut tables = TABLES.iter().filter(|info| info.place.tree == BLOCKS);
+        if tables.any(|info| info.place.own_key(key).is_some()) {
+            return Ok(false);
+        }
+        let failed = |error| judge(self.1, EngineError::new(Operation::Delete, BLOCKS, error));
+        let tree = self.0.open_table(Some(BLOCKS)).map_err(failed)?;
+        self.note(0);
+        self.0.del(&tree, key, None).map_err(failed)
+    }
+}
+
 #[cfg(feature = "test-hooks")]
-impl crate::WriteTxn<'_> {
+impl WriteTxn<'_> {
+    /// Stores a row of the shared tree under a whole key: the way to damage a key in a test.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn put_unowned(&mut self, key: &[u8], stored: &[u8]) -> Result<(), EngineError> {
+        let failed = |error| EngineError::new(Operation::Put, BLOCKS, error);
+        let tree = self.0.open_table(Some(BLOCKS)).map_err(failed)?;
+        self.0.put(&tree, key, stored, libmdbx::WriteFlags::UPSERT).map_err(failed)
+    }
+
     /// Stores bytes as they are, without a checksum: the way to damage a row in a test. Unknown names are ignored.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ impl Check<'_> {
             total += if TABLES_WALKED.contains(&stats.name) { stats.rows } else { 0 };
         }
         let Self { database, read_identity, chunk_time_max, page_walk_time_max, .. } = *self;
-        let Self { swept, bodies_swept, ref identity, ref blocks, .. } = *self;
+        let Self { swept, bodies_swept, states_floor, ref identity, ref blocks, .. } = *self;
         let (next, is_stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
         let go_through = |tell: mpsc::SyncSender<Progress>| {
             let mut reports = Vec::new();
@@ -53,6 +53,7 @@ impl Check<'_> {
                     page_walk_time_max,
                     swept,
                     bodies_swept,
+                    states_floor,
                     blocks: blocks.clone(),
                 };
                 let is_over = stage(&mut check)?.is_break();

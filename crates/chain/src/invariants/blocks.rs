@@ -111,6 +111,7 @@ impl Check<'_> {
             )
         });
         (self.swept, self.bodies_swept) = (swept, swept.min(SlotRoot::first_of(bodies)));
+        self.states_floor = floor;
         Ok(())
     }
 

@@ -277,6 +277,8 @@ pub(crate) struct Check<'a> {
     swept: SlotRoot,
     /// Below this key there are no rows of bodies.
     bodies_swept: SlotRoot,
+    /// Below this slot states are pruned, or about to be deleted.
+    states_floor: Slot,
     /// Slots whose blocks are checked: all, as a rule.
     blocks: Range<Slot>,
 }
@@ -300,6 +302,7 @@ impl<'a> Check<'a> {
             page_walk_time_max: PAGE_WALK_TIME_MAX,
             swept: SlotRoot::first_of(0),
             bodies_swept: SlotRoot::first_of(0),
+            states_floor: 0,
             blocks: 0..Slot::MAX,
         }
     }
@@ -345,9 +348,10 @@ impl<'a> Check<'a> {
 }
 
 /// Stages that have nothing to do with each other, once what the directory says of itself is read; the longest first.
-const APART: [fn(&mut Check<'_>) -> Stage; 8] = [
+const APART: [fn(&mut Check<'_>) -> Stage; 9] = [
     |check| check.check_head(),
     |check| check.check_slots_index(),
+    |check| check.check_unowned(),
     |check| check.check_loose::<Bodies>(),
     |check| check.check_loose::<Diffs>(),
     |check| check.check_loose::<Anchors>(),

@@ -10,7 +10,7 @@ use lamella_tables::{
 };
 use lamella_types::{Root, SEGMENT_ROOTS};
 
-use super::{Check, Progress, Stage};
+use super::{CHUNK_ROWS, Check, Progress, Stage};
 
 /// Segments and registries that some anchor names.
 #[derive(Default)]
@@ -52,6 +52,31 @@ impl Check<'_> {
         })
     }
 
+    /// S1 for rows that no walk over a table comes to: their keys end in no table's number.
+    pub(super) fn check_unowned(&mut self) -> Stage {
+        let total = self.rows_of(Headers::NAME)?;
+        let (mut after, mut done) = (Vec::new(), 0);
+        loop {
+            let txn = self.database.read()?;
+            let Some(chunk) = self.report.check_read("S1", txn.unowned(&after, CHUNK_ROWS))? else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            drop(txn);
+            for damage in chunk.rows {
+                self.report.check("S1", false, || damage.to_string());
+            }
+            done += chunk.looked_at;
+            let progress = Progress { stage: "rows of blocks", done, total: total.max(done) };
+            if (self.progress)(progress).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            match chunk.next {
+                Some(next) => after = next,
+                None => return Ok(ControlFlow::Continue(())),
+            }
+        }
+    }
+
     /// No row of a block without the block.
     pub(super) fn check_loose<T: Table<Key = SlotRoot>>(&mut self) -> Stage {
         self.walk::<T>(T::NAME, "S1", SlotRoot::first_of(0), |check, txn, key, _| {
@@ -77,8 +102,9 @@ impl Check<'_> {
     /// theirs, S3 has shown.
     pub(super) fn check_content_addressed(&mut self) -> Stage {
         let first = SegmentKey { index: 0, root: Root::ZERO };
-        // Of branches whose anchors were pruned, segments stay: they prove roots.
-        let kept = self.swept.slot / SEGMENT_ROOTS as u64;
+        // Of branches whose anchors were pruned, segments stay: they prove roots. Up to where they were deleted may go back,
+        // where bodies are to follow states; the floor does not.
+        let kept = self.states_floor / SEGMENT_ROOTS as u64;
         let mut named = Named::default();
         let history = self.walk::<History>("history", "S4", first, |check, txn, key, _| {
             if !named.segments.contains(&key) && u64::from(key.index) >= kept {

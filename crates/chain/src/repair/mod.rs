@@ -169,6 +169,7 @@ pub fn repair_in(
         let derived = work.derive()?;
         work.sign_guard()?;
         work.nameless::<Meta>(MetaName::new("\0"))?;
+        work = work.unowned(derived.is_none())?;
         let is_done = work.report.unrepaired_count == 0 && derived.is_none();
         if is_done || work.report.row_count() == before {
             if let Some(why) = derived {

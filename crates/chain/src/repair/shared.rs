@@ -10,7 +10,7 @@ use lamella_tables::{
 };
 use lamella_types::{Root, Segment, Slot, limits::SEGMENT_ROOTS, root::ROOT_BYTES};
 
-use super::{Look, To, Work, look};
+use super::{Look, Repair, To, Work, look};
 use crate::{
     archived::Archived,
     kept::Pruning,
@@ -20,6 +20,9 @@ use crate::{
 };
 
 const SEGMENT_SLOTS: u64 = SEGMENT_ROOTS as u64;
+
+/// Keys that are looked at between two commits.
+const UNOWNED_LOOKED_AT: usize = 4_096;
 
 impl Work<'_, '_> {
     /// Segments that anchors name, and the others that are there.
@@ -52,14 +55,15 @@ impl Work<'_, '_> {
         loose: impl Iterator<Item = &'a SegmentKey>,
         named: &BTreeMap<SegmentKey, SlotRoot>,
     ) -> Result<(), EngineError> {
-        let swept = look(Pruning::read(&self.txn).map(Some))?.sound().unwrap_or_default().swept;
-        let is_kept = |key: &&SegmentKey| u64::from(key.index) >= swept.slot / SEGMENT_SLOTS;
-        for key in loose.filter(is_kept) {
-            if look(self.txn.get::<History>(key))?.sound().is_none() {
-                continue;
-            }
+        // As `verify` does: segments of pruned branches lie below the floor of states.
+        let Some(extent) = look(Extent::find(&self.txn))?.sound() else { return Ok(()) };
+        let kept = extent.states_floor() / SEGMENT_SLOTS;
+        for key in loose.filter(|key| u64::from(key.index) >= kept) {
+            let Some(segment) = look(self.txn.get::<History>(key))?.sound() else { continue };
             let why = "no readable anchor names it".to_owned();
-            match named.keys().find(|other| other.root == key.root) {
+            // Segments of nothing but empty slots have one root, whatever their indices.
+            let is_empty = segment.as_bytes().iter().all(|byte| *byte == 0);
+            match named.keys().find(|other| other.root == key.root && !is_empty) {
                 Some(other) if look(self.txn.get::<History>(other))?.sound().is_some() => {
                     self.txn.delete::<History>(key)?;
                     self.told::<History>(
@@ -98,7 +102,23 @@ impl Work<'_, '_> {
             at = self.parent(block)?;
         }
         let found = segment_of(start, branch.into_iter()).filter(is_it);
+        let found = match found {
+            Some(found) => Some(found),
+            None => self.segment_elsewhere(&key)?,
+        };
         Ok(found.or_else(|| self.shared.source.segment(&key).filter(is_it)))
+    }
+
+    /// The segment under another index: its own rotted.
+    fn segment_elsewhere(&self, key: &SegmentKey) -> Result<Option<Segment>, EngineError> {
+        let mut others = self.keys::<History>(SegmentKey { index: 0, root: Root::ZERO })?;
+        others.retain(|other| other.root == key.root && other != key);
+        for other in others {
+            if let Some(segment) = look(self.txn.get::<History>(&other))?.sound() {
+                return Ok(Some(segment));
+            }
+        }
+        Ok(None)
     }
 
     /// The parent of a block, if header and index can be read.
@@ -302,6 +322,41 @@ impl Work<'_, '_> {
             }
         }
         self.nameless::<SignGuard>(first)
+    }
+
+    /// Rows among those of blocks whose keys end in no table's number. Once every row is as it must be, they are of no use;
+    /// before, one may be what is missing, so it stays.
+    pub(super) fn unowned(mut self, is_derived: bool) -> Result<Self, EngineError> {
+        let mut after = Vec::new();
+        loop {
+            let chunk = match self.txn.unowned(&after, UNOWNED_LOOKED_AT) {
+                Ok(chunk) => chunk,
+                Err(ReadError::Engine(error)) => return Err(error),
+                Err(ReadError::Damaged(damage)) => {
+                    self.report.cannot(damage.table, damage.key, damage.fault.to_string());
+                    return Ok(self);
+                }
+            };
+            for Damage { table, key, fault, .. } in chunk.rows {
+                if self.report.unrepaired_count > 0 || !is_derived {
+                    let why = format!("{fault}; it stays until nothing else is missing");
+                    self.report.cannot(table, key, why);
+                    continue;
+                }
+                self.txn.delete_unowned(&key)?;
+                self.pending += 1;
+                self.report.repaired(Repair {
+                    table,
+                    key,
+                    from: fault.to_string(),
+                    to: To::Nothing,
+                    proof: "every row of every block is there",
+                });
+            }
+            self = self.kept()?;
+            let Some(next) = chunk.next else { return Ok(self) };
+            after = next;
+        }
     }
 
     /// Rows whose keys are none of the table's: whose they were nobody can tell, so they stay.

@@ -80,6 +80,13 @@ pub struct PreparedBlock {
     state: StateRow,
 }
 
+impl PreparedBlock {
+    /// Bytes of the values of its body and its state, at most.
+    fn value_bytes(&self) -> u64 {
+        (self.body.votes_bytes() + self.state.value_bytes()) as u64
+    }
+}
+
 /// How far a restoration is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
@@ -223,7 +230,8 @@ impl Restoration {
         if index != self.row.segments {
             return Err(RestoreError::NotNext { got: index, expected: self.row.segments });
         }
-        let mut txn = self.database.write()?;
+        let mut txn =
+            self.database.write_values(blocks.iter().map(PreparedBlock::value_bytes).sum())?;
         let mut row = RestorationRow { segments: index + 1, ..self.row };
         for PreparedBlock { key, header, body, state } in blocks {
             check_follows(row.newest, *key, header)?;

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use lamella_chain::{Archived, PruneMode, Settings, ShippedTail, TailPosition};
-use lamella_tables::{Durability, Key as _, SlotRoot, TABLES};
-use lamella_types::Root;
+use lamella_chain::{Archived, PruneMode, Settings, ShippedTail, TailPosition, repair::Mode};
+use lamella_tables::{
+    Durability, History, Key as _, Meta, MetaName, Read as _, SegmentKey, SlotRoot, TABLES,
+};
+use lamella_types::{Root, Segment};
 
 use crate::{
     blocks::{Blocks, Voting},
     random::Random,
-    repair::{Place, Small, campaign, print},
+    repair::{Alone, Place, Rows, Small, campaign, open, print, put, repaired, report, rows},
     run::Run,
 };
 
@@ -55,6 +57,45 @@ fn pruned() -> Small {
     chain.put_shipped_tail(&ShippedTail { position, underway, floor: 1_030, address }).unwrap();
     chain.persist_followed(Vec::new(), &position).unwrap();
     Small::of(run)
+}
+
+/// Symptom: while `db prune --mode light` went over what `states:N` had passed, `db verify` and a repair found a segment that no
+/// anchor names, and `db backup` refused. Mechanism: the segment of a pruned branch stays, and was told from others by how far rows
+/// were deleted, which goes back then. Fix: by the floor of states.
+#[test]
+fn a_segment_of_a_pruned_branch_is_none_too_many_while_bodies_follow_states() {
+    let small = pruned();
+    let database = open(small.path());
+    let mut bytes = small.segments.values().next().unwrap().as_bytes().to_vec();
+    bytes[0] ^= 1;
+    let other = Segment::new(bytes).unwrap();
+    let name = MetaName::new("pruning");
+    let mut txn = database.write().unwrap();
+    txn.put::<History>(&SegmentKey { index: 0, root: other.root() }, &other).unwrap();
+    let mut pruning = txn.get::<Meta>(&name).unwrap().unwrap();
+    let swept = pruning.0.len() - 40;
+    pruning.0[swept..].fill(0);
+    txn.put::<Meta>(&name, &pruning).unwrap();
+    txn.commit().unwrap();
+    let found = report(&database);
+    assert!(found.is_clean(), "{:?}", found.findings);
+    assert_eq!(repaired(&database, &mut Alone, Mode::DryRun).unrepaired, []);
+}
+
+/// Symptom: a repair could not make a segment again whose bytes were there. Mechanism: its index had rotted, its blocks lie before the
+/// checkpoint, and nobody looked under other indices. Fix: it is looked for there.
+#[test]
+fn a_segment_whose_index_rotted_is_found_under_the_other_one() {
+    let small = pruned();
+    let database = open(small.path());
+    let ((_, key), segment) =
+        small.before.iter().find(|((table, _), _)| *table == "History").unwrap();
+    let rotten = [&[0xff], &key[1..]].concat();
+    let changed = Rows::from([(("History", rotten), segment.clone())]);
+    put(&database, &changed, &[("History", key.clone())]);
+    let done = repaired(&database, &mut Alone, Mode::Apply);
+    assert_eq!(done.unrepaired, []);
+    assert!(rows(&database) == small.before, "{done:?}");
 }
 
 /// All of Meta and the guard, and the ends of every other table, the first kept anchor among them.
