@@ -197,7 +197,7 @@ fn written(measured: &Measured) -> Row {
             told("handed to write calls", figure("profiles/page/4096/3000/written_bytes"), bytes),
         ],
         baselines: vec![beside(
-            "half of it is promised of schema 2's",
+            "schema 2, handed to write calls",
             Some(2.0 * WRITTEN_BYTES_MAX),
             None,
             bytes,

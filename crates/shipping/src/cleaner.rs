@@ -3,8 +3,9 @@
 //! The hard idea: an archive is never deleted from to save room, since its segments are what it is for. What can go is what
 //! nobody can use and what stands in the way: a put that was torn and stays visible takes the name of the object that
 //! should be there, and objects are never replaced. Each candidate is fetched and judged now, not looked up in a list of
-//! failures, and again until two readings are the same bytes: what the way there flipped is not what lies there. Names that
-//! say nothing are not ours, and stay.
+//! failures, and again until two readings are the same bytes: what the way there flipped is not what lies there. Before it
+//! goes it is judged once more: hours may have passed, and somebody may have put it again, whole. Names that say nothing are
+//! not ours, and stay; so does what a later lamella wrote, which says its version under a digest that is right.
 //!
 //! And tails expire: what a verified frontier covers with one whole segment more nobody has to read from them, once an hour
 //! has passed in which somebody may have been reading. A writer's go from its first one on, and its newest stays. Covered
@@ -12,7 +13,7 @@
 //! all after it, cover nothing, since the tail is what they may be made of again. Where objects are of two chains nobody can
 //! say whose blocks a segment has, and no tail expires.
 
-use std::{collections::BTreeSet, ops::ControlFlow};
+use std::{collections::BTreeSet, mem::take, ops::ControlFlow};
 
 use lamella_archive::{
     ArchiveError, Fault, Frontier, Network, ObjectName, SegmentFile, TailFile, decode_registry,
@@ -22,13 +23,14 @@ use lamella_types::{Root, Slot, Validators};
 
 use crate::{
     error::ShippingError,
+    proven::as_damage,
     remote::{Inventory, Remote, first_slot},
     sidecar::Sidecar,
     store::{Listed, StoreError},
 };
 
 /// Seconds that a tail object is kept at least: a restoration or a follower may be reading it.
-const TAIL_KEPT_S: u64 = 3_600;
+const TAIL_KEPT_S: i64 = 3_600;
 
 /// Whole segments that must cover a tail object's blocks beyond the one that holds them.
 const SEGMENTS_BEYOND: u64 = 1;
@@ -36,7 +38,7 @@ const SEGMENTS_BEYOND: u64 = 1;
 /// Readings of an object that is not what its name says, of which two in a row must be the same for it to go.
 const READINGS_MAX: usize = 4;
 
-/// An object that can go, and why.
+/// An object that can go, or that nobody here can read, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
     /// Its path in the store.
@@ -52,12 +54,14 @@ pub struct Unusable {
 pub struct Cleaned {
     /// Objects fetched and judged.
     pub judged: u64,
-    /// Those that are not what their names say.
+    /// Those that are not what their names say; where they were to be deleted, those that still were not right before.
     pub unusable: Vec<Unusable>,
     /// Tail objects whose blocks are in segments for long enough.
     pub expired: Vec<Unusable>,
-    /// Objects that were not judged: of a kind that is never deleted here, with names that say nothing, or other bytes at each
-    /// reading.
+    /// Undamaged objects of a later lamella, which alone can judge them: they stay.
+    pub newer: Vec<Unusable>,
+    /// Objects that were not judged: of a kind that is never deleted here, with names that say nothing, other bytes at each
+    /// reading, or a later lamella's.
     pub left: u64,
     /// Whether the unusable and expired ones were deleted.
     pub deleted: bool,
@@ -83,7 +87,8 @@ pub fn clean(
         usable: BTreeSet::new(),
         is_of_two_chains: false,
         cleaned,
-        deleted: (0, 0),
+        unusable: Vec::new(),
+        expired: Vec::new(),
     };
     let mut tell = |done: usize, total: usize| {
         let (done, total) = (done as u64, total as u64);
@@ -126,22 +131,34 @@ struct Job<'a> {
     /// Whether there is a segment like that in the place of one of these.
     is_of_two_chains: bool,
     cleaned: Cleaned,
-    /// How many of the unusable and of the expired ones were dealt with.
-    deleted: (usize, usize),
+    /// Unusable ones that were not dealt with yet.
+    unusable: Vec<(ObjectName, Unusable)>,
+    /// Expired ones that were not.
+    expired: Vec<Unusable>,
 }
 
 impl Job<'_> {
     fn judge(&mut self, name: &ObjectName, listed: &Listed) -> Result<(), ShippingError> {
-        let look = match name {
-            ObjectName::Format => Look::Unknown,
-            ObjectName::Proofs { .. } => look_at_sidecar(self.remote, name)?,
-            _ => {
-                let (path, network) = (self.remote.path(name), self.network.as_ref());
-                look_at(self.remote, name, |bytes| judge(&path, name, bytes, network))?
-            }
-        };
-        if self.note(name, listed, look).is_some()
-            && let ObjectName::Segment { index, root } = name
+        let look = self.look(name)?;
+        if self.note(name, listed, look).is_some() {
+            self.take_in(name);
+        }
+        Ok(())
+    }
+
+    fn look(&self, name: &ObjectName) -> Result<Look<()>, ShippingError> {
+        match name {
+            ObjectName::Format => Ok(Look::Unknown),
+            ObjectName::Proofs { .. } => look_at_sidecar(self.remote, name),
+            _ => look_at(self.remote, name, |bytes| {
+                judge(self.remote, name, bytes, self.network.as_ref())
+            }),
+        }
+    }
+
+    /// What a sound object says of the chain.
+    fn take_in(&mut self, name: &ObjectName) {
+        if let ObjectName::Segment { index, root } = name
             && let Some(proven) = self.proven.get(*index as usize)
         {
             if proven == root {
@@ -150,7 +167,6 @@ impl Job<'_> {
                 self.is_of_two_chains = true;
             }
         }
-        Ok(())
     }
 
     fn judge_tail(
@@ -163,11 +179,11 @@ impl Job<'_> {
         let decode = |bytes: &[u8]| self.remote.decode_tail(name, bytes).map(Some);
         let look = look_at(self.remote, name, decode)?;
         // It may be sound, and then what is after it stands on it.
-        expiring.is_over |= matches!(look, Look::Unknown);
+        expiring.is_over |= matches!(look, Look::Unknown | Look::Newer(_));
         match self.note(name, listed, look) {
             Some(file) if !is_newest && listed.age_s >= TAIL_KEPT_S && expiring.takes(&file) => {
                 let why = format!("its blocks are in segments, slots below {}", expiring.below);
-                self.cleaned.expired.push(self.candidate(name, listed, why));
+                self.expired.push(self.candidate(name, listed, why));
             }
             Some(_) => expiring.is_over = true,
             None => {}
@@ -183,6 +199,12 @@ impl Job<'_> {
                 self.cleaned.left += 1;
                 None
             }
+            Look::Newer(why) => {
+                self.cleaned.left += 1;
+                let newer = self.candidate(name, listed, why);
+                self.cleaned.newer.push(newer);
+                None
+            }
             Look::Sound(found) => {
                 self.cleaned.judged += 1;
                 Some(found)
@@ -190,7 +212,7 @@ impl Job<'_> {
             Look::Unusable(why) => {
                 self.cleaned.judged += 1;
                 let unusable = self.candidate(name, listed, why);
-                self.cleaned.unusable.push(unusable);
+                self.unusable.push((*name, unusable));
                 None
             }
         }
@@ -200,14 +222,26 @@ impl Job<'_> {
         Unusable { path: self.remote.path(name), bytes: listed.bytes, why }
     }
 
-    /// Deletes what was found since the last time.
+    /// Deletes what was found since the last time, and of the unusable ones what still is.
     fn delete_if(&mut self, delete: bool) -> Result<(), ShippingError> {
-        let (unusable, expired) = self.deleted;
-        self.deleted = (self.cleaned.unusable.len(), self.cleaned.expired.len());
-        let found =
-            self.cleaned.unusable[unusable..].iter().chain(&self.cleaned.expired[expired..]);
-        for object in found.filter(|_| delete) {
-            self.remote.store().delete(&object.path)?;
+        for (name, object) in take(&mut self.unusable) {
+            if delete {
+                match self.look(&name)? {
+                    Look::Unusable(_) => self.remote.store().delete(&object.path)?,
+                    Look::Sound(()) => {
+                        self.take_in(&name);
+                        continue;
+                    }
+                    Look::Gone | Look::Unknown | Look::Newer(_) => continue,
+                }
+            }
+            self.cleaned.unusable.push(object);
+        }
+        for object in take(&mut self.expired) {
+            if delete {
+                self.remote.store().delete(&object.path)?;
+            }
+            self.cleaned.expired.push(object);
         }
         Ok(())
     }
@@ -249,7 +283,7 @@ fn network(
             let network = remote.read_network(frontier.genesis_time(), frontier.registry_root())?;
             Ok((network, frontier.segment_roots().to_vec()))
         });
-        match read {
+        match read.map_err(|error| as_damage(remote, error)) {
             Ok((network, proven)) => return Ok((Some(network), proven)),
             Err(ShippingError::Damaged { .. } | ShippingError::Missing { .. }) => {}
             Err(error) => return Err(error),
@@ -264,6 +298,8 @@ enum Look<T> {
     Gone,
     /// Nobody can tell here what it is, or each reading gave other bytes.
     Unknown,
+    /// A later lamella wrote it, by what refuses it here.
+    Newer(String),
     /// It is what its name says.
     Sound(T),
     /// It is not, and why.
@@ -288,6 +324,7 @@ fn look_at<T>(
         };
         match judge(&bytes) {
             Ok(found) => return Ok(found.map_or(Look::Unknown, Look::Sound)),
+            Err(error) if is_newer(&error) => return Ok(Look::Newer(error.to_string())),
             Err(error) if before.as_ref() == Some(&bytes) => {
                 return Ok(Look::Unusable(error.to_string()));
             }
@@ -308,6 +345,9 @@ fn look_at_sidecar(remote: &Remote, name: &ObjectName) -> Result<Look<()>, Shipp
         };
         let why = match why {
             Ok(()) => return Ok(Look::Sound(())),
+            Err(ShippingError::Damaged { source, .. }) if is_newer(&source) => {
+                return Ok(Look::Newer(source.to_string()));
+            }
             Err(ShippingError::Damaged { source, .. }) => source.to_string(),
             Err(ShippingError::Store(error @ StoreError::TooLong { .. })) => error.to_string(),
             Err(error) => return Err(error),
@@ -320,13 +360,19 @@ fn look_at_sidecar(remote: &Remote, name: &ObjectName) -> Result<Look<()>, Shipp
     Ok(Look::Unknown)
 }
 
+/// Whether a later lamella wrote an object: what says so was read under a digest that is right.
+const fn is_newer(error: &ArchiveError) -> bool {
+    matches!(*error.fault, Fault::Version(_) | Fault::Flags(_) | Fault::Codec(_))
+}
+
 /// Whether an object is what its name says; `None` where nobody can tell here.
 fn judge(
-    path: &str,
+    remote: &Remote,
     name: &ObjectName,
     bytes: &[u8],
     network: Option<&Network>,
 ) -> Result<Option<()>, ArchiveError> {
+    let path = &remote.path(name);
     match name {
         ObjectName::Registry { root } => decode_registry(path, bytes, root).map(|_| Some(())),
         ObjectName::Frontier { root, .. } => Frontier::verify(path, bytes, root).map(|_| Some(())),
@@ -340,6 +386,7 @@ fn judge(
             let is_open = network.is_none() && judged.as_ref().is_err_and(is_of_another);
             if is_open { Ok(None) } else { judged.map(Some) }
         }
-        ObjectName::Format | ObjectName::Proofs { .. } | ObjectName::Tail { .. } => Ok(None),
+        ObjectName::Tail { .. } => remote.decode_tail(name, bytes).map(|_| Some(())),
+        ObjectName::Format | ObjectName::Proofs { .. } => Ok(None),
     }
 }

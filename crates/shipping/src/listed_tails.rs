@@ -9,8 +9,8 @@ use lamella_archive::WriterId;
 pub struct ListedTail {
     /// Ascending.
     sequences: Vec<u64>,
-    /// Seconds since the newest was put.
-    age_s: u64,
+    /// Seconds since the newest was put; below zero if our clock is behind the store's.
+    age_s: i64,
 }
 
 impl ListedTail {
@@ -27,7 +27,7 @@ pub struct ListedTails(BTreeMap<WriterId, ListedTail>);
 
 impl ListedTails {
     /// Adds an object of a list.
-    pub(crate) fn add(&mut self, writer: WriterId, sequence: u64, age_s: u64) {
+    pub(crate) fn add(&mut self, writer: WriterId, sequence: u64, age_s: i64) {
         let tail = self.0.entry(writer).or_default();
         if tail.sequences.last().is_none_or(|last| *last < sequence) {
             tail.age_s = age_s;

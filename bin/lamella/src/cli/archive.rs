@@ -35,7 +35,8 @@ An archive lies in a folder (/mnt/archive, file:///mnt/archive) or in a bucket
 (s3://bucket/prefix, with AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID and
 AWS_SECRET_ACCESS_KEY as other tools know them). Every node is one too, to be read
 (http://host:port, its API). Every command here can be killed at any
-instant and run again: it goes on. Objects are put once and never replaced.
+instant and run again: export, restore and clean go on, ls and verify begin
+anew. Objects are put once and never replaced.
 
 Exit codes:
   0  done; the last line says what was verified and what was not

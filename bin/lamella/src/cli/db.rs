@@ -53,7 +53,7 @@ Exit codes:
   1  failed, verify or repair has findings, or diff a difference
   2  wrong usage
   3  not stored: an unknown root, a skipped slot, a slot beyond the head
-  4  pruned
+  4  pruned, or a proof that was not checked yet
   5  damaged
   130  stopped by a signal
 

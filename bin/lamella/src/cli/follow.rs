@@ -27,11 +27,12 @@ use crate::{
 
 /// What `lamella follow --help` says first.
 pub(super) const LONG_ABOUT: &str = "\
-Follow a chain by an archive that a node ships to, or by a node itself, and serve it: every route of a node's API, on a machine without keys \
-and without peers.
+Follow a chain by an archive that a node ships to, or by a node itself, and serve it: every route of a node's API that reads, on a machine \
+without keys and without peers.
 
-It begins with the sealed segments, each proven, and goes on with the blocks that the node ships as it imports them. \
-Each block goes through the ordinary import, its signatures and its transition checked. It can be late, never wrong; \
+It begins with the sealed segments, proven under the root that --trusted names; without it, under one that the source names, which \
+the last line tells: compare it with a node that you trust. It goes on with the blocks that the node ships as it imports them, each \
+through the ordinary import, its signatures and its transition checked. It can be late; \
 /lean/v0/health says 503 while it is later than --max-lag-slots. Killed at any moment, it goes on.";
 
 /// What it says last.
@@ -238,6 +239,7 @@ impl FollowError {
             | Self::Source(_)
             | Self::Api(_)
             | Self::ServerEnded
+            | Self::Kept { .. }
             | Self::Io { .. } => 1,
         }
     }

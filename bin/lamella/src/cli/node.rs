@@ -32,7 +32,7 @@ use ignored::IgnoredArgs;
 pub(super) const LONG_ABOUT: &str = "\
 Run a node of a network, with the validators that the network's files give it.
 
-Every block's state is kept. The node can be killed at any moment; started again, it goes on from the last thing it \
+Every block's state is kept, unless `lamella db prune` chose otherwise. The node can be killed at any moment; started again, it goes on from the last thing it \
 logged. A data directory of another network is refused and left untouched.
 
 Ports and the aggregator's role are taken from the flag, else from the node's entry in validator-config.yaml, else \

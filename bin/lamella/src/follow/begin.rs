@@ -65,6 +65,37 @@ pub(super) fn directory(
     Ok(false)
 }
 
+/// Makes the new database beside the old one, which is served meanwhile, so nothing that fails ends this: it is told, and
+/// tried again. `false`: stopped before that.
+pub(super) fn anew(
+    config: &ReplicaConfig,
+    stop: &Interrupt,
+    restored: &mut Option<Restored>,
+    tell: &mut dyn FnMut(String),
+) -> bool {
+    while !stop.is_triggered() {
+        let free = free_place(&config.data_dir);
+        let made = free.and_then(|_| directory(config, &beside(&config.data_dir), stop, restored));
+        match made {
+            Ok(made) => return made,
+            Err(error) => {
+                tell(format!("the chains have parted, and beginning again failed: {error}"))
+            }
+        }
+        let _ = stop.pause(PAUSE_MAX);
+    }
+    false
+}
+
+/// Where the old database goes, which nothing may hold: it may be the only copy of what it is.
+fn free_place(data_dir: &Path) -> Result<PathBuf, FollowError> {
+    let diverged = beside::beside(&database_path(data_dir), DIVERGED);
+    match diverged.exists() {
+        true => Err(FollowError::Kept { path: diverged }),
+        false => Ok(diverged),
+    }
+}
+
 /// Whether another time an archive may be there, whole.
 const fn may_pass(error: &ShippingError) -> bool {
     match error {
@@ -119,13 +150,7 @@ pub(super) fn once(
 
 /// Gives the new database the place of the old one, which stays beside it.
 pub(super) fn replace(data_dir: &Path) -> Result<(), FollowError> {
-    let database = database_path(data_dir);
-    let diverged = beside::beside(&database, DIVERGED);
-    if diverged.exists() {
-        // Of a rebuilding before this one.
-        fs::remove_dir_all(&diverged).map_err(|source| io(&diverged, source))?;
-    }
-    rename(&database, &diverged)?;
+    rename(&database_path(data_dir), &free_place(data_dir)?)?;
     finish_replacing(data_dir)
 }
 
@@ -181,18 +206,22 @@ mod tests {
         let holds = |folder: &Path| places.map(|place| held(folder, place));
         let some = |name: &str| Some(name.to_owned());
 
-        let begun = folder(&[(&database, "old"), (&diverged, "older"), (&new, "new")]);
+        let begun = folder(&[(&database, "old"), (&new, "new")]);
         replace(begun.path()).unwrap();
         assert_eq!(holds(begun.path()), [some("new"), some("old"), None]);
         assert!(!begun.path().join(REBUILDING).exists());
 
-        // Before its first step, and after the removal of the older one: the new one may still grow.
-        for kept in [&[(&*diverged, "older")][..], &[]] {
-            let killed = folder(&[&[(&*database, "old"), (&*new, "new")], kept].concat());
-            let before = holds(killed.path());
-            finish_replacing(killed.path()).unwrap();
-            assert_eq!(holds(killed.path()), before);
-        }
+        // What a rebuilding before it kept is not replaced.
+        let kept = folder(&[(&database, "old"), (&diverged, "older"), (&new, "new")]);
+        let before = holds(kept.path());
+        assert!(matches!(replace(kept.path()), Err(FollowError::Kept { .. })));
+        assert_eq!(holds(kept.path()), before);
+
+        // Before its first step: the new one may still grow.
+        let killed = folder(&[(&database, "old"), (&new, "new")]);
+        let before = holds(killed.path());
+        finish_replacing(killed.path()).unwrap();
+        assert_eq!(holds(killed.path()), before);
         // Between the two renamings, and before the last folder went.
         let between = folder(&[(&diverged, "old"), (&new, "new")]);
         let after = folder(&[(&database, "new"), (&diverged, "old")]);

@@ -5,7 +5,7 @@ use lamella_shipping::{follower::Divergence, restorer::Restored};
 use lamella_types::Checkpoint;
 
 /// The end of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Ended {
     /// Where the chain here stands; `None` if there is none yet.
     pub at: Option<Position>,
@@ -34,11 +34,4 @@ pub struct Position {
     pub state: &'static str,
     /// Why it is not at the writer's last object; empty if it is.
     pub reason: String,
-}
-
-impl Ended {
-    /// Nothing was done yet.
-    pub(super) const fn nothing() -> Self {
-        Self { at: None, segments: None, objects: 0, blocks: 0, filled: 0, diverged: None }
-    }
 }

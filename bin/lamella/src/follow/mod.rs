@@ -3,7 +3,7 @@
 //! The hard idea: it is a data directory and a source, and nothing else. It has no keys, no gossip, no guard and no clock
 //! that decides anything: none of these types is named here. It begins with what is sealed and proven, goes on with the
 //! blocks of a writer's tail through the ordinary import, and says how far it is. A source that fails, leaves holes or lies
-//! costs freshness, which `health` tells; never what is served.
+//! costs freshness, which `health` tells; never what is served. Only the beginning is the source's word, unless a root is trusted.
 //!
 //! | state | it serves | it does |
 //! |---|---|---|
@@ -144,6 +144,14 @@ pub enum FollowError {
     /// Its chain is not the source's.
     #[error("{0}")]
     Diverged(Divergence),
+    /// What a rebuilding before this one kept.
+    #[error(
+        "{} is there, which a rebuilding before this one kept: move it elsewhere, or delete it if nobody needs it", path.display()
+    )]
+    Kept {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The file system, while a directory was made anew.
     #[error("{}: {source}", path.display())]
     Io {
@@ -163,34 +171,45 @@ pub enum FollowError {
 /// [`FollowError`]; that the chains have parted is in what it ends with. What was acknowledged holds; the same call goes on.
 pub fn run(config: &FollowConfig, stop: &Interrupt, bell: &Bell) -> Result<Ended, FollowError> {
     let (config, told, bell) = (config.clone(), stop.clone(), bell.clone());
-    stop.race_within(GRACE, move || follow(&config, &told, &bell)).unwrap_or_else(|| {
-        warn!("The source does not answer: stopped without it");
-        Ok(Ended::nothing())
+    let known = Known::default();
+    let last = Arc::clone(&known);
+    stop.race_within(GRACE, move || follow(&config, &told, &bell, &known)).unwrap_or_else(|| {
+        warn!("Stopped in the midst of a step, without waiting for the source or for segments");
+        Ok(last.lock().clone())
     })
 }
 
-fn follow(config: &FollowConfig, stop: &Interrupt, bell: &Bell) -> Result<Ended, FollowError> {
+/// How far a follower was after its last step, for whoever does not wait for the next one.
+type Known = Arc<Mutex<Ended>>;
+
+fn follow(
+    config: &FollowConfig,
+    stop: &Interrupt,
+    bell: &Bell,
+    known: &Known,
+) -> Result<Ended, FollowError> {
     let replica = &config.replica;
     if replica.data_dir.join("node.key").exists() {
         return Err(FollowError::OfANode { path: replica.data_dir.clone() });
     }
     ear::listen(&replica.source, bell.clone(), stop.clone());
-    let mut done = Ended::nothing();
+    let mut done = Ended::default();
     loop {
         begin::finish_replacing(&replica.data_dir)?;
         let database = database_path(&replica.data_dir);
         if !begin::directory(replica, &database, stop, &mut done.segments)? {
             return Ok(done);
         }
-        let mut following = Following::open(config, done)?;
+        let mut following = Following::open(config, done, Arc::clone(known))?;
         match following.run(stop, bell)? {
-            End::Stopped => return Ok(following.end()),
+            End::Stopped => return Ok(following.ended()),
             End::ToBeRebuilt => {
                 // The old one is served until the new one is whole.
-                done = Ended::nothing();
-                let new = begin::beside(&replica.data_dir);
-                if !begin::directory(replica, &new, stop, &mut done.segments)? {
-                    return Ok(following.end());
+                done = Ended::default();
+                let stand = &mut following.stand;
+                let tell = &mut |reason| stand.is(FollowState::Diverged, reason);
+                if !begin::anew(replica, stop, &mut done.segments, tell) {
+                    return Ok(following.ended());
                 }
                 drop(following);
                 begin::replace(&replica.data_dir)?;
@@ -235,6 +254,7 @@ struct Following<'a> {
     heard: Arc<Heard>,
     /// What this run did.
     done: Ended,
+    known: Known,
     progressed: Instant,
     pause: Duration,
     /// Serves until this ends.
@@ -242,7 +262,7 @@ struct Following<'a> {
 }
 
 impl<'a> Following<'a> {
-    fn open(config: &'a FollowConfig, done: Ended) -> Result<Self, FollowError> {
+    fn open(config: &'a FollowConfig, done: Ended, known: Known) -> Result<Self, FollowError> {
         let replica = &config.replica;
         let database = database_path(&replica.data_dir);
         let (chain, opened) = resume(replica, &database)?;
@@ -269,7 +289,7 @@ impl<'a> Following<'a> {
             position = ?follower.position().map(|position| position.next),
             "Following"
         );
-        Ok(Self {
+        let following = Self {
             config,
             replica: ImportingReplica::new(importer, told),
             chain,
@@ -280,10 +300,13 @@ impl<'a> Following<'a> {
             clock,
             heard,
             done,
+            known,
             progressed: Instant::now(),
             pause: look(replica.slot_ms),
             _server: server,
-        })
+        };
+        following.observe();
+        Ok(following)
     }
 
     fn run(&mut self, stop: &Interrupt, bell: &Bell) -> Result<End, FollowError> {
@@ -297,10 +320,10 @@ impl<'a> Following<'a> {
             let is_late = self.is_late();
             let step = self.follower.step(&self.replica, is_late);
             let wait = self.settle(step, is_late)?;
+            self.observe();
             if self.stand.state() == FollowState::Diverged && self.config.rebuild {
                 return Ok(End::ToBeRebuilt);
             }
-            self.observe();
             if !wait.is_zero() {
                 // Rung or not, it looks again.
                 let _ = bell.wait(wait);
@@ -392,8 +415,9 @@ impl<'a> Following<'a> {
         wait
     }
 
-    /// Tells the API and the metrics how it stands.
+    /// Tells the API and the metrics how it stands, and whoever stops it.
     fn observe(&self) {
+        *self.known.lock() = self.ended();
         let interval = self.clock.total_intervals(unix_ms());
         self.facts.tell(|standing| standing.ticked = Some((interval, Instant::now())));
         let next = self.follower.position().map_or(0, |position| position.next);
@@ -402,7 +426,7 @@ impl<'a> Following<'a> {
     }
 
     /// What it ends with when it is told to stop.
-    fn end(self) -> Ended {
+    fn ended(&self) -> Ended {
         let view = self.chain.fork_choice();
         let next = |position: TailPosition| (WriterId(position.writer), position.next);
         let (state, reason) = self.stand.told();
@@ -413,7 +437,7 @@ impl<'a> Following<'a> {
             state,
             reason: reason.to_owned(),
         };
-        Ended { at: Some(at), ..self.done }
+        Ended { at: Some(at), ..self.done.clone() }
     }
 }
 

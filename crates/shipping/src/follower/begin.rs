@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, path::Path};
 
 use lamella_archive::Network;
 use lamella_chain::{Progress, restore::RestoreError};
-use lamella_types::{Root, Slot};
+use lamella_types::{Checkpoint, Root, Slot};
 
 use crate::{
     error::ShippingError,
@@ -36,6 +36,9 @@ pub fn begin(
     let proven = Proven::find(remote, restore.trusted)?;
     let segments = proven.segments().min(before / SEGMENT_SLOTS);
     let Some(newest) = newest(&proven, segments)? else {
+        if let Some(trusted) = restore.trusted {
+            check_trusted(&proven, trusted)?;
+        }
         return Ok(Begun::Genesis(Box::new(proven.network)));
     };
     drop(proven);
@@ -51,6 +54,22 @@ pub fn begin(
         },
         done => done.map(Begun::Restored),
     }
+}
+
+/// Genesis and registry are hashed into a frontier's own root. A root before it says nothing of them here, since no state is
+/// rebuilt that it could be compared with: whoever forges a frontier can list any root in it.
+fn check_trusted(proven: &Proven<'_>, trusted: Root) -> Result<(), ShippingError> {
+    let Checkpoint { root, slot } = proven.block();
+    if trusted == root {
+        return Ok(());
+    }
+    if !proven.frontier.tail_roots().contains(&trusted) {
+        proven.block_of(trusted)?;
+    }
+    let what = format!(
+        "the trusted root {trusted} is before the frontier, and nothing is restored that it proves: only a frontier's own root proves genesis and registry; give {root}, of slot {slot}, if a node that you trust has it"
+    );
+    Err(ShippingError::NoTarget { url: proven.remote.url(), what })
 }
 
 /// Slot of the newest block of so many segments.

@@ -12,7 +12,7 @@ use lamella_chain::{Progress, TailPosition};
 use lamella_tables::{Read as _, Slots};
 use lamella_types::{Checkpoint, Slot};
 
-use super::{FollowError, Replica, Taken, link_before};
+use super::{FollowError, Replica, Taken, place::link_before};
 use crate::{error::ShippingError, remote::Remote};
 
 /// Where a directory is to end.

@@ -4,14 +4,17 @@
 //! imports. What it must not do is go on over something that is missing. So its place is (writer, sequence, digest of the
 //! object before), kept in the transaction of the rows that it stands for; an object that does not continue it is refused
 //! whole and named with both positions. Then what is served stays as it is, until another writer's tail, or segments under a
-//! newer frontier that proves our own finalized block, lead past the hole. If that frontier proves another block there, or
-//! the writer has finalized another one, the two chains have parted: that is final, and no word of it is written.
+//! newer frontier that proves our own finalized block, lead past the hole. An object that is still damaged or invalid then is
+//! left out, if a later one is there: what it told is in them, or its absence shows at the end, where the head that the writer
+//! tells must be here. If that frontier proves another block there, or the writer has finalized another one, the two chains
+//! have parted: that is final, and no word of it is written.
 //!
 //! It asks no clock: its caller says when it is late.
 
 mod begin;
 mod end;
 mod fill;
+mod place;
 mod trouble;
 
 use lamella_archive::{ObjectName, TailFile, TailLink, WriterId};
@@ -29,6 +32,7 @@ use crate::{
 pub use begin::{Begun, begin, beginning};
 pub use end::TailEnd;
 use fill::fill;
+use place::{beginning_at, link_before, name_of};
 pub use trouble::{Divergence, Theirs, Trouble};
 
 /// How often an object is absent while later ones are listed before that is a gap: a store may show it late.
@@ -155,13 +159,11 @@ pub struct Follower {
     diverged: Option<Divergence>,
     /// Writers whose tails led nowhere since the last success.
     avoided: Vec<WriterId>,
-    /// How far other writers' tails were read before.
+    /// Where other writers' tails go on: how far they were read before, or what is behind a hole in them.
     left: Vec<TailPosition>,
     /// Whose tail to begin with.
     wanted: Option<WriterId>,
-    /// Objects of this writer before this number are behind a hole.
-    not_before: Option<(WriterId, u64)>,
-    /// The frontier that led past the last hole: it leads past no other.
+    /// The frontier whose segments were imported last.
     mended_by: Option<Checkpoint>,
     absences: u32,
     gap_looks: u32,
@@ -188,7 +190,6 @@ impl Follower {
             avoided: Vec::new(),
             left: Vec::new(),
             wanted: None,
-            not_before: None,
             mended_by: None,
             absences: LIST_EVERY,
             gap_looks: 0,
@@ -197,7 +198,7 @@ impl Follower {
         })
     }
 
-    /// Where it is; `None` before the first object.
+    /// Where it is; `None` before it has found a first object.
     #[must_use]
     pub const fn position(&self) -> Option<TailPosition> {
         self.position
@@ -222,29 +223,46 @@ impl Follower {
         if let Some(diverged) = self.diverged {
             return Ok(Step::Diverged(diverged));
         }
-        let Some(position) = self.position else { return self.adopt(replica) };
-        let name = name_of(&position);
-        match self.remote.get(&name)? {
-            Some(bytes) => self.read(replica, &name, &bytes, link_before(&position)),
+        match self.position {
+            Some(position) => self.look(replica, position, is_late),
+            None => self.adopt(replica, is_late),
+        }
+    }
+
+    /// Looks for the next object.
+    fn look<R: Replica>(
+        &mut self,
+        replica: &R,
+        position: TailPosition,
+        is_late: bool,
+    ) -> Result<Step, FollowError<R::Error>> {
+        match self.remote.get(&name_of(&position))? {
+            Some(bytes) => self.read(replica, &position, &bytes),
             None if self.trouble.is_some() => self.mend(replica),
             None => self.absent(replica, position, is_late),
         }
     }
 
-    /// An object that is there. `before` is `None` for a writer's first one.
+    /// An object that is there.
     fn read<R: Replica>(
         &mut self,
         replica: &R,
-        name: &ObjectName,
+        position: &TailPosition,
         bytes: &[u8],
-        before: Option<TailLink>,
     ) -> Result<Step, FollowError<R::Error>> {
-        let file = match self.remote.decode_tail(name, bytes) {
+        let (writer, sequence) = (WriterId(position.writer), position.next);
+        let file = match self.remote.decode_tail(&name_of(position), bytes) {
             Ok(file) => file,
-            Err(error) => return self.bad_read(replica, Trouble::Damaged(Box::new(error))),
+            Err(error) => {
+                let trouble = Trouble::Damaged { writer, sequence, error: Box::new(error) };
+                return self.bad_read(replica, trouble);
+            }
         };
-        if let Err(error) = file.check_follows(before) {
-            return self.bad_read(replica, Trouble::Mismatch(Box::new(error)));
+        if let Some(before) = link_before(position)
+            && let Err(error) = file.check_follows(Some(before))
+        {
+            let trouble = Trouble::Mismatch { writer, sequence, error: Box::new(error) };
+            return self.bad_read(replica, trouble);
         }
         self.take(replica, file)
     }
@@ -283,12 +301,17 @@ impl Follower {
     ) -> Result<Step, FollowError<R::Error>> {
         self.bad_reads += 1;
         if self.bad_reads < BAD_READS {
-            return Ok(Step::Nothing);
+            return Ok(self.waiting());
         }
-        if self.trouble.is_some() {
+        if self.trouble.as_ref().is_some_and(|known| known.is_as(&trouble)) {
             return self.mend(replica);
         }
         Ok(self.meet(trouble))
+    }
+
+    /// Nothing was done: what is in the way stays there.
+    fn waiting(&self) -> Step {
+        self.trouble.clone().map_or(Step::Nothing, Step::Waiting)
     }
 
     fn meet(&mut self, trouble: Trouble) -> Step {
@@ -339,12 +362,13 @@ impl Follower {
         }
         if let Some(other) = self.unread(writers, writer)? {
             self.turn_to(other);
-        } else if let Some((trouble, at)) = self.passed.take() {
+        } else if let Some((trouble, at)) = self.passed.clone() {
             if self.is_led_on {
-                self.turn_back(&trouble, at);
+                self.turn_back(&trouble, at)?;
+                self.passed = None;
             } else {
                 // This one leads nowhere either: what is left are segments.
-                self.trouble = Some(trouble.clone());
+                (self.trouble, self.passed) = (Some(trouble.clone()), None);
                 return Ok(Step::Waiting(trouble));
             }
         }
@@ -374,22 +398,50 @@ impl Follower {
         if let Some(position) = self.position.take() {
             remember(&mut self.left, position);
         }
-        let left = self.left.iter().position(|left| left.writer == writer.0);
-        self.position = left.map(|at| self.left.swap_remove(at));
-        self.wanted = Some(writer);
+        self.position = self.take_left(writer);
+        self.wanted = self.position.is_none().then_some(writer);
         (self.absences, self.gap_looks) = (0, 0);
     }
 
     /// Goes on behind the hole that another writer's tail led past: whoever told what was in it may have stopped, and whoever
     /// left it not. Whether all of it was told shows at the end, where the last head must be here.
-    fn turn_back(&mut self, trouble: &Trouble, at: TailPosition) {
+    fn turn_back(&mut self, trouble: &Trouble, at: TailPosition) -> Result<(), ShippingError> {
         let writer = WriterId(at.writer);
         self.avoided.retain(|avoided| *avoided != writer);
-        if !trouble.is_of_object() {
-            self.not_before = behind(trouble, Some(at));
+        if let Some(behind) = self.behind(trouble)? {
+            self.go_on_at(behind);
+            return Ok(());
+        }
+        if trouble.place().is_none() {
+            // All of it may be needed.
             self.left.retain(|left| left.writer != at.writer);
         }
         self.turn_to(writer);
+        Ok(())
+    }
+
+    /// The object of a writer with which its tail goes on behind what is in the way, once what that told need not come from there;
+    /// `None`: there is none, or all of the tail may be needed. An object that cannot be taken is left out only for a later one:
+    /// as long as it is the last, its writer may still put it again.
+    fn behind(&self, trouble: &Trouble) -> Result<Option<TailPosition>, ShippingError> {
+        let Some((writer, sequence)) = trouble.place() else { return Ok(None) };
+        let from = sequence + u64::from(trouble.is_left_out());
+        let tails = self.remote.tails([(writer, from)])?;
+        let found = tails.get(&writer).and_then(|tail| tail.first_from(from));
+        Ok(found.map(|found| beginning_at(writer, found)))
+    }
+
+    /// Goes on with this place of a writer's tail, wherever that was left.
+    fn go_on_at(&mut self, place: TailPosition) {
+        self.position = self.position.filter(|position| position.writer != place.writer);
+        self.left.retain(|left| left.writer != place.writer);
+        remember(&mut self.left, place);
+        self.turn_to(WriterId(place.writer));
+    }
+
+    fn take_left(&mut self, writer: WriterId) -> Option<TailPosition> {
+        let at = self.left.iter().position(|left| left.writer == writer.0)?;
+        Some(self.left.swap_remove(at))
     }
 
     /// What the object before this position told, which nobody who has just started knows: it may be what the two chains parted
@@ -428,8 +480,12 @@ impl Follower {
         Step::Diverged(divergence)
     }
 
-    /// Begins with a writer's tail: the one that shipped last, from its oldest object on.
-    fn adopt<R: Replica>(&mut self, replica: &R) -> Result<Step, FollowError<R::Error>> {
+    /// Begins with a writer's tail, the one that shipped last: where it was left, or from its oldest object on.
+    fn adopt<R: Replica>(
+        &mut self,
+        replica: &R,
+        is_late: bool,
+    ) -> Result<Step, FollowError<R::Error>> {
         if let Some(trouble) = &self.trouble {
             self.absences += 1;
             if self.absences < LIST_EVERY {
@@ -447,27 +503,14 @@ impl Follower {
             self.absences = LIST_EVERY;
             return self.mend(replica);
         };
-        let from = self.not_before.filter(|(behind, _)| *behind == writer).map_or(0, |(_, at)| at);
-        let first = tails.get(&writer).and_then(|tail| tail.first_from(from));
-        let Some(sequence) = first else {
+        let oldest = tails.get(&writer).and_then(|tail| tail.first_from(0));
+        let oldest = oldest.map(|sequence| beginning_at(writer, sequence));
+        let Some(position) = self.take_left(writer).or(oldest) else {
             self.avoid(writer);
-            return Ok(Step::Nothing);
+            return Ok(self.waiting());
         };
-        let name = ObjectName::Tail { writer, sequence };
-        // What was listed may be shown late.
-        let Some(bytes) = self.remote.get(&name)? else { return Ok(Step::Nothing) };
-        let file = match self.remote.decode_tail(&name, &bytes) {
-            Ok(file) => file,
-            Err(error) => {
-                self.bad_reads += 1;
-                if self.bad_reads >= BAD_READS {
-                    self.avoid(writer);
-                    return Ok(self.meet(Trouble::Damaged(Box::new(error))));
-                }
-                return Ok(Step::Nothing);
-            }
-        };
-        self.take(replica, file)
+        (self.position, self.trouble) = (Some(position), None);
+        self.look(replica, position, is_late)
     }
 
     fn avoid(&mut self, writer: WriterId) {
@@ -477,7 +520,8 @@ impl Follower {
         }
     }
 
-    /// Looks for a way past a hole: another writer, or segments under a frontier that was not used for it yet.
+    /// Looks for a way past a hole: another writer, segments under a frontier that was not used for it yet, or what is behind it, if
+    /// those segments are here.
     fn mend<R: Replica>(&mut self, replica: &R) -> Result<Step, FollowError<R::Error>> {
         let Some(trouble) = self.trouble.clone() else { return Ok(Step::Nothing) };
         self.absences += 1;
@@ -516,27 +560,27 @@ impl Follower {
             drop(proven);
             return Ok(self.part(ours, Theirs::Proven(by, there)));
         }
-        if self.mended_by == Some(by) || first_slot(proven.segments()) <= ours.slot {
+        if first_slot(proven.segments()) <= ours.slot {
+            return Ok(Step::Waiting(trouble));
+        }
+        let behind = self.behind(&trouble)?;
+        if self.mended_by == Some(by) {
+            drop(proven);
+            if let Some(behind) = behind {
+                // What it proves is here, so the next frontier, an hour later, would lead past this object no better.
+                self.go_on_at(behind);
+            }
             return Ok(Step::Waiting(trouble));
         }
         let blocks = fill(replica, &proven)?;
         drop(proven);
         self.mended_by = Some(by);
-        self.not_before = behind(&trouble, self.position);
         self.avoided.clear();
-        self.left.clear();
+        let place = trouble.place().map(|(writer, sequence)| beginning_at(writer, sequence));
+        // All that was read may be needed again, now that what it stands on is here.
+        self.left = behind.or(place).into_iter().collect();
         (self.position, self.trouble, self.passed) = (None, None, None);
         Ok(Step::Filled { blocks })
-    }
-}
-
-/// The object of a writer with which its tail goes on behind a hole; `None`: all of it may be needed, now that what it stands on
-/// is here.
-const fn behind(trouble: &Trouble, at: Option<TailPosition>) -> Option<(WriterId, u64)> {
-    match (trouble, at) {
-        (Trouble::Gap { writer, found, .. }, _) => Some((*writer, *found)),
-        (Trouble::Hole { .. } | Trouble::NoTail | Trouble::Replaced { .. }, _) | (_, None) => None,
-        (_, Some(at)) => Some((WriterId(at.writer), at.next)),
     }
 }
 
@@ -546,14 +590,4 @@ fn remember<T>(kept: &mut Vec<T>, new: T) {
         kept.remove(0);
     }
     kept.push(new);
-}
-
-/// The object before this place.
-fn link_before(position: &TailPosition) -> Option<TailLink> {
-    let sequence = position.next.checked_sub(1)?;
-    Some(TailLink { sequence, digest: position.digest })
-}
-
-const fn name_of(position: &TailPosition) -> ObjectName {
-    ObjectName::Tail { writer: WriterId(position.writer), sequence: position.next }
 }

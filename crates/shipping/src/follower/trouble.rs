@@ -20,11 +20,25 @@ pub enum Trouble {
         found: u64,
     },
     /// The next object continues another chain of objects than the one that was followed.
-    #[error("{0}")]
-    Mismatch(Box<ArchiveError>),
+    #[error("{error}")]
+    Mismatch {
+        /// The writer.
+        writer: WriterId,
+        /// The object.
+        sequence: u64,
+        /// Both positions.
+        error: Box<ArchiveError>,
+    },
     /// The next object is damaged.
-    #[error("{0}")]
-    Damaged(Box<ArchiveError>),
+    #[error("{error}")]
+    Damaged {
+        /// The writer.
+        writer: WriterId,
+        /// The object.
+        sequence: u64,
+        /// What is wrong, and where.
+        error: Box<ArchiveError>,
+    },
     /// The last object that was taken was deleted, and its writer has put another one there.
     #[error("object {sequence} of writer {writer}, the last that was followed, is another one now")]
     Replaced {
@@ -58,9 +72,25 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Whether it is the next object itself that cannot be taken.
-    pub(super) const fn is_of_object(&self) -> bool {
-        matches!(self, Self::Mismatch(_) | Self::Damaged(_) | Self::Refused { .. })
+    /// The object that is in the way, or the first one behind what is missing. `None`: none that could be named holds what is.
+    pub(super) const fn place(&self) -> Option<(WriterId, u64)> {
+        match *self {
+            Self::Gap { writer, found, .. } => Some((writer, found)),
+            Self::Mismatch { writer, sequence, .. }
+            | Self::Damaged { writer, sequence, .. }
+            | Self::Refused { writer, sequence, .. } => Some((writer, sequence)),
+            Self::NoTail | Self::Replaced { .. } | Self::Hole { .. } => None,
+        }
+    }
+
+    /// Whether the tail goes on behind that object, and not with it: nothing makes it readable, or valid.
+    pub(super) const fn is_left_out(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Refused { .. })
+    }
+
+    /// Whether this is still the other one, though it may say another reason at each reading.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        (self.place(), self.is_left_out()) == (other.place(), other.is_left_out())
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
     ops::Range,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -54,6 +54,9 @@ const CLIENT_TIME_MAX: Duration = Duration::from_secs(60 + 513);
 /// Longest that a client retries below one of our attempts. Its own default is three minutes.
 const CLIENT_RETRY_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Entries right in a folder that are taken at most, whatever their reader's own limit: as many as there are writers of tails.
+const ENTRIES_MAX: usize = 4_096;
+
 /// Whether objects will be put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -79,8 +82,9 @@ pub struct Listed {
     pub name: String,
     /// Its bytes; 0 of a segment that a node makes only when it is asked for.
     pub bytes: u64,
-    /// Seconds since it was last changed, by the store's clock and ours; zero if that lies ahead.
-    pub age_s: u64,
+    /// Seconds since it was last changed, by the store's clock and ours; below zero if that lies ahead, so that of two the
+    /// later one is the younger whatever our clock says.
+    pub age_s: i64,
 }
 
 /// What lies right in a folder.
@@ -246,7 +250,8 @@ impl Store {
     /// A part of an object, exactly these bytes of it; `None` if there is none of this name.
     ///
     /// # Errors
-    /// [`StoreError::Failed`], which is not an absence; also where the object ends before.
+    /// [`StoreError::Failed`], which is not an absence; also where the object ends before, and before any byte is taken where
+    /// the store answers another part, as a node does, which gives whole objects.
     pub fn range(&self, name: &str, range: Range<u64>) -> Result<Option<Vec<u8>>, StoreError> {
         if range.is_empty() {
             return Ok(Some(Vec::new()));
@@ -255,6 +260,7 @@ impl Store {
         let get = || async {
             let options = GetOptions::new().with_range(Some(range.clone()));
             match self.objects.get_opts(&path, options).await {
+                Ok(found) if found.range != range => Err(other_range(&found.range, &range)),
                 Ok(found) => read_all(found, range.end - range.start).await.map(Some),
                 Err(Error::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),
@@ -331,13 +337,15 @@ impl Store {
     /// What lies right in a folder, by name; nothing if it is not there. The empty name is the prefix itself.
     ///
     /// # Errors
-    /// [`StoreError::TooMany`] if there is more than `entries_max`.
+    /// [`StoreError::TooMany`] if there is more than `entries_max`, or than any folder has: 4,096.
     pub fn entries(&self, folder: &str, entries_max: usize) -> Result<Entries, StoreError> {
         let path = self.path(folder);
         let prefix = (!path.as_ref().is_empty()).then_some(&path);
         let list = || async { self.objects.list_with_delimiter(prefix).await };
         let folder = format!("{folder}/");
         let found = self.attempt("list", &folder, list)?;
+        // A node's list ends beyond that many, and must not pass for a whole one.
+        let entries_max = entries_max.min(ENTRIES_MAX);
         self.check_count(&folder, found.common_prefixes.len() + found.objects.len(), entries_max)?;
         let names = found.common_prefixes.iter();
         let mut folders: Vec<String> =
@@ -363,8 +371,10 @@ impl Store {
     fn listed(&self, meta: ObjectMeta) -> Option<Listed> {
         let parts = meta.location.prefix_match(&self.prefix)?;
         let name = parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
-        let age = SystemTime::now().duration_since(meta.last_modified.into()).unwrap_or_default();
-        Some(Listed { name, bytes: meta.size, age_s: age.as_secs() })
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let age_s = now.saturating_sub(meta.last_modified.timestamp());
+        Some(Listed { name, bytes: meta.size, age_s })
     }
 
     /// Deletes an object. That there is none of its name is no error.
@@ -470,6 +480,12 @@ async fn read(found: GetResult, bytes_max: u64) -> Result<Read, Error> {
         return Err(Error::Generic { store: "archive", source: cut.into() });
     }
     Ok(Read::Whole(bytes))
+}
+
+/// That another part of an object came than was asked for.
+fn other_range(got: &Range<u64>, expected: &Range<u64>) -> Error {
+    let other = format!("bytes {got:?} are answered, {expected:?} were asked for");
+    Error::Generic { store: "archive", source: other.into() }
 }
 
 /// Exactly so many bytes.

@@ -20,7 +20,10 @@ use object_store::{
     path::Path,
 };
 use serde::Deserialize;
+use tokio::task::yield_now;
 use ureq::{Agent, Body, http::Response};
+
+use super::ENTRIES_MAX;
 
 /// Where a node serves its archive.
 const ARCHIVE_PATH: &str = "/lean/v0/archive";
@@ -33,6 +36,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// Bytes of a page of a list: 1,000 names of under 120 bytes.
 const PAGE_BYTES_MAX: u64 = 1 << 20;
+
+/// Bytes of a name in a list: the longest, a frontier's, has 89. A page could hold one of nearly a megabyte.
+const NAME_BYTES_MAX: usize = 128;
 
 /// Bytes of a refusal.
 const REFUSAL_BYTES_MAX: u64 = 16 << 10;
@@ -142,6 +148,10 @@ impl Node {
         let mut last = after.to_owned();
         let mut listed = Vec::with_capacity(page.objects.len());
         for Object { name, bytes } in page.objects {
+            if name.len() > NAME_BYTES_MAX {
+                let length = name.len();
+                return Err(failed(format!("a list with a name of {length} bytes")));
+            }
             if name <= last || !name.starts_with(prefix) {
                 return Err(failed(format!("a list with {name} after {last}")));
             }
@@ -166,6 +176,8 @@ impl Node {
             let Some((node, network, folder, after)) = at else {
                 return Ok::<_, Error>(None);
             };
+            // A page blocks: between two of them the attempt may see that its time is over.
+            yield_now().await;
             let (listed, next) = match node.page(&network, &folder, &after) {
                 // As of a folder that is not there.
                 Err(Error::NotFound { .. }) => (Vec::new(), None),
@@ -237,13 +249,18 @@ impl ObjectStore for Node {
         let (mut common_prefixes, mut objects) = (BTreeSet::new(), Vec::new());
         if let Some(prefix) = prefix {
             // It has 260 names and those of its own tail: they are told apart here.
-            for listed in self.list(Some(prefix)).try_collect::<Vec<_>>().await? {
+            let mut list = self.list(Some(prefix));
+            while let Some(listed) = list.try_next().await? {
                 let below: Vec<_> =
                     listed.location.prefix_match(prefix).into_iter().flatten().collect();
                 if let [folder, _, ..] = &below[..] {
                     common_prefixes.insert(prefix.clone().join(folder.clone()));
                 } else {
                     objects.push(listed);
+                }
+                // Whoever asked refuses so many: no further page is.
+                if common_prefixes.len() + objects.len() > ENTRIES_MAX {
+                    break;
                 }
             }
         } else {
@@ -276,5 +293,30 @@ impl ObjectStore for Node {
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
         Err(is_only_read())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lamella_archive::{ObjectName, WriterId};
+    use lamella_types::{Root, limits::CHAIN_LAST_SLOT};
+
+    use super::*;
+
+    #[test]
+    fn the_longest_name_of_an_object_is_within_the_limit() {
+        let (root, index, slot) = (Root::new([0xff; 32]), 255, CHAIN_LAST_SLOT);
+        let (writer, sequence) = (WriterId([0xff; 8]), 999_999_999_999);
+        let names = [
+            ObjectName::Format,
+            ObjectName::Registry { root },
+            ObjectName::Segment { index, root },
+            ObjectName::Frontier { slot, root },
+            ObjectName::Proofs { index, root },
+            ObjectName::Tail { writer, sequence },
+        ];
+        let longest = names.iter().map(|name| name.to_string().len()).max();
+        assert_eq!(longest, Some(89));
+        assert!(longest < Some(NAME_BYTES_MAX));
     }
 }

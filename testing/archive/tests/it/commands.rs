@@ -348,7 +348,8 @@ fn every_json_document_has_the_fields_that_scripts_read() {
     assert_eq!(segments.is_null(), to_object["frontier_root"].is_null(), "{to_object}");
 
     let cleaned = done(&["clean", url, "--json"]);
-    let cleaned = cleaned.json(&["judged", "unusable", "expired", "not_judged", "deleted"]);
+    let cleaned =
+        cleaned.json(&["judged", "unusable", "expired", "newer", "not_judged", "deleted"]);
     assert_eq!((&cleaned["not_judged"], &cleaned["deleted"]), (&1.into(), &false.into()));
 }
 

@@ -1,11 +1,11 @@
 //! A writer and a follower over a store that fails, by a seed: both killed at any operation, the writer partitioned from the
 //! store, put back from an older copy, come back on another branch, or shipped by a second process that runs on a copy of its
-//! directory; and objects of its tail that somebody deletes.
+//! directory; and objects of its tail that somebody deletes, or that rot and stay.
 //!
 //! What must hold: nothing that a follower has finalized is on neither chain, and nothing is served that its own rules do not
 //! give. In the end, when the store does what it says: where the writer kept its chain and nothing was deleted, the follower
-//! has it, head and all; where the writer came back on another one, or objects are gone that no segment makes up for, the
-//! follower has that chain, or says by name that it cannot.
+//! has it, head and all; where the writer came back on another one, or objects are gone or rotten that no segment makes up for,
+//! the follower has that chain, or says by name that it cannot.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -13,6 +13,7 @@ use lamella_archive::WriterId;
 use lamella_benches::Random;
 use lamella_chain::Chain;
 use lamella_shipping::{ShippingError, cleaner::clean, remote::Remote, store::Store};
+use object_store::{ObjectStoreExt as _, path::Path};
 
 use crate::{
     faulty::{Backing, Faults, Faulty},
@@ -25,6 +26,9 @@ const EVENTS: u64 = 14;
 
 /// Most blocks that are imported between two events. A run of these seals the first segment in about half of the seeds.
 const BLOCKS_MAX: u64 = 24;
+
+/// Parts of a thousand of a tail's objects that rot, where some do.
+const ROTTEN_PER_MILLE: u64 = 150;
 
 /// Most operations of a store until its process is killed.
 const OPERATIONS_MAX: u64 = 60;
@@ -155,6 +159,30 @@ impl Run<'_> {
         self.counts.add("lost", is_lost.into());
     }
 
+    /// Objects of tails rot, and nobody cleans any more. Each writer's newest does not: what it tells shows what is missing, and a
+    /// follower that took it does not remember.
+    fn rot(&mut self) {
+        if !self.random.per_mille(400) {
+            return;
+        }
+        let objects = self.backing.contents();
+        let mut tails = objects.iter().filter(|(name, _)| name.contains("/tail/")).peekable();
+        while let Some((name, bytes)) = tails.next() {
+            let folder = |name: &str| name.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+            let is_newest = tails.peek().is_none_or(|(next, _)| folder(next) != folder(name));
+            if is_newest || bytes.is_empty() || !self.random.per_mille(ROTTEN_PER_MILLE) {
+                continue;
+            }
+            let mut bytes = bytes.clone();
+            let at = self.random.number() as usize % bytes.len();
+            bytes[at] ^= 1;
+            let path = Path::from(name.as_str());
+            let put = self.backing.objects.put(&path, bytes.into());
+            futures::executor::block_on(put).unwrap();
+            self.counts.add("rotten", 1);
+        }
+    }
+
     fn new_writer(&mut self) {
         self.writers += 1;
         self.writer.id = WriterId([self.writers; 8]);
@@ -234,6 +262,8 @@ impl Run<'_> {
         };
         let segments = self.writer.chain().fork_choice().latest_finalized().slot / 1_024;
         self.counts.add("segments", segments);
+        self.rot();
+        let is_rotten = self.counts.of("rotten") > 0;
         self.reader.kill();
         let outcome = self.reader.follow(&open);
         match &outcome {
@@ -244,9 +274,10 @@ impl Run<'_> {
                 let what = format!("seed {seed}: {:?}, read up to {at:?}", self.counts);
                 assert_equal(&self.reader, &self.writer, &what);
                 self.counts.add("tail", 1);
+                self.counts.add("past_rotten", is_rotten.into());
             }
             Outcome::Stale(reason) => {
-                let may_be = self.is_forked || self.counts.of("lost") > 0;
+                let may_be = self.is_forked || is_rotten || self.counts.of("lost") > 0;
                 assert!(may_be, "seed {seed}: {reason}");
                 self.counts.add("stale", 1);
             }
@@ -314,7 +345,7 @@ fn a_follower_ends_with_its_writers_chain_or_in_a_named_state_whatever_happens()
     println!("{count} seeds: {sum:?}");
     if count >= 200 {
         let met = ["tail", "stale", "diverged", "fenced", "segments", "lost", "gaps", "holes"];
-        let met = met.into_iter().chain(["filled", "second", "second_fenced"]);
+        let met = met.into_iter().chain(["filled", "second", "second_fenced", "past_rotten"]);
         assert_eq!(met.filter(|what| sum.of(what) == 0).collect::<Vec<_>>(), [""; 0], "{sum:?}");
     }
 }

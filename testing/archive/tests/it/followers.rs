@@ -106,4 +106,21 @@ fn a_follower_whose_source_has_parted_says_so_or_begins_again_whenever_it_is_kil
         assert!(is_done());
         assert_equal(&data, &other);
     }
+
+    // Parted once more: what the first rebuilding kept may be the only copy.
+    let mut third = Writer::new(&SMALL_CHAIN, 3);
+    third.import(&SMALL_CHAIN, 15);
+    fs::remove_dir_all(folder.path().join(SMALL_CHAIN.network().to_string()).join("tail")).unwrap();
+    third.ship_tail(&open, false).unwrap();
+    let mut waiting = again();
+    waiting.wait_for("move it elsewhere");
+    assert_eq!(waiting.stop(), Some(3));
+    assert_equal(&data, &other);
+    let mut waiting = again();
+    waiting.wait_for("move it elsewhere");
+    fs::rename(path("db.diverged"), path("kept")).unwrap();
+    waiting.wait_for(&head_of(&third));
+    drop(waiting);
+    assert!(is_done());
+    assert_equal(&data, &third);
 }

@@ -3,7 +3,12 @@
 use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     thread,
+    time::Duration,
 };
 
 use lamella::node::{Inbox, Node};
@@ -133,34 +138,53 @@ fn what_a_node_that_began_later_cannot_seal_is_said_by_name() {
 
 /// Answers each request with the next of these bodies.
 fn liar(bodies: Vec<String>) -> SocketAddr {
+    liar_that(move |request| bodies.get(request).cloned()).0
+}
+
+/// Answers each request, by number, with what this says, until it says nothing; and how many there were.
+fn liar_that(
+    says: impl Fn(usize) -> Option<String> + Send + 'static,
+) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
     thread::spawn(move || {
-        for body in bodies {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).unwrap();
-                head.push(byte[0]);
-            }
-            let length = body.len();
-            write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-            )
-            .unwrap();
+        for body in (0..).map_while(says) {
+            let mut stream = asked(&listener, body.len());
+            counted.fetch_add(1, Ordering::Relaxed);
+            stream.write_all(body.as_bytes()).unwrap();
         }
     });
-    address
+    (address, requests)
+}
+
+/// The next request, to which a body of this length is promised.
+fn asked(listener: &TcpListener, length: usize) -> TcpStream {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    stream
+}
+
+/// A page of a list.
+fn page<S: AsRef<str>>(names: impl IntoIterator<Item = S>, more: bool) -> String {
+    let objects = names.into_iter().map(|name| {
+        let name = name.as_ref();
+        format!("{{\"name\":\"{name}\",\"bytes\":null}}")
+    });
+    let objects = objects.collect::<Vec<_>>().join(",");
+    format!("{{\"objects\":[{objects}],\"more\":{more}}}")
 }
 
 #[test]
 fn pages_of_a_list_are_put_together_and_one_that_goes_in_a_circle_is_an_error() {
-    let page = |names: [&str; 2], more: bool| {
-        let objects = names.map(|name| format!("{{\"name\":\"{name}\",\"bytes\":null}}")).join(",");
-        format!("{{\"objects\":[{objects}],\"more\":{more}}}")
-    };
     let (first, second) = (page(["a", "b"], true), page(["c", "d"], false));
     let open = |bodies| Store::open(&format!("http://{}", liar(bodies)), Access::Read).unwrap();
     let listed = open(vec![first.clone(), second]).list("0011223344556677", 10).unwrap();
@@ -171,6 +195,76 @@ fn pages_of_a_list_are_put_together_and_one_that_goes_in_a_circle_is_an_error() 
     let longer = open(vec![page(["a", "b"], true), page(["c", "d"], true)]);
     let longer = longer.list("0011223344556677", 3).unwrap_err();
     assert!(matches!(longer, StoreError::TooMany { .. }), "{longer}");
+}
+
+/// Symptom: a node that told names without end kept whoever listed it for ever, and took all of its memory. Mechanism: what lies in
+/// a folder was counted when every page was there; a page blocks, so the time limit of an attempt was never looked at; and a name
+/// was as long as its page. Fix: no page is asked for beyond the limit, the time is looked at before each, and names are bounded.
+#[test]
+fn a_list_without_end_ends_at_its_limit_or_with_its_time() {
+    const NETWORK: &str = "0011223344556677";
+    const PAGES: usize = 2_000;
+    let open = |api| Store::open(&format!("http://{api}"), Access::Read).unwrap();
+    // All in one folder: however many there are, that is one entry.
+    let endless = || {
+        liar_that(|page_number| {
+            let name = format!("tail/0011223344556677/{page_number:012}.ltal");
+            Some(page([name], page_number < PAGES))
+        })
+    };
+    let no_time = |api| open(api).with_attempt_time(Duration::ZERO);
+    let (api, requests) = endless();
+    let entries = no_time(api).entries(NETWORK, 10).unwrap_err();
+    assert!(entries.to_string().contains("no answer in 0 s"), "{entries}");
+    assert!(requests.load(Ordering::Relaxed) < PAGES);
+    let (api, requests) = endless();
+    let list = no_time(api).list(NETWORK, 10 * PAGES).unwrap_err();
+    assert!(list.to_string().contains("no answer in 0 s"), "{list}");
+    assert!(requests.load(Ordering::Relaxed) < PAGES);
+
+    for entries_max in [10, usize::MAX] {
+        let (api, requests) = liar_that(|page_number| {
+            let names = (0..1_000).map(|name| format!("{page_number:06}-{name:06}"));
+            Some(page(names, page_number < 20))
+        });
+        let wide = open(api).entries(NETWORK, entries_max).unwrap_err();
+        assert!(matches!(wide, StoreError::TooMany { .. }), "{wide}");
+        assert_eq!(requests.load(Ordering::Relaxed), 5, "no folder has as many as 5,000");
+    }
+
+    let named = |length| liar(vec![page(["x".repeat(length)], false); 4]);
+    assert_eq!(open(named(128)).list(NETWORK, 10).unwrap().len(), 1);
+    let long = open(named(129)).list(NETWORK, 10).unwrap_err();
+    assert!(long.to_string().contains("a name of 129 bytes"), "{long}");
+}
+
+/// Symptom: a node could make whoever wanted 100 bytes of an object read and hold as many as it liked. Mechanism: it was asked for
+/// a part, answers with the whole, and what came was counted after. Fix: another part than was asked for is refused before.
+#[test]
+fn a_part_of_an_object_that_a_node_answers_with_the_whole_is_not_read() {
+    const WHOLE_BYTES: usize = 64 << 20;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let api = listener.local_addr().unwrap();
+    let most = Arc::new(AtomicU64::new(0));
+    let taken_most = Arc::clone(&most);
+    thread::spawn(move || {
+        let chunk = vec![0; 64 << 10];
+        loop {
+            let mut stream = asked(&listener, WHOLE_BYTES);
+            let mut chunks = 0..WHOLE_BYTES / chunk.len();
+            let taken = chunks.position(|_| stream.write_all(&chunk).is_err());
+            let taken = taken.map_or(WHOLE_BYTES, |chunks| chunks * chunk.len());
+            taken_most.fetch_max(taken as u64, Ordering::Relaxed);
+        }
+    });
+    let open = |api| Store::open(&format!("http://{api}"), Access::Read).unwrap();
+    let error = open(api).range("0011223344556677/proofs/any", 0..100).unwrap_err();
+    assert!(error.to_string().contains("0..100 were asked for"), "{error}");
+    // Some of it lies in the system's buffers, unread.
+    assert!(most.load(Ordering::Relaxed) < WHOLE_BYTES as u64);
+    // The whole is a part too.
+    let whole = open(liar(vec!["whole".to_owned()])).range("0011223344556677/any", 0..5).unwrap();
+    assert_eq!(whole.unwrap(), b"whole");
 }
 
 #[test]

@@ -3,26 +3,35 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
-use lamella_archive::ObjectName;
+use lamella_archive::{NetworkId, ObjectName, SidecarIndex};
 use lamella_chain::ReadOnlyChain;
 use lamella_shipping::{
     ShippingError,
     archiver::{self, Known},
     cleaner::clean,
+    follower::{Begun, begin, beginning},
     remote::Remote,
     restorer::Target,
     seal::Shipped,
     store::{Access, Store, StoreError},
     verifier::verify,
 };
-use lamella_types::Root;
+use lamella_types::{Root, Slot, limits::SLOT_MS};
+use lamella_xmss::scheme::{ProofScheme as _, Trust};
+use object_store::ObjectStoreExt as _;
 
 use crate::{
     faulty::{Backing, Faults, Faulty},
     grown::{OTHER_CHAIN, SMALL_CHAIN, SMALL_SEGMENTS, go_on, restore, rows, ship, small},
+    proofs::ship as ship_proofs,
+    world::{Reader, Writer},
 };
 
 /// The files of a kind, in the order of their names.
@@ -358,6 +367,198 @@ fn an_object_that_is_too_long_is_not_read() {
     fs::File::options().write(true).open(segment).unwrap().set_len(name.bytes_max() + 1).unwrap();
     let error = verify(&remote, None, false, &mut go_on).unwrap_err();
     assert!(matches!(error, ShippingError::Store(StoreError::TooLong { .. })), "{error}");
+}
+
+/// Makes an object one byte longer than any of its kind. Sparse: nobody has to write what nobody reads.
+fn lengthen(file: &Path, name: &ObjectName) {
+    let file = fs::File::options().create(true).write(true).truncate(false).open(file).unwrap();
+    file.set_len(name.bytes_max() + 1).unwrap();
+}
+
+/// Symptom: one frontier of a megabyte that anybody put stopped verification, restoration, followers and `archive clean`, which
+/// was to find it. Mechanism: an object that is too long was a failure of the store, and only a damaged one was passed over. Fix: it
+/// counts as damaged.
+#[test]
+fn an_overlong_frontier_or_registry_is_told_of_passed_over_and_cleaned() {
+    let (folder, remote, _) = small();
+    let path = |name: &ObjectName| folder.path().join(remote.path(name));
+    let proven = verify(&remote, None, true, &mut go_on).unwrap().root;
+    let greater = ObjectName::Frontier { slot: proven.slot + 1, root: Root::new([7; 32]) };
+    lengthen(&path(&greater), &greater);
+    let verified = verify(&remote, None, true, &mut go_on).unwrap();
+    assert_eq!((verified.root, verified.bad_frontiers.len()), (proven, 1));
+    assert!(verified.bad_frontiers[0].contains(&greater.to_string()), "{verified:?}");
+    let directory = tempfile::tempdir().unwrap();
+    restore(&remote, &directory.path().join("db"), Target::Finalized).unwrap();
+    let database = directory.path().join("followed");
+    let follow = beginning(&database, None, SLOT_MS, Trust.name());
+    let begun = begin(&remote, &follow, Slot::MAX, &mut go_on).unwrap();
+    assert!(matches!(begun, Begun::Restored(_)));
+
+    let inventory = remote.inventory().unwrap();
+    let registry =
+        inventory.objects.keys().find(|name| matches!(name, ObjectName::Registry { .. }));
+    let registry = *registry.unwrap();
+    let sound = fs::read(path(&registry)).unwrap();
+    for overlong in [greater, registry] {
+        lengthen(&path(&overlong), &overlong);
+        for delete in [false, true] {
+            let cleaned = clean(&remote, delete, &mut go_on).unwrap();
+            let paths: Vec<_> = cleaned.unusable.iter().map(|object| &object.path).collect();
+            assert_eq!(paths, [&remote.path(&overlong)]);
+            assert_eq!(path(&overlong).exists(), !delete);
+        }
+    }
+    // Without a registry nothing is proven.
+    lengthen(&path(&registry), &registry);
+    let error = verify(&remote, None, false, &mut go_on).unwrap_err();
+    assert!(matches!(error, ShippingError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains(&registry.to_string()), "{error}");
+    fs::write(path(&registry), sound).unwrap();
+    assert_eq!(verify(&remote, None, true, &mut go_on).unwrap().root, proven);
+}
+
+/// SHA-256, which the index of a sidecar has of each proof.
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let index = SidecarIndex::build(NetworkId([0; 8]), 0, Root::ZERO, [(0, bytes)]).unwrap();
+    index.encode([bytes]).unwrap()[194..226].try_into().unwrap()
+}
+
+/// An object in which a byte is another, with the digests of it.
+fn rewritten(bytes: &[u8], at: usize, byte: u8) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[at] = byte;
+    let end = bytes.len() - 32;
+    let digest = sha256(&bytes[..end - 8]);
+    bytes[end..].copy_from_slice(&digest);
+    bytes
+}
+
+/// Symptom: `archive clean --delete` of an older lamella deleted what a newer one had shipped. Mechanism: a version that it did not
+/// know was damage. Fix: what says its version under a digest that is right is left, and named.
+#[test]
+fn what_a_later_lamella_wrote_is_named_and_never_deleted() {
+    let (folder, remote, _) = small();
+    ship_proofs(&SMALL_CHAIN.chain, &remote, SMALL_SEGMENTS);
+    let mut writer = Writer::new(&SMALL_CHAIN, 1);
+    writer.import(&SMALL_CHAIN, 5);
+    let store = || Store::open(folder.path().to_str().unwrap(), Access::Write).unwrap();
+    writer.ship_tail(&store, false).unwrap();
+    let sound = clean(&remote, true, &mut go_on).unwrap();
+    assert_eq!((&sound.unusable, &sound.newer), (&Vec::new(), &Vec::new()));
+
+    let file = |kind| files(folder.path(), kind).swap_remove(0);
+    let segment = fs::read(file("segments")).unwrap();
+    let record_end = |bytes: &[u8]| 16 + u32::from_le_bytes(bytes[10..14].try_into().unwrap());
+    // Behind the head is the first column, and its record's header.
+    let codec = record_end(&segment) as usize + 8;
+    let sidecar = fs::read(file("proofs")).unwrap();
+    let index_end = record_end(&sidecar) as usize;
+    let mut later_sidecar = sidecar.clone();
+    later_sidecar[16] = 2;
+    let digest = sha256(&later_sidecar[..index_end]);
+    later_sidecar[index_end + 8..index_end + 40].copy_from_slice(&digest);
+    let tail = file("tail").join("000000000000.ltal");
+    let of_version_2 = |path: &Path| rewritten(&fs::read(path).unwrap(), 16, 2);
+    let later = [
+        (file("segments"), of_version_2(&file("segments")), "format version 2"),
+        (file("segments"), rewritten(&segment, 17, 1), "flags 0x01"),
+        (file("segments"), rewritten(&segment, codec, 2), "codec 2"),
+        (file("frontier"), of_version_2(&file("frontier")), "format version 2"),
+        (file("proofs"), later_sidecar, "format version 2"),
+        (tail.clone(), of_version_2(&tail), "format version 2"),
+    ];
+    for (path, bytes, says) in later {
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &bytes).unwrap();
+        let cleaned = clean(&remote, true, &mut go_on).unwrap();
+        let context = format!("{}: {says}: {cleaned:?}", path.display());
+        assert_eq!((cleaned.unusable.len(), cleaned.newer.len()), (0, 1), "{context}");
+        // Without a frontier segments are left too.
+        assert!(cleaned.left > sound.left, "{context}");
+        let newer = &cleaned.newer[0];
+        assert!(path.ends_with(&newer.path) && newer.why.contains(says), "{context}");
+        assert!(fs::read(&path).unwrap() == bytes, "{context}");
+        // One that is torn says nothing that can be believed.
+        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        let is_sidecar = path == file("proofs");
+        let cleaned = clean(&remote, true, &mut go_on).unwrap();
+        assert_eq!(cleaned.unusable.len(), usize::from(!is_sidecar), "{context}");
+        assert_eq!(path.exists(), is_sidecar, "its index alone says what it is");
+        fs::write(&path, whole).unwrap();
+    }
+}
+
+/// Symptom: `archive clean --delete` deleted a sound segment. Mechanism: what it found torn it deleted when it had judged all
+/// others, hours later, and by then somebody had put it again. Fix: it is judged again right before.
+#[test]
+fn what_was_put_again_since_it_was_judged_is_not_deleted() {
+    let whole = Backing::default();
+    ship(&SMALL_CHAIN.chain, whole.honest(u64::MAX)).unwrap();
+    let contents = whole.contents();
+    let (name, bytes) = contents.iter().find(|(name, _)| name.contains("/segments/")).unwrap();
+    let mut torn = contents.clone();
+    torn.insert(name.clone(), bytes[..bytes.len() / 2].to_vec());
+    let path = object_store::path::Path::from(name.as_str());
+    let mut gone = Vec::new();
+    for operation in 0.. {
+        let backing = Backing::of(&torn);
+        let (objects, path, bytes) = (Arc::clone(&backing.objects), path.clone(), bytes.clone());
+        let acted = Arc::new(AtomicBool::new(false));
+        let acts = Arc::clone(&acted);
+        let faulty = Faulty::new(&backing, Faults::default(), 1, u64::MAX);
+        let faulty = faulty.with_intruder(operation, move || {
+            acts.store(true, Ordering::Relaxed);
+            futures::executor::block_on(async {
+                drop(objects.delete(&path).await);
+                objects.put(&path, bytes.into()).await.unwrap();
+            });
+        });
+        let store = Store::of_objects(Arc::new(faulty), "faulty://").unwrap();
+        let cleaned = clean(&Remote::of(store, SMALL_CHAIN.network()), true, &mut go_on).unwrap();
+        if !acted.load(Ordering::Relaxed) {
+            assert_eq!(cleaned.unusable.len(), 1, "nobody put it again");
+            assert!(operation > 10, "{operation} operations");
+            break;
+        }
+        if backing.contents() != contents {
+            gone.push(operation);
+        } else if cleaned.unusable.is_empty() {
+            assert_eq!(cleaned.judged, contents.len() as u64 - 1);
+        }
+    }
+    assert_eq!(gone.len(), 1, "only between the last reading and the deletion: {gone:?}");
+}
+
+/// Symptom: a follower on a host whose clock was behind read the tail of a writer that was dead, and took it for the end.
+/// Mechanism: what was put after our clock's time was all of age zero, and of equals the one with the most objects was chosen. Fix:
+/// ages go below zero.
+#[test]
+fn of_two_writers_the_one_that_shipped_last_is_followed_whatever_our_clock_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Store::open(folder.path().to_str().unwrap(), Access::Write).unwrap();
+    let (mut dead, mut live) = (Writer::new(&SMALL_CHAIN, 1), Writer::new(&SMALL_CHAIN, 2));
+    for _ in 0..5 {
+        dead.import(&SMALL_CHAIN, 2);
+        dead.ship(&open).unwrap();
+    }
+    live.import(&SMALL_CHAIN, 20);
+    live.ship(&open).unwrap();
+    let hour = Duration::from_secs(3_600);
+    for (writer, ahead) in [(&dead, hour), (&live, 2 * hour)] {
+        let remote = Remote::of(open(), SMALL_CHAIN.network());
+        for name in remote.tail(writer.id).unwrap().objects.into_keys() {
+            let file = fs::File::options().write(true).open(folder.path().join(remote.path(&name)));
+            file.unwrap().set_modified(SystemTime::now() + ahead).unwrap();
+        }
+    }
+    let mut reader = Reader::new();
+    reader.start(&open).unwrap();
+    let mut steps = (0..64).map(|_| {
+        reader.step(true).unwrap();
+        reader.position()
+    });
+    assert_eq!(steps.find_map(|position| position).unwrap().writer, live.id.0);
 }
 
 #[test]

@@ -110,6 +110,9 @@ pub fn lamella(arguments: &[&str], data: &TempDir) -> String {
 
 /// Symptom: `lamella follow` took minutes to end after SIGTERM. Mechanism: its main thread asked a source that took the
 /// connection and never answered, four times until each wait was over. Fix: what asks has a thread of its own.
+///
+/// Symptom: it ended with the words that there was no chain. Mechanism: what it had was known to that thread alone. Fix: it is told
+/// after each step.
 #[test]
 fn a_follower_whose_source_never_answers_ends_when_it_is_told_to() {
     let (_folder, remote, _) = small();
@@ -136,9 +139,15 @@ fn a_follower_whose_source_never_answers_ends_when_it_is_told_to() {
         let mut command = Command::new(BINARY);
         command.args(["follow", "--api-port", "0", "--proof-scheme", "trust", "--from", &source]);
         command.arg("--data-dir").arg(data.path());
+        let said = data.path().join("said");
+        command.stdout(fs::File::create(&said).unwrap());
         let process = Process::spawn(command);
         asked.recv().unwrap();
         assert_eq!(process.stop(), Some(0));
+        // What it has, though it was in the midst of a step.
+        let said = fs::read_to_string(said).unwrap();
+        assert_eq!(said.contains("there is no chain here yet"), !has_begun, "{said}");
+        assert_eq!(said.contains("; head 0x"), has_begun, "{said}");
         // Had it waited for the answer, it would have asked again.
         assert_eq!(asked.try_iter().count(), 0, "begun: {has_begun}");
     }

@@ -222,6 +222,10 @@ impl Reader {
         self.running.as_ref().unwrap().1.position()
     }
 
+    pub fn troubles(&self) -> u64 {
+        self.running.as_ref().unwrap().1.troubles()
+    }
+
     /// Ends the process.
     pub fn kill(&mut self) {
         self.running = None;

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use lamella_archive::ObjectName;
-use lamella_shipping::{cleaner, remote::Inventory, verifier::Verify};
+use lamella_shipping::{
+    cleaner::{self, Cleaned, Unusable},
+    remote::Inventory,
+    verifier::Verify,
+};
 use serde_json::{Value, json};
 
 use super::{ArchiveCommandError, ArchiveFlags, CommandError, job, open, print_line, trust};
@@ -115,31 +119,33 @@ pub(super) fn clean(archive: ArchiveFlags, delete: bool, json: bool) -> Result<(
         cleaner::clean(&open(&archive.url, archive.network.network)?, delete, tell)
     })?;
     if json {
-        let unusable = cleaned
-            .unusable
-            .iter()
-            .map(|object| json!({ "path": object.path, "bytes": object.bytes, "why": object.why }));
-        let expired = cleaned
-            .expired
-            .iter()
-            .map(|object| json!({ "path": object.path, "bytes": object.bytes, "why": object.why }));
+        let told = |objects: &[Unusable]| -> Vec<Value> {
+            let one = |object: &Unusable| json!({ "path": object.path, "bytes": object.bytes, "why": object.why });
+            objects.iter().map(one).collect()
+        };
         print_line(&json!({
             "judged": cleaned.judged,
-            "unusable": unusable.collect::<Vec<Value>>(),
-            "expired": expired.collect::<Vec<Value>>(),
+            "unusable": told(&cleaned.unusable),
+            "expired": told(&cleaned.expired),
+            "newer": told(&cleaned.newer),
             "not_judged": cleaned.left,
             "deleted": cleaned.deleted,
         }))?;
     } else {
-        for object in cleaned.unusable.iter().chain(&cleaned.expired) {
+        let Cleaned { unusable, expired, newer, .. } = &cleaned;
+        for object in unusable.iter().chain(expired).chain(newer) {
             print_line(&format!("{:>10}  {}: {}", object.bytes, object.path, object.why))?;
         }
+        let of_newer = match newer.len() {
+            0 => String::new(),
+            count => format!(", {count} of them a newer lamella's"),
+        };
         let did = if cleaned.deleted { "deleted" } else { "found, nothing was deleted" };
         print_line(&format!(
-            "{} objects judged by their content, {} unusable and {} expired {did}; not judged: {} objects",
+            "{} objects judged by their content, {} unusable and {} expired {did}; not judged: {} objects{of_newer}",
             cleaned.judged,
-            cleaned.unusable.len(),
-            cleaned.expired.len(),
+            unusable.len(),
+            expired.len(),
             cleaned.left
         ))?;
     }
