@@ -179,10 +179,17 @@ impl Job {
     /// Runs it to its good end.
     pub(crate) fn run(&self, command: &mut Command) -> Result<(), String> {
         let End::After(slot) = self.end else { return succeed(command) };
-        let is_there = |line: &str| field(line, "head_slot")?.parse::<Slot>().ok();
+        let is_there =
+            |line: &str| field(line, "head_slot").and_then(|slot| slot.parse().ok()) >= Some(slot);
+        // It would try again for ever.
+        let mut failed = None;
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         command.env("NO_COLOR", "1").env_remove("RUST_LOG");
-        ended(command, |line| is_there(line) >= Some(slot)).map(drop)
+        ended(command, |line| {
+            failed = line.contains("beginning again failed").then(|| line.to_owned());
+            is_there(line) || failed.is_some()
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 }
 
