@@ -14,6 +14,7 @@ use crate::{
     enumerate::{self, Choice, Fill, choices, random},
     image::Image,
     judge::{Request, Subject, Verdict},
+    process::field,
     record::{Recorder, Recording},
     tally::Tally,
     trace::{Event, Trace},
@@ -519,11 +520,4 @@ fn said_by_node(trace: &Trace, before: usize, validators: u64) -> SaidByNode {
         }
     }
     said
-}
-
-/// The value of `name=value` in a line.
-#[must_use]
-pub fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    let start = line.find(&format!(" {name}="))? + name.len() + 2;
-    line[start..].split_whitespace().next()
 }

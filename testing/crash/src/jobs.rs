@@ -20,8 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     archiving,
-    campaign::field,
-    network::ended,
+    process::{ended, field},
     verdict::{Verdict, rows_but},
 };
 

@@ -39,6 +39,7 @@ pub mod judge;
 pub mod mount;
 pub mod network;
 pub mod plants;
+pub mod process;
 pub mod record;
 mod recorded_jobs;
 pub mod restored;

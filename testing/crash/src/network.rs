@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -11,9 +10,10 @@ use std::{
 use lamella_network_dir::genesis::{GenesisOptions, NodePorts, create};
 
 use crate::{
-    campaign::{Campaign, Promise, field, walk},
+    campaign::{Campaign, Promise, walk},
     enumerate::{Choice, image},
     judge::{Request, Subject},
+    process::{field, stopped},
     record::{Recorder, Recording},
     trace::Event,
     workers::Worker,
@@ -146,37 +146,6 @@ impl Lone {
             is_lazy,
             guard: format!("sign-guard-lamella_0-{}.txt", self.genesis_time),
         }
-    }
-}
-
-/// Runs a command until a line of its log is enough, and then stops it in order: all its lines.
-///
-/// # Panics
-/// When it ends before.
-pub fn stopped(command: &mut Command, is_enough: impl FnMut(&str) -> bool) -> Vec<String> {
-    ended(command, is_enough).unwrap()
-}
-
-/// The same.
-///
-/// # Errors
-/// All its lines, when it ends before or badly.
-pub fn ended(
-    command: &mut Command,
-    mut is_enough: impl FnMut(&str) -> bool,
-) -> Result<Vec<String>, String> {
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let (mut stdin, mut lines) = (child.stdin.take(), Vec::new());
-    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
-        lines.push(line.unwrap());
-        if stdin.is_some() && is_enough(lines.last().unwrap()) {
-            // Closing its standard input stops it.
-            stdin = None;
-        }
-    }
-    match child.wait().unwrap().success() && stdin.is_none() {
-        true => Ok(lines),
-        false => Err(lines.join("\n")),
     }
 }
 

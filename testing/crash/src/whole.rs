@@ -17,9 +17,10 @@ use std::{
 use lamella_network_dir::genesis::NodePorts;
 
 use crate::{
-    campaign::{Campaign, field},
+    campaign::Campaign,
     judge::Subject,
-    network::{Lone, NetworkPlan, Programs, VALIDATORS, campaign, stopped},
+    network::{Lone, NetworkPlan, Programs, VALIDATORS, campaign},
+    process::{field, stopped},
     record::Recorder,
 };
 

@@ -19,10 +19,10 @@ use lamella_inspect::{
 };
 use lamella_tables::{Read as _, Slots};
 use lamella_testing_crash::{
-    campaign::field,
     enumerate::random,
     jobs::damage,
     network::{Lone, NetworkPlan, SLOT_MS, VALIDATORS},
+    process::field,
     scenario::{MOVED, WIDE},
 };
 use lamella_types::Slot;
