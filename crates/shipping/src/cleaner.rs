@@ -23,7 +23,6 @@ use lamella_types::{Root, Slot, Validators};
 
 use crate::{
     error::ShippingError,
-    proven::as_damage,
     remote::{Inventory, Remote, first_slot},
     sidecar::Sidecar,
     store::{Listed, StoreError},
@@ -283,7 +282,7 @@ fn network(
             let network = remote.read_network(frontier.genesis_time(), frontier.registry_root())?;
             Ok((network, frontier.segment_roots().to_vec()))
         });
-        match read.map_err(|error| as_damage(remote, error)) {
+        match read {
             Ok((network, proven)) => return Ok((Some(network), proven)),
             Err(ShippingError::Damaged { .. } | ShippingError::Missing { .. }) => {}
             Err(error) => return Err(error),

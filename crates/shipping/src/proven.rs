@@ -3,14 +3,13 @@
 //! The hard idea: one root proves it all, so trust is one comparison. With a root that the caller trusts, the answer says
 //! up to which slot it reaches; without one, the archive is only shown to agree with itself, and the answer says that.
 
-use lamella_archive::{ArchiveError, Fault, Frontier, Network, SegmentFile};
+use lamella_archive::{Frontier, Network, SegmentFile};
 use lamella_tables::SlotRoot;
 use lamella_types::{Checkpoint, Root, Slot};
 
 use crate::{
     error::ShippingError,
     remote::{Inventory, Remote, SEGMENT_SLOTS, first_slot},
-    store::StoreError,
 };
 
 /// An archive whose frontier is proven.
@@ -36,7 +35,7 @@ impl<'a> Proven<'a> {
         let (mut bad_frontiers, mut last) = (Vec::new(), None);
         let mut found = None;
         for block in named.into_iter().chain(blocks) {
-            match remote.read_frontier(block).map_err(|error| as_damage(remote, error)) {
+            match remote.read_frontier(block) {
                 Ok(frontier) => {
                     found = Some(frontier);
                     break;
@@ -66,8 +65,7 @@ impl<'a> Proven<'a> {
         frontier: Frontier,
         bad_frontiers: Vec<String>,
     ) -> Result<Self, ShippingError> {
-        let network = remote.read_network(frontier.genesis_time(), frontier.registry_root());
-        let network = network.map_err(|error| as_damage(remote, error))?;
+        let network = remote.read_network(frontier.genesis_time(), frontier.registry_root())?;
         Ok(Self { remote, inventory, network, frontier, bad_frontiers })
     }
 
@@ -188,17 +186,6 @@ impl<'a> Proven<'a> {
             }
         }
         Ok(None)
-    }
-}
-
-/// An object that is too long is a damaged one, whose bytes were not even fetched: it is in the way of nothing else.
-pub(crate) fn as_damage(remote: &Remote, error: ShippingError) -> ShippingError {
-    match error {
-        ShippingError::Store(StoreError::TooLong { name: file, bytes, bytes_max, .. }) => {
-            let fault = Box::new(Fault::TooLong { length: bytes, limit: bytes_max });
-            remote.damaged(ArchiveError { file, section: "file", offset: 0, fault })
-        }
-        other => other,
     }
 }
 

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use lamella_archive::{
-    Frontier, Network, NetworkId, ObjectName, SegmentFile, TailFile, WriterId, decode_registry,
+    ArchiveError, Fault, Frontier, Network, NetworkId, ObjectName, SegmentFile, TailFile, WriterId,
+    decode_registry,
 };
 use lamella_types::{Checkpoint, Root};
 
@@ -246,6 +247,21 @@ impl Remote {
         Ok(self.store.get(&self.path(name), name.bytes_max())?)
     }
 
+    /// As [`Self::get`], for whoever can do without it: one that is too long is a damaged one, whose bytes are not even fetched, and
+    /// no failure of the store.
+    pub(crate) fn get_or_damaged(
+        &self,
+        name: &ObjectName,
+    ) -> Result<Option<Vec<u8>>, ShippingError> {
+        match self.store.get(&self.path(name), name.bytes_max()) {
+            Err(StoreError::TooLong { name: file, bytes, bytes_max, .. }) => {
+                let fault = Box::new(Fault::TooLong { length: bytes, limit: bytes_max });
+                Err(self.damaged(ArchiveError { file, section: "file", offset: 0, fault }))
+            }
+            found => Ok(found?),
+        }
+    }
+
     /// An object's bytes, also where the store shows it late: it is asked for more than once.
     pub(crate) fn get_late(&self, name: &ObjectName) -> Result<Option<Vec<u8>>, ShippingError> {
         for _ in 1..READ_ATTEMPTS {
@@ -259,8 +275,7 @@ impl Remote {
 
     /// An object that was put.
     pub(crate) fn read_back(&self, name: &ObjectName) -> Result<Vec<u8>, ShippingError> {
-        let missing = || ShippingError::Missing { url: self.url(), name: *name, hint: NOT_SHOWN };
-        self.get_late(name)?.ok_or_else(missing)
+        self.get_late(name)?.ok_or_else(|| self.missing(name, NOT_SHOWN))
     }
 
     /// The tails of these writers, of each from a number on.
@@ -282,14 +297,8 @@ impl Remote {
         Ok(tails)
     }
 
-    /// An object's bytes.
-    pub(crate) fn fetch(
-        &self,
-        name: &ObjectName,
-        hint: &'static str,
-    ) -> Result<Vec<u8>, ShippingError> {
-        let missing = || ShippingError::Missing { url: self.url(), name: *name, hint };
-        self.get(name)?.ok_or_else(missing)
+    fn missing(&self, name: &ObjectName, hint: &'static str) -> ShippingError {
+        ShippingError::Missing { url: self.url(), name: *name, hint }
     }
 
     pub(crate) fn damaged(&self, source: lamella_archive::ArchiveError) -> ShippingError {
@@ -303,7 +312,8 @@ impl Remote {
         registry_root: Root,
     ) -> Result<Network, ShippingError> {
         let name = ObjectName::Registry { root: registry_root };
-        let bytes = self.fetch(&name, "without the registry no state can be rebuilt")?;
+        let missing = || self.missing(&name, "without the registry no state can be rebuilt");
+        let bytes = self.get_or_damaged(&name)?.ok_or_else(missing)?;
         let validators = decode_registry(&self.path(&name), &bytes, &registry_root);
         let validators = validators.map_err(|error| self.damaged(error))?;
         Ok(Network::new(genesis_time, validators))
@@ -317,10 +327,8 @@ impl Remote {
         root: Root,
     ) -> Result<SegmentFile, ShippingError> {
         let name = ObjectName::Segment { index, root };
-        let bytes = self.fetch(
-            &name,
-            "the archive has a gap; export again from a directory that has this history",
-        )?;
+        let hint = "the archive has a gap; export again from a directory that has this history";
+        let bytes = self.get(&name)?.ok_or_else(|| self.missing(&name, hint))?;
         self.decode_segment(network, &name, &bytes).map_err(|error| self.damaged(error))
     }
 
@@ -350,7 +358,8 @@ impl Remote {
     /// A frontier, which hashes to its name and is of this network.
     pub(crate) fn read_frontier(&self, block: Checkpoint) -> Result<Frontier, ShippingError> {
         let name = ObjectName::Frontier { slot: block.slot, root: block.root };
-        let bytes = self.fetch(&name, "it was listed a moment ago")?;
+        let missing = || self.missing(&name, "it was listed a moment ago");
+        let bytes = self.get_or_damaged(&name)?.ok_or_else(missing)?;
         let verified = Frontier::verify(&self.path(&name), &bytes, &block.root);
         let frontier = verified.map_err(|error| self.damaged(error))?;
         if frontier.block() != block || frontier.network_id() != self.network {

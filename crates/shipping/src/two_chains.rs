@@ -9,7 +9,7 @@ use lamella_types::{Checkpoint, Root};
 
 use crate::{
     error::ShippingError,
-    proven::{Proven, as_damage, keys},
+    proven::{Proven, keys},
     remote::{Inventory, Remote},
 };
 
@@ -89,8 +89,7 @@ fn tell_apart(
 fn chains<'a>(remote: &'a Remote, inventory: &Inventory) -> Result<Vec<Proven<'a>>, ShippingError> {
     let mut chains = Vec::new();
     for block in inventory.frontiers().into_iter().take(FRONTIERS_MAX) {
-        let frontier = remote.read_frontier(block).map_err(|error| as_damage(remote, error));
-        let found = frontier.and_then(|frontier: Frontier| {
+        let found = remote.read_frontier(block).and_then(|frontier: Frontier| {
             Proven::under(remote, Inventory::default(), frontier, Vec::new())
         });
         chains.extend(if_readable(found)?);

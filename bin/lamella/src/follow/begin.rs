@@ -65,26 +65,14 @@ pub(super) fn directory(
     Ok(false)
 }
 
-/// Makes the new database beside the old one, which is served meanwhile, so nothing that fails ends this: it is told, and
-/// tried again. `false`: stopped before that.
+/// Makes the new database beside the old one. `false`: stopped before that.
 pub(super) fn anew(
     config: &ReplicaConfig,
     stop: &Interrupt,
     restored: &mut Option<Restored>,
-    tell: &mut dyn FnMut(String),
-) -> bool {
-    while !stop.is_triggered() {
-        let free = free_place(&config.data_dir);
-        let made = free.and_then(|_| directory(config, &beside(&config.data_dir), stop, restored));
-        match made {
-            Ok(made) => return made,
-            Err(error) => {
-                tell(format!("the chains have parted, and beginning again failed: {error}"))
-            }
-        }
-        let _ = stop.pause(PAUSE_MAX);
-    }
-    false
+) -> Result<bool, FollowError> {
+    free_place(&config.data_dir)?;
+    directory(config, &beside(&config.data_dir), stop, restored)
 }
 
 /// Where the old database goes, which nothing may hold: it may be the only copy of what it is.

@@ -47,6 +47,7 @@ use lamella_shipping::{
     ShippingError,
     follower::{Divergence, FollowError as StepError, Follower, Step},
     remote::Remote,
+    restorer::Restored,
     store::{Access, Store},
 };
 use lamella_tables::{Consequence, ReadError};
@@ -206,9 +207,7 @@ fn follow(
             End::ToBeRebuilt => {
                 // The old one is served until the new one is whole.
                 done = Ended::default();
-                let stand = &mut following.stand;
-                let tell = &mut |reason| stand.is(FollowState::Diverged, reason);
-                if !begin::anew(replica, stop, &mut done.segments, tell) {
+                if !following.begin_anew(stop, &mut done.segments)? {
                     return Ok(following.ended());
                 }
                 drop(following);
@@ -311,12 +310,7 @@ impl<'a> Following<'a> {
 
     fn run(&mut self, stop: &Interrupt, bell: &Bell) -> Result<End, FollowError> {
         while !stop.is_triggered() {
-            if let Some(failure) = self.heard.store_failed.lock().take() {
-                return Err(FollowError::Reading(failure));
-            }
-            if self.heard.server_ended.load(Relaxed) {
-                return Err(FollowError::ServerEnded);
-            }
+            self.hear()?;
             let is_late = self.is_late();
             let step = self.follower.step(&self.replica, is_late);
             let wait = self.settle(step, is_late)?;
@@ -330,6 +324,39 @@ impl<'a> Following<'a> {
             }
         }
         Ok(End::Stopped)
+    }
+
+    /// Makes the database anew while this one is served, so nothing that fails there ends this: it is told, and tried again.
+    /// `false`: stopped before that.
+    fn begin_anew(
+        &mut self,
+        stop: &Interrupt,
+        restored: &mut Option<Restored>,
+    ) -> Result<bool, FollowError> {
+        while !stop.is_triggered() {
+            self.hear()?;
+            match begin::anew(&self.config.replica, stop, restored) {
+                Ok(made) => return Ok(made),
+                Err(error) => self.stand.is(
+                    FollowState::Diverged,
+                    format!("the chains have parted, and beginning again failed: {error}"),
+                ),
+            }
+            self.observe();
+            let _ = stop.pause(PAUSE_MAX);
+        }
+        Ok(false)
+    }
+
+    /// What others found out, which nothing goes on after.
+    fn hear(&self) -> Result<(), FollowError> {
+        if let Some(failure) = self.heard.store_failed.lock().take() {
+            return Err(FollowError::Reading(failure));
+        }
+        match self.heard.server_ended.load(Relaxed) {
+            true => Err(FollowError::ServerEnded),
+            false => Ok(()),
+        }
     }
 
     /// Nothing came for longer than it may take, and the head is as far behind.

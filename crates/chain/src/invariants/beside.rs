@@ -15,9 +15,9 @@ use lamella_tables::{EngineError, Read as _};
 
 use super::{Check, Progress, Report, Stage};
 
-/// The tables whose rows these stages walk.
-const TABLES_WALKED: [&str; 8] =
-    ["Slots", "Bodies", "Anchors", "Diffs", "History", "Registries", "Signatures", "SignGuard"];
+/// Trees whose rows these stages walk: that of blocks once for two of its tables, and once for its keys.
+const TREES_WALKED: [&str; 8] =
+    ["Slots", "Blocks", "Blocks", "Anchors", "History", "Registries", "Signatures", "SignGuard"];
 
 impl Check<'_> {
     /// Each stage, in this order, by whichever thread is free. What they find is told in their order.
@@ -25,12 +25,11 @@ impl Check<'_> {
         &mut self,
         stages: [fn(&mut Check<'_>) -> Stage; N],
     ) -> Result<(), EngineError> {
-        let mut total = 0;
-        for stats in self.database.read()?.table_stats()? {
-            total += if TABLES_WALKED.contains(&stats.name) { stats.rows } else { 0 };
-        }
+        let stats = self.database.read()?.table_stats()?;
+        let rows = |name: &&str| stats.iter().find(|tree| tree.name == *name).map(|tree| tree.rows);
+        let total = TREES_WALKED.iter().filter_map(rows).sum::<u64>();
         let Self { database, read_identity, chunk_time_max, page_walk_time_max, .. } = *self;
-        let Self { swept, bodies_swept, states_floor, ref identity, ref blocks, .. } = *self;
+        let Self { floors, ref identity, ref blocks, .. } = *self;
         let (next, is_stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
         let go_through = |tell: mpsc::SyncSender<Progress>| {
             let mut reports = Vec::new();
@@ -51,9 +50,7 @@ impl Check<'_> {
                     },
                     chunk_time_max,
                     page_walk_time_max,
-                    swept,
-                    bodies_swept,
-                    states_floor,
+                    floors,
                     blocks: blocks.clone(),
                 };
                 let is_over = stage(&mut check)?.is_break();

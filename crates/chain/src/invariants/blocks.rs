@@ -12,7 +12,7 @@ use lamella_tables::{
 use lamella_types::Slot;
 
 use super::{
-    CHUNK_ROWS, Check, DERIVABLE, FINDINGS_MAX, Progress, SHARD_SLOTS, Stage,
+    CHUNK_ROWS, Check, DERIVABLE, FINDINGS_MAX, Floors, Progress, SHARD_SLOTS, Stage,
     lane::{self, Lane, check_all},
 };
 use crate::{
@@ -110,8 +110,8 @@ impl Check<'_> {
                 "the floor of states is slot {floor}, above the live tree's root at slot {root}"
             )
         });
-        (self.swept, self.bodies_swept) = (swept, swept.min(SlotRoot::first_of(bodies)));
-        self.states_floor = floor;
+        let bodies_swept = swept.min(SlotRoot::first_of(bodies));
+        self.floors = Floors { states: floor, swept, bodies_swept };
         Ok(())
     }
 

@@ -273,14 +273,20 @@ pub(crate) struct Check<'a> {
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     chunk_time_max: Duration,
     page_walk_time_max: Duration,
-    /// Below this key there are no state rows, as `check_meta` read it. A node beside only raises it.
+    floors: Floors,
+    /// Slots whose blocks are checked: all, as a rule.
+    blocks: Range<Slot>,
+}
+
+/// What is pruned, as `check_meta` read it. A node beside only deletes more.
+#[derive(Debug, Clone, Copy)]
+struct Floors {
+    /// Below this slot states are pruned, or about to be deleted.
+    states: Slot,
+    /// Below this key there are no state rows.
     swept: SlotRoot,
     /// Below this key there are no rows of bodies.
     bodies_swept: SlotRoot,
-    /// Below this slot states are pruned, or about to be deleted.
-    states_floor: Slot,
-    /// Slots whose blocks are checked: all, as a rule.
-    blocks: Range<Slot>,
 }
 
 impl<'a> Check<'a> {
@@ -290,6 +296,7 @@ impl<'a> Check<'a> {
         lanes: usize,
         progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Self {
+        let start = SlotRoot::first_of(0);
         Self {
             database,
             report: Report::default(),
@@ -300,9 +307,7 @@ impl<'a> Check<'a> {
             progress,
             chunk_time_max: CHUNK_TIME_MAX,
             page_walk_time_max: PAGE_WALK_TIME_MAX,
-            swept: SlotRoot::first_of(0),
-            bodies_swept: SlotRoot::first_of(0),
-            states_floor: 0,
+            floors: Floors { states: 0, swept: start, bodies_swept: start },
             blocks: 0..Slot::MAX,
         }
     }

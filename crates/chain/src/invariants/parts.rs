@@ -85,8 +85,8 @@ impl Check<'_> {
                 format!("{} holds a row of {key}, which is no block", T::NAME)
             });
             let swept = match T::NAME {
-                Anchors::NAME | Diffs::NAME => Some(check.swept),
-                Bodies::NAME => Some(check.bodies_swept),
+                Anchors::NAME | Diffs::NAME => Some(check.floors.swept),
+                Bodies::NAME => Some(check.floors.bodies_swept),
                 _ => None,
             };
             if let Some(swept) = swept {
@@ -104,7 +104,7 @@ impl Check<'_> {
         let first = SegmentKey { index: 0, root: Root::ZERO };
         // Of branches whose anchors were pruned, segments stay: they prove roots. Up to where they were deleted may go back,
         // where bodies are to follow states; the floor does not.
-        let kept = self.states_floor / SEGMENT_ROOTS as u64;
+        let kept = self.floors.states / SEGMENT_ROOTS as u64;
         let mut named = Named::default();
         let history = self.walk::<History>("history", "S4", first, |check, txn, key, _| {
             if !named.segments.contains(&key) && u64::from(key.index) >= kept {

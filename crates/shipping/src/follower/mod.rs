@@ -17,7 +17,7 @@ mod fill;
 mod place;
 mod trouble;
 
-use lamella_archive::{ObjectName, TailFile, TailLink, WriterId};
+use lamella_archive::{ArchiveError, ObjectName, TailFile, TailLink, WriterId};
 use lamella_chain::{Chain, TailPosition};
 use lamella_inspect::which;
 use lamella_tables::{Read as _, Slots};
@@ -236,10 +236,14 @@ impl Follower {
         position: TailPosition,
         is_late: bool,
     ) -> Result<Step, FollowError<R::Error>> {
-        match self.remote.get(&name_of(&position))? {
-            Some(bytes) => self.read(replica, &position, &bytes),
-            None if self.trouble.is_some() => self.mend(replica),
-            None => self.absent(replica, position, is_late),
+        match self.remote.get_or_damaged(&name_of(&position)) {
+            Ok(Some(bytes)) => self.read(replica, &position, &bytes),
+            Ok(None) if self.trouble.is_some() => self.mend(replica),
+            Ok(None) => self.absent(replica, position, is_late),
+            Err(ShippingError::Damaged { source, .. }) => {
+                self.bad_read(replica, damaged(&position, source))
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -253,10 +257,7 @@ impl Follower {
         let (writer, sequence) = (WriterId(position.writer), position.next);
         let file = match self.remote.decode_tail(&name_of(position), bytes) {
             Ok(file) => file,
-            Err(error) => {
-                let trouble = Trouble::Damaged { writer, sequence, error: Box::new(error) };
-                return self.bad_read(replica, trouble);
-            }
+            Err(error) => return self.bad_read(replica, damaged(position, Box::new(error))),
         };
         if let Some(before) = link_before(position)
             && let Err(error) = file.check_follows(Some(before))
@@ -450,7 +451,11 @@ impl Follower {
         let Some(before) = link_before(position) else { return Ok(Before::Unknown) };
         let (writer, sequence) = (WriterId(position.writer), before.sequence);
         let name = ObjectName::Tail { writer, sequence };
-        let Some(bytes) = self.remote.get(&name)? else { return Ok(Before::Unknown) };
+        let bytes = match self.remote.get_or_damaged(&name) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) | Err(ShippingError::Damaged { .. }) => return Ok(Before::Unknown),
+            Err(error) => return Err(error),
+        };
         let Ok(file) = self.remote.decode_tail(&name, &bytes) else { return Ok(Before::Unknown) };
         if file.link() != before {
             // It was deleted, and its writer put what it had to tell then in its place.
@@ -582,6 +587,12 @@ impl Follower {
         (self.position, self.trouble, self.passed) = (None, None, None);
         Ok(Step::Filled { blocks })
     }
+}
+
+/// That the object of this place cannot be read.
+const fn damaged(position: &TailPosition, error: Box<ArchiveError>) -> Trouble {
+    let (writer, sequence) = (WriterId(position.writer), position.next);
+    Trouble::Damaged { writer, sequence, error }
 }
 
 /// Keeps the newest few.

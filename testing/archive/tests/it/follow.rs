@@ -1,6 +1,9 @@
 //! A follower: it has the writer's chain, or says by name why not.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    path::Path,
+};
 
 use lamella_archive::{ObjectName, Tail, TailFile, WriterId};
 use lamella_shipping::{
@@ -160,6 +163,9 @@ fn objects_that_stay_damaged_are_left_out_once_segments_hold_what_they_told() {
     rot(folder.path(), writer.id, 3);
     rot(folder.path(), writer.id, 4);
     rot(folder.path(), writer.id, 6);
+    let longer = ObjectName::Tail { writer: writer.id, sequence: 7 }.bytes_max() + 1;
+    let overlong = File::options().write(true).open(object(folder.path(), writer.id, 7));
+    overlong.unwrap().set_len(longer).unwrap();
     let Outcome::Stale(reason) = reader.follow(&open) else { panic!("a damaged object") };
     assert!(reason.contains("000000000003.ltal"), "{reason}");
     for _ in 0..100 {
