@@ -92,6 +92,12 @@ pub const MOVED: &str = "moved";
 /// The scenario of few blocks whose first segment may be sealed.
 pub const SEALED: &str = "sealed";
 
+/// The scenario of so few blocks that each byte of its directory can be tried.
+pub const TINY: &str = "tiny";
+
+/// Its blocks: the fewest after which every table but History has a row.
+const TINY_BLOCKS: usize = 3;
+
 /// The scenario of more blocks than one commit of a repair makes again.
 pub const WIDE: &str = "wide";
 
@@ -155,7 +161,7 @@ impl Scenario {
     #[must_use]
     pub fn of(name: &str, variant: u64) -> Self {
         let mut known =
-            NAMES.iter().chain(HEAVY).chain([&TWO, &FLOOR, &SIXTY, &MOVED, &SEALED, &WIDE]);
+            NAMES.iter().chain(HEAVY).chain([&TWO, &FLOOR, &SIXTY, &MOVED, &SEALED, &TINY, &WIDE]);
         let name = known.find(|known| **known == name).expect("a scenario of NAMES");
         let genesis = genesis_state(1_700_000_000, registry(SMALL));
         let mut chain = Blocks { state: genesis.clone(), variant };
@@ -209,6 +215,10 @@ impl Scenario {
             }
             SIXTY => (chain.singles(61), Some(1)),
             SEALED => (chain.sealed(), None),
+            TINY => {
+                let blocks = chain.take(TINY_BLOCKS, WIDE_PROOF_BYTES);
+                (blocks.into_iter().map(Box::new).map(Step::Import).collect(), None)
+            }
             WIDE => {
                 let run = |_| Step::Batch(chain.take(WIDE_RUN_BLOCKS, WIDE_PROOF_BYTES));
                 ((0..WIDE_RUNS).map(run).collect(), Some(WIDE_RUNS))

@@ -11,7 +11,8 @@ use std::{
 use lamella_testing_crash::{
     archiving,
     judge::{Judge, rows},
-    restored, rot,
+    restored,
+    rot::{self, Commands},
     scenario::{FETCH, FLOOR, Said, Scenario},
     split,
 };
@@ -29,9 +30,10 @@ fn main() -> ExitCode {
         ["rows", folder] => restored::restored_rows(&Path::new(folder).join("db"))
             .map(|rows| println!("{rows}")),
         ["judge", subject] => judge(subject),
-        ["rot", folder] => rot::answer_lines(Path::new(folder)),
+        ["rot", folder] => rot::answer_lines(Path::new(folder), Commands::All),
+        ["rot-reading", folder] => rot::answer_lines(Path::new(folder), Commands::Reading),
         _ => {
-            Err("usage: crash-driver prepare|drive|open|reference NAME FOLDER, archive VARIANT FOLDER, rows|rot FOLDER, restore ARCHIVE FOLDER, \
+            Err("usage: crash-driver prepare|drive|open|reference NAME FOLDER, archive VARIANT FOLDER, rows|rot|rot-reading FOLDER, restore ARCHIVE FOLDER, \
                  or judge SUBJECT"
                 .into())
         }
