@@ -12,6 +12,7 @@ use lamella_types::{
     genesis_state, slot::proposer_for_slot,
 };
 use lamella_xmss::scheme::Trust;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::{
     disk::SmallDisk,
@@ -121,17 +122,20 @@ fn a_node_on_a_full_disk_says_so_serves_and_goes_on_when_there_is_room() {
     assert!(head_slot(&found) >= head_slot(&last), "acknowledged {last}, found {found}");
 }
 
+/// A quota of the system, for which nothing has to be mounted: what fills a disk where tests may not make one.
 #[test]
-fn a_node_whose_file_may_not_grow_is_told_of_the_limit_and_pauses() {
+fn a_node_whose_file_may_not_grow_is_told_of_the_limit_serves_and_goes_on_when_it_is_raised() {
     // The system ends a process that writes beyond the limit by SIGXFSZ, unless that is ignored, as it is here.
     let root = tempfile::tempdir().unwrap();
     let (network_dir, data) = (root.path().join("net"), root.path().join("data"));
     network(&network_dir);
     let ours = Node::command(&network_dir, &data, &[]);
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$0\" \"$@\""]);
+    command.args(["-c", "trap '' XFSZ; ulimit -S -f 2048; exec \"$0\" \"$@\""]);
     command.arg(ours.get_program()).args(ours.get_args());
     let mut node = Node::spawn(command);
+    let line = node.wait_for(|line| line.contains("HTTP API listening"));
+    let address = field(&line, "api").unwrap().to_owned();
     let (mut acknowledged, mut paused) = (0, 0);
     node.wait_for(|line| {
         acknowledged = head_slot(line).unwrap_or(acknowledged);
@@ -140,6 +144,19 @@ fn a_node_whose_file_may_not_grow_is_told_of_the_limit_and_pauses() {
             paused += 1;
         }
         paused >= FULL_SLOTS
+    });
+    for what in ["states/head", "headers/head", "health"] {
+        assert_eq!(get(&address, &format!("/lean/v0/{what}")).0, "HTTP/1.1 200 OK", "{what}");
+    }
+
+    let limit = getrlimit(Resource::Fsize);
+    let (pid, raised) =
+        (Pid::from_child(&node.process), Rlimit { current: limit.maximum, ..limit });
+    prlimit(Some(pid), Resource::Fsize, raised).unwrap();
+    let goal = acknowledged + 3;
+    node.wait_for(|line| {
+        acknowledged = head_slot(line).unwrap_or(acknowledged);
+        acknowledged >= goal
     });
     node.kill();
     verify(&data);
