@@ -93,23 +93,34 @@ pub(crate) fn check_none(path: &Path) -> Result<(), ChainOpenError> {
     Ok(())
 }
 
-/// Gives a database another name, and flushes the folder that names it.
+/// Gives a database another name, and flushes the folder that names it; before that too, since whoever gave something there its
+/// name may have been killed before it was durable, and a crash must not leave this renaming without that one.
 ///
 /// # Errors
 /// The system's.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to).and_then(|()| flush_folder_of(to))
+    flush_name(from)?;
+    flush_name(to)?;
+    fs::rename(from, to).and_then(|()| flush_name(to))
 }
 
-/// Deletes a database and all in its folder, if it is there.
+/// Deletes a database and all in its folder, if it is there. What has its place by then has it for good: whoever gave it that
+/// name may have been killed before it was durable.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        flush_name(path)?;
+    }
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.and_then(|()| flush_folder_of(path)),
+        removed => removed.and_then(|()| flush_name(path)),
     }
 }
 
-fn flush_folder_of(path: &Path) -> io::Result<()> {
+/// Flushes the folder that names this.
+///
+/// # Errors
+/// The system's.
+pub fn flush_name(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }

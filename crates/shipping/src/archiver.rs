@@ -204,6 +204,7 @@ impl Job<'_> {
         let name = ObjectName::Segment { index, root };
         if let Some(found) = self.remote.get(&name)? {
             self.verify(&name, &found, before)?;
+            self.remote.settle(&name)?;
             return Ok(None);
         }
         if !can_seal {
@@ -243,6 +244,7 @@ impl Job<'_> {
             let proves = known.slot / crate::remote::SEGMENT_SLOTS;
             if proves == segments && known.slot <= block.slot {
                 self.remote.read_frontier(known)?;
+                self.remote.settle(&ObjectName::Frontier { slot: known.slot, root: known.root })?;
                 return Ok(known);
             }
         }

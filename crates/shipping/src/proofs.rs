@@ -140,6 +140,7 @@ impl Job<'_> {
         let name = ObjectName::Proofs { index: self.index, root: self.root };
         if let Some(sidecar) = Sidecar::open(self.remote, &name)? {
             sidecar.check()?;
+            self.remote.settle(&name)?;
             return Ok(Outcome::There { proofs: sidecar.count() });
         }
         if !can_seal {

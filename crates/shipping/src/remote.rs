@@ -137,6 +137,14 @@ impl Remote {
         format!("{}/{name}", self.network)
     }
 
+    /// Makes an object that is there durable. See [`Store::settle`].
+    ///
+    /// # Errors
+    /// [`ShippingError::Store`].
+    pub fn settle(&self, name: &ObjectName) -> Result<(), ShippingError> {
+        Ok(self.store.settle(&self.path(name))?)
+    }
+
     /// What the store lists, but for tails: they are a thousand times as many, and whoever asks what is proven needs none.
     ///
     /// # Errors

@@ -3,7 +3,10 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{
+        self,
+        ErrorKind::{InvalidInput, PermissionDenied},
+    },
     path::Path,
 };
 
@@ -20,20 +23,24 @@ use crate::{
 /// Where a database is made before it has its name.
 const UNFINISHED: &str = "unfinished";
 
-/// Makes a directory and what is missing above it, each flushed into the one that names it.
+/// Makes a directory and what is missing above it. Its name and every one on the way to it are durable then, also where a run
+/// had made them that was killed since.
 pub(crate) fn make_directory(path: &Path) -> Result<(), OpenError> {
-    let missing = path.ancestors().take_while(|folder| !folder.exists()).count();
-    fs::create_dir_all(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-    for folder in path.ancestors().skip(1).take(missing) {
-        flush_names(folder)?;
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    fs::create_dir_all(path).map_err(io)?;
+    for folder in path.canonicalize().map_err(io)?.ancestors().skip(1) {
+        match flush_names(folder) {
+            // Nobody like us has made anything there: closed to us, or of a file system that is only read.
+            Err(OpenError::Io { source, .. })
+                if matches!(source.kind(), PermissionDenied | InvalidInput) => {}
+            flushed => flushed?,
+        }
     }
     Ok(())
 }
 
 /// Flushes which names a folder holds.
-fn flush_names(folder: &Path) -> Result<(), OpenError> {
-    let here = Path::new(".");
-    let folder = if folder.as_os_str().is_empty() { here } else { folder };
+pub(crate) fn flush_names(folder: &Path) -> Result<(), OpenError> {
     let flushed = File::open(folder).and_then(|folder| folder.sync_all());
     flushed.map_err(|source| OpenError::Io { path: folder.to_owned(), source })
 }

@@ -55,6 +55,8 @@ impl Database {
             check_readers_file(path, Access::Write)?;
             require_whole_file(path)?;
             look(path, options.mode)?;
+            // Whoever named it may have been killed before that was durable.
+            create::flush_names(path)?;
         } else {
             create::create(path, &options, &lock)?;
         }

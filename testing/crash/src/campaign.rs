@@ -16,8 +16,9 @@ use crate::{
     judge::{Request, Subject, Verdict},
     process::field,
     record::{Recorder, Recording},
+    scenario::Said,
     tally::Tally,
-    trace::{Event, Trace},
+    trace::{Event, Operation, Trace},
     workers::Worker,
 };
 
@@ -71,6 +72,8 @@ pub struct Effort {
     pub kept: PathBuf,
     /// Most images that are judged; of more, all without a torn write first, then a sample.
     pub images_max: usize,
+    /// No image is judged that a crash leaves before this event.
+    pub from_event: usize,
     /// What the sample and all garbage follow from.
     pub seed: u64,
     /// Threads, each with a judging process.
@@ -221,6 +224,52 @@ impl Campaign {
                 recording,
                 subject: self.subject.clone(),
             });
+            true
+        });
+        campaigns
+    }
+
+    /// Kills the run after each of these calls, until it has said this line, and has `again` take it up, recorded: campaigns of
+    /// both runs, with the event where the second begins. A kill loses nothing that the system has, and makes nothing durable
+    /// either. `again` says whether all is acknowledged then.
+    #[must_use]
+    pub fn killed(
+        &self,
+        disk: &Path,
+        until: &str,
+        is_kill: impl Fn(&Operation) -> bool,
+        mut again: impl FnMut(&Recorder, &Path) -> bool,
+    ) -> Vec<(usize, Self)> {
+        let trace = &self.recording.trace;
+        let (root, log) = (disk.join("root"), disk.join("strace.log"));
+        let mut campaigns = Vec::new();
+        walk(&self.recording, |at, disk| {
+            if trace.said(at).any(|(_, line)| line == until) {
+                return false;
+            }
+            let last = at.checked_sub(1).map(|last| &trace.events[last]);
+            let Some(Event::End(number)) = last else { return true };
+            if !is_kill(&trace.operations[*number]) {
+                return true;
+            }
+            enumerate::image(disk, Choice::All, &self.recording.last, 0).write(&root);
+            let recorder = Recorder::begin(&root, &log);
+            let is_done = again(&recorder, &root);
+            let second = recorder.end();
+            let mut both = trace.until_then(at, &second.trace);
+            if let (Subject::Job(_), Promise::Steps { reference, .. }) =
+                (&self.subject, &self.promise)
+            {
+                // It counts no steps: all may have begun, and in the end all is done.
+                let all = reference.len() - 1;
+                both.events.insert(at, Event::Said(Said::Begin.line(all)));
+                both.events.extend(is_done.then(|| Event::Said(Said::Acknowledged.line(all))));
+            }
+            let before = self.recording.before.clone();
+            let recording = Recording { before, trace: both, last: second.last };
+            let name = format!("{}-killed-{at}", self.name);
+            let (subject, promise) = (self.subject.clone(), self.promise.clone());
+            campaigns.push((at, Self { name, recording, subject, promise }));
             true
         });
         campaigns
@@ -470,6 +519,7 @@ fn said_until(trace: &Trace, at: usize) -> usize {
 
 /// All images without a torn write, and of the others a sample.
 fn choose(mut entries: Vec<Entry>, effort: &Effort) -> Vec<Entry> {
+    entries.retain(|entry| entry.at >= effort.from_event);
     if entries.len() > effort.images_max {
         let mut random = random(effort.seed, entries.len() as u64);
         let mut drawn: Vec<(bool, u64, Entry)> = entries

@@ -70,6 +70,20 @@ impl Job {
         Campaign { name, recording, subject, promise: Promise::Steps { reference, from: Some(0) } }
     }
 
+    /// Runs it again, recorded, over what a kill left, and says whether it ended well: a copy that has its name is in the way.
+    #[must_use]
+    pub fn again(
+        &self,
+        programs: &Programs,
+        campaign: &Campaign,
+        recorder: &Recorder,
+        root: &Path,
+    ) -> bool {
+        let Subject::Job(done) = &campaign.subject else { return false };
+        let mut command = recorder.command(&programs.lamella);
+        self.run(self.told(&mut command, &done.source, &root.join("data"))).is_ok()
+    }
+
     /// What is seen at each point of a run without a crash, each time it is something else. The recording then says before
     /// which call each begins, and in the end that all is done.
     fn reference(&self, recording: &mut Recording, folder: &Path) -> Vec<String> {
@@ -100,11 +114,11 @@ impl Job {
         for event in std::mem::take(&mut recording.trace.events) {
             if begins.contains(&event) {
                 step += 1;
-                events.push(Event::Said(format!("{} {step}", Said::Begin.word())));
+                events.push(Event::Said(Said::Begin.line(step)));
             }
             events.push(event);
         }
-        events.push(Event::Said(format!("{} {step}", Said::Acknowledged.word())));
+        events.push(Event::Said(Said::Acknowledged.line(step)));
         recording.trace.events = events;
         reference
     }

@@ -269,8 +269,8 @@ impl Scenario {
         for (at, step) in self.steps.iter().enumerate().skip(from) {
             say(Said::Begin, at + 1);
             // As a node does, what failed is tried once more by the same process.
-            if take(chain, &importer, step).is_err() {
-                say(Said::Failed, at + 1);
+            if let Err(error) = take(chain, &importer, step) {
+                say(Said::Failed(error), at + 1);
                 take(chain, &importer, step)
                     .map_err(|error| format!("step {}: {error}", at + 1))?;
             }
@@ -284,7 +284,7 @@ impl Scenario {
 }
 
 /// What a run says of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     /// It begins.
     Begin,
@@ -292,19 +292,19 @@ pub enum Said {
     Acknowledged,
     /// It is done, and a crash may undo it.
     Done,
-    /// It failed, and is tried once more.
-    Failed,
+    /// It failed with these words, and is tried once more.
+    Failed(String),
 }
 
 impl Said {
-    /// The word in a line.
+    /// The line that says it of a step.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub fn line(&self, step: usize) -> String {
         match self {
-            Self::Begin => "begin",
-            Self::Acknowledged => "acknowledged",
-            Self::Done => "done",
-            Self::Failed => "failed",
+            Self::Begin => format!("begin {step}"),
+            Self::Acknowledged => format!("acknowledged {step}"),
+            Self::Done => format!("done {step}"),
+            Self::Failed(why) => format!("failed {step}: {}", why.replace('\n', " ")),
         }
     }
 }

@@ -83,6 +83,19 @@ impl Operation {
         }
     }
 
+    /// Whether it changes what names there are.
+    #[must_use]
+    pub const fn is_of_names(&self) -> bool {
+        matches!(
+            self,
+            Self::MakeFolder { .. }
+                | Self::Create { .. }
+                | Self::Rename { .. }
+                | Self::Link { .. }
+                | Self::Remove { .. }
+        )
+    }
+
     /// Whether it writes a meta page of the engine: the last write of a commit.
     #[must_use]
     pub fn is_meta_write(&self) -> bool {
@@ -117,6 +130,21 @@ impl Trace {
         let number = self.operations.len();
         self.operations.push(operation);
         self.events.extend([Event::Begin(number), Event::End(number)]);
+    }
+
+    /// This run up to the event of this number, and another one after it.
+    #[must_use]
+    pub fn until_then(&self, at: usize, later: &Self) -> Self {
+        let mut both =
+            Self { operations: self.operations.clone(), events: self.events[..at].into() };
+        let first = both.operations.len();
+        both.operations.extend(later.operations.iter().cloned());
+        both.events.extend(later.events.iter().map(|event| match event {
+            Event::Begin(number) => Event::Begin(first + number),
+            Event::End(number) => Event::End(first + number),
+            Event::Said(line) => Event::Said(line.clone()),
+        }));
+        both
     }
 
     /// The events before the one of this number, a line each, without the bytes.

@@ -138,6 +138,9 @@ pub(super) fn once(
 
 /// Gives the new database the place of the old one, which stays beside it.
 pub(super) fn replace(data_dir: &Path) -> Result<(), FollowError> {
+    // It may have its name from a run that was killed since.
+    let new = beside(data_dir);
+    beside::flush_name(&new).map_err(|source| io(&new, source))?;
     rename(&database_path(data_dir), &free_place(data_dir)?)?;
     finish_replacing(data_dir)
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Read as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
@@ -75,30 +75,46 @@ fn a_node_killed_before_its_first_commit_starts_again() {
 }
 
 /// Symptom: after a power cut a directory could be without the database that its node had acknowledged blocks in. Mechanism:
-/// files were flushed, and the folders that name them were not. Fix: each folder that was made, or in which the database got
-/// its name, is flushed before a block is acknowledged.
+/// files were flushed, and the folders that name them were not; or the node that made them was killed before it flushed them, and
+/// the next one took them for flushed. Fix: each folder on the way to the database, and its own, is flushed before a block is
+/// acknowledged, by whoever opens it.
 #[test]
 fn every_folder_that_names_something_new_is_flushed() {
     let root = tempfile::tempdir().unwrap();
     let root_path = root.path().canonicalize().unwrap();
     let (network_dir, data) = (root_path.join("net"), root_path.join("new/deeper/data"));
     network(&network_dir);
-    let log = FlushLog::make(&root_path);
-    let mut command = Node::command(&network_dir, &data, &[]);
-    log.under(&mut command);
-    let mut node = Node::spawn(command);
-    node.wait_for(|line| line.contains("Block imported"));
-    let flushed = log.flushed();
-    node.kill();
-    let named = ["", "new", "new/deeper", "new/deeper/data", "new/deeper/data/db"];
-    for folder in named.map(|folder| root_path.join(folder)) {
-        let is_flushed = flushed.iter().any(|path| path.components().eq(folder.components()));
-        assert!(is_flushed, "{}: {flushed:?}", folder.display());
+    let flushed = flushed_until_a_block(&network_dir, &data, &root_path.join("first"));
+    let named_folders = ["", "new", "new/deeper", "new/deeper/data", "new/deeper/data/db"];
+    let is_flushed = |flushed: &[PathBuf], folder: &str| {
+        let folder = root_path.join(folder);
+        flushed.iter().any(|path| path.components().eq(folder.components()))
+    };
+    for folder in named_folders {
+        assert!(is_flushed(&flushed, folder), "{folder}: {flushed:?}");
     }
     // The database was whole and flushed before it got its name.
     let at = |end: &str| flushed.iter().position(|path| path.ends_with(end));
     let (made, named) = (at("unfinished/mdbx.dat"), at("data/db"));
     assert!(made.is_some() && made < named, "{flushed:?}");
+
+    let again = flushed_until_a_block(&network_dir, &data, &root_path.join("again"));
+    for folder in named_folders {
+        assert!(is_flushed(&again, folder), "started again, {folder}: {again:?}");
+    }
+}
+
+/// What a node flushes until it has imported a block, and is killed.
+fn flushed_until_a_block(network_dir: &Path, data: &Path, log: &Path) -> Vec<PathBuf> {
+    fs::create_dir(log).unwrap();
+    let log = FlushLog::make(log);
+    let mut command = Node::command(network_dir, data, &[]);
+    log.under(&mut command);
+    let mut node = Node::spawn(command);
+    node.wait_for(|line| line.contains("Block imported"));
+    let flushed = log.flushed();
+    node.kill();
+    flushed
 }
 
 /// Symptom: a killed node with `--lazy-commits` left a directory that no command opened. Mechanism: the engine recovers

@@ -13,7 +13,10 @@ mod node;
 use std::{
     fs,
     future::Future,
-    io,
+    io::{
+        self,
+        ErrorKind::{InvalidInput, PermissionDenied},
+    },
     ops::Range,
     path::PathBuf,
     sync::Arc,
@@ -99,6 +102,8 @@ pub struct Entries {
 /// Where the objects of an archive are.
 pub struct Store {
     url: String,
+    /// The folder, where it is one.
+    folder: Option<PathBuf>,
     prefix: Path,
     objects: Arc<dyn ObjectStore>,
     runtime: Runtime,
@@ -131,7 +136,8 @@ impl Store {
                 let objects = LocalFileSystem::new_with_prefix(&folder);
                 // Without the flush an object that was acknowledged could be gone after a power cut.
                 let objects = objects.map_err(|error| bad(error.to_string()))?.with_fsync(true);
-                Self::over(Arc::new(objects), url, "", FIRST_PAUSE)
+                let store = Self::over(Arc::new(objects), url, "", FIRST_PAUSE)?;
+                Ok(Self { folder: Some(folder), ..store })
             }
             "s3" => Self::in_bucket(url, &[]),
             "http" | "https" if access == Access::Write => {
@@ -188,6 +194,7 @@ impl Store {
         let runtime = runtime.map_err(|error| bad(error.to_string()))?;
         Ok(Self {
             url: url.to_owned(),
+            folder: None,
             prefix,
             objects,
             runtime,
@@ -228,7 +235,28 @@ impl Store {
                 Err(error) => Err(error),
             }
         };
-        self.attempt_within(time_max, "put", name, put)
+        let put = self.attempt_within(time_max, "put", name, put)?;
+        if put == Put::Exists {
+            self.settle(name)?;
+        }
+        Ok(put)
+    }
+
+    /// Makes an object that is there durable, with its name: whoever put it may have been killed before it was. Of a bucket what
+    /// is there is that already.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]: it may be gone after a power cut.
+    pub fn settle(&self, name: &str) -> Result<(), StoreError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let place = folder.join(name);
+        for place in place.ancestors().take_while(|place| place.starts_with(folder)) {
+            fs::File::open(place).and_then(|place| place.sync_all()).map_err(|error| {
+                let (url, name, reason) = (self.url.clone(), name.to_owned(), error.to_string());
+                StoreError::Failed { url, name, operation: "flush", attempts: 1, reason }
+            })?;
+        }
+        Ok(())
     }
 
     /// Bytes of an object; `None` if there is none of this name.
@@ -437,15 +465,34 @@ impl Store {
     }
 }
 
-/// Makes a folder, and its name durable with every name on the way to it, which a run may have made that was killed since.
+/// Folders in each other below an archive's own: of the network, of the tails, of a writer.
+const FOLDERS_DEEP: u32 = 3;
+
+/// Makes a folder. Its name is durable then, with every name on the way to it and in it: a run may have made them that was killed
+/// since.
 fn make_folder(folder: &std::path::Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
+    flush_within(folder, FOLDERS_DEEP)?;
     for above in folder.canonicalize()?.ancestors().skip(1) {
-        match fs::File::open(above) {
-            Ok(above) => above.sync_all()?,
-            // Nobody like us has made anything in it.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            Err(error) => return Err(error),
+        match fs::File::open(above).and_then(|above| above.sync_all()) {
+            // Nobody like us has made anything in it: closed to us, or of a file system that is only read.
+            Err(error) if matches!(error.kind(), PermissionDenied | InvalidInput) => {}
+            flushed => flushed?,
+        }
+    }
+    Ok(())
+}
+
+/// Flushes which names there are in a folder, and in those in it.
+fn flush_within(folder: &std::path::Path, deep: u32) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()?;
+    if deep == 0 {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            flush_within(&entry.path(), deep - 1)?;
         }
     }
     Ok(())

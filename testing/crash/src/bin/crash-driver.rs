@@ -67,15 +67,15 @@ fn prepare(scenario: &Scenario, folder: &Path) -> Result<(), String> {
 fn drive(scenario: &Scenario, folder: &Path) -> Result<(), String> {
     if scenario.name == FLOOR {
         let step = scenario.steps.len();
-        say(&format!("{} {step}", Said::Begin.word()));
+        say(&Said::Begin.line(step));
         split::last_step(scenario, folder)?;
-        say(&format!("{} {step}", Said::Acknowledged.word()));
+        say(&Said::Acknowledged.line(step));
         std::process::exit(0)
     }
     let chain = Arc::new(scenario.open(&folder.join("db"))?);
     let from = scenario.recorded_from.unwrap_or(0);
-    say(&format!("{} {from}", Said::Acknowledged.word()));
-    scenario.run(&chain, from, |said, step| say(&format!("{} {step}", said.word())))?;
+    say(&Said::Acknowledged.line(from));
+    scenario.run(&chain, from, |said, step| say(&said.line(step)))?;
     std::process::exit(0)
 }
 
@@ -91,9 +91,9 @@ fn archive(variant: &str, folder: &Path) -> Result<(), String> {
 
 /// Makes a directory of an archive, and says so.
 fn restore(archive: &Path, folder: &Path) -> Result<(), String> {
-    say(&format!("{} 1", Said::Begin.word()));
+    say(&Said::Begin.line(1));
     archiving::restore(archive, &folder.join("db"))?;
-    say(&format!("{} 1", Said::Acknowledged.word()));
+    say(&Said::Acknowledged.line(1));
     std::process::exit(0)
 }
 

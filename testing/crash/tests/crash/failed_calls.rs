@@ -105,6 +105,21 @@ impl Bench {
         if !ended.is_clear() {
             return wrong(ended.status.to_string());
         }
+        eprintln!(
+            "WAY {} {} {} {} {}: {}",
+            self.name,
+            fault.at,
+            fault.kind,
+            fault.how,
+            fault.is_for_ever,
+            ended
+                .said
+                .lines()
+                .filter(|l| l.starts_with("failed") || l.starts_with("error"))
+                .map(|l| l.to_owned())
+                .collect::<Vec<_>>()
+                .join(" / ")
+        );
         // An object is written anew from its beginning, and flushed; a database cannot be.
         let is_of_database = fault.is_of_flush() && self.name != SHIP;
         if is_of_database && is_acknowledged_after_failure(&ended) {

@@ -1,15 +1,21 @@
 //! The runs whose images are judged.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use lamella_testing_crash::{
     archiving::RESTORE,
-    campaign::{Effort, Outcome, Tears},
+    campaign::{Campaign, Effort, Outcome, Tears},
+    image::Image,
     jobs::{JOBS, Job},
+    judge::Subject,
     network::{self, Kind, Lone, NetworkPlan, VALIDATORS, lived, node},
     plants::{PLANTS, SIGN},
     record::{Recorder, Recording},
-    scenario::{FULL, HEAVY, NAMES, SHIP},
+    scenario::{FULL, HEAVY, MOVED, NAMES, SHIP},
     trace::Operation,
     whole::{self, Grown},
 };
@@ -65,6 +71,74 @@ fn a_crash_while_an_image_is_opened_loses_nothing_either() {
     }
 }
 
+/// Images of each pair of a killed run and the next one.
+const AFTER_A_KILL: usize = 60;
+
+/// Symptom: a node killed while it made its directory, another one in its place, a power cut: no database, though blocks had been
+/// acknowledged. Mechanism: the names that the first had given and not flushed were never flushed. Fix: whoever opens a database
+/// flushes its name and all on the way to it.
+#[test]
+fn a_crash_after_a_kill_and_another_start_loses_nothing_either() {
+    let (disk, scratch) = (disk(), scratch());
+    let again = |recorder: &Recorder, root: &Path| {
+        run(recorder.command(&programs().driver).args(["drive", "create"]).arg(root));
+        true
+    };
+    let campaign = scenario("create", disk.path());
+    let killed = campaign.killed(&disk.path().join("again"), "begin 1", |_| true, again);
+    survive(&campaign.name, killed, AFTER_A_KILL, scratch.path());
+}
+
+#[test]
+fn a_crash_after_a_kill_and_the_same_command_leaves_one_database_either() {
+    for job in ["db-compact", "db-migrate", "db-backup", "follow-rebuild"].map(Job::named) {
+        let (disk, scratch) = (disk(), scratch());
+        let campaign = job.record(&programs(), disk.path(), 0);
+        let again =
+            |recorder: &Recorder, root: &Path| job.again(&programs(), &campaign, recorder, root);
+        let of_names = Operation::is_of_names;
+        let killed = campaign.killed(&disk.path().join("again"), "none", of_names, again);
+        survive(job.name, killed, AFTER_A_KILL, scratch.path());
+    }
+}
+
+#[test]
+fn a_crash_after_a_kill_and_another_shipping_or_restoring_loses_nothing_either() {
+    let (disk, scratch) = (disk(), scratch());
+    let of_names = Operation::is_of_names;
+    let shipped = scenario(SHIP, &disk.path().join(SHIP));
+    let again = |recorder: &Recorder, root: &Path| {
+        // A shipping that had ended has nothing to ship any more, and says so.
+        let mut command = recorder.command(&programs().driver);
+        command.args(["drive", SHIP]).arg(root).stderr(Stdio::null()).status().unwrap().success()
+    };
+    let killed = shipped.killed(&disk.path().join("again"), "none", of_names, again);
+    survive(SHIP, killed, AFTER_A_KILL, scratch.path());
+    let restored = restoration(RESTORE, &disk.path().join(RESTORE));
+    let Subject::Restored { archive, .. } = &restored.subject else {
+        unreachable!("a restoration")
+    };
+    let again = |recorder: &Recorder, root: &Path| {
+        let mut command = recorder.command(&programs().driver);
+        // What has its name is not made again.
+        command.arg("restore").args([archive, root]).status().unwrap().success()
+    };
+    let killed = restored.killed(&disk.path().join("once more"), "none", of_names, again);
+    survive(RESTORE, killed, AFTER_A_KILL, scratch.path());
+}
+
+/// Judges what a crash leaves of runs after a kill.
+fn survive(name: &str, killed: Vec<(usize, Campaign)>, images_max: usize, scratch: &Path) {
+    let (mut all, kills) = (Outcome::default(), killed.len());
+    for (from_event, killed) in killed {
+        let effort = Effort { images_max, from_event, image: None, ..effort(name, scratch) };
+        all.add(&killed.run(&Effort { tears: Tears::Never, ..effort }));
+    }
+    println!("{name}, killed: {kills} kills, {} distinct, {} judged", all.distinct, all.judged);
+    assert_eq!(all.failed, 0, "{:#?}", all.first);
+    assert!(kills > 3 && all.judged > 5 * kills, "{kills}: {all:?}");
+}
+
 /// Images of a node's run on which a node starts.
 const STARTS: usize = 4;
 
@@ -100,7 +174,9 @@ fn the_name_of_an_archives_folder_is_flushed_before_a_segment_is_put() {
     let trace = scenario(SHIP, disk.path()).recording.trace;
     let at = |wanted: &dyn Fn(&Operation) -> bool| trace.operations.iter().position(wanted);
     let made = at(&|it| matches!(it, Operation::MakeFolder { path } if path == "archive"));
-    let named = at(&|it| matches!(it, Operation::Flush { path } if path.is_empty()));
+    let is_flushed = |it: &Operation| matches!(it, Operation::Flush { path } if path.is_empty());
+    let later = made.and_then(|made| trace.operations[made..].iter().position(is_flushed));
+    let named = later.and_then(|later| made.map(|made| made + later));
     let put = at(&|it| matches!(it, Operation::Link { to, .. } if to.ends_with(".lseg")));
     assert!(made.is_some() && made < named && named < put, "{made:?} {named:?} {put:?}");
 }
@@ -125,6 +201,32 @@ fn a_command_that_moves_a_database_leaves_one_and_ends_when_it_is_run_again() {
         if PLANTS.iter().any(|plant| plant.run == campaign.name) {
             are_found(&[&campaign], scratch.path());
         }
+    }
+}
+
+/// Symptom: after a kill, a second run and a power cut a directory could be without its database. Mechanism: a compaction that
+/// was killed right after its last renaming is durable only once its folder was flushed; the next run, or `db clean`, deleted the
+/// old database first. Fix: whoever deletes one flushes first which names there are.
+#[test]
+fn the_old_database_is_deleted_after_the_new_one_has_its_name_for_good() {
+    let (disk, programs) = (disk(), programs());
+    let root = disk.path().join("root");
+    let data = root.join("data");
+    fs::create_dir_all(&data).unwrap();
+    run(Command::new(&programs.driver).args(["prepare", MOVED]).arg(&data));
+    for command in [&["db", "compact"][..], &["db", "clean", "--delete"]] {
+        Image::read(&data.join("db")).write(&data.join("db.before-compact"));
+        let recorder = Recorder::begin(&root, &disk.path().join("strace.log"));
+        let mut told = recorder.command(&programs.lamella);
+        run(told.args(command).arg("--data-dir").arg(&data).stdout(Stdio::null()));
+        let calls = recorder.end().trace.operations;
+        let at = |wanted: &dyn Fn(&Operation) -> bool| calls.iter().position(wanted);
+        let flushed = at(&|it| matches!(it, Operation::Flush { path } if path == "data"));
+        let removed = at(&|it| {
+            matches!(it, Operation::Remove { .. })
+                && it.path().starts_with("data/db.before-compact")
+        });
+        assert!(flushed.is_some() && flushed < removed, "{command:?}: {flushed:?} {removed:?}");
     }
 }
 

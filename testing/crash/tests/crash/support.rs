@@ -133,6 +133,7 @@ pub fn effort(name: &str, scratch: &Path) -> Effort {
         scratch: scratch.to_owned(),
         kept: Path::new(env!("CARGO_TARGET_TMPDIR")).join("crash"),
         images_max: if is_slow { images / 4 } else { images },
+        from_event: 0,
         seed: number("LAMELLA_CRASH_SEED", SEED),
         threads: thread::available_parallelism().map_or(1, usize::from),
         image: image.filter(|(run, _)| run == name).map(|(_, number)| number),

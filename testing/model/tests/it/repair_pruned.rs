@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use lamella_block_store::UncheckedProofs;
 use lamella_chain::{Archived, PruneMode, Settings, ShippedTail, TailPosition, repair::Mode};
 use lamella_tables::{
-    Durability, History, Key as _, Meta, MetaName, Read as _, SegmentKey, SlotRoot, TABLES,
+    Durability, History, Key as _, Meta, MetaName, Read as _, SegmentKey, Signatures, SlotRoot,
+    TABLES,
 };
 use lamella_types::{Root, Segment};
 
@@ -56,7 +58,18 @@ fn pruned() -> Small {
     chain.put_archived(&Archived { address: address.clone(), segments: 1, proofs: 1 }).unwrap();
     chain.put_shipped_tail(&ShippedTail { position, underway, floor: 1_030, address }).unwrap();
     chain.persist_followed(Vec::new(), &position).unwrap();
-    Small::of(run)
+    let mut small = Small::of(run);
+    let database = open(small.path());
+    let mut txn = database.write().unwrap();
+    let newest = txn.scan_keys::<Signatures>(SlotRoot::first_of(0)).unwrap().last();
+    let slot = newest.unwrap().unwrap().slot;
+    let mut unchecked = UncheckedProofs::default();
+    unchecked.add(slot..slot + 1);
+    unchecked.put(&mut txn).unwrap();
+    txn.commit().unwrap();
+    small.before = rows(&database);
+    drop(database);
+    small
 }
 
 /// Symptom: while `db prune --mode light` went over what `states:N` had passed, `db verify` and a repair found a segment that no
@@ -111,16 +124,22 @@ fn places(small: &Small) -> Vec<Place> {
     places.into_iter().collect()
 }
 
-/// Symptom: `db verify` was content with a damaged row of what was shipped, followed or backed up, and the node that read it
-/// then was not; the first state that pruning had kept never came back. Mechanism: nothing read those rows; a source was asked
+/// Symptom: `db verify` was content with a damaged row of what was shipped, followed, backed up or not checked, and the node that
+/// read it then was not; the first state that pruning had kept never came back. Mechanism: nothing read those rows; a source was asked
 /// for a state only at the directory's first block. Fix: verify reads each, a repair drops the two that are found out again and
 /// names the backup's; the first kept state is asked for.
 #[test]
 fn rows_of_a_pruned_directory_that_began_at_a_checkpoint_are_made_again_or_told_of() {
     let small = pruned();
-    let names = ["archived", "tail_shipped", "followed", "pruning", "extent"];
+    let names = ["archived", "tail_shipped", "followed", "pruning", "extent", "unchecked_proofs"];
     for name in names {
-        assert!(small.before.contains_key(&("Meta", name.as_bytes().to_vec())), "{name}");
+        let place = ("Meta", name.as_bytes().to_vec());
+        let mut damaged = small.before[&place].clone();
+        damaged[0] ^= 1;
+        let database = open(small.path());
+        put(&database, &Rows::from([(place.clone(), damaged)]), &[]);
+        assert!(!report(&database).is_clean(), "verify is content with a damaged row {name}");
+        put(&database, &Rows::from([(place.clone(), small.before[&place].clone())]), &[]);
     }
     let anchors: Vec<_> = small.before.keys().filter(|(table, _)| *table == "Anchors").collect();
     assert!(anchors.iter().all(|(_, key)| SlotRoot::decode(key).unwrap().slot >= 1_024));
