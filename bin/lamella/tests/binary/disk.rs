@@ -1,4 +1,4 @@
-//! Disks that fail as real ones do: one that is full, and one that answers every write or flush with an error.
+//! Disks that fail as real ones do: one that is full, and one that answers every write, flush or reading with an error.
 
 use std::{
     fs,
@@ -64,6 +64,8 @@ pub(crate) enum Failing {
     Writes,
     /// Every flush, while the system keeps what was written before it.
     Flushes,
+    /// Every reading behind the meta pages that is none through a map.
+    Reads,
 }
 
 /// A library before the system's own, by which a process' disk dies when told to.
@@ -80,6 +82,7 @@ impl DyingDisk {
         let which = match failing {
             Failing::Writes => "-DWRITES",
             Failing::Flushes => "-DFLUSHES",
+            Failing::Reads => "-DREADS",
         };
         let made = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", which, "-o"])
@@ -206,6 +209,17 @@ FAILING(ssize_t, pwrite, (int fd, const void *buf, size_t n, off_t at), (fd, buf
 FAILING(ssize_t, pwrite64, (int fd, const void *buf, size_t n, off64_t at), (fd, buf, n, at))
 FAILING(ssize_t, pwritev, (int fd, const struct iovec *iov, int n, off_t at), (fd, iov, n, at))
 FAILING(ssize_t, pwritev64, (int fd, const struct iovec *iov, int n, off64_t at), (fd, iov, n, at))
+#endif
+#ifdef READS
+#define READING(name, offset_type)                                    \
+    ssize_t name(int fd, void *buf, size_t n, offset_type at) {       \
+        static ssize_t (*real)(int, void *, size_t, offset_type);     \
+        if (!real) *(void **)&real = dlsym(RTLD_NEXT, #name);         \
+        if (at >= 3 * 4096 && dead(fd)) { errno = EIO; return -1; }   \
+        return real(fd, buf, n, at);                                  \
+    }
+READING(pread, off_t)
+READING(pread64, off64_t)
 #endif
 #ifdef FLUSHES
 FAILING(int, fdatasync, (int fd), (fd))

@@ -1,10 +1,14 @@
 //! A disk with room that fails all the same: the node ends by name, and what it acknowledged is there.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use crate::{
     disk::{DyingDisk, Failing},
-    node::{Node, head_slot, network, verify},
+    node::{BINARY, Node, head_slot, network, verify},
+    wait::output,
 };
 
 /// Longest time to the node's end: four slots of 400 ms in which it tries again, and what a busy machine adds.
@@ -52,4 +56,28 @@ fn a_disk_that_refuses_writes_ends_the_node_and_takes_nothing_acknowledged() {
 #[test]
 fn a_disk_that_refuses_flushes_ends_the_node_and_takes_nothing_acknowledged() {
     ends_by_name_and_keeps_what_it_acknowledged(Failing::Flushes);
+}
+
+/// Symptom: over a file of which a sector could not be read, `db verify` named it to nobody: it was ended by SIGBUS. Mechanism: after
+/// the walk, which reads plainly, it went on to the rows, which are read through a map. Fix: then it says so, and looks at no row.
+#[test]
+fn what_the_disk_cannot_read_is_named_and_no_row_is_read_through_the_map() {
+    let root = tempfile::tempdir().unwrap();
+    let (network_dir, data) = (root.path().join("net"), root.path().join("data"));
+    network(&network_dir);
+    let mut node = Node::start(&network_dir, &data);
+    node.wait_for(|line| head_slot(line) >= Some(2));
+    node.kill();
+    let disk = DyingDisk::make(root.path(), Failing::Reads);
+    disk.die();
+    let mut command = Command::new(BINARY);
+    disk.under(command.args(["db", "verify", "--json", "--data-dir"]).arg(&data));
+    let out = output(&mut command);
+    let said: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let findings = said["findings"].as_array().unwrap();
+    let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert!(all.iter().all(|finding| finding.contains("E1")), "{all:?}");
+    assert!(all.iter().any(|finding| finding.contains("cannot be read at byte")), "{all:?}");
+    assert!(all.iter().any(|finding| finding.contains("rows are not looked at")), "{all:?}");
+    verify(&data);
 }

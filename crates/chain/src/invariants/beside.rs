@@ -43,6 +43,7 @@ impl Check<'_> {
                     lanes: 1,
                     identity: identity.clone(),
                     is_of_another_schema: false,
+                    are_rows_read: true,
                     progress: &mut |progress| {
                         let is_over =
                             tell.send(progress).is_err() || is_stopped.load(Ordering::Relaxed);

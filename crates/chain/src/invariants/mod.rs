@@ -231,7 +231,8 @@ pub(crate) fn check(
     let mut check = Check::new(database, read_identity, lanes, progress);
     match check.check_pages()? {
         ControlFlow::Break(()) => check.report.stopped = true,
-        ControlFlow::Continue(()) => return check.run_rows(),
+        ControlFlow::Continue(()) if check.are_rows_read => return check.run_rows(),
+        ControlFlow::Continue(()) => {}
     }
     Ok(check.report)
 }
@@ -270,6 +271,8 @@ pub(crate) struct Check<'a> {
     identity: Option<Identity>,
     /// Whether it says that another version wrote it.
     is_of_another_schema: bool,
+    /// Whether every page can be read.
+    are_rows_read: bool,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     chunk_time_max: Duration,
     page_walk_time_max: Duration,
@@ -304,6 +307,7 @@ impl<'a> Check<'a> {
             lanes,
             identity: None,
             is_of_another_schema: false,
+            are_rows_read: true,
             progress,
             chunk_time_max: CHUNK_TIME_MAX,
             page_walk_time_max: PAGE_WALK_TIME_MAX,

@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, time::Instant};
 
-use lamella_tables::{EngineError, PageProgress, TookTooLong};
+use lamella_tables::{EngineError, PageFault, PageFinding, PageProgress, TookTooLong};
 
 use super::{Check, Progress, Stage};
 
@@ -10,7 +10,8 @@ use super::{Check, Progress, Stage};
 pub const PAGES_STAGE: &str = "pages of the file";
 
 impl Check<'_> {
-    /// E1: one check a page. Its snapshot keeps every page from being reused; that costs nothing until somebody commits.
+    /// E1: one check a page. Its snapshot keeps every page from being reused; that costs nothing until somebody commits. Where the
+    /// system cannot read a page, no row is read after it.
     pub(super) fn check_pages(&mut self) -> Stage {
         let (database, time_max) = (self.database, self.page_walk_time_max);
         let (began, before) = (Instant::now(), database.last_transaction()?);
@@ -28,6 +29,12 @@ impl Check<'_> {
             return Err(EngineError::given_up(TookTooLong(time_max)));
         }
         self.report.add("E1", pages.pages, pages.finding_count, pages.findings.iter());
+        let is_unreadable =
+            |found: &PageFinding| matches!(found.fault, PageFault::Unreadable { .. });
+        self.are_rows_read = !pages.findings.iter().any(is_unreadable);
+        self.report.check("E1", self.are_rows_read, || {
+            "rows are not looked at: they are read through a map, and a page that the system cannot read would end this process; copy the file to another disk first".to_owned()
+        });
         Ok(if pages.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 }
