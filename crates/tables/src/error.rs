@@ -128,7 +128,7 @@ impl EngineError {
                 "; raise `ulimit -v`, then start the node again"
             }
             (Consequence::NoSpace, Some(E::Other(FILE_LIMIT))) => {
-                "; raise `ulimit -f`, then start the node again"
+                "; raise `ulimit -f` (`prlimit --fsize`, while it runs), then it is tried again"
             }
             (Consequence::NoSpace, Some(E::Other(QUOTA))) => {
                 "; raise the user's quota, then it is tried again"

@@ -59,6 +59,19 @@ impl Fault {
         ways.map(move |how| Self { kind, at, how, is_for_ever })
     }
 
+    /// Whether these words say why this call failed, or that an earlier failure is why this one is refused.
+    #[must_use]
+    pub fn is_named_in(&self, words: &str) -> bool {
+        let names: &[&str] = match self.how {
+            "28" => &["No space left", "is full"],
+            EINTR => &["Interrupted"],
+            // The engine takes a write that is cut short for one that failed, or goes on with the rest.
+            "short" => &["Input/output error", "failed to write whole buffer"],
+            _ => &["Input/output error"],
+        };
+        names.iter().chain(&["MDBX_PANIC"]).any(|name| words.contains(name))
+    }
+
     /// Whether a flush fails: then nothing that waited for it is known to be on the disk.
     #[must_use]
     pub fn is_of_flush(&self) -> bool {
@@ -84,6 +97,12 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// What it says of steps that failed, and why it ended.
+    pub fn told(&self) -> impl Iterator<Item = &str> {
+        let lines = self.said.lines();
+        lines.filter(|line| line.starts_with("failed ") || line.starts_with("error: "))
+    }
+
     /// Whether it ended as a program may: well, or with an error in words. Not by a signal and not by a panic.
     #[must_use]
     pub fn is_clear(&self) -> bool {

@@ -70,6 +70,17 @@ impl Job {
         Campaign { name, recording, subject, promise: Promise::Steps { reference, from: Some(0) } }
     }
 
+    /// The command of a recording, below another folder.
+    pub fn below<'a>(
+        &self,
+        campaign: &Campaign,
+        root: &Path,
+        command: &'a mut Command,
+    ) -> &'a mut Command {
+        let Subject::Job(done) = &campaign.subject else { return command };
+        self.told(command, &done.source, &root.join("data"))
+    }
+
     /// Runs it again, recorded, over what a kill left, and says whether it ended well: a copy that has its name is in the way.
     #[must_use]
     pub fn again(
@@ -79,9 +90,8 @@ impl Job {
         recorder: &Recorder,
         root: &Path,
     ) -> bool {
-        let Subject::Job(done) = &campaign.subject else { return false };
         let mut command = recorder.command(&programs.lamella);
-        self.run(self.told(&mut command, &done.source, &root.join("data"))).is_ok()
+        self.run(self.below(campaign, root, &mut command)).is_ok()
     }
 
     /// What is seen at each point of a run without a crash, each time it is something else. The recording then says before

@@ -28,7 +28,7 @@ pub enum Kind {
     Pause(usize),
     /// A node is killed, and started again from what was on its disk.
     Kill(usize),
-    /// As `Kill`, but what was not flushed is lost too.
+    /// As `Kill`; of lazy commits those are lost too that came after the beginning of the last interval.
     PowerCut(usize),
     /// A node's clock is wrong by so many milliseconds, and then right again.
     Skew(usize, i64),

@@ -89,8 +89,8 @@ enum DbCommand {
     /// E1 is checked by a walk over the pages of the file. S1 to S4, C1, L1, P1, P3 and I1 are checked whole, and that every
     /// row has its block. F1 is checked as far as votes go that are stored: a vote that is gone, or an older one put
     /// back, shows only if the head moves. G1, that no key signs twice for one slot, is a promise about what left the
-    /// process: here every row of the sign guard must be undamaged and of a validator that there is; an older one put
-    /// back is not seen. Nor is a lost block of which no row is left and that is nobody's parent, or an older fork choice
+    /// process: here every row of the sign guard must be undamaged and of a validator that there is; a lost one, or an
+    /// older one put back, is not seen. Nor is a lost block of which no row is left and that is nobody's parent, or an older fork choice
     /// row that votes and blocks still bear out. Names in Meta that this version does not know are listed, not judged.
     Verify,
     /// One block, header, state or diff.
@@ -195,7 +195,8 @@ enum DbCommand {
     /// Derive again what follows from headers, states and votes: Slots, Canonical, the head and its checkpoints.
     ///
     /// A start does so by itself where it finds such a row damaged, lost or at odds, but it looks at the newest blocks
-    /// only; `verify` looks at all. No node may run. One commit; what does not follow is never touched.
+    /// only; `verify` looks at all. No node may run. One commit: a vote that cannot be read is dropped, else nothing is touched that
+    /// does not follow.
     Derive,
     /// Choose which states and bodies are kept, and delete the others. Says what it would do; --apply does it.
     ///

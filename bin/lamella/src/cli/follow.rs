@@ -32,7 +32,7 @@ without keys and without peers.
 
 It begins with the sealed segments, proven under the root that --trusted names; without it, under one that the source names, which \
 the last line tells: compare it with a node that you trust. It goes on with the blocks that the node ships as it imports them, each \
-through the ordinary import, its signatures and its transition checked. It can be late; \
+through the ordinary import, its transition checked, and its signatures or, catching up, those of two thirds in later blocks. It can be late; \
 /lean/v0/health says 503 while it is later than --max-lag-slots. Killed at any moment, it goes on.";
 
 /// What it says last.

@@ -1,10 +1,10 @@
 //! Each call of a run fails, once or from then on: the program says so in words and goes on or stops, and what it had
-//! acknowledged is there when it is opened again.
+//! acknowledged is there when it is opened again; of a command, one sound database, with which the same command ends.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::Mutex,
     thread,
 };
@@ -14,13 +14,16 @@ use lamella_testing_crash::{
     campaign::{Campaign, Promise},
     failing::{Ended, Failing, Fault},
     image::Image,
+    jobs::{JOBS, Job},
     judge::{Request, Subject},
-    network::{Lone, NetworkPlan, VALIDATORS},
+    network::{Lone, NetworkPlan, Programs, VALIDATORS},
     record::Recording,
-    scenario::{SHIP, SIXTY, Scenario},
+    scenario::{SHIP, SIXTY, Said, Scenario},
     trace::{Event, Trace},
     workers::Worker,
 };
+
+use tempfile::TempDir;
 
 use crate::support::{disk, programs, restored, run, scratch};
 
@@ -29,12 +32,12 @@ const TOLD_MAX: usize = 12;
 
 /// A run whose calls fail.
 struct Bench {
-    name: &'static str,
     failing: Failing,
-    before: Image,
-    subject: Subject,
-    promise: Promise,
+    /// What its folder must show; of the recording, what was there before is all that counts.
+    campaign: Campaign,
     root: PathBuf,
+    /// Where that was recorded, with what a copy is made of.
+    _disk: Option<TempDir>,
 }
 
 impl Bench {
@@ -42,6 +45,12 @@ impl Bench {
         let driver = programs().driver;
         let [root, prepared] = ["run", "prepared"].map(|name| folder.join(name));
         fs::create_dir_all(&prepared).unwrap();
+        let failing = Failing::make(folder);
+        if JOBS.iter().any(|job| job.name == name) {
+            let disk = disk();
+            let campaign = Job::named(name).record(&programs(), disk.path(), 0);
+            return Self { failing, campaign, root, _disk: Some(disk) };
+        }
         let (subject, promise) = if name == RESTORE {
             restored(name, folder)
         } else {
@@ -51,15 +60,26 @@ impl Bench {
             let from = Scenario::named(name).recorded_from;
             (Subject::Scenario(name.to_owned()), Promise::Steps { reference, from })
         };
-        let (failing, before) = (Failing::make(folder), Image::read(&prepared));
-        Self { name, failing, before, subject, promise, root }
+        let campaign = unrecorded(name, Image::read(&prepared), subject, promise);
+        Self { failing, campaign, root, _disk: None }
+    }
+
+    fn before(&self) -> &Image {
+        &self.campaign.recording.before
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(programs().driver);
-        match &self.subject {
+        let Programs { lamella, driver } = programs();
+        let mut command = Command::new(driver);
+        match &self.campaign.subject {
             Subject::Restored { archive, .. } => command.arg("restore").arg(archive),
-            _ => command.args(["drive", self.name]),
+            Subject::Job(_) => {
+                let mut command = Command::new(lamella);
+                let job = Job::named(&self.campaign.name);
+                job.below(&self.campaign, &self.root, &mut command).stdout(Stdio::null());
+                return command;
+            }
+            _ => command.args(["drive", &self.campaign.name]),
         };
         command.arg(&self.root);
         command
@@ -67,7 +87,7 @@ impl Bench {
 
     /// How many calls of each kind it makes.
     fn counts(&self) -> Vec<(&'static str, u64)> {
-        self.before.write(&self.root);
+        self.before().write(&self.root);
         self.failing.count(&mut self.command(), &self.root)
     }
 
@@ -75,7 +95,7 @@ impl Bench {
     /// what was wrong.
     fn fail(&self, all_of: u64) -> (usize, Vec<String>) {
         let counts = self.counts();
-        let mut worker = Worker::new(&programs().driver, self.subject.clone());
+        let mut worker = Worker::new(&programs().driver, self.campaign.subject.clone());
         let (mut tried, mut wrong) = (0, Vec::new());
         for (kind, count) in &counts {
             for at in 1..=*count {
@@ -89,66 +109,72 @@ impl Bench {
                 }
             }
         }
-        println!("{}: {tried} runs with a call that failed, of {counts:?}", self.name);
+        let name = &self.campaign.name;
+        println!("{name}: {tried} runs with a call that failed, of {counts:?}");
         (tried, wrong)
     }
 
     /// What is wrong with a run in which this call failed.
     fn try_one(&self, worker: &mut Worker, fault: &Fault) -> Option<String> {
-        self.before.write(&self.root);
+        self.before().write(&self.root);
         let ended = self.failing.run(&mut self.command(), &self.root, fault);
-        let wrong =
-            |what: String| Some(format!("{}, {fault:?}: {what}; {}", self.name, ended.said));
+        let name = &self.campaign.name;
+        let wrong = |what: String| Some(format!("{name}, {fault:?}: {what}; {}", ended.said));
         if !ended.has_failed {
             return wrong("the call was never made".to_owned());
         }
         if !ended.is_clear() {
             return wrong(ended.status.to_string());
         }
-        eprintln!(
-            "WAY {} {} {} {} {}: {}",
-            self.name,
-            fault.at,
-            fault.kind,
-            fault.how,
-            fault.is_for_ever,
-            ended
-                .said
-                .lines()
-                .filter(|l| l.starts_with("failed") || l.starts_with("error"))
-                .map(|l| l.to_owned())
-                .collect::<Vec<_>>()
-                .join(" / ")
-        );
+        if let Some(line) = ended.told().find(|line| !fault.is_named_in(line)) {
+            return wrong(format!("it does not say why: {line}"));
+        }
         // An object is written anew from its beginning, and flushed; a database cannot be.
-        let is_of_database = fault.is_of_flush() && self.name != SHIP;
-        if is_of_database && is_acknowledged_after_failure(&ended) {
+        let is_of_database = fault.is_of_flush() && name != SHIP;
+        if is_of_database
+            && (ended.told().next().is_none() || is_acknowledged_after_failure(&ended))
+        {
             return wrong("acknowledged after a flush that failed".to_owned());
         }
-        let found = self.lost(&ended, worker);
+        let found = lost(&self.campaign, &ended, worker, &self.root);
         if found.is_empty() { None } else { wrong(format!("{found:?}")) }
     }
+}
 
-    /// What must not be of the folder that it left.
-    fn lost(&self, ended: &Ended, worker: &mut Worker) -> Vec<(&'static str, String)> {
-        lost(ended, worker, &self.root, (self.subject.clone(), self.promise.clone()))
-    }
+/// A run of which nothing is recorded but what its folder holds before.
+fn unrecorded(name: &str, before: Image, subject: Subject, promise: Promise) -> Campaign {
+    let recording = Recording { before, trace: Trace::default(), last: Image::default() };
+    Campaign { name: name.to_owned(), recording, subject, promise }
 }
 
 /// What must not be of the folder that a run left which said this.
 fn lost(
+    campaign: &Campaign,
     ended: &Ended,
     worker: &mut Worker,
     root: &Path,
-    (subject, promise): (Subject, Promise),
 ) -> Vec<(&'static str, String)> {
     let verdict = worker.judge(&Request { folder: root.to_owned(), finish_from: None });
-    let events: Vec<Event> = ended.said.lines().map(|line| Event::Said(line.to_owned())).collect();
+    let mut said: Vec<String> = ended.said.lines().map(str::to_owned).collect();
+    if let (Subject::Job(_), Promise::Steps { reference, .. }) =
+        (&campaign.subject, &campaign.promise)
+    {
+        // It counts no steps: all may have begun, and all is done where it ends well.
+        let all = reference.len() - 1;
+        said.push(Said::Begin.line(all));
+        said.extend(ended.status.success().then(|| Said::Acknowledged.line(all)));
+    }
+    let events: Vec<Event> = said.into_iter().map(Event::Said).collect();
     let all = events.len();
-    let trace = Trace { operations: Vec::new(), events };
-    let recording = Recording { before: Image::default(), trace, last: Image::default() };
-    let campaign = Campaign { name: "failed".to_owned(), recording, subject, promise };
-    campaign.check(&verdict, all, all)
+    let recording =
+        Recording { trace: Trace { operations: Vec::new(), events }, ..campaign.recording.clone() };
+    Campaign {
+        name: campaign.name.clone(),
+        recording,
+        subject: campaign.subject.clone(),
+        promise: campaign.promise.clone(),
+    }
+    .check(&verdict, all, all)
 }
 
 fn is_acknowledged_after_failure(ended: &Ended) -> bool {
@@ -169,8 +195,19 @@ pub fn fails(name: &'static str, all_of: u64) -> usize {
     tried
 }
 
-/// The runs whose calls fail: sixty imports, a directory that is made, an archive that is shipped into, one that is restored.
-pub const RUNS: [(&str, u64); 4] = [(SIXTY, 40), ("create", 3), (SHIP, 12), (RESTORE, 12)];
+/// The runs whose calls fail: sixty imports, a directory that is made, an archive that is shipped into, one that is restored, and
+/// commands that move or change a database; and of how many calls one fails in every way.
+pub const RUNS: [(&str, u64); 9] = [
+    (SIXTY, 40),
+    ("create", 3),
+    (SHIP, 12),
+    (RESTORE, 12),
+    ("db-compact", 20),
+    ("db-migrate", 20),
+    ("db-backup", 20),
+    ("db-repair", 12),
+    ("db-prune", 12),
+];
 
 #[test]
 fn each_call_of_sixty_imports_fails_and_nothing_acknowledged_is_lost() {
@@ -184,7 +221,14 @@ fn each_call_of_sixty_imports_fails_and_nothing_acknowledged_is_lost() {
 /// Names are made, given, linked and removed in these.
 #[test]
 fn each_call_of_a_making_a_shipping_and_a_restoration_fails_and_nothing_acknowledged_is_lost() {
-    for (name, all_of) in &RUNS[1..] {
+    for (name, all_of) in &RUNS[1..4] {
+        fails(name, *all_of);
+    }
+}
+
+#[test]
+fn each_call_of_a_command_on_a_database_fails_and_the_same_command_then_ends() {
+    for (name, all_of) in &RUNS[4..] {
         fails(name, *all_of);
     }
 }
@@ -238,7 +282,8 @@ impl Guarded {
         let ended = self.run(fault);
         let promise =
             Promise::Node { reference: Vec::new(), is_durable: true, validators: VALIDATORS };
-        let mut found = lost(&ended, worker, &self.root, (self.lone.subject(false), promise));
+        let campaign = unrecorded("guard", Image::default(), self.lone.subject(false), promise);
+        let mut found = lost(&campaign, &ended, worker, &self.root);
         // No other run has the rows of this one.
         found.retain(|(check, _)| *check != "reference");
         let is_wrong = !ended.is_clear() || !found.is_empty();
