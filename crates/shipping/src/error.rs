@@ -1,5 +1,7 @@
 //! Why a job on an archive did not end. Each says where, what, and what to do next.
 
+use std::path::PathBuf;
+
 use lamella_archive::{ArchiveError, BuildError, ObjectName};
 use lamella_chain::restore::RestoreError;
 use lamella_inspect::{InspectError, LookupError, seal::SealError};
@@ -28,6 +30,16 @@ pub enum ShippingError {
     Nothing {
         /// The store.
         url: String,
+    },
+    /// No segment is there, though a restoration from some has begun.
+    #[error(
+        "{url}: no segment is there, though a restoration from some has begun at {}; where the archive is another one, delete {}.restoring", path.display(), path.display()
+    )]
+    NoneLeft {
+        /// The store.
+        url: String,
+        /// The database that is to be.
+        path: PathBuf,
     },
     /// There are archives of several networks.
     #[error("{url}: archives of several networks are there: {found}; say which with --network")]

@@ -89,6 +89,7 @@ const fn may_pass(error: &ShippingError) -> bool {
     match error {
         ShippingError::Nothing { .. }
         | ShippingError::Zero { .. }
+        | ShippingError::NoneLeft { .. }
         | ShippingError::Missing { .. }
         | ShippingError::Damaged { .. } => true,
         ShippingError::Store(error) => error.is_transport(),

@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, path::Path};
 
 use lamella_archive::Network;
-use lamella_chain::{Progress, restore::RestoreError};
+use lamella_chain::{Chain, ChainOpenError, Progress, restore::RestoreError};
 use lamella_types::{Checkpoint, Root, Slot};
 
 use crate::{
@@ -38,6 +38,9 @@ pub fn begin(
     let Some(newest) = newest(&proven, segments)? else {
         if let Some(trusted) = restore.trusted {
             check_trusted(&proven, trusted)?;
+        }
+        if let Err(ChainOpenError::Restoring { path }) = Chain::find(restore.database) {
+            return Err(ShippingError::NoneLeft { url: remote.url(), path });
         }
         return Ok(Begun::Genesis(Box::new(proven.network)));
     };

@@ -2,10 +2,12 @@
 
 use std::{
     fs::{self, File},
+    ops::ControlFlow,
     path::Path,
 };
 
 use lamella_archive::{ObjectName, Tail, TailFile, WriterId};
+use lamella_chain::Progress;
 use lamella_shipping::{
     ShippingError,
     follower::{Begun, Step, Theirs, begin, beginning},
@@ -292,6 +294,35 @@ fn behind_a_damaged_object_that_another_writer_led_past_the_first_one_is_followe
     rot(folder.path(), writer.id, 1);
     assert_eq!(reader.follow(&open), Outcome::Tail);
     assert_equal(&reader, &writer, "behind the damaged object");
+}
+
+/// Symptom: a follower that was killed while it began ended at its next start, with the advice to run another command. Mechanism: its
+/// store showed no segment any more, so it was to begin with genesis, where a restoration had begun. Fix: that is told by name, and
+/// tried again.
+#[test]
+fn a_beginning_with_segments_that_are_not_shown_any_more_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || open(folder.path());
+    let mut writer = Writer::new(&SMALL_CHAIN, 1);
+    writer.import(&SMALL_CHAIN, INTO_SECOND);
+    writer.ship(&open).unwrap();
+    let database = folder.path().join("none");
+    let begin = |before, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>| {
+        let restore = beginning(&database, None, SLOT_MS, Trust.name());
+        begin(&Remote::find(open(), None).unwrap(), &restore, before, progress)
+    };
+    let mut steps = 0;
+    let stopped = begin(Slot::MAX, &mut |_| {
+        steps += 1;
+        if folder.path().join("none.restoring").exists() && steps > 3 {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(stopped.is_err() && folder.path().join("none.restoring").exists(), "{stopped:?}");
+    let none = begin(1, &mut go_on).unwrap_err();
+    assert!(matches!(none, ShippingError::NoneLeft { .. }), "{none}");
+    assert!(matches!(begin(Slot::MAX, &mut go_on), Ok(Begun::Restored(_))));
 }
 
 /// Symptom: `lamella follow --trusted` took genesis and registry from any archive in which nothing was sealed, and said that they were

@@ -7,7 +7,7 @@
 //! has it, head and all; where the writer came back on another one, or objects are gone or rotten that no segment makes up for,
 //! the follower has that chain, or says by name that it cannot.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, thread};
 
 use lamella_archive::WriterId;
 use lamella_benches::Random;
@@ -301,7 +301,19 @@ impl Run<'_> {
     }
 }
 
+/// Says the seed, whatever panics.
+struct Told(u64);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            println!("seed {}", self.0);
+        }
+    }
+}
+
 fn simulate(seed: u64) -> Counts {
+    let _told = Told(seed);
     let mut writer = Writer::new(&SMALL_CHAIN, 1);
     let mut run = Run {
         seed,

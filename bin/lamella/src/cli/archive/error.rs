@@ -74,6 +74,7 @@ const fn of_shipping(error: &ShippingError) -> u8 {
         | ShippingError::Diff { .. } => ExitCode::Damaged,
         ShippingError::Store(StoreError::NotHeld { .. })
         | ShippingError::Nothing { .. }
+        | ShippingError::NoneLeft { .. }
         | ShippingError::Missing { .. }
         | ShippingError::UnknownRoot { .. }
         | ShippingError::NoTarget { .. }
