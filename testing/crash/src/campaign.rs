@@ -153,6 +153,14 @@ impl Outcome {
 }
 
 impl Campaign {
+    /// How many blocks and keys' slots a node's log acknowledges, as the checks read it; `None` of a run that counts steps.
+    #[must_use]
+    pub fn acknowledged_by_node(&self) -> Option<(usize, usize)> {
+        let Promise::Node { validators, .. } = self.promise else { return None };
+        let said = said_by_node(&self.recording.trace, usize::MAX, validators);
+        Some((said.imported.len(), said.signed.len()))
+    }
+
     /// Judges the images of every crash of this run.
     #[must_use]
     pub fn run(&self, effort: &Effort) -> Outcome {

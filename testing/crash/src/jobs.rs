@@ -264,7 +264,7 @@ pub fn judge(
     let (job, data) = (Job::named(&done.job), folder.join("data"));
     let database = data.join("db");
     verdict.rows = seen(&database, Some(TAKEN))?;
-    verdict.rows_again.clone_from(&verdict.rows);
+    verdict.rows_again = seen(&database, Some(TAKEN))?;
     // Whether it may be nothing, the run without a crash says.
     verdict.is_chain = true;
     if is_cleaned {

@@ -93,18 +93,7 @@ pub const PLANTS: &[Plant] = &[
         }
         kept
     }),
-    plant("head", "after each commit what was in its meta page is put back", |items| {
-        let (mut put_back, mut before) = (Vec::new(), BTreeMap::new());
-        for item in items {
-            put_back.push(item.clone());
-            if let Item::Call(call @ Operation::Write { offset, .. }) = &item
-                && call.is_meta_write()
-            {
-                put_back.extend(before.insert(*offset, item.clone()));
-            }
-        }
-        put_back
-    }),
+    plant("head", "after each commit what was in its meta page is put back", put_back),
     plant("create", "the new database's name is not flushed", |items| {
         without(items, |call| is_flush(call, "db"))
     }),
@@ -128,6 +117,10 @@ pub const PLANTS: &[Plant] = &[
     plant("node", "a vote is signed before its slot is reserved", |items| {
         said_before_the_guard(items, " Attested ")
     }),
+    plant("node", "a block is told before its commit's last write", |items| {
+        said_before_meta(items, " imported successfully ")
+    }),
+    plant("node", "after each commit what was in its meta page is put back", put_back),
     plant("lazy", "a reservation is not flushed under lazy commits", |items| {
         let items = without(items, |call| is_flush(call, "mdbx.dat"));
         changed(items, unsynced)
@@ -281,6 +274,24 @@ fn unsynced(call: &mut Operation) {
 /// Neither by a call nor by a synchronous write.
 fn never_flushed(items: Vec<Item>) -> Vec<Item> {
     changed(without(items, |call| is_flush(call, "mdbx.dat")), unsynced)
+}
+
+fn put_back(items: Vec<Item>) -> Vec<Item> {
+    let (mut put_back, mut before) = (Vec::new(), BTreeMap::new());
+    for item in items {
+        put_back.push(item.clone());
+        if let Item::Call(call @ Operation::Write { path: now, offset, .. }) = &item
+            && call.is_meta_write()
+            && let Some(Item::Call(mut old)) = before.insert(*offset, item.clone())
+        {
+            // It may have another name by now.
+            if let Operation::Write { path, .. } = &mut old {
+                path.clone_from(now);
+            }
+            put_back.push(Item::Call(old));
+        }
+    }
+    put_back
 }
 
 /// Of what happens between two lines, the database's calls come first.

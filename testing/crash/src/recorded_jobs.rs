@@ -54,6 +54,9 @@ impl Job {
         let recorder = Recorder::begin(&root, &folder.join("strace.log"));
         self.run(self.told(&mut recorder.command(&programs.lamella), &source, &data)).unwrap();
         let mut recording = recorder.end();
+        // What every image comes to in the end is equal to this, row by row.
+        let verify = ["db", "verify", DATA_DIR];
+        succeed(Command::new(&programs.lamella).args(verify).arg(&data)).unwrap();
         let reference = self.reference(&mut recording, &folder.join("looked"));
         let done = Done {
             job: self.name.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::{fs, ops::ControlFlow, path::Path, process, sync::Arc};
 
-use lamella_chain::{Chain, Found, Identity, verify};
+use lamella_chain::{Chain, Found, Identity, Opened, verify};
 
 use crate::{
     archiving::{restore, source},
@@ -47,12 +47,11 @@ pub fn restored_rows(database: &Path) -> Result<String, String> {
     let Found::Chain(identity) = Chain::find(database).map_err(text)? else {
         return Err("there is no chain".to_owned());
     };
-    rows(open(database, &identity)?.database())
+    rows(open(database, &identity)?.0.database())
 }
 
-fn open(database: &Path, identity: &Identity) -> Result<Chain, String> {
-    let settings = Scenario::named(SHIP).settings;
-    Chain::resume(database, identity, settings).map(|(chain, _)| chain).map_err(text)
+fn open(database: &Path, identity: &Identity) -> Result<(Chain, Opened), String> {
+    Chain::resume(database, identity, Scenario::named(SHIP).settings).map_err(text)
 }
 
 /// Judges what a crash left of a restoration: the whole directory under its name, or none; and then the same command
@@ -75,15 +74,18 @@ pub fn judge(
     let Found::Chain(identity) = Chain::find(database).map_err(text)? else {
         return Err("there is no chain after it was made again".to_owned());
     };
-    let chain = open(database, &identity)?;
+    let (chain, opened) = open(database, &identity)?;
+    verdict.is_derived = opened.recovered.is_something();
     let report = verify(chain.database(), &mut |_| ControlFlow::Continue(())).map_err(text)?;
     verdict.findings = report.findings.iter().map(ToString::to_string).collect();
     let now = rows(chain.database())?;
-    verdict.rows_at_end = Some(now.clone());
     if now != expected {
         verdict.findings.push("other rows than those of a restoration without a crash".to_owned());
     }
-    verdict.rows_again.clone_from(&verdict.rows);
+    verdict.rows_at_end = Some(now.clone());
+    if verdict.is_chain {
+        verdict.rows_again = now;
+    }
     Ok(())
 }
 
