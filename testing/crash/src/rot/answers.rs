@@ -209,7 +209,7 @@ fn rows_read(data: &Path, commands: Commands) -> Vec<Result<String, String>> {
         told(text(got.map(|got| format!("{:016x} {}", xxh3_64(&got.ssz), got.json))))
     };
     if commands == Commands::Reading {
-        answers.extend([get::Part::Block, get::Part::State].map(|part| got("head", part)));
+        answers.push(got("head", get::Part::State));
         return answers;
     }
     let info = inspect::info::read(data).map(|info| {

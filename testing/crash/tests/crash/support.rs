@@ -21,7 +21,7 @@ use lamella_testing_crash::{
 use tempfile::TempDir;
 
 /// Images of each run that are judged, unless told otherwise.
-const IMAGES: usize = 1_400;
+const IMAGES: usize = 1_000;
 
 /// Runs of which a quarter is judged: their file grows by 32 MiB, which opening an image fills, or an archive is
 /// verified.
