@@ -79,59 +79,70 @@ const AFTER_A_KILL: usize = 60;
 /// flushes its name and all on the way to it.
 #[test]
 fn a_crash_after_a_kill_and_another_start_loses_nothing_either() {
-    let (disk, scratch) = (disk(), scratch());
-    let again = |recorder: &Recorder, root: &Path| {
-        run(recorder.command(&programs().driver).args(["drive", "create"]).arg(root));
-        true
-    };
-    let campaign = scenario("create", disk.path());
-    let killed = campaign.killed(&disk.path().join("again"), "begin 1", |_| true, again);
-    survive(&campaign.name, killed, AFTER_A_KILL, scratch.path());
+    survive("create");
 }
 
 #[test]
 fn a_crash_after_a_kill_and_the_same_command_leaves_one_database_either() {
-    for job in ["db-compact", "db-migrate", "db-backup", "follow-rebuild"].map(Job::named) {
-        let (disk, scratch) = (disk(), scratch());
-        let campaign = job.record(&programs(), disk.path(), 0);
-        let again =
-            |recorder: &Recorder, root: &Path| job.again(&programs(), &campaign, recorder, root);
-        let of_names = Operation::is_of_names;
-        let killed = campaign.killed(&disk.path().join("again"), "none", of_names, again);
-        survive(job.name, killed, AFTER_A_KILL, scratch.path());
+    for command in ["db-compact", "db-migrate", "db-backup", "follow-rebuild"] {
+        survive(command);
     }
 }
 
 #[test]
 fn a_crash_after_a_kill_and_another_shipping_or_restoring_loses_nothing_either() {
-    let (disk, scratch) = (disk(), scratch());
-    let of_names = Operation::is_of_names;
-    let shipped = scenario(SHIP, &disk.path().join(SHIP));
-    let again = |recorder: &Recorder, root: &Path| {
-        // A shipping that had ended has nothing to ship any more, and says so.
-        let mut command = recorder.command(&programs().driver);
-        command.args(["drive", SHIP]).arg(root).stderr(Stdio::null()).status().unwrap().success()
-    };
-    let killed = shipped.killed(&disk.path().join("again"), "none", of_names, again);
-    survive(SHIP, killed, AFTER_A_KILL, scratch.path());
-    let restored = restoration(RESTORE, &disk.path().join(RESTORE));
-    let Subject::Restored { archive, .. } = &restored.subject else {
-        unreachable!("a restoration")
-    };
-    let again = |recorder: &Recorder, root: &Path| {
-        let mut command = recorder.command(&programs().driver);
-        // What has its name is not made again.
-        command.arg("restore").args([archive, root]).status().unwrap().success()
-    };
-    let killed = restored.killed(&disk.path().join("once more"), "none", of_names, again);
-    survive(RESTORE, killed, AFTER_A_KILL, scratch.path());
+    survive(SHIP);
+    survive(RESTORE);
 }
 
-/// Judges what a crash leaves of runs after a kill.
-fn survive(name: &str, killed: Vec<(usize, Campaign)>, images_max: usize, scratch: &Path) {
+/// The runs that are killed and taken up again.
+pub const KILLED: [&str; 7] =
+    ["create", SHIP, RESTORE, "db-compact", "db-migrate", "db-backup", "follow-rebuild"];
+
+/// Such a run, `ship@13` of that variant, killed after each call, or after each that changes names, and taken up again: see
+/// [`Campaign::killed`].
+pub fn killed(name: &str, disk: &Path) -> Vec<(usize, Campaign)> {
+    let (again, of_names) = (disk.join("again"), Operation::is_of_names);
+    let driver = programs().driver;
+    let drive = |recorder: &Recorder, root: &Path| {
+        // A shipping that had ended has nothing to ship any more, and says so.
+        let mut command = recorder.command(&driver);
+        command.args(["drive", name]).arg(root).stderr(Stdio::null()).status().unwrap().success()
+    };
+    match name.split('@').next().unwrap_or_default() {
+        // Its steps are taken once.
+        "create" => scenario(name, disk).killed(&again, "begin 1", |_| true, drive),
+        SHIP => scenario(name, disk).killed(&again, "none", of_names, drive),
+        RESTORE => {
+            let campaign = restoration(name, disk);
+            let Subject::Restored { archive, .. } = &campaign.subject else {
+                unreachable!("a restoration")
+            };
+            campaign.killed(&again, "none", of_names, |recorder, root| {
+                // What has its name is not made again.
+                let mut command = recorder.command(&driver);
+                command.arg("restore").args([archive, root]).stderr(Stdio::null());
+                command.status().unwrap().success()
+            })
+        }
+        job => {
+            let job = Job::named(job);
+            let campaign = job.record(&programs(), disk, variant(name));
+            campaign.killed(&again, "none", of_names, |recorder, root| {
+                job.again(&programs(), &campaign, recorder, root)
+            })
+        }
+    }
+}
+
+/// Judges what a crash leaves of a run after a kill.
+fn survive(name: &str) {
+    let (disk, scratch) = (disk(), scratch());
+    let killed = killed(name, disk.path());
     let (mut all, kills) = (Outcome::default(), killed.len());
     for (from_event, killed) in killed {
-        let effort = Effort { images_max, from_event, image: None, ..effort(name, scratch) };
+        let effort = effort(name, scratch.path());
+        let effort = Effort { images_max: AFTER_A_KILL, from_event, image: None, ..effort };
         all.add(&killed.run(&Effort { tears: Tears::Never, ..effort }));
     }
     println!("{name}, killed: {kills} kills, {} distinct, {} judged", all.distinct, all.judged);

@@ -14,6 +14,7 @@ use lamella_testing_crash::{
 
 use crate::{
     failed_calls, kills,
+    runs::{KILLED, killed as killed_and_again},
     support::{NODES, disk, effort, hours, programs, restoration, scenario, scratch},
 };
 
@@ -50,18 +51,28 @@ fn images() {
                 name if NAMES.contains(&name) => vec![scenario(&variant, disk.path())],
                 name => vec![Job::named(name).record(&programs(), disk.path(), seed)],
             };
-            campaigns.iter().for_each(|campaign| judge(campaign, seed, &tally));
+            campaigns.iter().for_each(|campaign| judge(campaign, 0, seed, &tally));
+        }
+        for name in KILLED {
+            if tally.is_over() {
+                break;
+            }
+            tally.begin(&format!("seed {seed}, {name}, killed and again"));
+            let disk = disk();
+            let killed = killed_and_again(&format!("{name}@{seed}"), disk.path());
+            killed.iter().for_each(|(from, campaign)| judge(campaign, *from, seed, &tally));
         }
         tally.tell();
         seed += 1;
     }
 }
 
-fn judge(campaign: &Campaign, seed: u64, tally: &Arc<Tally>) {
+fn judge(campaign: &Campaign, from_event: usize, seed: u64, tally: &Arc<Tally>) {
     let scratch = scratch();
     let effort = effort(&campaign.name, scratch.path());
     let tally = Some(Arc::clone(tally));
-    let outcome = campaign.run(&Effort { seed, images_max: usize::MAX, tally, ..effort });
+    let outcome =
+        campaign.run(&Effort { seed, images_max: usize::MAX, from_event, tally, ..effort });
     println!(
         "seed {seed}, {}: {} images made, {} distinct, {} judged, {} with a finding",
         campaign.name, outcome.made, outcome.distinct, outcome.judged, outcome.failed
