@@ -237,14 +237,14 @@ impl Campaign {
         campaigns
     }
 
-    /// Kills the run after each of these calls, until it has said this line, and has `again` take it up, recorded: campaigns of
+    /// Kills the run after each of these calls, until it has said this line if one is given, and has `again` take it up, recorded: campaigns of
     /// both runs, with the event where the second begins. A kill loses nothing that the system has, and makes nothing durable
     /// either. `again` says whether all is acknowledged then.
     #[must_use]
     pub fn killed(
         &self,
         disk: &Path,
-        until: &str,
+        until: Option<&str>,
         is_kill: impl Fn(&Operation) -> bool,
         mut again: impl FnMut(&Recorder, &Path) -> bool,
     ) -> Vec<(usize, Self)> {
@@ -252,7 +252,7 @@ impl Campaign {
         let (root, log) = (disk.join("root"), disk.join("strace.log"));
         let mut campaigns = Vec::new();
         walk(&self.recording, |at, disk| {
-            if trace.said(at).any(|(_, line)| line == until) {
+            if trace.said(at).any(|(_, line)| Some(line) == until) {
                 return false;
             }
             let last = at.checked_sub(1).map(|last| &trace.events[last]);

@@ -68,7 +68,7 @@ impl Check<'_> {
         self.report.check_read("I1", ShippedTail::read(&txn))?;
         self.report.check_read("I1", TailPosition::followed(&txn))?;
         self.report.check_read("I1", BackupMark::read(&txn))?;
-        self.report.check_read("P2", UncheckedProofs::read(&txn))?;
+        self.report.check_read("I1", UncheckedProofs::read(&txn))?;
         for name in txn.scan_keys::<Meta>(MetaName::new("\0"))? {
             let Some(name) = self.report.check_read("I1", name)? else { continue };
             let name = name.to_string();

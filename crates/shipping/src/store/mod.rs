@@ -492,7 +492,11 @@ fn flush_within(folder: &std::path::Path, deep: u32) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            flush_within(&entry.path(), deep - 1)?;
+            match flush_within(&entry.path(), deep - 1) {
+                // `lost+found`, where the folder is a disk's: nobody like us has made anything in it.
+                Err(error) if error.kind() == PermissionDenied => {}
+                flushed => flushed?,
+            }
         }
     }
     Ok(())

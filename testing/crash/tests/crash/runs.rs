@@ -111,14 +111,14 @@ pub fn killed(name: &str, disk: &Path) -> Vec<(usize, Campaign)> {
     };
     match name.split('@').next().unwrap_or_default() {
         // Its steps are taken once.
-        "create" => scenario(name, disk).killed(&again, "begin 1", |_| true, drive),
-        SHIP => scenario(name, disk).killed(&again, "none", of_names, drive),
+        "create" => scenario(name, disk).killed(&again, Some("begin 1"), |_| true, drive),
+        SHIP => scenario(name, disk).killed(&again, None, of_names, drive),
         RESTORE => {
             let campaign = restoration(name, disk);
             let Subject::Restored { archive, .. } = &campaign.subject else {
                 unreachable!("a restoration")
             };
-            campaign.killed(&again, "none", of_names, |recorder, root| {
+            campaign.killed(&again, None, of_names, |recorder, root| {
                 // What has its name is not made again.
                 let mut command = recorder.command(&driver);
                 command.arg("restore").args([archive, root]).stderr(Stdio::null());
@@ -128,7 +128,7 @@ pub fn killed(name: &str, disk: &Path) -> Vec<(usize, Campaign)> {
         job => {
             let job = Job::named(job);
             let campaign = job.record(&programs(), disk, variant(name));
-            campaign.killed(&again, "none", of_names, |recorder, root| {
+            campaign.killed(&again, None, of_names, |recorder, root| {
                 job.again(&programs(), &campaign, recorder, root)
             })
         }
