@@ -66,7 +66,7 @@ pub trait Source {
         None
     }
 
-    /// The post-state of the block that a directory begins with, or of the first one that pruning kept.
+    /// The post-state of the block that a directory or what follows a hole begins with, or of the first one that pruning kept.
     fn state(&mut self, _key: &SlotRoot) -> Option<State> {
         None
     }

@@ -14,6 +14,7 @@ use lamella_types::{
 use crate::random::Random;
 
 /// A block, and the SSZ bytes of its post-state.
+#[derive(Clone)]
 pub struct Built {
     pub signed: SignedBlock,
     pub state: Vec<u8>,
@@ -29,6 +30,7 @@ pub struct Voting {
     pub votes_max: u64,
 }
 
+#[derive(Clone)]
 pub struct Blocks {
     built: BTreeMap<Root, Built>,
     pub bootstrap: Root,
@@ -57,6 +59,13 @@ impl Blocks {
     pub fn begin_at(mut self, bootstrap: Root) -> Self {
         self.built.retain(|root, _| *root == bootstrap);
         Self { bootstrap, ..self }
+    }
+
+    /// Adds what another one has. Returns it.
+    pub fn add(&mut self, other: Self) -> Vec<Root> {
+        let roots = other.built.keys().copied().collect();
+        self.built.extend(other.built);
+        roots
     }
 
     fn insert(&mut self, signed: SignedBlock, state: &State) -> Root {

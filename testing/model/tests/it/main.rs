@@ -18,6 +18,7 @@ mod named;
 mod random;
 mod recover;
 mod repair;
+mod repair_hole;
 mod repair_pruned;
 mod run;
 mod seeds;

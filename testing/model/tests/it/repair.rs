@@ -136,6 +136,11 @@ impl Small {
         }
     }
 
+    /// Whoever has every block has these too.
+    pub fn others_have(&mut self, blocks: Blocks) {
+        self.known.extend(self.blocks.add(blocks));
+    }
+
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
