@@ -80,15 +80,6 @@ impl Grown {
         self.lone.root.join("archive")
     }
 
-    /// Whether the archive has an object of a tail: on a busy machine it comes later than the blocks that it is about.
-    fn has_tail(&self) -> bool {
-        let inside = |folder: PathBuf| {
-            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
-        };
-        let writers = inside(self.archive()).flat_map(|network| inside(network.join("tail")));
-        writers.flat_map(inside).any(|object| object.extension().is_some_and(|end| end == TAIL))
-    }
-
     /// The node goes on and begins an archive: a segment is sealed and shipped, then the tail.
     ///
     /// # Panics
@@ -100,7 +91,10 @@ impl Grown {
         let archive = self.archive().display().to_string();
         self.lone.node(&mut command, &["--no-api", "--archive", &archive]);
         let mut more = and_more(" Archived and confirmed ");
-        let _ = stopped(&mut command, |line| more(line) && self.has_tail());
+        // On a busy machine a tail's object comes later than the blocks that it is about.
+        let _ = stopped(&mut command, |line| {
+            more(line) && tail_objects(&self.archive()).next().is_some()
+        });
         let subject = self.lone.subject(false);
         campaign(RUNS[0], recorder.end(), subject, VALIDATORS, &self.programs)
     }
@@ -196,4 +190,13 @@ impl Drop for Beside {
             let _ = reader.join();
         }
     }
+}
+
+/// The objects of every tail that a folder with archives has.
+pub fn tail_objects(archives: &Path) -> impl Iterator<Item = PathBuf> {
+    let inside = |folder: PathBuf| {
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+    };
+    let writers = inside(archives.to_owned()).flat_map(move |network| inside(network.join("tail")));
+    writers.flat_map(inside).filter(|object| object.extension().is_some_and(|end| end == TAIL))
 }

@@ -24,6 +24,7 @@ use lamella_testing_crash::{
     network::{Lone, NetworkPlan, SLOT_MS, VALIDATORS},
     process::field,
     scenario::{MOVED, WIDE},
+    whole::tail_objects,
 };
 use lamella_types::Slot;
 use rand_xoshiro::rand_core::Rng as _;
@@ -480,5 +481,27 @@ fn node(seed: u64) -> u32 {
         let slot = txn.get::<Slots>(&root.parse().unwrap()).unwrap();
         assert!(slot.is_some(), "{root} was imported, and is not there");
     }
-    NODE_KILLS
+    NODE_KILLS + restoration_up_to_an_object(seed, disk.path(), &archive)
+}
+
+/// What a node had told with the last object of its tail, in a directory again.
+fn restoration_up_to_an_object(seed: u64, folder: &Path, archive: &Path) -> u32 {
+    let number = |path: &Path| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+    let last = tail_objects(archive).max_by_key(|path| number(path)).unwrap();
+    let writer = last.parent().unwrap().file_name().unwrap();
+    let command = |data: &Path| {
+        let mut command = Drill::command(&["archive", "restore", "--slot-ms"]);
+        command.arg(SLOT_MS.to_string()).arg("--seq").arg(number(&last).unwrap().to_string());
+        command.arg("--writer").arg(writer).arg("--from").arg(archive).arg("--data-dir").arg(data);
+        command
+    };
+    let [data, reference] = ["again", "reference"].map(|name| folder.join(name));
+    assert!(command(&reference).status().unwrap().success());
+    let expected = rows(&reference);
+    let judge = || {
+        check(&data);
+        assert_eq!(rows(&data), expected);
+        fs::remove_dir_all(&data).unwrap();
+    };
+    kill_again_and_again(seed, COMMAND_MAX, || command(&data), || data.join("db").exists(), judge)
 }
