@@ -42,7 +42,7 @@ impl Check<'_> {
                     read_identity,
                     lanes: 1,
                     identity: identity.clone(),
-                    is_of_another_schema: false,
+                    has_nothing_to_check: false,
                     are_rows_read: true,
                     progress: &mut |progress| {
                         let is_over =

@@ -24,17 +24,24 @@ use crate::{
     tail_rows::{ShippedTail, TailPosition},
 };
 
+/// Of a database that was made, and whose first transaction never happened.
+const NOT_BEGUN: &str = "nothing has been stored here yet: the next start of a node begins it";
+
 impl Check<'_> {
     /// The directory says what it is.
     pub(super) fn check_meta(&mut self) -> Stage {
         let txn = self.database.read()?;
         let identity = (self.read_identity)(&txn);
+        let is_empty = txn.table_stats()?.iter().all(|table| table.rows == 0);
         self.report.check("I1", matches!(identity, Ok(Some(_))), || match &identity {
             Err(error) => error.to_string(),
+            Ok(_) if is_empty => NOT_BEGUN.to_owned(),
             Ok(_) => "the database has no identity".to_owned(),
         });
-        if let Err(ChainOpenError::Older { .. } | ChainOpenError::Newer { .. }) = identity {
-            self.is_of_another_schema = true;
+        let is_other =
+            matches!(identity, Err(ChainOpenError::Older { .. } | ChainOpenError::Newer { .. }));
+        if is_other || is_empty {
+            self.has_nothing_to_check = true;
             return Ok(ControlFlow::Continue(()));
         }
         self.identity = identity.ok().flatten();
@@ -71,9 +78,13 @@ impl Check<'_> {
         self.report.check_read("I1", UncheckedProofs::read(&txn))?;
         for name in txn.scan_keys::<Meta>(MetaName::new("\0"))? {
             let Some(name) = self.report.check_read("I1", name)? else { continue };
-            let name = name.to_string();
-            if !META_NAMES.contains(&&*name) && self.report.unknown_meta.len() < FINDINGS_MAX {
-                self.report.unknown_meta.push(name);
+            if META_NAMES.contains(&&*name.to_string()) {
+                continue;
+            }
+            // Whoever copies the directory must be able to read it.
+            self.report.check_read("I1", txn.get::<Meta>(&name))?;
+            if self.report.unknown_meta.len() < FINDINGS_MAX {
+                self.report.unknown_meta.push(name.to_string());
             }
         }
         Ok(ControlFlow::Continue(()))

@@ -269,8 +269,8 @@ pub(crate) struct Check<'a> {
     lanes: usize,
     /// What the directory says it holds, once `check_meta` has read it.
     identity: Option<Identity>,
-    /// Whether it says that another version wrote it.
-    is_of_another_schema: bool,
+    /// Whether it says that another version wrote it, or nobody has yet.
+    has_nothing_to_check: bool,
     /// Whether every page can be read.
     are_rows_read: bool,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
@@ -306,7 +306,7 @@ impl<'a> Check<'a> {
             read_identity,
             lanes,
             identity: None,
-            is_of_another_schema: false,
+            has_nothing_to_check: false,
             are_rows_read: true,
             progress,
             chunk_time_max: CHUNK_TIME_MAX,
@@ -350,9 +350,9 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// Stopped, or of another version: then its rows are sound, and read as ours they would not seem so.
+    /// Stopped, without a row, or of another version: then its rows are sound, and read as ours they would not seem so.
     const fn is_over(&self) -> bool {
-        self.report.stopped || self.is_of_another_schema
+        self.report.stopped || self.has_nothing_to_check
     }
 }
 

@@ -168,7 +168,7 @@ pub fn repair_in(
         }
         let derived = work.derive()?;
         work.sign_guard()?;
-        work.nameless::<Meta>(MetaName::new("\0"))?;
+        work.unknown_meta()?;
         work = work.unowned(derived.is_none())?;
         let is_done = work.report.unrepaired_count == 0 && derived.is_none();
         if is_done || work.report.row_count() == before {

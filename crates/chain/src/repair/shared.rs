@@ -15,7 +15,7 @@ use crate::{
     archived::Archived,
     kept::Pruning,
     mark::{self, BackupMark},
-    meta::ForkChoiceRow,
+    meta::{ForkChoiceRow, META_NAMES},
     tail_rows::{FOLLOWED, SHIPPED, ShippedTail, TailPosition},
 };
 
@@ -357,6 +357,19 @@ impl Work<'_, '_> {
             let Some(next) = chunk.next else { return Ok(self) };
             after = next;
         }
+    }
+
+    /// Rows of Meta under names that are none, or that no row which is known here has: damaged, they stay.
+    pub(super) fn unknown_meta(&mut self) -> Result<(), EngineError> {
+        let first = MetaName::new("\0");
+        for name in self.keys::<Meta>(first.clone())? {
+            if !META_NAMES.contains(&&*name.to_string())
+                && let Look::Bad(from) = look(self.txn.get::<Meta>(&name))?
+            {
+                self.cannot::<Meta>(&name, format!("{from}; whose row it was nobody can tell"));
+            }
+        }
+        self.nameless::<Meta>(first)
     }
 
     /// Rows whose keys are none of the table's: whose they were nobody can tell, so they stay.
