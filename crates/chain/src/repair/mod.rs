@@ -32,8 +32,8 @@ use std::{collections::BTreeSet, ops::ControlFlow, path::Path};
 use lamella_state_store::StateStore;
 use lamella_tables::{
     Anchors, Bodies, Canonical, Damage, Database, Diffs, EngineError, Headers, History, Key as _,
-    Meta, MetaName, OpenMode, Options, Read as _, ReadError, Registries, SegmentKey, Signatures,
-    SlotRoot, Slots, Table, WriteTxn,
+    OpenMode, Options, Read as _, ReadError, Registries, SegmentKey, Signatures, SlotRoot, Slots,
+    Table, WriteTxn,
 };
 use lamella_types::{
     Block, BlockBody, BlockHeader, MultiMessageAggregate, Root, Segment, Slot, State, Validators,
