@@ -214,7 +214,8 @@ impl Work<'_, '_> {
                 post.map(|post| PreparedState::child(&base, key.root, header, Arc::new(post)));
             return Ok(prepared.and_then(Result::ok));
         }
-        // Where it rests on no state: the first block, one after a hole, and the first after the floor below which states were pruned.
+        // Where it rests on no state: the first block, one after a hole, and the first after the floor below which states
+        // were pruned.
         let parent_slot = look(block_store::slot(&self.txn, &header.parent_root))?.sound();
         let is_first = look(Extent::find(&self.txn))?.sound().is_some_and(|extent| {
             let is_pruned = |slot| slot < extent.states_floor();

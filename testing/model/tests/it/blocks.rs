@@ -61,7 +61,7 @@ impl Blocks {
         Self { bootstrap, ..self }
     }
 
-    /// Adds what another one has. Returns it.
+    /// Adds what another one has. Returns the roots of that.
     pub fn add(&mut self, other: Self) -> Vec<Root> {
         let roots = other.built.keys().copied().collect();
         self.built.extend(other.built);
