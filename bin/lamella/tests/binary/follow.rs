@@ -188,10 +188,13 @@ fn assert_json(said: &str) {
     for root in ["head_root", "finalized_root"] {
         assert!(end[root].as_str().unwrap().starts_with("0x"), "{said}");
     }
-    assert!(["tail", "catch_up"].contains(&end["state"].as_str().unwrap()), "{said}");
+    // Stale, by a word of why, is one of a node that is late itself.
+    let is_well = ["tail", "catch_up"].contains(&end["state"].as_str().unwrap());
+    assert!(is_well || end["state"] == "stale", "{said}");
+    assert_eq!(is_well, end["reason"].is_null(), "{said}");
     assert_eq!(end["writer"].as_str().unwrap().len(), 16);
     // From the first object on, each block once.
-    assert_eq!((&end["next_object"], &end["reason"]), (&end["objects"], &Value::Null));
+    assert_eq!(end["next_object"], end["objects"]);
     assert!(end["blocks_of_objects"].as_u64() >= Some(3), "{said}");
     assert_eq!((&end["blocks_past_holes"], &end["signatures_checked"]), (&0.into(), &true.into()));
     for none in ["blocks_of_segments", "frontier_slot", "frontier_root"] {
