@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf, process::Command, thread, ti
 use serde_json::Value;
 
 use crate::{
-    node::{Node, configure, field, get, network},
+    node::{Node, configure, field, get, head_slot, network},
     wait::until,
 };
 
@@ -101,6 +101,10 @@ fn a_node_once_started_with_a_clock_ahead_goes_on_with_the_right_one() {
     let mut drill = Drill::new();
     drill.set_ahead(40);
     let (mut node, _) = drill.start();
+    node.wait_for(|line| {
+        drill.count(line);
+        head_slot(line) > Some(40)
+    });
     let ahead = drill.vote_after(&mut node, 40);
     drill.kill(node);
 

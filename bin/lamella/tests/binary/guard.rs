@@ -137,7 +137,7 @@ fn what_the_guard_beside_the_keys_has_is_not_signed_again_and_damage_in_it_silen
 
     // Given keys that signed ahead of this clock: it was set back, and the directory is new besides.
     let guard = guard_file(&net);
-    let ahead = first + 25;
+    let ahead = first + 40;
     fs::remove_dir_all(&data).unwrap();
     fs::write(&guard, guard_at(&guard, ahead)).unwrap();
     let mut node = Node::start(&net, &data);

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::node::{Node, field, get, network};
+use crate::node::{Node, configure, field, get, network};
 
 /// The engine's meta pages, at the begin of the file; whatever follows them can be lost without a crash of its own.
 const META_BYTES: u64 = 3 * 4096;
@@ -64,6 +64,8 @@ fn a_node_whose_duty_meets_an_unusable_store_first_stops_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let (net, data) = (directory.path().join("net"), directory.path().join("data"));
     network(&net);
+    // Time to wipe between a vote and the next proposal.
+    configure(&net, "MILLISECONDS_PER_SLOT", 4_000);
     // Without votes no tick changes anything, so a duty is the first to meet the store.
     let mut node = Node::start_with(&net, &data, &["--is-aggregator=false"]);
     node.wait_for(signed);
