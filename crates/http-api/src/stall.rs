@@ -48,13 +48,13 @@ mod tests {
     #[tokio::test]
     async fn a_slow_client_that_reads_gets_everything() {
         // Patience for one buffer, not for all of it.
-        let (mut ours, mut client) = pair(Duration::from_secs(1)).await;
+        let (mut ours, mut client) = pair(Duration::from_secs(4)).await;
         let bytes = 32 << 20;
         let reading = tokio::spawn(async move {
             let (mut read, mut buffer) = (0, vec![0; 1 << 20]);
             while read < bytes {
                 read += client.read(&mut buffer).await.unwrap();
-                sleep(Duration::from_millis(50)).await;
+                sleep(Duration::from_millis(150)).await;
             }
         });
         ours.write_all(&vec![0; bytes]).await.unwrap();

@@ -30,8 +30,8 @@ const SEGMENT_SLOTS: u64 = 1_024;
 /// Empty slots before the first block. A node signs some slots after its first start, and slot 1,024 is one that may be justified.
 const EMPTY_SLOTS: u64 = 1_016;
 
-/// Slots that the keys sign: 90 s from the first block on.
-const KEY_SLOTS: u64 = 1_400;
+/// Slots that the keys sign: 170 s from the first block on.
+const KEY_SLOTS: u64 = 1_700;
 
 /// Milliseconds of a slot: forty of them have to pass.
 const SLOT_MS: u64 = 250;

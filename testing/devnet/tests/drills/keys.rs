@@ -75,14 +75,19 @@ fn nodes_sign_on_past_the_slots_that_their_keys_were_prepared_for() {
     // when the slots of these are over, then finality, for which both must vote, goes on,
     wait_finalized(&mut network, PREPARED + 2);
     for node in [0, 1] {
-        all_signed(&network.logged(node));
         // since each of its keys got two more trees.
-        let logged = network.logged(node);
-        let prepared = logged.lines().filter(|line| line.contains("Key prepared")).count();
-        assert!(prepared >= 2 * KEYS, "{prepared} trees: {logged}");
+        let end = |network: &Network| {
+            let metrics = network.client(node).metrics().unwrap();
+            metrics.value("lean_validator_keys_prepared_end_slot")
+        };
+        let logged = network.until("two more trees of each key", |network| {
+            let logged = network.logged(node);
+            let prepared = logged.lines().filter(|line| line.contains("Key prepared")).count();
+            (prepared >= 2 * KEYS && end(network) >= Some(64.0)).then_some(logged)
+        });
+        all_signed(&logged);
         let metrics = network.client(node).metrics().unwrap();
         let value = |series| metrics.value(series).unwrap();
-        assert!(value("lean_validator_keys_prepared_end_slot") >= 64.0);
         assert!((value("lean_validator_keys_end_slot") - 256.0).abs() < 0.5);
     }
 

@@ -15,9 +15,11 @@ fn a_proof_that_is_bad_is_fetched_again_and_served() {
     // Given a node with a bad proof that nobody has checked,
     let mut network = Network::make(TWO);
     network.start_all();
-    network.wait("both finalize", |views| views.iter().all(|view| view.finalized_slot > 2));
+    let views =
+        network.wait("both finalize", |views| views.iter().all(|view| view.finalized_slot > 2));
+    let finalized = views.iter().map(|view| view.finalized_slot).min().unwrap();
     network.stop(1);
-    let slot = spoil(&network, 1);
+    let slot = spoil(&network, 1, finalized);
 
     // when it starts, finds that, and asks the other one,
     network.start(1);
@@ -38,14 +40,14 @@ fn a_proof_that_is_bad_is_fetched_again_and_served() {
     network.stop_and_verify_all();
 }
 
-/// Spoils the newest proof that a stopped node has, as one that came with a run and that nobody has checked.
-fn spoil(network: &Network, index: usize) -> Slot {
+/// Spoils the newest proof up to a slot that a stopped node has, as one that came with a run and that nobody has checked.
+fn spoil(network: &Network, index: usize, last: Slot) -> Slot {
     let path = network.data_dir(index).join("db");
     let database = Database::open(&path, Options::new(OpenMode::Existing)).unwrap();
     let mut txn = database.write().unwrap();
     let (key, Bytes(mut proof)) = {
         let rows = lamella_tables::Read::scan::<Signatures>(&txn, SlotRoot::first_of(0)).unwrap();
-        rows.last().unwrap().unwrap()
+        rows.map(Result::unwrap).take_while(|(key, _)| key.slot <= last).last().unwrap()
     };
     proof[100] ^= 1;
     txn.put::<Signatures>(&key, &Bytes(proof)).unwrap();

@@ -272,6 +272,9 @@ fn votes(seen: &mut Seen, network: &mut Network) {
         }
         let (slot, phase) = (interval / INTERVALS_PER_SLOT, interval % INTERVALS_PER_SLOT);
         let Some((root, parent, head)) = head(network) else { return };
+        if head.slot > slot {
+            return;
+        }
         let source = parent.latest_justified;
         let data = |slot| AttestationData { slot, head, target: head, source };
         match (slot % 2, phase) {
